@@ -1,0 +1,35 @@
+# make demo: set everything up, then stylize a sound and a picture into demo/
+# make test: set everything up, then lint, type-check and test
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint bench build clean
+
+demo: $(STAMP)
+	$(BIN)/specstyle demo demo --force
+
+test: lint
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+build: $(STAMP)
+	$(BIN)/python -m build
+
+clean:
+	rm -rf build dist demo *.egg-info
+
+# One stamp for both targets: a fresh machine installs once. The stamp is older than pyproject.toml
+# whenever the dependencies may have changed.
+$(STAMP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("specstyle needs Python 3.10 or newer; set PYTHON=python3.11 or the like" if sys.version_info < (3, 10) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
+	$(BIN)/python -m pip install --quiet --editable ".[test]"
+	touch $@

@@ -1,0 +1,60 @@
+"""What is optimized: parameters that make an image."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Canvas(Protocol):
+    """Parameters and the image that they make."""
+
+    def parameters(self) -> list[Tensor]:
+        """Return the leaves that an optimizer may change in place."""
+        ...
+
+    def image(self) -> Tensor:
+        """Return the image ``[B, C, H, W]``, differentiable with respect to the parameters."""
+        ...
+
+    def bounds(self) -> tuple[float, float] | None:
+        """Return the box that every parameter must stay in, or ``None``."""
+        ...
+
+
+class Pixels:
+    """The pixels themselves, in the range that a recipe optimizes (learning rates depend on it).
+
+    Args:
+        image: Start, ``[B, C, H, W]``, in the medium's range ``0..upper``.
+        pixel_range: The parameters are the image times this.
+        upper: If given, the image must stay in ``0..upper``.
+    """
+
+    def __init__(self, image: Tensor, *, pixel_range: float = 1.0, upper: float | None = None) -> None:
+        self._pixel_range = pixel_range
+        self._upper = upper
+        self._pixels = (image.detach() * pixel_range).contiguous().requires_grad_(True)
+
+    def parameters(self) -> list[Tensor]:
+        """Return the pixels."""
+        return [self._pixels]
+
+    def image(self) -> Tensor:
+        """Return the pixels in the medium's range."""
+        return self._pixels / self._pixel_range
+
+    def bounds(self) -> tuple[float, float] | None:
+        """Return the valid range in the parameters' units, if one was asked for."""
+        return None if self._upper is None else (0.0, self._upper * self._pixel_range)
+
+
+@torch.no_grad()
+def clip_(canvas: Canvas) -> None:
+    """Move every parameter that left the canvas' box to its border."""
+    box = canvas.bounds()
+    if box is not None:
+        for parameter in canvas.parameters():
+            parameter.clamp_(*box)

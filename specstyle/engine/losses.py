@@ -1,0 +1,236 @@
+"""Style statistics, distances between them, and total variation.
+
+A statistic is a *sum* over positions; its mean is that sum divided by their number. Everything that a
+style loss sees is such a mean, so that several styles, masks, tiles and devices are sums as well.
+
+Conventions: ``F`` are feature maps ``[B, C, h, w]``, ``M = h * w`` their positions, ``G`` the mean of
+``f f^T`` over positions, ``[B, C, C]``. Every loss returns one value per batch entry, ``[B]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Statistic = Callable[[Tensor], Tensor]
+"""``F [B, C, h, w]`` to a sum over positions ``[B, ...]``."""
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""Two position means ``[B, ...]`` to a value per batch entry ``[B]``."""
+
+
+def gram(features: Tensor) -> Tensor:
+    """Return the Gram matrix of feature maps, summed over positions.
+
+    Args:
+        features: ``[B, C, h, w]``.
+
+    Returns:
+        ``sum_m f_m f_m^T``, shape ``[B, C, C]``.
+
+    Reference:
+        Gatys, Ecker & Bethge 2016, equation 3.
+    """
+    flat = features.flatten(2)
+    return flat @ flat.transpose(1, 2)
+
+
+def moments(features: Tensor) -> Tensor:
+    """Return first and second moments of feature vectors, summed over positions.
+
+    Args:
+        features: ``[B, C, h, w]``.
+
+    Returns:
+        ``[B, C, C + 1]``: the Gram matrix, and ``sum_m f_m`` as its last column.
+    """
+    flat = features.flatten(2)
+    ones = torch.ones_like(flat[:, :1])
+    return flat @ torch.cat([flat, ones], dim=1).transpose(1, 2)
+
+
+def squared_distance(scale: float) -> Distance:
+    """Return the distance ``scale * sum (G - A)^2``."""
+
+    def distance(mean: Tensor, target: Tensor) -> Tensor:
+        return scale * (mean - target).square().flatten(1).sum(1)
+
+    return distance
+
+
+def relative_distance(mean: Tensor, target: Tensor) -> Tensor:
+    """Return ``sum (G - A)^2 / sum A^2``: 1 for an empty image, whatever the network's scale."""
+    norm = target.square().flatten(1).sum(1)
+    return (mean - target).square().flatten(1).sum(1) / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+
+
+def gram_distance(form: str, *, channels: int, positions: int, image_positions: int) -> Distance:
+    """Return a distance between mean Gram matrices, normalized as a published system does.
+
+    Args:
+        form: ``gram_mean`` mean over C^2 (TensorFlow tutorials); ``gram_gatys`` 1/(4 C^2) sum (Gatys et al.
+            2016, equation 4, for a style of the content's size); ``gram_keras`` sum of squares of the *sums*
+            / (36 (H W)^2) (Chollet 2017); ``gram_chw`` mean over C^2 of matrices divided by C M (Johnson
+            2015); ``gram_half_sum`` half the sum (Ulyanov & Lebedev 2016); ``gram_relative``.
+        channels: C of the layer.
+        positions: M of the layer.
+        image_positions: H W of the image.
+
+    Raises:
+        ValueError: If the form is unknown.
+    """
+    if form == "gram_relative":
+        return relative_distance
+    scales = {
+        "gram_mean": 1.0 / channels**2,
+        "gram_gatys": 1.0 / (4.0 * channels**2),
+        "gram_keras": (positions / image_positions) ** 2 / 36.0,
+        "gram_chw": 1.0 / channels**4,
+        "gram_half_sum": 0.5,
+    }
+    if form not in scales:
+        accepted = ", ".join(["gram_relative", "wasserstein2", *scales])
+        raise ValueError(f"style_loss must be one of {accepted}, got {form!r}")
+    return squared_distance(scales[form])
+
+
+def wasserstein2_target(mean: Tensor) -> Tensor:
+    """Prepare the style's moments for ``wasserstein2_distance``: one matrix root, once a run.
+
+    Args:
+        mean: Mean of ``moments``, shape ``[B, C, C + 1]``.
+
+    Returns:
+        Mean, covariance and the covariance's root side by side, ``[B, C, 1 + 2 C]``.
+    """
+    mu, covariance = _gaussian(mean)
+    return torch.cat([mu[:, :, None], covariance, _matrix_root(covariance)], dim=2)
+
+
+def wasserstein2_distance(mean: Tensor, target: Tensor) -> Tensor:
+    """Return the squared Wasserstein-2 distance between Gaussians of feature vectors, per channel.
+
+    ``mean_c (mu - mu_t)^2 + tr(S + S_t - 2 (S_t^1/2 S S_t^1/2)^1/2) / C``
+
+    Args:
+        mean: Mean of ``moments``, shape ``[B, C, C + 1]``.
+        target: ``wasserstein2_target`` of the style's moments.
+
+    Reference:
+        Crowson 2021 (style-transfer-pytorch); Dowson & Landau 1982 for the closed form.
+    """
+    mu, covariance = _gaussian(mean)
+    channels = mu.shape[1]
+    mu_t, covariance_t, root = target[:, :, 0], target[:, :, 1 : channels + 1], target[:, :, channels + 1 :]
+    root_trace: Tensor = _RootTrace.apply(covariance, root)  # type: ignore[no-untyped-call]
+    traces = torch.diagonal(covariance + covariance_t, dim1=1, dim2=2).sum(1)
+    return (mu - mu_t).square().mean(1) + (traces - 2.0 * root_trace) / channels
+
+
+def _gaussian(mean: Tensor) -> tuple[Tensor, Tensor]:
+    mu = mean[:, :, -1]
+    return mu, mean[:, :, :-1] - mu[:, :, None] * mu[:, None, :]
+
+
+def _matrix_root(symmetric: Tensor) -> Tensor:
+    values: Tensor
+    vectors: Tensor
+    values, vectors = torch.linalg.eigh(symmetric)
+    return (vectors * values.clamp_min(0.0).sqrt()[:, None, :]) @ vectors.transpose(1, 2)
+
+
+class _RootTrace(torch.autograd.Function):
+    """``tr (R S R)^1/2`` for a fixed root R, with its gradient ``R (R S R)^-1/2 R / 2`` in closed form.
+
+    One eigendecomposition serves both. Directions in which ``R S R`` is nothing but rounding (a layer with
+    more channels than positions has many) have no finite gradient and get none.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, covariance: Tensor, root: Tensor) -> Tensor:
+        product = root @ covariance @ root
+        values, vectors = torch.linalg.eigh((product + product.transpose(1, 2)) / 2.0)
+        floor = values[:, -1:].clamp_min(0.0) * torch.finfo(values.dtype).eps * values.shape[1]
+        solid = values > floor
+        roots = torch.where(solid, values, 0.0).sqrt()
+        inverse = torch.where(solid, 1.0 / roots, 0.0)
+        ctx.save_for_backward(root @ vectors, inverse)
+        return roots.sum(1)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None]:
+        basis, inverse = ctx.saved_tensors
+        gradient = (basis * inverse[:, None, :]) @ basis.transpose(1, 2)
+        return 0.5 * grad[0][:, None, None] * gradient, None
+
+
+def content_distance(form: str, features: Tensor, target: Tensor) -> Tensor:
+    """Return the content loss of one layer.
+
+    Args:
+        form: ``mean`` of (F - P)^2 (TensorFlow tutorials; Johnson's division by CHW), ``sum`` (Keras),
+            ``half_sum`` (Gatys et al. 2016, equation 1), ``relative`` to the sum of P^2.
+        features: F, shape ``[B, C, h, w]``.
+        target: P, the same shape.
+
+    Raises:
+        ValueError: If the form is unknown.
+    """
+    error = (features - target).square().flatten(1)
+    if form == "mean":
+        return error.mean(1)
+    if form == "sum":
+        return error.sum(1)
+    if form == "half_sum":
+        return 0.5 * error.sum(1)
+    if form == "relative":
+        norm = target.square().flatten(1).sum(1)
+        return error.sum(1) / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+    raise ValueError(f"content_loss must be mean, sum, half_sum or relative, got {form!r}")
+
+
+def total_variation(form: str, image: Tensor) -> Tensor:
+    """Return the total variation of an image.
+
+    Args:
+        form: ``absolute`` sum |dx| + sum |dy| (tf.image.total_variation); ``power`` sum (dx^2 + dy^2)^1.25 on
+            the (H-1) x (W-1) grid (Chollet 2017); ``squared`` half the sum of dx^2 + dy^2 on that grid
+            (Johnson 2015, whose code states its gradient); ``nine_point`` mean squares of row, column and
+            diagonal differences with weights 2/3, 2/3, 1/6, 1/6 on the replicate-padded image (Crowson
+            2021); ``squared_mean`` mean dx^2 + mean dy^2, which does not depend on the size.
+        image: ``[B, C, H, W]`` in the range that the source optimizes.
+
+    Raises:
+        ValueError: If the form is unknown.
+    """
+    dx, dy = image.diff(dim=3), image.diff(dim=2)
+    if form == "absolute":
+        return dx.abs().flatten(1).sum(1) + dy.abs().flatten(1).sum(1)
+    if form == "squared_mean":
+        return _mean_square(dx) + _mean_square(dy)
+    if form == "nine_point":
+        return _nine_point(image)
+    inner = dx[:, :, :-1].square() + dy[:, :, :, :-1].square()
+    if form == "power":
+        return inner.pow(1.25).flatten(1).sum(1)
+    if form == "squared":
+        return 0.5 * inner.flatten(1).sum(1)
+    raise ValueError(f"tv_loss must be absolute, power, squared, nine_point or squared_mean, got {form!r}")
+
+
+def _mean_square(differences: Tensor) -> Tensor:
+    return differences.square().flatten(1).sum(1) / max(differences[0].numel(), 1)
+
+
+def _nine_point(image: Tensor) -> Tensor:
+    x = torch.nn.functional.pad(image, (1, 1, 1, 1), mode="replicate")
+    right = x[:, :, 1:-1, 2:] - x[:, :, 1:-1, 1:-1]
+    below = x[:, :, 2:, 1:-1] - x[:, :, 1:-1, 1:-1]
+    falling = x[:, :, 1:, 1:] - x[:, :, :-1, :-1]
+    rising = x[:, :, 1:, :-1] - x[:, :, :-1, 1:]
+    straight = (_mean_square(right) + _mean_square(below)) / 3.0
+    diagonal = (_mean_square(falling) + _mean_square(rising)) / 12.0
+    return 2.0 * (straight + diagonal)

@@ -1,0 +1,187 @@
+"""What is minimized: a weighted sum of terms, as a value and a gradient with respect to the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from specstyle.engine.losses import Distance, Statistic, content_distance
+
+
+class Features(Protocol):
+    """A network that turns an image into named feature maps.
+
+    Attributes:
+        stride: Pixels of the image per position of the coarsest feature map.
+        halo: Pixels around a position that can influence it.
+    """
+
+    stride: int
+    halo: int
+
+    def __call__(self, image: Tensor) -> dict[str, Tensor]:
+        """Turn ``[B, C, H, W]`` into feature maps by layer name, each ``[B, C_l, h_l, w_l]``."""
+        ...
+
+
+class Term(Protocol):
+    """One weighted part of the loss.
+
+    Attributes:
+        name: Unique in an objective. What stands before a colon names the group it is reported under.
+        weight: Factor in the total.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def weight(self) -> float: ...  # noqa: D102
+
+    def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """Return the unweighted loss of each batch entry, ``[B]``."""
+        ...
+
+
+@dataclass(frozen=True)
+class ContentTerm:
+    """Distance of one layer's features from the content's."""
+
+    layer: str
+    weight: float
+    target: Tensor
+    form: str
+
+    @property
+    def name(self) -> str:
+        """The group and the layer."""
+        return f"content:{self.layer}"
+
+    def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """Return ``[B]``."""
+        return content_distance(self.form, features[self.layer], self.target)
+
+
+@dataclass(frozen=True)
+class StyleTerm:
+    """Distance of one layer's mean statistic from the style's."""
+
+    layer: str
+    weight: float
+    target: Tensor
+    statistic: Statistic
+    distance: Distance
+
+    @property
+    def name(self) -> str:
+        """The group and the layer."""
+        return f"style:{self.layer}"
+
+    def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """Return ``[B]``."""
+        return self.distance(mean_statistic(self.statistic, features[self.layer]), self.target)
+
+
+@dataclass(frozen=True)
+class ImageTerm:
+    """A loss of the image itself, in the range in which it is optimized (total variation)."""
+
+    name: str
+    weight: float
+    function: Callable[[Tensor], Tensor]
+    pixel_range: float = 1.0
+
+    def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """Return ``[B]``."""
+        return self.function(image * self.pixel_range)
+
+
+def mean_statistic(statistic: Statistic, features: Tensor) -> Tensor:
+    """Return a statistic's mean over the positions of ``features [B, C, h, w]``."""
+    return statistic(features) / (features.shape[2] * features.shape[3])
+
+
+def style_target(
+    statistic: Statistic, maps: Sequence[Tensor], blend: Sequence[float], *, batch: int
+) -> Tensor:
+    """Return the weighted mean statistic of several styles for each entry of a batch.
+
+    Channels of a style meet channels of the content one to one where their numbers agree. Otherwise all
+    channels of the style are taken together, as more positions of one style.
+
+    Args:
+        statistic: The statistic.
+        maps: Feature maps of each style, ``[B_s, C, h_s, w_s]``.
+        blend: Weight of each style; only their ratios matter.
+        batch: Entries of the content's batch.
+
+    Returns:
+        ``[batch, ...]``.
+
+    Raises:
+        ValueError: If there is not one weight per style, or none is above 0.
+    """
+    if len(maps) != len(blend) or not sum(blend) > 0:
+        raise ValueError(f"blend needs one weight per style ({len(maps)}), not all 0, got {list(blend)}")
+    parts = []
+    for features, weight in zip(maps, blend, strict=True):
+        mean = mean_statistic(statistic, features)
+        if mean.shape[0] != batch:
+            mean = mean.mean(0, keepdim=True).expand(batch, *mean.shape[1:])
+        parts.append(mean * (weight / sum(blend)))
+    return torch.stack(parts).sum(0)
+
+
+class Objective:
+    """A sum of weighted terms of an image and of its features.
+
+    Args:
+        features: The network, or ``None`` if no term needs one.
+        terms: The terms; their names must differ.
+
+    Raises:
+        ValueError: If two terms have the same name.
+    """
+
+    def __init__(self, features: Features | None, terms: Sequence[Term]) -> None:
+        names = [term.name for term in terms]
+        if len(set(names)) != len(names):
+            raise ValueError(f"terms need different names, got {names}")
+        self.features = features
+        self.terms = tuple(terms)
+
+    def losses(self, image: Tensor) -> dict[str, Tensor]:
+        """Return each term's weighted loss, summed over the batch, by name."""
+        features = self.features(image) if self.features is not None else {}
+        return {term.name: term.weight * term(image, features).sum() for term in self.terms}
+
+    def value_and_grad(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the losses by name and the gradient of their sum with respect to the image.
+
+        Entries of a batch do not influence each other: each has the gradient that it would have alone.
+
+        Args:
+            image: ``[B, C, H, W]``.
+        """
+        leaf = image.detach().requires_grad_(True)
+        with torch.enable_grad():
+            losses = self.losses(leaf)
+            total = torch.stack(list(losses.values())).sum()
+            (gradient,) = torch.autograd.grad(total, leaf)
+        return {name: loss.detach() for name, loss in losses.items()}, gradient
+
+
+def summarize(losses: dict[str, float]) -> dict[str, float]:
+    """Add up weighted losses by group, with their ``total`` first.
+
+    >>> summarize({"style:a": 1.0, "style:b": 2.0, "tv": 0.5})
+    {'total': 3.5, 'style': 3.0, 'tv': 0.5}
+    """
+    groups = {"total": sum(losses.values())}
+    for name, value in losses.items():
+        group = name.split(":")[0]
+        groups[group] = groups.get(group, 0.0) + value
+    return groups

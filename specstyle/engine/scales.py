@@ -1,0 +1,130 @@
+"""Coarse to fine: the sizes of a run, and what is carried from one to the next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def scale_shapes(
+    height: int, width: int, *, smallest: int | None, factor: float, fixed_height: bool = False
+) -> list[tuple[int, int]]:
+    """Return the sizes to optimize at, from the smallest to the full one.
+
+    The longest sides are the full one divided by powers of ``factor``, as long as they reach ``smallest``.
+
+    Args:
+        height: Full height in pixels.
+        width: Full width in pixels.
+        smallest: Smallest longest side, or ``None`` for the full size alone.
+        factor: Ratio of neighboring scales, above 1.
+        fixed_height: The rows are the network's input channels, so only the width changes.
+
+    Reference:
+        Crowson 2021 (style-transfer-pytorch), whose factor is the root of 2.
+
+    >>> scale_shapes(512, 256, smallest=128, factor=2.0)
+    [(128, 64), (256, 128), (512, 256)]
+    """
+    shapes = [(height, width)]
+    longest = width if fixed_height else max(height, width)
+    power = 1
+    while smallest is not None and round(longest / factor**power) >= smallest:
+        ratio = factor**-power
+        shapes.append(
+            (height if fixed_height else max(round(height * ratio), 1), max(round(width * ratio), 1))
+        )
+        power += 1
+    return list(dict.fromkeys(reversed(shapes)))
+
+
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """Resize images ``[B, C, H, W]`` by bicubic interpolation, smoothed first where they shrink."""
+    if tuple(image.shape[2:]) == (height, width):
+        return image
+    return F.interpolate(image, (height, width), mode="bicubic", align_corners=False, antialias=True)
+
+
+def resize_moments(moments: dict[str, Any], height: int, width: int) -> dict[str, Any]:
+    """Resize Adam's averages to a new scale, the squares so that they stay positive.
+
+    Reference:
+        Crowson 2021 (style-transfer-pytorch).
+    """
+    if not moments:
+        return {}
+    size = (height, width)
+    first: Tensor = moments["exp_avg"]
+    second: Tensor = moments["exp_avg_sq"]
+    return {
+        "step": moments["step"],
+        "exp_avg": F.interpolate(first, size, mode="bicubic", align_corners=False),
+        "exp_avg_sq": F.interpolate(second, size, mode="bilinear", align_corners=False).clamp_min(0.0),
+    }
+
+
+def carry_up(image: Tensor, content: Tensor, content_up: Tensor, *, what: str) -> Tensor:
+    """Return the start of the next scale.
+
+    Args:
+        image: Result of the scale before, ``[B, C, h, w]``.
+        content: The content at that scale, the same shape.
+        content_up: The content at the next scale, ``[B, C, H, W]``.
+        what: ``image`` enlarges the result; ``change`` enlarges what it changed and adds that to the larger
+            content, which keeps the content's own detail.
+
+    Raises:
+        ValueError: If ``what`` is neither.
+    """
+    height, width = content_up.shape[2:]
+    if what == "image":
+        return resize(image, height, width)
+    if what == "change":
+        return content_up + resize(image - content, height, width)
+    raise ValueError(f"carry must be image or change, got {what!r}")
+
+
+def start_image(
+    kind: str,
+    content: Tensor,
+    *,
+    style: Tensor | None = None,
+    noise: str = "uniform",
+    noise_scale: float = 1.0,
+    noise_center: float | Tensor = 0.0,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Return the image to start from, of the content's shape.
+
+    Args:
+        kind: ``content``, ``style`` (resized to the content's shape) or ``noise``.
+        content: ``[B, C, H, W]``.
+        style: ``[B', C, H', W']``; its batch is repeated or averaged to the content's.
+        noise: ``uniform`` from 0 to ``noise_scale``, or ``gaussian`` with that standard deviation.
+        noise_scale: See ``noise``, in the image's range.
+        noise_center: Mean of gaussian noise.
+        generator: Source of randomness, on the CPU.
+
+    Raises:
+        ValueError: If ``kind`` is none of these, or ``style`` is missing.
+
+    Reference:
+        Gatys, Ecker & Bethge 2016, figure 6.
+    """
+    if kind == "content":
+        return content.clone()
+    if kind == "style":
+        if style is None:
+            raise ValueError("init style needs a style image")
+        same = style.shape[0] == content.shape[0]
+        picked = style if same else style.mean(0, keepdim=True).expand(content.shape[0], -1, -1, -1)
+        return resize(picked, *content.shape[2:]).clone()
+    if kind == "noise":
+        draw = torch.rand if noise == "uniform" else torch.randn
+        values = draw(content.shape, generator=generator, dtype=torch.float64) * noise_scale
+        center = noise_center if noise == "gaussian" else 0.0
+        return values.to(content) + center
+    raise ValueError(f"init must be content, style, noise or a file, got {kind!r}")

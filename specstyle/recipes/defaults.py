@@ -1,0 +1,101 @@
+"""The recipes that specstyle tunes itself: one for each medium and kind of network.
+
+``default`` on the command line means the one of these that suits the network which runs.
+"""
+
+from __future__ import annotations
+
+from specstyle.errors import RecipeError
+from specstyle.recipes.recipe import S5, Recipe
+
+_OWN = "specstyle; after Gatys, Ecker & Bethge 2016"
+BLOCKS_1_TO_3 = ("relu1_1", "relu2_1", "relu3_1")
+
+AUDIO = Recipe(
+    name="default-audio",
+    source="specstyle; after Ulyanov & Lebedev 2016",
+    network="auto",
+    content_layers=("relu1",),
+    style_layers=("relu1",),
+    content_weight=0.2,
+    steps=60,
+)
+
+AUDIO_VGG19 = Recipe(
+    name="default-audio-vgg19",
+    source=_OWN,
+    network="vgg19",
+    pooling="average",
+    padding="replicate",
+    content_layers=("relu3_1",),
+    style_layers=BLOCKS_1_TO_3,
+    content_weight=0.02,
+    steps=60,
+    log_gain=30.0,
+)
+
+IMAGE = Recipe(
+    name="default-image",
+    source=_OWN,
+    network="auto",
+    pooling="average",
+    padding="replicate",
+    content_layers=("relu3_1",),
+    style_layers=BLOCKS_1_TO_3,
+    content_weight=0.02,
+    steps=60,
+    smallest_scale=128,
+    scale_factor=2.0,
+    carry="change",
+)
+
+IMAGE_VGG19 = Recipe(
+    name="default-image-vgg19",
+    source=_OWN,
+    network="vgg19",
+    pooling="average",
+    padding="replicate",
+    content_layers=("relu4_2",),
+    style_layers=S5,
+    content_weight=0.02,
+    steps=150,
+    smallest_scale=128,
+    scale_factor=2.0,
+)
+
+IMAGE_WIDE = Recipe(
+    name="default-image-wide",
+    source="specstyle; Ulyanov & Lebedev 2016 with the rows of a picture in the place of frequencies",
+    network="wide-random",
+    content_layers=("relu1",),
+    style_layers=("relu1",),
+    content_weight=0.2,
+    steps=60,
+    style_size="content",
+    size=256,
+)
+
+DEFAULTS = {
+    ("audio", "wide-random"): AUDIO,
+    ("audio", "vgg19"): AUDIO_VGG19,
+    ("audio", "vgg19-random"): AUDIO_VGG19.replace(name="default-audio-vgg19-random", network="vgg19-random"),
+    ("image", "vgg19-random"): IMAGE,
+    ("image", "vgg19"): IMAGE_VGG19,
+    ("image", "wide-random"): IMAGE_WIDE,
+}
+"""The default recipe by medium and network."""
+
+
+def default_recipe(medium: str, network: str) -> Recipe:
+    """Return the default recipe for a medium and a network.
+
+    Raises:
+        RecipeError: If there is none for this pair.
+    """
+    try:
+        return DEFAULTS[medium, network]
+    except KeyError:
+        pairs = ", ".join(f"{m} with {n}" for m, n in DEFAULTS)
+        raise RecipeError(
+            f"no default recipe for {medium} with network {network!r}; there are {pairs}"
+        ) from None

@@ -1,0 +1,75 @@
+"""Recipes as TOML."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+from specstyle.errors import RecipeError
+from specstyle.recipes.recipe import Recipe
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as plain values; fields that are ``None`` are left out, tuples become lists."""
+    plain = dataclasses.asdict(recipe)
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items() if v is not None}
+
+
+def from_dict(values: dict[str, Any]) -> Recipe:
+    """Return the recipe of ``to_dict``; a field that is missing has its default.
+
+    Raises:
+        RecipeError: If a field is unknown or a value is not accepted.
+    """
+    return Recipe().replace(**values)
+
+
+def to_toml(recipe: Recipe) -> str:
+    """Write a recipe as TOML.
+
+    >>> from_toml(to_toml(Recipe(steps=7))) == Recipe(steps=7)
+    True
+    """
+    import tomli_w
+
+    text: str = tomli_w.dumps(to_dict(recipe))
+    return text
+
+
+def from_toml(text: str) -> Recipe:
+    """Read a recipe from TOML text.
+
+    Raises:
+        RecipeError: If the text is no TOML, or no recipe.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:  # pragma: no cover
+        import tomli as tomllib
+
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"not valid TOML: {error}") from error
+    return from_dict(values)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe file.
+
+    Raises:
+        RecipeError: If the file is missing, unreadable or no recipe.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text file"
+        raise RecipeError(
+            f"{path}: cannot read the recipe: {reason}; `specstyle recipes NAME > FILE.toml` makes one"
+        ) from error
+    try:
+        return from_toml(text)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error

@@ -1,0 +1,321 @@
+"""A recipe: every choice of a run, in one frozen value. The only home of defaults.
+
+This module imports no tensor library, so that the command line can build its options from it at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from specstyle.errors import RecipeError
+
+S5 = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+"""The five style layers of Gatys et al. 2016 (their conv1_1 ... conv5_1, taken after the ReLU)."""
+
+
+def _option(default: Any, text: str, *, group: str, choices: tuple[str, ...] = ()) -> Any:
+    """One field of a recipe, with what the command line needs to make a flag of it."""
+    return field(default=default, metadata={"help": text, "group": group, "choices": choices})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All choices of one run. Fields are plain values, so a recipe can be written as TOML and read back.
+
+    A field that is ``None`` is decided at run time (and the run's record shows the outcome).
+
+    Raises:
+        RecipeError: If a field has a value that makes no sense; the message names the field.
+    """
+
+    name: str = "custom"
+    source: str = "yours"
+
+    # The network
+    network: str = _option("auto", "auto, vgg19, vgg19-random or wide-random", group="network")
+    pooling: str = _option("max", "pooling of VGG19", group="network", choices=("max", "average"))
+    pooling_gain: float = _option(1.0, "factor on each pooling's output", group="network")
+    padding: str = _option(
+        "zeros",
+        "border of VGG19's convolutions; replicate_first: the first one's only",
+        group="network",
+        choices=("zeros", "replicate", "replicate_first"),
+    )
+    normalize_activations: bool = _option(
+        False, "scale each filter to mean activation 1 (Gatys et al. 2016)", group="network"
+    )
+    n_filters: int = _option(4096, "filters of wide-random", group="network")
+    filter_width: int = _option(11, "width of wide-random's filters in frames", group="network")
+    filter_scaling: str = _option(
+        "fan_in",
+        "spread of wide-random's filters: fan_in 2/n_in, fan_avg 4/(n_in + n_out)",
+        group="network",
+        choices=("fan_in", "fan_avg"),
+    )
+
+    # The losses
+    content_layers: tuple[str, ...] = _option(("relu4_2",), "layers of the content loss", group="loss")
+    content_layer_weights: tuple[float, ...] = _option(
+        (), "one weight per content layer; none given: 1/n each", group="loss"
+    )
+    content_loss: str = _option(
+        "relative", "normalization", group="loss", choices=("mean", "sum", "half_sum", "relative")
+    )
+    content_weight: float = _option(1.0, "weight of the content loss; 0: style only", group="loss")
+    style_layers: tuple[str, ...] = _option(S5, "layers of the style loss", group="loss")
+    style_layer_weights: tuple[float, ...] = _option(
+        (), "one weight per style layer; none given: 1/n each", group="loss"
+    )
+    style_loss: str = _option(
+        "gram_relative",
+        "statistic and normalization",
+        group="loss",
+        choices=(
+            "gram_mean",
+            "gram_gatys",
+            "gram_keras",
+            "gram_chw",
+            "gram_half_sum",
+            "gram_relative",
+            "wasserstein2",
+        ),
+    )
+    style_weight: float = _option(1.0, "weight of the style loss; 0: content only", group="loss")
+    style_blend: tuple[float, ...] = _option(
+        (), "one weight per style; none given: the same for each", group="loss"
+    )
+    strength: float = _option(
+        0.5,
+        "0: the content, 1: pure style, 0.5: the recipe's own weights; between, the ratio of the "
+        "weights is multiplied by (strength / (1 - strength))^2",
+        group="loss",
+    )
+    tv_loss: str = _option(
+        "squared_mean",
+        "form of the total variation",
+        group="loss",
+        choices=("squared_mean", "absolute", "power", "squared", "nine_point"),
+    )
+    tv_weight: float = _option(0.0, "weight of the total variation; 0: none", group="loss")
+
+    # The optimization
+    pixel_range: float = _option(
+        1.0, "the optimized values run from 0 to this (1, or 255 as Caffe's input)", group="optimizer"
+    )
+    init: str = _option("content", "content, style, noise or a file", group="optimizer")
+    noise: str = _option(
+        "uniform", "kind of noise for --init noise", group="optimizer", choices=("uniform", "gaussian")
+    )
+    noise_scale: float = _option(
+        1.0, "uniform: upper end; gaussian: standard deviation (0 to pixel_range)", group="optimizer"
+    )
+    noise_center: str = _option(
+        "zero",
+        "mean of gaussian noise: zero, or ImageNet's mean color",
+        group="optimizer",
+        choices=("zero", "imagenet"),
+    )
+    optimizer: str = _option(
+        "lbfgs", "optimization method", group="optimizer", choices=("adam", "lbfgs", "sgd")
+    )
+    lr: float = _option(1.0, "learning rate of adam and sgd (lbfgs searches its own)", group="optimizer")
+    lr_decay: float = _option(1.0, "factor on the learning rate every lr_decay_steps", group="optimizer")
+    lr_decay_steps: int = _option(100, "steps per factor lr_decay, continuously", group="optimizer")
+    beta1: float = _option(0.9, "Adam's first decay", group="optimizer")
+    beta2: float = _option(0.999, "Adam's second decay", group="optimizer")
+    epsilon: float = _option(1e-8, "Adam's epsilon", group="optimizer")
+    epsilon_hat: bool = _option(
+        False, "read epsilon as TensorFlow does (Kingma & Ba 2015, end of section 2)", group="optimizer"
+    )
+    history: int = _option(10, "L-BFGS: remembered steps", group="optimizer")
+    restart_every: int | None = _option(
+        None, "L-BFGS: forget the past every so many evaluations", group="optimizer"
+    )
+    steps: int = _option(500, "evaluations of loss and gradient (at each scale)", group="optimizer")
+    first_steps: int | None = _option(
+        None, "evaluations at the first of several scales, if other", group="optimizer"
+    )
+    clip: bool = _option(True, "keep the image in its valid range at every step", group="optimizer")
+    keep: str = _option(
+        "last", "which image is the result", group="optimizer", choices=("last", "best", "average")
+    )
+    average_decay: float = _option(0.99, "decay of the average for --keep average", group="optimizer")
+    smallest_scale: int | None = _option(
+        None, "coarse-to-fine: longest side to start from", group="optimizer"
+    )
+    scale_factor: float = _option(math.sqrt(2.0), "ratio of one scale to the next", group="optimizer")
+    carry: str = _option(
+        "image",
+        "what goes up to the next scale: the image, or its change on the content",
+        group="optimizer",
+        choices=("image", "change"),
+    )
+
+    # Pictures
+    size: int = _option(
+        512, "longest side in pixels (0: as it is); never enlarges unless --enlarge", group="image"
+    )
+    height: int | None = _option(None, "height in pixels", group="image")
+    width: int | None = _option(None, "width in pixels (with height: forced shape)", group="image")
+    enlarge: bool = _option(False, "let size, height and width enlarge a picture", group="image")
+    style_size: str = _option(
+        "own",
+        "the style keeps its aspect, or is forced to the content's shape",
+        group="image",
+        choices=("own", "content"),
+    )
+
+    # Sounds
+    sample_rate: int | None = _option(
+        None, "working rate in Hz; none: the content's (the output always has the content's)", group="audio"
+    )
+    n_fft: int | None = _option(None, "FFT size; none: nearest power of two to 46 ms", group="audio")
+    hop_length: int | None = _option(None, "hop; none: n_fft / 4", group="audio")
+    win_length: int | None = _option(None, "window length; none: n_fft", group="audio")
+    window: str = _option("hann", "window function (any of SciPy's)", group="audio")
+    compression: str = _option("log1p", "of magnitudes", group="audio", choices=("log1p", "db"))
+    log_gain: float = _option(1.0, "k in log1p(k |S| / rms)", group="audio")
+    normalize_level: bool = _option(True, "divide the spectrogram by its own RMS", group="audio")
+    unit_scale: bool = _option(True, "scale the compressed image to about 0..1", group="audio")
+    phase: str = _option(
+        "content", "where Griffin-Lim starts", group="audio", choices=("content", "random", "zero")
+    )
+    phase_iterations: int = _option(64, "Griffin-Lim iterations", group="audio")
+    phase_momentum: float = _option(0.99, "Griffin-Lim momentum", group="audio")
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _check_values(self)
+
+    def replace(self, **changes: Any) -> Recipe:
+        """Return a copy with some fields changed.
+
+        What belongs to a replaced value goes with it: layer weights with their layers, ``first_steps``
+        with ``steps``, ``height`` and ``width`` with ``size``.
+
+        Raises:
+            RecipeError: If a name is not a field, or a value is not accepted.
+        """
+        known = {f.name for f in dataclasses.fields(self)}
+        for key in changes:
+            if key not in known:
+                raise RecipeError(f"a recipe has no field {key!r}; its fields are {', '.join(sorted(known))}")
+        for kind in ("content", "style"):
+            layers, weights = f"{kind}_layers", f"{kind}_layer_weights"
+            if layers in changes and tuple(changes[layers]) != getattr(self, layers):
+                changes.setdefault(weights, ())
+        if "steps" in changes:
+            changes.setdefault("first_steps", None)
+        if "size" in changes:
+            changes.setdefault("height", None)
+            changes.setdefault("width", None)
+        return dataclasses.replace(self, **changes)
+
+    def layer_weights(self, kind: str) -> dict[str, float]:
+        """Return the weight of each layer of one loss.
+
+        Args:
+            kind: ``"content"`` or ``"style"``.
+        """
+        layers: tuple[str, ...] = getattr(self, f"{kind}_layers")
+        weights: tuple[float, ...] = getattr(self, f"{kind}_layer_weights")
+        return dict(zip(layers, weights or (1.0 / max(len(layers), 1),) * len(layers), strict=True))
+
+    def effective_weights(self) -> tuple[float, float]:
+        """Return the weights of content and style after ``strength``.
+
+        At 0.5 they are the recipe's own. Otherwise their ratio is multiplied by ``(u / (1 - u))^2``, by
+        making the one that loses smaller; at the ends one of them is 0.
+        """
+        up, down = self.strength**2, (1.0 - self.strength) ** 2
+        largest = max(up, down)
+        return self.content_weight * down / largest, self.style_weight * up / largest
+
+
+def _check_types(recipe: Recipe) -> None:
+    """Bring every field to its declared type (lists to tuples, whole numbers to floats), or refuse."""
+    for f in dataclasses.fields(recipe):
+        value = getattr(recipe, f.name)
+        kind = str(f.type)
+        if value is None and "None" in kind:
+            continue
+        if kind.startswith("tuple"):
+            one = str if "str" in kind else float
+            if isinstance(value, str) or not isinstance(value, (list, tuple)):
+                raise RecipeError(f"{f.name} must be a list, got {value!r}")
+            checked: Any = tuple(_as(one, item, f.name) for item in value)
+        else:
+            base = kind.replace(" | None", "")
+            checked = _as({"str": str, "int": int, "float": float, "bool": bool}[base], value, f.name)
+        object.__setattr__(recipe, f.name, checked)
+
+
+def _as(kind: type, value: Any, name: str) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise RecipeError(f"{name} must be of type {kind.__name__}, got {value!r}")
+    return value
+
+
+def _check_values(recipe: Recipe) -> None:
+    for f in dataclasses.fields(recipe):
+        value = getattr(recipe, f.name)
+        choices = f.metadata.get("choices")
+        if choices and value not in choices:
+            raise RecipeError(f"{f.name} must be one of {', '.join(choices)}, got {value!r}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RecipeError(f"{f.name} must be a finite number, got {value}")
+    _check_ranges(recipe)
+    for kind in ("content", "style"):
+        layers, weights = getattr(recipe, f"{kind}_layers"), getattr(recipe, f"{kind}_layer_weights")
+        if weights and len(weights) != len(layers):
+            raise RecipeError(
+                f"{kind}_layer_weights has {len(weights)} entries for {len(layers)} {kind}_layers; "
+                "give one per layer, or none"
+            )
+        if not layers and getattr(recipe, f"{kind}_weight") > 0:
+            raise RecipeError(f"{kind}_layers is empty; name a layer or set {kind}_weight to 0")
+        if any(not math.isfinite(w) or w < 0 for w in weights):
+            raise RecipeError(f"{kind}_layer_weights must be finite and not negative, got {weights}")
+    if any(not math.isfinite(w) or w < 0 for w in recipe.style_blend) or (
+        recipe.style_blend and sum(recipe.style_blend) <= 0
+    ):
+        raise RecipeError(f"style_blend needs weights >= 0 that are not all 0, got {recipe.style_blend}")
+    if max(recipe.effective_weights()) <= 0:
+        raise RecipeError(
+            "content and style both weigh nothing; raise content_weight or style_weight, or move strength"
+        )
+
+
+_AT_LEAST_ZERO = ("content_weight", "style_weight", "tv_weight", "phase_momentum", "phase_iterations", "size")
+_ABOVE_ZERO = (
+    "pooling_gain", "n_filters", "filter_width", "pixel_range", "noise_scale", "lr", "lr_decay",
+    "lr_decay_steps", "epsilon", "history", "restart_every", "steps", "first_steps", "smallest_scale",
+    "height", "width", "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
+)  # fmt: skip
+_BELOW_ONE = ("beta1", "beta2", "average_decay")
+
+
+def _check_ranges(recipe: Recipe) -> None:
+    for name in _AT_LEAST_ZERO:
+        if getattr(recipe, name) < 0:
+            raise RecipeError(f"{name} must not be negative, got {getattr(recipe, name)}")
+    for name in _ABOVE_ZERO:
+        value = getattr(recipe, name)
+        if value is not None and value <= 0:
+            raise RecipeError(f"{name} must be above 0, got {value}")
+    for name in _BELOW_ONE:
+        if not 0 <= getattr(recipe, name) < 1:
+            raise RecipeError(f"{name} must be at least 0 and below 1, got {getattr(recipe, name)}")
+    if not 0 <= recipe.strength <= 1:
+        raise RecipeError(f"strength must be from 0 to 1, got {recipe.strength}")
+    if recipe.scale_factor <= 1:
+        raise RecipeError(f"scale_factor must be above 1, got {recipe.scale_factor}")
+    if recipe.width is not None and recipe.height is None:
+        raise RecipeError("width needs height beside it; for one side alone use size or height")

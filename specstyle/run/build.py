@@ -1,0 +1,251 @@
+"""From a recipe to the parts of a run: its network, its objective, its optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from specstyle.engine.losses import (
+    Distance,
+    gram,
+    gram_distance,
+    moments,
+    total_variation,
+    wasserstein2_distance,
+    wasserstein2_target,
+)
+from specstyle.engine.objective import ContentTerm, ImageTerm, Objective, StyleTerm, Term, style_target
+from specstyle.engine.optimize import OptimizerSettings
+from specstyle.errors import RecipeError
+from specstyle.features import weights as vgg_weights
+from specstyle.features.networks import (
+    Network,
+    NetworkOptions,
+    build_network,
+    canonical_layers,
+    layers_of,
+)
+from specstyle.recipes import PUBLISHED, Recipe, default_recipe, get_recipe, read_recipe
+
+FeatureMaps = Callable[[Tensor], dict[str, Tensor]]
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device to run on.
+
+    Args:
+        name: ``auto`` (CUDA, else Apple's MPS, else the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
+
+    Raises:
+        ValueError: If the device is unknown or not on this machine.
+    """
+    has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if has[kind]))
+    kind = name.partition(":")[0]
+    if kind not in has:
+        raise ValueError(f"device must be auto, cpu, cuda or mps, got {name!r}")
+    if not has[kind]:
+        here = ", ".join(k for k, present in has.items() if present)
+        raise ValueError(
+            f"device {name!r} is not available on this machine, which has {here}; use --device auto"
+        )
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device must be auto, cpu, cuda or mps, got {name!r}") from error
+
+
+def settle_recipe(
+    medium: str, recipe: str | Path | Recipe, *, weights: Path | None, overrides: dict[str, Any]
+) -> tuple[Recipe, tuple[str, ...]]:
+    """Turn a request into one recipe that names the network which will run.
+
+    ``auto`` never downloads: it is VGG19 where its weights are at hand, else an embedded network that
+    suits the medium and the recipe's layers.
+
+    Args:
+        medium: ``audio`` or ``image``.
+        recipe: ``default``, a recipe's name, a TOML file, or a recipe.
+        weights: Weights file for VGG19, if one was given.
+        overrides: Fields to change.
+
+    Returns:
+        The recipe, and what the user should be told.
+
+    Raises:
+        RecipeError: If recipe, network and overrides do not fit together.
+    """
+    base = _find_recipe(recipe)
+    asked = str(overrides.get("network") or (base.network if base else "auto"))
+    layers = [
+        name
+        for kind in ("content_layers", "style_layers")
+        for name in (overrides.get(kind) or (getattr(base, kind) if base else ()))
+    ]
+    name, notes = _choose_network(medium, asked, layers, weights)
+    if weights is not None and name != "vgg19":
+        raise RecipeError(
+            f"--weights belongs to the network vgg19, but {name} was asked for; drop one of them"
+        )
+    settled = (base or default_recipe(medium, name)).replace(**{**overrides, "network": name})
+    settled = settled.replace(
+        content_layers=_canonical(name, settled.content_layers),
+        style_layers=_canonical(name, settled.style_layers),
+        content_layer_weights=settled.content_layer_weights,
+        style_layer_weights=settled.style_layer_weights,
+    )
+    if base is not None and base.name in PUBLISHED and name == "vgg19-random":
+        notes += (
+            f"recipe {base.name} was balanced for pretrained VGG19: on vgg19-random its content outweighs "
+            "the style; try --content-weight or --strength",
+        )
+    return settled, notes
+
+
+def _find_recipe(recipe: str | Path | Recipe) -> Recipe | None:
+    if isinstance(recipe, Recipe):
+        return recipe
+    if isinstance(recipe, Path) or recipe.endswith(".toml"):
+        return read_recipe(Path(recipe))
+    return None if recipe == "default" else get_recipe(recipe)
+
+
+def _choose_network(
+    medium: str, asked: str, layers: Sequence[str], weights: Path | None
+) -> tuple[str, tuple[str, ...]]:
+    if asked != "auto":
+        layers_of(asked)
+        return asked, ()
+    if weights is not None:
+        return "vgg19", ()
+    wide_only = layers_of("wide-random")
+    wants_wide = bool(layers) and all(layer in wide_only for layer in layers)
+    if not wants_wide and vgg_weights.is_cached():
+        return "vgg19", ("network: vgg19 (pretrained, found on this machine)",)
+    name = "wide-random" if wants_wide or (medium == "audio" and not layers) else "vgg19-random"
+    hint = (
+        ""
+        if wants_wide
+        else "; pretrained VGG19 is not on this machine: `specstyle networks fetch vgg19` gets it"
+    )
+    return name, (f"network: {name}{hint}",)
+
+
+def _canonical(network: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        return canonical_layers(network, names)
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+
+
+def network_for(
+    recipe: Recipe,
+    *,
+    rows: int,
+    seed: int,
+    weights: Path | None,
+    preprocessing: str | None,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> Network:
+    """Make the network that a settled recipe names.
+
+    Raises:
+        RecipeError: If the recipe's layers are not covered by the weights.
+        WeightsError: If weights cannot be had.
+    """
+    content_weight, style_weight = recipe.effective_weights()
+    layers = (recipe.content_layers if content_weight > 0 else ()) + (
+        recipe.style_layers if style_weight > 0 else ()
+    )
+    options = NetworkOptions(
+        **{
+            name: getattr(recipe, name)
+            for name in NetworkOptions.__dataclass_fields__
+            if name != "preprocessing"
+        },
+        preprocessing=preprocessing,
+    )
+    try:
+        return build_network(
+            recipe.network,
+            layers,
+            rows=rows,
+            seed=seed,
+            weights_file=weights,
+            options=options,
+            device=device,
+            dtype=dtype,
+        )
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+
+
+@torch.no_grad()
+def build_objective(
+    recipe: Recipe, features: FeatureMaps, content: Tensor, styles: Sequence[Tensor]
+) -> Objective:
+    """Make a recipe's objective for one size.
+
+    Args:
+        recipe: Losses, layers and weights.
+        features: Image to feature maps by layer name.
+        content: ``[B, C, H, W]``.
+        styles: One or more ``[B', C, H', W']``.
+
+    Raises:
+        RecipeError: If there is not one blend weight per style.
+    """
+    content_weight, style_weight = recipe.effective_weights()
+    terms: list[Term] = []
+    if content_weight > 0:
+        maps = features(content)
+        for layer, share in recipe.layer_weights("content").items():
+            terms.append(ContentTerm(layer, content_weight * share, maps[layer], recipe.content_loss))
+    if style_weight > 0:
+        terms += _style_terms(recipe, style_weight, features, content, styles)
+    if recipe.tv_weight > 0:
+        form = recipe.tv_loss
+        terms.append(
+            ImageTerm("tv", recipe.tv_weight, lambda x: total_variation(form, x), recipe.pixel_range)
+        )
+    return Objective(features, terms)  # type: ignore[arg-type]  # any callable serves as features
+
+
+def _style_terms(
+    recipe: Recipe, weight: float, features: FeatureMaps, content: Tensor, styles: Sequence[Tensor]
+) -> list[Term]:
+    blend = recipe.style_blend or (1.0,) * len(styles)
+    if len(blend) != len(styles):
+        raise RecipeError(f"style_blend has {len(blend)} weights for {len(styles)} styles; give one for each")
+    all_maps = [features(style) for style in styles]
+    own_maps = features(content)
+    wasserstein = recipe.style_loss == "wasserstein2"
+    statistic = moments if wasserstein else gram
+    terms: list[Term] = []
+    for layer, share in recipe.layer_weights("style").items():
+        target = style_target(statistic, [m[layer] for m in all_maps], blend, batch=content.shape[0])
+        channels, height, width = own_maps[layer].shape[1:]
+        distance: Distance = wasserstein2_distance
+        if wasserstein:
+            target = wasserstein2_target(target)
+        else:
+            distance = gram_distance(
+                recipe.style_loss,
+                channels=channels,
+                positions=height * width,
+                image_positions=content.shape[2] * content.shape[3],
+            )
+        terms.append(StyleTerm(layer, weight * share, target, statistic, distance))
+    return terms
+
+
+def optimizer_settings(recipe: Recipe) -> OptimizerSettings:
+    """Return the optimizer's part of a recipe."""
+    names = [n for n in OptimizerSettings.__dataclass_fields__ if n != "method"]
+    return OptimizerSettings(method=recipe.optimizer, **{n: getattr(recipe, n) for n in names})
