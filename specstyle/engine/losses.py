@@ -62,9 +62,12 @@ def squared_distance(scale: float) -> Distance:
 
 
 def relative_distance(mean: Tensor, target: Tensor) -> Tensor:
-    """Return ``sum (G - A)^2 / sum A^2``: 1 for an empty image, whatever the network's scale."""
+    """Return ``sum (G - A)^2 / sum A^2``: 1 for an empty image, whatever the network's scale.
+
+    An empty target (a silent channel) is compared absolutely.
+    """
     norm = target.square().flatten(1).sum(1)
-    return (mean - target).square().flatten(1).sum(1) / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+    return (mean - target).square().flatten(1).sum(1) / torch.where(norm > 0, norm, 1.0)
 
 
 def gram_distance(form: str, *, channels: int, positions: int, image_positions: int) -> Distance:
@@ -106,8 +109,16 @@ def wasserstein2_target(mean: Tensor) -> Tensor:
     Returns:
         Mean, covariance and the covariance's root side by side, ``[B, C, 1 + 2 C]``.
     """
-    mu, covariance = _gaussian(mean)
+    mu, covariance = _gaussian(_precise(mean))
     return torch.cat([mu[:, :, None], covariance, _matrix_root(covariance)], dim=2)
+
+
+def _precise(tensor: Tensor) -> Tensor:
+    """Return a float64 copy where the device has that type.
+
+    Roots halve the digits: in float32 all eigenvalues below a thousandth of the largest would be noise.
+    """
+    return tensor if tensor.device.type == "mps" else tensor.double()
 
 
 def wasserstein2_distance(mean: Tensor, target: Tensor) -> Tensor:
@@ -122,12 +133,12 @@ def wasserstein2_distance(mean: Tensor, target: Tensor) -> Tensor:
     Reference:
         Crowson 2021 (style-transfer-pytorch); Dowson & Landau 1982 for the closed form.
     """
-    mu, covariance = _gaussian(mean)
+    mu, covariance = _gaussian(_precise(mean))
     channels = mu.shape[1]
     mu_t, covariance_t, root = target[:, :, 0], target[:, :, 1 : channels + 1], target[:, :, channels + 1 :]
     root_trace: Tensor = _RootTrace.apply(covariance, root)  # type: ignore[no-untyped-call]
     traces = torch.diagonal(covariance + covariance_t, dim1=1, dim2=2).sum(1)
-    return (mu - mu_t).square().mean(1) + (traces - 2.0 * root_trace) / channels
+    return ((mu - mu_t).square().mean(1) + (traces - 2.0 * root_trace) / channels).to(mean.dtype)
 
 
 def _gaussian(mean: Tensor) -> tuple[Tensor, Tensor]:
@@ -188,7 +199,7 @@ def content_distance(form: str, features: Tensor, target: Tensor) -> Tensor:
         return 0.5 * error.sum(1)
     if form == "relative":
         norm = target.square().flatten(1).sum(1)
-        return error.sum(1) / norm.clamp_min(torch.finfo(norm.dtype).tiny)
+        return error.sum(1) / torch.where(norm > 0, norm, 1.0)
     raise ValueError(f"content_loss must be mean, sum, half_sum or relative, got {form!r}")
 
 

@@ -271,16 +271,20 @@ def _lbfgs(run: _Run) -> None:
     best = (math.inf, _gather(parameters))
     remaining, budget = run.steps, 0
 
+    scale = 0.0
+
     def evaluate(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal best, remaining, budget
+        nonlocal best, remaining, budget, scale
         if budget == 0:
             raise _Enough
         _scatter(flat, parameters)
         total, gradients = run.evaluate()
+        gradient = _gather(gradients)
         budget, remaining = budget - 1, remaining - 1
         if total < best[0]:
             best = (total, flat.copy())
-        return total, _gather(gradients)
+        scale = scale or _first_step_scale(flat, gradient, box)
+        return scale * total, scale * gradient
 
     memory, endless = {"maxcor": run.settings.history}, {"maxfun": 10**9, "maxiter": 10**9}
     options = {**memory, **endless, "ftol": 0.0, "gtol": 0.0}
@@ -293,6 +297,25 @@ def _lbfgs(run: _Run) -> None:
         except _Enough:
             continue
         stalled = 0 if best[0] < reached else stalled + 1
+
+
+FIRST_STEP = 0.01
+"""Root-mean-square length of L-BFGS-B's first trial step, relative to the width of the box."""
+
+
+def _first_step_scale(flat: np.ndarray, gradient: np.ndarray, box: tuple[float, float] | None) -> float:
+    """Return the factor on the loss that gives L-BFGS-B a sensible first step.
+
+    Without bounds SciPy's first step has length 1 whatever the loss. With bounds it is the negative gradient
+    itself, and at most that: where a loss is normalized its gradient is so small that the search creeps for
+    a dozen evaluations, in steps whose change of gradient drowns in rounding.
+    """
+    if box is None:
+        return 1.0
+    blocked = ((flat <= box[0]) & (gradient > 0)) | ((flat >= box[1]) & (gradient < 0))
+    length = float(np.linalg.norm(np.where(blocked, 0.0, gradient)))
+    wanted = FIRST_STEP * (box[1] - box[0]) * math.sqrt(max(int(np.count_nonzero(~blocked)), 1))
+    return wanted / length if length > 0 else 1.0
 
 
 def _bounds(box: tuple[float, float], size: int) -> Any:

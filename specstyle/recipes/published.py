@@ -28,6 +28,7 @@ TF_EAGER = Recipe(
     epsilon_hat=True,
     steps=1000,
     keep="best",
+    enlarge=True,
 )
 
 GATYS2016 = Recipe(
@@ -67,6 +68,7 @@ TF2 = Recipe(
     epsilon=0.1,
     epsilon_hat=True,
     steps=1000,
+    enlarge=True,
 )
 
 KERAS_LBFGS = Recipe(

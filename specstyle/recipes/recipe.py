@@ -194,7 +194,7 @@ class Recipe:
         """Return a copy with some fields changed.
 
         What belongs to a replaced value goes with it: layer weights with their layers, ``first_steps``
-        with ``steps``, ``height`` and ``width`` with ``size``.
+        with ``steps``; ``height``, ``width`` and the leave to enlarge with ``size``.
 
         Raises:
             RecipeError: If a name is not a field, or a value is not accepted.
@@ -205,13 +205,15 @@ class Recipe:
                 raise RecipeError(f"a recipe has no field {key!r}; its fields are {', '.join(sorted(known))}")
         for kind in ("content", "style"):
             layers, weights = f"{kind}_layers", f"{kind}_layer_weights"
-            if layers in changes and tuple(changes[layers]) != getattr(self, layers):
+            if layers in changes and changes[layers] not in (getattr(self, layers), [*getattr(self, layers)]):
                 changes.setdefault(weights, ())
         if "steps" in changes:
             changes.setdefault("first_steps", None)
         if "size" in changes:
-            changes.setdefault("height", None)
-            changes.setdefault("width", None)
+            for name, value in (("height", None), ("width", None), ("enlarge", False)):
+                changes.setdefault(name, value)
+        elif changes.get("height") is not None:
+            changes["size"] = 0
         return dataclasses.replace(self, **changes)
 
     def layer_weights(self, kind: str) -> dict[str, float]:
@@ -281,6 +283,10 @@ def _check_values(recipe: Recipe) -> None:
             )
         if not layers and getattr(recipe, f"{kind}_weight") > 0:
             raise RecipeError(f"{kind}_layers is empty; name a layer or set {kind}_weight to 0")
+        if len(set(layers)) != len(layers):
+            raise RecipeError(
+                f"{kind}_layers names a layer twice: {', '.join(layers)}; give it a weight instead"
+            )
         if any(not math.isfinite(w) or w < 0 for w in weights):
             raise RecipeError(f"{kind}_layer_weights must be finite and not negative, got {weights}")
     if any(not math.isfinite(w) or w < 0 for w in recipe.style_blend) or (
@@ -293,7 +299,7 @@ def _check_values(recipe: Recipe) -> None:
         )
 
 
-_AT_LEAST_ZERO = ("content_weight", "style_weight", "tv_weight", "phase_momentum", "phase_iterations", "size")
+_AT_LEAST_ZERO = ("content_weight", "style_weight", "tv_weight", "phase_iterations", "size")
 _ABOVE_ZERO = (
     "pooling_gain", "n_filters", "filter_width", "pixel_range", "noise_scale", "lr", "lr_decay",
     "lr_decay_steps", "epsilon", "history", "restart_every", "steps", "first_steps", "smallest_scale",
@@ -313,9 +319,14 @@ def _check_ranges(recipe: Recipe) -> None:
     for name in _BELOW_ONE:
         if not 0 <= getattr(recipe, name) < 1:
             raise RecipeError(f"{name} must be at least 0 and below 1, got {getattr(recipe, name)}")
-    if not 0 <= recipe.strength <= 1:
-        raise RecipeError(f"strength must be from 0 to 1, got {recipe.strength}")
+    for name in ("strength", "phase_momentum"):
+        if not 0 <= getattr(recipe, name) <= 1:
+            raise RecipeError(f"{name} must be from 0 to 1, got {getattr(recipe, name)}")
     if recipe.scale_factor <= 1:
         raise RecipeError(f"scale_factor must be above 1, got {recipe.scale_factor}")
+    if recipe.size and recipe.height is not None:
+        raise RecipeError(
+            f"size {recipe.size} and height {recipe.height} contradict each other; give one of them"
+        )
     if recipe.width is not None and recipe.height is None:
         raise RecipeError("width needs height beside it; for one side alone use size or height")

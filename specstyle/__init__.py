@@ -1,0 +1,64 @@
+"""Style transfer on sound and on pictures through one engine.
+
+Names are loaded when they are first used, so that ``import specstyle`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from specstyle._version import __version__
+
+if TYPE_CHECKING:
+    from specstyle.engine.optimize import StopRun
+    from specstyle.errors import SpecstyleError
+    from specstyle.media.imagefiles import Picture
+    from specstyle.media.phase import griffin_lim
+    from specstyle.media.sounds import Sound
+    from specstyle.recipes import RECIPES, Recipe
+    from specstyle.run.api import transfer_audio, transfer_image
+    from specstyle.run.transfer import Progress, Request, Result, transfer
+
+_HOMES = {
+    "Picture": "specstyle.media.imagefiles",
+    "Progress": "specstyle.run.transfer",
+    "RECIPES": "specstyle.recipes",
+    "Recipe": "specstyle.recipes",
+    "Request": "specstyle.run.transfer",
+    "Result": "specstyle.run.transfer",
+    "Sound": "specstyle.media.sounds",
+    "SpecstyleError": "specstyle.errors",
+    "StopRun": "specstyle.engine.optimize",
+    "griffin_lim": "specstyle.media.phase",
+    "transfer": "specstyle.run.transfer",
+    "transfer_audio": "specstyle.run.api",
+    "transfer_image": "specstyle.run.api",
+}
+
+__all__ = [
+    "RECIPES",
+    "Picture",
+    "Progress",
+    "Recipe",
+    "Request",
+    "Result",
+    "Sound",
+    "SpecstyleError",
+    "StopRun",
+    "__version__",
+    "griffin_lim",
+    "transfer",
+    "transfer_audio",
+    "transfer_image",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'specstyle' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,211 @@
+"""argv to a run, and its outcome to words and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from specstyle._version import __version__
+from specstyle.cli.options import add_output_options, add_recipe_options, add_run_options, recipe_overrides
+from specstyle.cli.progress import ProgressLine
+from specstyle.errors import RecipeError, SpecstyleError
+
+FAILURE, USAGE, INTERRUPTED = 1, 2, 130
+
+_EXAMPLES = """examples:
+  specstyle audio melody.wav rain.wav -o out.wav        play the melody by the rain
+  specstyle image photo.jpg painting.jpg -o out.png     paint the photo like the painting
+  specstyle demo                                        make and stylize example sounds and a picture
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog="specstyle",
+        description="Style transfer on sound and on pictures through one engine.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"specstyle {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for medium, what in (("audio", "sound"), ("image", "picture")):
+        command = commands.add_parser(
+            medium,
+            help=f"stylize a {what}",
+            description=f"Stylize a {what} by one or more others.",
+            usage=f"specstyle {medium} CONTENT STYLE [STYLE ...] -o OUT [options]",
+        )
+        command.add_argument("content", type=Path, metavar="CONTENT", help=f"the {what} to stylize")
+        command.add_argument(
+            "styles", type=Path, nargs="+", metavar="STYLE", help=f"{what}s that give the style"
+        )
+        add_run_options(command)
+        add_recipe_options(command, medium)
+        command.set_defaults(action=_run_medium, medium=medium)
+    _add_lists(commands)
+    return parser
+
+
+def _add_lists(commands: Any) -> None:
+    recipes = commands.add_parser("recipes", help="list the recipes, or print one as TOML")
+    recipes.add_argument("name", nargs="?", metavar="NAME", help="a recipe's name")
+    recipes.add_argument("--medium", choices=("audio", "image"), default="audio", help="for the name default")
+    recipes.set_defaults(action=_recipes, debug=False)
+    networks = commands.add_parser("networks", help="list the networks, or fetch one")
+    networks.add_argument("verb", nargs="?", choices=("fetch",), help="download weights (once, 548 MB)")
+    networks.add_argument("name", nargs="?", metavar="NAME", help="vgg19")
+    networks.set_defaults(action=_networks, debug=False)
+    demo = commands.add_parser("demo", help="make example sounds and pictures, and stylize them")
+    demo.add_argument("folder", nargs="?", type=Path, default=Path("demo"), metavar="DIR", help="where to")
+    demo.add_argument("--force", action="store_true", help="replace existing files")
+    add_output_options(demo)
+    demo.set_defaults(action=_demo)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Exit codes: 0 done, 1 an input or the run failed, 2 wrong usage, 130 stopped by Ctrl-C.
+    """
+    arguments = build_parser().parse_args(argv)
+    sys.exit(_guarded(arguments.action, arguments))
+
+
+def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
+    """Run a command; turn what it raises into one line and an exit code."""
+    try:
+        return action(arguments)
+    except KeyboardInterrupt:
+        return _complain("interrupted; nothing was written", INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return FAILURE
+    except Exception as error:
+        if arguments.debug:
+            raise
+        return _complain(*_explain(error))
+
+
+def _explain(error: Exception) -> tuple[str, int]:
+    """Return what to tell the user of an error, and the exit code."""
+    if isinstance(error, (RecipeError, ValueError)):
+        return str(error), USAGE
+    if isinstance(error, SpecstyleError):
+        return str(error), FAILURE
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        remedy = "use a smaller --size, a lower --sample-rate or a shorter sound"
+        return f"not enough memory for this run; {remedy}", FAILURE
+    first = (str(error).splitlines() or [""])[0]
+    return f"unexpected {type(error).__name__}: {first} (--debug shows where)", FAILURE
+
+
+def _complain(message: str, code: int) -> int:
+    print(f"specstyle: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _run_medium(arguments: argparse.Namespace) -> int:
+    from specstyle.run.job import Job, run_job
+    from specstyle.run.transfer import Request
+
+    request = Request(
+        arguments.medium,
+        arguments.content,
+        tuple(arguments.styles),
+        recipe=arguments.recipe,
+        overrides=recipe_overrides(arguments),
+        weights=arguments.weights,
+        preprocessing=arguments.preprocessing,
+        device=arguments.device,
+        seed=arguments.seed,
+    )
+    job = Job(
+        request,
+        arguments.output,
+        force=arguments.force,
+        save_every=arguments.save_every,
+        plot=arguments.plot,
+    )
+    with ProgressLine(quiet=arguments.quiet) as progress:
+        result, written = run_job(job, on_step=progress, on_note=progress.note)
+    record = result.record
+    if not arguments.quiet:
+        print(summary(record))
+        print("wrote " + ", ".join(str(path) for path in written))
+    if record["stopped"]:
+        return _complain(
+            f"stopped by Ctrl-C at step {record['steps']}; the best result so far is in {written[0]}",
+            INTERRUPTED,
+        )
+    return 0
+
+
+def summary(record: dict[str, Any]) -> str:
+    """Return one line on a run: what ran, and how the losses went."""
+    start, end = record["losses"]["start"], record["losses"]["end"]
+    parts = [
+        f"{name} loss {start[name]:.4g} -> {end[name]:.4g}" for name in ("style", "content") if name in start
+    ]
+    if "spectral_convergence_db" in record:
+        parts.append(f"spectral convergence {record['spectral_convergence_db']:.1f} dB")
+    return (
+        f"{record['recipe']['name']} on {record['network']['name']}: {record['steps']} steps in "
+        f"{record['seconds']:.0f} s, {', '.join(parts)}"
+    )
+
+
+def _recipes(arguments: argparse.Namespace) -> int:
+    from specstyle.recipes import DEFAULTS, RECIPES, default_recipe, get_recipe, to_toml
+
+    if arguments.name is None:
+        width = max(map(len, RECIPES))
+        print(f"{'default':<{width}}  the one of the default-* recipes that suits the medium and the network")
+        own = {recipe.name for recipe in DEFAULTS.values()}
+        for recipe in sorted(RECIPES.values(), key=lambda r: r.name not in own):
+            print(f"{recipe.name:<{width}}  {recipe.source}")
+    elif arguments.name == "default":
+        network = {"audio": "wide-random", "image": "vgg19-random"}[arguments.medium]
+        print(to_toml(default_recipe(arguments.medium, network)), end="")
+    else:
+        print(to_toml(get_recipe(arguments.name)), end="")
+    return 0
+
+
+def _networks(arguments: argparse.Namespace) -> int:
+    from specstyle.features import weights
+    from specstyle.features.networks import NETWORKS
+
+    if arguments.verb is None:
+        for info in NETWORKS.values():
+            where = ""
+            if info.download:
+                found = weights.is_cached()
+                where = f" [on this machine: {weights.cache_path()}]" if found else " [not on this machine]"
+            print(f"{info.name:<13} {info.text}{where}")
+        print(f"{'auto':<13} the default: vgg19 if it is on this machine, else the one that suits the medium")
+        return 0
+    fetchable = [info.name for info in NETWORKS.values() if info.download]
+    if arguments.name not in fetchable:
+        return _complain(f"networks fetch needs the name of one of: {', '.join(fetchable)}", USAGE)
+    print(f"vgg19 is in {weights.fetch()}")
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from specstyle.run.demo import run_demo
+
+    with ProgressLine(quiet=arguments.quiet) as progress:
+        written = run_demo(
+            arguments.folder,
+            force=arguments.force,
+            on_step=progress,
+            on_note=progress.note,
+            on_done=progress.close,
+        )
+    if not arguments.quiet:
+        print("wrote " + ", ".join(str(path) for path in written))
+    return 0

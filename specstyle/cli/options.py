@@ -1,0 +1,104 @@
+"""Command-line options, made from the fields of ``Recipe`` so that defaults live in one place."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from specstyle.recipes.recipe import Recipe
+
+_TITLES = {
+    "network": "network",
+    "loss": "losses",
+    "optimizer": "optimization",
+    "image": "picture size",
+    "audio": "spectrogram and phase",
+}
+
+
+def _listed(kind: Callable[[str], Any], what: str) -> Callable[[str], tuple[Any, ...]]:
+    def parse(text: str) -> tuple[Any, ...]:
+        try:
+            return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected {what} separated by commas, got {text!r}") from None
+
+    return parse
+
+
+def _converter(annotation: str) -> tuple[Callable[[str], Any], str]:
+    """Return how to read a field's value, and what to call it in the help."""
+    if annotation.startswith("tuple[str"):
+        return _listed(str, "names"), "A,B,..."
+    if annotation.startswith("tuple[float"):
+        return _listed(float, "numbers"), "X,Y,..."
+    return {"str": (str, "WORD"), "int": (int, "N"), "float": (float, "X")}[annotation.replace(" | None", "")]
+
+
+def add_recipe_options(parser: argparse.ArgumentParser, medium: str) -> None:
+    """Add a flag for every field of ``Recipe`` that concerns a medium.
+
+    Flags that are not given leave no trace, so that the recipe decides.
+
+    Args:
+        parser: What to add to.
+        medium: ``audio`` or ``image``.
+    """
+    groups: dict[str, Any] = {}
+    for f in dataclasses.fields(Recipe):
+        group = f.metadata.get("group")
+        if group is None or group in {"audio", "image"} - {medium}:
+            continue
+        if group not in groups:
+            groups[group] = parser.add_argument_group(f"{_TITLES[group]} (defaults: the recipe's)")
+        flag, text = "--" + f.name.replace("_", "-"), str(f.metadata["help"]).replace("%", "%%")
+        common: dict[str, Any] = {"dest": f.name, "default": argparse.SUPPRESS, "help": text}
+        if f.type == "bool":
+            groups[group].add_argument(flag, action=argparse.BooleanOptionalAction, **common)
+        elif f.metadata["choices"]:
+            groups[group].add_argument(flag, choices=f.metadata["choices"], **common)
+        else:
+            convert, metavar = _converter(str(f.type))
+            groups[group].add_argument(flag, type=convert, metavar=metavar, **common)
+
+
+def recipe_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the recipe fields that were given on the command line."""
+    names = {f.name for f in dataclasses.fields(Recipe)} - {"name", "source"}
+    return {name: value for name, value in vars(arguments).items() if name in names}
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a run that are not part of a recipe."""
+    run = parser.add_argument_group("run")
+    run.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="file to write")
+    run.add_argument(
+        "--recipe", default="default", metavar="R", help="a name (see `specstyle recipes`) or a .toml file"
+    )
+    run.add_argument("--weights", type=Path, metavar="FILE", help="VGG19 weights (.pth or .safetensors)")
+    run.add_argument(
+        "--preprocessing",
+        choices=("torchvision", "caffe"),
+        help="input of --weights, if the file does not say",
+    )
+    run.add_argument("--seed", type=int, default=0, metavar="N", help="of random weights, noise, phase")
+    run.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps")
+    run.add_argument(
+        "--save-every",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also keep every N-th step's result, and a sheet",
+    )
+    run.add_argument("--plot", action="store_true", help="also write a figure: content, style, result")
+    run.add_argument("--force", action="store_true", help="replace an existing OUT")
+    add_output_options(run)
+
+
+def add_output_options(group: Any) -> None:
+    """Add what every command that works has."""
+    group.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    group.add_argument("--debug", action="store_true", help="show a traceback with an error")

@@ -1,0 +1,329 @@
+"""Sound to log-magnitude image and back: rate, length, channels and level are kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from specstyle.media.base import Encoded
+from specstyle.media.phase import griffin_lim, random_phase
+from specstyle.media.soundfiles import Sound, read_sound, resample, write_sound
+from specstyle.media.stft import StftSettings, auto_stft, stft
+
+PEAK_LIMIT = 0.999
+"""Largest sample of a finished sound."""
+
+_DB_FLOOR = 1e-5
+_DB_OFFSET = 100.0
+_DB_RANGE = 140.0
+_LOG1P_TOP = 100.0
+"""Magnitude, as a multiple of the channel's RMS, that the image value 1 stands for (log1p)."""
+
+
+@dataclass(frozen=True)
+class AudioSettings:
+    """How a sound becomes an image, and how an image becomes a sound.
+
+    Attributes:
+        n_fft: FFT size in samples; ``None``: see ``auto_stft``. So for ``hop_length`` and ``win_length``.
+        hop_length: Samples from frame to frame.
+        win_length: Window length in samples.
+        window: Name of a SciPy window.
+        compression: ``"log1p"`` or ``"db"``.
+        log_gain: k in log1p(k |S| / level).
+        normalize_level: Divide each channel's magnitudes by their RMS, so that loudness does not count.
+        unit_scale: Divide the compressed magnitudes so that they lie at about 0..1. ``False``: plain
+            log1p(k |S| / level), or decibels above -100 dB.
+        sample_rate: Working rate in Hz; ``None``: the sound's own.
+        phase: Where the phase reconstruction starts: ``"content"``, ``"random"`` or ``"zero"``.
+        phase_iterations: Of Griffin-Lim; 0: the start phase as it is.
+        phase_momentum: Of fast Griffin-Lim; 0: the plain one.
+
+    Raises:
+        ValueError: If a value is out of range; the message names it.
+    """
+
+    n_fft: int | None = None
+    hop_length: int | None = None
+    win_length: int | None = None
+    window: str = "hann"
+    compression: Literal["log1p", "db"] = "log1p"
+    log_gain: float = 1.0
+    normalize_level: bool = True
+    unit_scale: bool = True
+    sample_rate: int | None = None
+    phase: Literal["content", "random", "zero"] = "content"
+    phase_iterations: int = 64
+    phase_momentum: float = 0.99
+
+    def __post_init__(self) -> None:
+        if self.compression not in ("log1p", "db"):
+            raise ValueError(f"compression is {self.compression!r}; it must be 'log1p' or 'db'")
+        if self.phase not in ("content", "random", "zero"):
+            raise ValueError(f"phase is {self.phase!r}; it must be 'content', 'random' or 'zero'")
+        if not 0.0 < self.log_gain < math.inf:
+            raise ValueError(f"log_gain is {self.log_gain}; it must be a number above 0")
+        if self.phase_iterations < 0:
+            raise ValueError(f"phase_iterations is {self.phase_iterations}; it must be at least 0")
+        if not 0.0 <= self.phase_momentum <= 1.0:
+            raise ValueError(f"phase_momentum is {self.phase_momentum}; it must be from 0 to 1")
+        if self.sample_rate is not None and self.sample_rate < 1:
+            raise ValueError(f"sample_rate is {self.sample_rate}; it must be at least 1 Hz, or None")
+        if self.n_fft is not None or (self.hop_length is None and self.win_length is None):
+            self.stft_at(44100)  # the rate may decide the rest, but not whether these fit together
+
+    def stft_at(self, sample_rate: int) -> StftSettings:
+        """Return the transform for a sound of ``sample_rate`` Hz (the working rate, if one is set)."""
+        return auto_stft(
+            self.sample_rate or sample_rate,
+            n_fft=self.n_fft,
+            hop_length=self.hop_length,
+            win_length=self.win_length,
+            window=self.window,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class SoundContext:
+    """What ``decode`` needs beside the image.
+
+    Attributes:
+        sound: What was encoded.
+        working: float64 on the CPU, ``[channels, length]`` at the working rate, each channel scaled by a
+            power of two to a peak of 0.5 to 1 if levels are normalized.
+        working_rate: In Hz.
+        stft: The transform.
+        level: float64, ``[channels, 1]``: what magnitudes were divided by.
+    """
+
+    sound: Sound
+    working: Tensor
+    working_rate: int
+    stft: StftSettings
+    level: Tensor
+
+
+class SoundMedium:
+    """Sounds as log-magnitude images ``[channels, 1, n_bins, frames]``.
+
+    Args:
+        settings: See ``AudioSettings``.
+        seed: Of every random phase. Decoding the same image twice gives the same sound.
+    """
+
+    name = "audio"
+
+    def __init__(self, settings: AudioSettings | None = None, *, seed: int = 0) -> None:
+        self.settings = AudioSettings() if settings is None else settings
+        self._seed = seed
+
+    def read(self, path: Path) -> Sound:
+        """Read a sound file, or raise ``FileError`` saying in one line why not."""
+        return read_sound(path)
+
+    def write(self, source: Sound, path: Path) -> None:
+        """Write a sound file in the format that its suffix names, or raise ``FileError``."""
+        write_sound(source, path)
+
+    def encode(
+        self, source: Sound, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
+    ) -> Encoded:
+        """Turn a sound into its log-magnitude image.
+
+        Args:
+            source: The sound; it is resampled first if the settings have a working rate.
+            dtype: Of the image. The transform runs in float64 for float64 and in float32 otherwise.
+            device: Of the image.
+
+        Returns:
+            The image ``[channels, 1, n_bins, frames]``, its valid range and the context. No value is
+            clamped, and a louder copy of a sound (by a power of two) has exactly the same image.
+
+        Raises:
+            ValueError: If the sound has no samples.
+        """
+        if source.samples.shape[1] < 1:
+            raise ValueError(f"{source.name} has no samples; at least one is needed")
+        settings, rate = self.settings, self.settings.sample_rate or source.sample_rate
+        exponent = _exponents(source.samples) if settings.normalize_level else 0
+        scaled = _times_power(source.samples, np.negative(exponent))
+        working = resample(replace(source, samples=scaled), rate).samples
+        transform = settings.stft_at(source.sample_rate)
+        magnitude = stft(_to_compute(working, dtype, device), transform).abs()
+        level = _levels(magnitude) if settings.normalize_level else magnitude.new_ones(len(magnitude), 1)
+        image = _compress(magnitude / level[..., None], settings).unsqueeze(1)
+        image = image.to(device=device, dtype=dtype)
+        true_level = _times_power(level.double().cpu(), np.asarray(exponent))
+        context = SoundContext(source, working, rate, transform, true_level)
+        return Encoded(image, max(1.0, float(image.max())), context)
+
+    def decode(self, image: Tensor, like: Encoded) -> Sound:
+        """Turn an image into a sound of the rate, length and channels of the one that was encoded.
+
+        Args:
+            image: Of the shape of ``like.image``; negative magnitudes, which an optimizer's overshoot
+                could stand for, count as 0.
+            like: What ``encode`` returned for the content.
+
+        Returns:
+            The sound, before ``finish``.
+
+        Raises:
+            ValueError: If the shape differs, or the image is not finite.
+        """
+        return self.decode_with_report(image, like)[0]
+
+    def decode_with_report(
+        self, image: Tensor, like: Encoded, *, on_iteration: Callable[[int], None] | None = None
+    ) -> tuple[Sound, float]:
+        """Decode as ``decode`` does, and say how near the phase reconstruction came.
+
+        Args:
+            image: Of the shape of ``like.image``.
+            like: What ``encode`` returned for the content.
+            on_iteration: Called after each iteration of Griffin-Lim with its number, from 1.
+
+        Returns:
+            The sound and the spectral convergence in dB (channels at equal level; lower is better).
+        """
+        context: SoundContext = like.context
+        if image.shape != like.image.shape:
+            raise ValueError(f"image has shape {list(image.shape)}; it must be {list(like.image.shape)}")
+        settings = self.settings
+        compute = _to_compute(image.detach()[:, 0], image.dtype, image.device)
+        magnitude = _expand(compute, settings)
+        generator = torch.Generator().manual_seed(self._seed)
+        result = griffin_lim(
+            magnitude,
+            context.stft,
+            context.working.shape[1],
+            iterations=settings.phase_iterations,
+            momentum=settings.phase_momentum,
+            phase=_content_phase(context, magnitude, generator)
+            if settings.phase == "content"
+            else settings.phase,
+            generator=generator,
+            on_iteration=on_iteration,
+        )
+        samples = result.waveform.double().cpu() * context.level
+        back = resample(Sound(samples, context.working_rate), context.sound.sample_rate).samples
+        samples = _fit_length(back, context.sound.samples.shape[1])
+        return replace(context.sound, samples=samples), result.spectral_convergence_db
+
+    def finish(self, sound: Sound, like: Encoded | Sound) -> tuple[Sound, float]:
+        """Bring a decoded sound to the content's loudness, see ``finish_sound``."""
+        return finish_sound(sound, like.context.sound if isinstance(like, Encoded) else like)
+
+
+def finish_sound(sound: Sound, content: Sound) -> tuple[Sound, float]:
+    """Remove the mean, match each channel's RMS to the content's, and keep the peak below full scale.
+
+    Args:
+        sound: What was decoded, with as many channels as ``content``.
+        content: Its channels' RMS (without their mean) is the aim; a silent channel stays silent.
+
+    Returns:
+        The sound, and the gain in dB that the peak limit took away from all channels alike (0 if none).
+        A sound is scaled and never clipped.
+
+    Raises:
+        ValueError: If the numbers of channels differ, or the sound is not finite.
+    """
+    if sound.samples.shape[0] != content.samples.shape[0]:
+        raise ValueError(
+            f"the sound has {sound.samples.shape[0]} channels and the content {content.samples.shape[0]}; "
+            "they must have as many"
+        )
+    if not bool(torch.isfinite(sound.samples).all()):
+        raise ValueError("the sound has samples that are NaN or infinite; it cannot be brought to a level")
+    centered = sound.samples - sound.samples.mean(dim=1, keepdim=True)
+    # In two steps, so that the square of a very quiet sound does not vanish. What a constant leaves when
+    # its mean is taken away is rounding, not sound.
+    peak = centered.abs().amax(dim=1, keepdim=True)
+    audible = peak > 1e-12 * sound.samples.abs().amax(dim=1, keepdim=True)
+    centered = torch.where(audible, centered / peak, 0.0)
+    rms = centered.square().mean(dim=1, keepdim=True).sqrt()
+    samples = torch.where(rms > 0, centered * (_rms_without_mean(content.samples) / rms), 0.0)
+    peak_out = float(samples.abs().max()) if samples.numel() else 0.0
+    gain = min(1.0, PEAK_LIMIT / peak_out) if peak_out > 0 else 1.0
+    return replace(sound, samples=samples * gain), 20.0 * math.log10(gain)
+
+
+def _compress(ratio: Tensor, settings: AudioSettings) -> Tensor:
+    """Turn magnitudes (as multiples of the level) into image values."""
+    if settings.compression == "log1p":
+        return torch.log1p(settings.log_gain * ratio) / _scale(settings)
+    return (20.0 * torch.log10(ratio + _DB_FLOOR) + _DB_OFFSET) / _scale(settings)
+
+
+def _expand(image: Tensor, settings: AudioSettings) -> Tensor:
+    """Turn image values into magnitudes (as multiples of the level): the inverse of ``_compress``."""
+    values = image * _scale(settings)
+    if settings.compression == "log1p":
+        ratio = torch.expm1(values) / settings.log_gain
+    else:
+        ratio = torch.pow(10.0, (values - _DB_OFFSET) / 20.0) - _DB_FLOOR
+    return ratio.clamp(min=0.0)
+
+
+def _scale(settings: AudioSettings) -> float:
+    """Return what compressed magnitudes are divided by."""
+    if not settings.unit_scale:
+        return 1.0
+    return math.log1p(settings.log_gain * _LOG1P_TOP) if settings.compression == "log1p" else _DB_RANGE
+
+
+def _levels(magnitude: Tensor) -> Tensor:
+    """Return each channel's RMS magnitude ``[channels, 1]``, and 1 for a silent channel."""
+    level = magnitude.square().mean(dim=(1, 2)).sqrt()
+    return torch.where(level > 0, level, 1.0).unsqueeze(1)
+
+
+def _exponents(samples: Tensor) -> np.ndarray[tuple[int, int], np.dtype[np.int32]]:
+    """Return e ``[channels, 1]`` with each channel's peak from 0.5 to 1 times 2^e (0 for silence)."""
+    peak = samples.abs().amax(dim=1, keepdim=True)
+    exponents: np.ndarray[tuple[int, int], np.dtype[np.int32]] = np.frexp(peak.numpy())[1]
+    return exponents
+
+
+def _times_power(samples: Tensor, exponent: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Tensor:
+    """Return samples times 2^exponent: exact, so that equal sounds of unequal level stay equal."""
+    return torch.from_numpy(np.ldexp(samples.numpy(), exponent))
+
+
+def _to_compute(x: Tensor, dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    """Bring a tensor to where Fourier transforms work: float32 or float64, and not on mps."""
+    device = torch.device("cpu") if torch.device(device).type == "mps" else torch.device(device)
+    return x.to(device=device, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
+
+
+def _content_phase(context: SoundContext, magnitude: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the content's spectrogram, whose phase counts, with random phase where it is exactly zero.
+
+    In digital silence there is no phase, and what a style puts there would be lost.
+    """
+    spec = stft(context.working.to(device=magnitude.device, dtype=magnitude.dtype), context.stft)
+    silent = spec == 0
+    if bool(silent.any()):
+        noise = random_phase(tuple(spec.shape[-2:]), generator, like=magnitude)
+        spec = torch.where(silent, noise, spec)
+    return spec
+
+
+def _fit_length(samples: Tensor, length: int) -> Tensor:
+    """Cut, or append zeros: two resamplings may disagree about a sample or two."""
+    return torch.nn.functional.pad(samples[:, :length], (0, max(0, length - samples.shape[1])))
+
+
+def _rms_without_mean(samples: Tensor) -> Tensor:
+    """Return each channel's RMS about its mean, ``[channels, 1]``; exactly 0 for a constant."""
+    constant = (samples == samples[:, :1]).all(dim=1, keepdim=True)
+    rms = (samples - samples.mean(dim=1, keepdim=True)).square().mean(dim=1, keepdim=True).sqrt()
+    return torch.where(constant, 0.0, rms)

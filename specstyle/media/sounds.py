@@ -1,0 +1,107 @@
+"""A sound in memory: what it is, whether it can be used, and another sample rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from specstyle.errors import FileError
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """A sound in memory.
+
+    Attributes:
+        samples: float64 on the CPU, shape ``[channels, length]``; full scale is 1.
+        sample_rate: In Hz.
+        subtype: How a file held the samples, in libsndfile's words (``"PCM_16"``, ``"FLOAT"`` ...).
+        name: What messages call it.
+
+    Raises:
+        ValueError: If the samples have another shape or type, or the rate is not a positive whole number.
+    """
+
+    samples: Tensor
+    sample_rate: int
+    subtype: str | None = None
+    name: str = "sound"
+
+    def __post_init__(self) -> None:
+        samples = self.samples
+        is_cpu_double = samples.dtype == torch.float64 and samples.device.type == "cpu"
+        if samples.ndim != 2 or samples.shape[0] < 1 or not is_cpu_double:
+            raise ValueError(
+                f"samples are {samples.dtype} of shape {list(samples.shape)} on {samples.device}; "
+                "they must be float64 of shape [channels, length] on the CPU"
+            )
+        if (
+            isinstance(self.sample_rate, bool)
+            or not isinstance(self.sample_rate, int)
+            or self.sample_rate < 1
+        ):
+            raise ValueError(f"sample_rate is {self.sample_rate!r}; it must be a whole number of Hz above 0")
+
+
+def check_sound(sound: Sound, *, role: str, min_samples: int) -> None:
+    """Refuse a sound that cannot serve as content or style.
+
+    Args:
+        sound: The sound.
+        role: What it is for, as the message says it: ``"content"`` or ``"style"``.
+        min_samples: Samples of one analysis window (``n_fft``).
+
+    Raises:
+        FileError: If it has no samples, fewer than one window, NaN or infinite ones, or only one value.
+    """
+    who, samples = f"{sound.name} ({role})", sound.samples
+    length = samples.shape[1]
+    if length == 0:
+        raise FileError(f"{who} has no samples; give a sound with at least {min_samples} of them")
+    if length < min_samples:
+        raise FileError(
+            f"{who} has {length} samples ({length / sound.sample_rate:.3g} s), but one analysis window needs "
+            f"{min_samples}; give a longer sound or a smaller n_fft"
+        )
+    bad = ~torch.isfinite(samples)
+    if bool(bad.any()):
+        first = int(bad.any(dim=0).nonzero()[0, 0])
+        raise FileError(
+            f"{who} has {int(bad.sum())} samples that are NaN or infinite, the first at sample {first} "
+            f"({first / sound.sample_rate:.3f} s); repair or cut the file"
+        )
+    if not bool(samples.any()):
+        raise FileError(f"{who} is digital silence: all {length} samples are 0; give a file with sound in it")
+    if bool((samples == samples[:, :1]).all()):
+        raise FileError(
+            f"{who} has the same value at all {length} samples, so there is nothing to hear; "
+            "give a file with sound in it"
+        )
+
+
+def resample(sound: Sound, sample_rate: int) -> Sound:
+    """Change the sample rate (soxr, quality VHQ); the same sound if it has that rate already.
+
+    Args:
+        sound: The sound.
+        sample_rate: The new rate in Hz.
+
+    Returns:
+        A sound of the same duration, up to one sample.
+
+    Raises:
+        ValueError: If the rate is not a positive whole number.
+    """
+    if sample_rate == sound.sample_rate:
+        return sound
+    if isinstance(sample_rate, bool) or not isinstance(sample_rate, int) or sample_rate < 1:
+        raise ValueError(f"sample_rate is {sample_rate!r}; it must be a whole number of Hz above 0")
+    import soxr
+
+    interleaved = np.ascontiguousarray(sound.samples.numpy().T)
+    changed = soxr.resample(interleaved, sound.sample_rate, sample_rate, quality="VHQ")
+    samples = torch.from_numpy(np.ascontiguousarray(changed.T))
+    return replace(sound, samples=samples, sample_rate=sample_rate)

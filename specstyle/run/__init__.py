@@ -1,0 +1,1 @@
+"""Runs: from a request to a result, in memory or from files to files."""

@@ -1,0 +1,130 @@
+"""The library's front door: stylize paths or arrays, get sounds or pictures back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from specstyle.recipes import Recipe
+from specstyle.run.transfer import Progress, Request, Result, transfer
+
+
+def _ignore(_: Any) -> None:
+    """Do nothing."""
+
+
+def transfer_audio(
+    content: Any,
+    style: Any,
+    *,
+    sample_rate: int | None = None,
+    recipe: str | Path | Recipe = "default",
+    weights: str | Path | None = None,
+    preprocessing: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    on_step: Callable[[Progress], None] = _ignore,
+    on_note: Callable[[str], None] = _ignore,
+    **overrides: Any,
+) -> Result:
+    """Play one sound by another.
+
+    Args:
+        content: A path, samples ``[length]`` or ``[channels, length]`` (NumPy or torch, floats in -1..1), or
+            a ``Sound``.
+        style: The same, or a list of them.
+        sample_rate: Of samples given as arrays, in Hz.
+        recipe: ``default``, a recipe's name, a TOML file, or a ``Recipe``.
+        weights: Weights file for VGG19 instead of torchvision's.
+        preprocessing: ``torchvision`` or ``caffe``, if the weights file does not say.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        seed: Of random weights, noise and phase.
+        on_step: Called with each ``Progress``; may raise ``StopRun``.
+        on_note: Called with each line that a user should know.
+        **overrides: Fields of ``Recipe`` to change (``steps=100``, ``strength=0.7``, ``network="vgg19"``).
+
+    Returns:
+        The result: ``result.output`` is a ``Sound`` with the content's rate, channels and length.
+
+    Raises:
+        ValueError: If options do not fit together.
+        SpecstyleError: If an input or the weights cannot be used, or the loss is no longer finite.
+
+    Example:
+        >>> import numpy as np, specstyle
+        >>> melody, rain = np.random.default_rng(0).uniform(-1, 1, (2, 8000))
+        >>> result = specstyle.transfer_audio(melody, rain, sample_rate=8000, steps=2, n_filters=64)
+        >>> list(result.output.samples.shape)
+        [1, 8000]
+    """
+    styles = style if isinstance(style, (list, tuple)) else [style]
+    request = Request(
+        "audio",
+        content,
+        _checked(styles),
+        recipe=recipe,
+        overrides=overrides,
+        weights=Path(weights) if weights is not None else None,
+        preprocessing=preprocessing,
+        device=device,
+        seed=seed,
+        sample_rate=sample_rate,
+    )
+    return transfer(request, on_step=on_step, on_note=on_note)
+
+
+def transfer_image(
+    content: Any,
+    style: Any,
+    *,
+    recipe: str | Path | Recipe = "default",
+    weights: str | Path | None = None,
+    preprocessing: str | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    on_step: Callable[[Progress], None] = _ignore,
+    on_note: Callable[[str], None] = _ignore,
+    **overrides: Any,
+) -> Result:
+    """Paint one picture in the style of another.
+
+    Args:
+        content: A path, a NumPy array ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]`` (uint8, uint16 or floats in
+            0..1), a tensor ``[C, H, W]`` in 0..1, or a ``Picture``.
+        style: The same, or a list of them.
+        recipe: ``default``, a recipe's name, a TOML file, or a ``Recipe``.
+        weights: Weights file for VGG19 instead of torchvision's.
+        preprocessing: ``torchvision`` or ``caffe``, if the weights file does not say.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        seed: Of random weights and noise.
+        on_step: Called with each ``Progress``; may raise ``StopRun``.
+        on_note: Called with each line that a user should know.
+        **overrides: Fields of ``Recipe`` to change (``size=256``, ``strength=0.7``, ``network="vgg19"``).
+
+    Returns:
+        The result: ``result.output`` is a ``Picture`` with pixels ``[3, H, W]`` in 0..1.
+
+    Raises:
+        ValueError: If options do not fit together.
+        SpecstyleError: If an input or the weights cannot be used, or the loss is no longer finite.
+    """
+    styles = style if isinstance(style, (list, tuple)) else [style]
+    request = Request(
+        "image",
+        content,
+        _checked(styles),
+        recipe=recipe,
+        overrides=overrides,
+        weights=Path(weights) if weights is not None else None,
+        preprocessing=preprocessing,
+        device=device,
+        seed=seed,
+    )
+    return transfer(request, on_step=on_step, on_note=on_note)
+
+
+def _checked(styles: Sequence[Any]) -> tuple[Any, ...]:
+    if not styles:
+        raise ValueError("style is an empty list; give at least one style")
+    return tuple(styles)

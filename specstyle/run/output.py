@@ -1,0 +1,65 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from specstyle.errors import FileError
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Refuse an output that cannot be written, before the run rather than after it.
+
+    Args:
+        path: The output.
+        force: Whether an existing file may be replaced.
+
+    Raises:
+        FileError: If the folder is missing or not writable, or the file exists and ``force`` is not given.
+    """
+    if path.is_dir():
+        raise FileError(f"{path}: is a directory; give the name of a file to write")
+    if path.exists() and not force:
+        raise FileError(f"{path}: exists already; choose another name, or --force to replace it")
+    if not path.parent.is_dir():
+        raise FileError(f"{path}: there is no folder {path.parent}; create it first")
+    with atomic(path) as temporary:
+        try:
+            temporary.touch()
+        except OSError as error:
+            raise FileError(f"{path}: cannot write into {path.parent}: {error.strerror}") from error
+        temporary.unlink()
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``, with its suffix; rename it at the end, or remove it on an error.
+
+    Raises:
+        FileError: If the file cannot be written or renamed.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    try:
+        yield temporary
+        if temporary.exists():
+            temporary.replace(path)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write plain values as JSON, whole or not at all.
+
+    Raises:
+        FileError: If the file cannot be written.
+    """
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from specstyle.engine.scales import carry_up, resize, resize_moments, scale_shapes, start_image
+
+
+def rand(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_the_published_scales() -> None:
+    shapes = scale_shapes(512, 512, smallest=128, factor=math.sqrt(2.0))
+    assert shapes == [(n, n) for n in (128, 181, 256, 362, 512)]
+
+
+def test_both_sides_shrink_alike() -> None:
+    assert scale_shapes(300, 600, smallest=150, factor=2.0) == [(75, 150), (150, 300), (300, 600)]
+    assert scale_shapes(600, 300, smallest=150, factor=2.0) == [(150, 75), (300, 150), (600, 300)]
+
+
+def test_rows_that_are_channels_stay() -> None:
+    shapes = scale_shapes(1025, 400, smallest=100, factor=2.0, fixed_height=True)
+    assert shapes == [(1025, 100), (1025, 200), (1025, 400)]
+
+
+@pytest.mark.parametrize("smallest", [None, 513, 10_000])
+def test_one_scale_where_nothing_smaller_is_asked_for(smallest: int | None) -> None:
+    assert scale_shapes(512, 256, smallest=smallest, factor=2.0) == [(512, 256)]
+
+
+@given(
+    st.integers(1, 3000),
+    st.integers(1, 3000),
+    st.none() | st.integers(1, 3000),
+    st.floats(1.01, 8.0),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=200, database=None)
+def test_scales_grow_to_the_full_size(
+    height: int, width: int, smallest: int | None, factor: float, fixed: bool
+) -> None:
+    shapes = scale_shapes(height, width, smallest=smallest, factor=factor, fixed_height=fixed)
+    assert shapes[-1] == (height, width)
+    assert len(set(shapes)) == len(shapes)
+    longest = [w if fixed else max(h, w) for h, w in shapes]
+    assert longest == sorted(longest)
+    assert all(h >= 1 and w >= 1 for h, w in shapes)
+    if smallest is not None:
+        assert all(side >= smallest for side in longest[:-1])
+    if fixed:
+        assert {h for h, _ in shapes} == {height}
+
+
+def test_resize_keeps_a_flat_image_and_its_own_size() -> None:
+    flat = torch.full((1, 3, 9, 7), 0.25, dtype=torch.float64)
+    for size in ((18, 14), (4, 3), (9, 20)):
+        assert resize(flat, *size).shape == (1, 3, *size)
+        torch.testing.assert_close(resize(flat, *size), torch.full((1, 3, *size), 0.25).double())
+    image = rand(1, 3, 9, 7)
+    assert resize(image, 9, 7) is image
+
+
+def test_resize_smooths_what_it_cannot_show() -> None:
+    """One bright column in four is a quarter of the brightness at a quarter of the size."""
+    stripes = torch.zeros(1, 1, 64, 64, dtype=torch.float64)
+    stripes[..., ::4] = 1.0
+    small = resize(stripes, 16, 16)[..., 2:-2]
+    assert (small - 0.25).abs().max() < 0.03
+
+
+def test_adams_squares_stay_positive() -> None:
+    spike = torch.zeros(1, 1, 6, 6, dtype=torch.float64)
+    spike[0, 0, 3, 3] = 1.0  # bicubic interpolation swings below zero beside it
+    moments = {"step": torch.tensor(7.0), "exp_avg": spike - 0.5, "exp_avg_sq": spike}
+    larger = resize_moments(moments, 9, 9)
+    assert torch.nn.functional.interpolate(spike, (9, 9), mode="bicubic").min() < 0
+    assert larger["exp_avg_sq"].min() >= 0.0
+    assert larger["exp_avg"].shape == larger["exp_avg_sq"].shape == (1, 1, 9, 9)
+    assert float(larger["step"]) == 7.0
+    assert larger["exp_avg"].min() < 0
+    assert resize_moments({}, 9, 9) == {}
+
+
+def test_unchanged_content_goes_up_as_the_larger_content_itself() -> None:
+    content, content_up = rand(1, 3, 8, 10), rand(1, 3, 16, 20, seed=1)
+    assert torch.equal(carry_up(content, content, content_up, what="change"), content_up)
+
+
+def test_a_change_goes_up_on_the_larger_content() -> None:
+    content, content_up = rand(1, 3, 8, 10), rand(1, 3, 16, 20, seed=1)
+    brighter = carry_up(content + 0.125, content, content_up, what="change")
+    torch.testing.assert_close(brighter, content_up + 0.125)
+    image = rand(1, 3, 8, 10, seed=2)
+    assert torch.equal(carry_up(image, content, content_up, what="image"), resize(image, 16, 20))
+    with pytest.raises(ValueError, match=r"carry.*'nothing'"):
+        carry_up(image, content, content_up, what="nothing")
+
+
+def test_start_from_content_is_a_copy() -> None:
+    content = rand(1, 3, 8, 10)
+    start = start_image("content", content)
+    assert torch.equal(start, content)
+    start.zero_()
+    assert content.max() > 0
+
+
+def test_start_from_style_has_the_contents_shape() -> None:
+    content, style = rand(2, 1, 8, 10), rand(2, 1, 5, 20, seed=1)
+    assert torch.equal(start_image("style", content, style=style), resize(style, 8, 10))
+    mono = start_image("style", content, style=style[:1])
+    assert torch.equal(mono, resize(style[:1], 8, 10).expand(2, -1, -1, -1))
+    three = rand(3, 1, 8, 10, seed=2)
+    torch.testing.assert_close(start_image("style", content, style=three)[1], three.mean(0))
+    same = start_image("style", content, style=content)
+    same.zero_()
+    assert content.max() > 0
+    with pytest.raises(ValueError, match="init style needs a style image"):
+        start_image("style", content)
+
+
+def test_start_from_noise() -> None:
+    content = torch.zeros(1, 3, 60, 70)
+
+    def draw(seed: int, **options: object) -> Tensor:
+        generator = torch.Generator().manual_seed(seed)
+        return start_image("noise", content, generator=generator, **options)  # type: ignore[arg-type]
+
+    uniform = draw(0, noise_scale=255.0)
+    assert uniform.dtype == content.dtype
+    assert uniform.shape == content.shape
+    assert uniform.min() >= 0.0
+    assert 250.0 < uniform.max() <= 255.0
+    # 12600 values: the mean's standard error is 0.26 % of the range.
+    assert uniform.mean().item() == pytest.approx(127.5, rel=0.02)
+    center = torch.tensor([0.1, 0.2, 0.3])[:, None, None]
+    gaussian = draw(0, noise="gaussian", noise_scale=1e-3, noise_center=center)
+    assert gaussian.mean((0, 2, 3)).tolist() == pytest.approx([0.1, 0.2, 0.3], abs=1e-4)
+    assert gaussian.std((2, 3)).mean().item() == pytest.approx(1e-3, rel=0.05)
+    assert torch.equal(draw(3), draw(3))
+    assert not torch.equal(draw(3), draw(4))
+
+
+def test_an_unknown_start_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"init must be .*'black'"):
+        start_image("black", rand(1, 1, 2, 2))

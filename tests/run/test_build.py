@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from specstyle.errors import RecipeError
+from specstyle.features import weights as vgg_weights
+from specstyle.recipes import PUBLISHED, Recipe, get_recipe, to_toml
+from specstyle.run.build import choose_device, network_for, optimizer_settings, settle_recipe
+
+WEIGHTS = Path("somewhere/vgg19.pth")
+
+
+@pytest.fixture(params=[False, True], ids=["not-cached", "cached"])
+def cached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    here = bool(request.param)
+    monkeypatch.setattr(vgg_weights, "is_cached", lambda: here)
+    return here
+
+
+@pytest.fixture
+def not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
+
+
+def settle(
+    medium: str, recipe: str | Path | Recipe = "default", *, weights: Path | None = None, **overrides: Any
+) -> tuple[Recipe, str]:
+    settled, notes = settle_recipe(medium, recipe, weights=weights, overrides=overrides)
+    assert settled.network in ("vgg19", "vgg19-random", "wide-random")
+    return settled, "\n".join(notes)
+
+
+def test_default_picture(cached: bool) -> None:
+    recipe, notes = settle("image")
+    if cached:
+        assert (recipe.name, recipe.network) == ("default-image-vgg19", "vgg19")
+        assert "found on this machine" in notes
+    else:
+        assert (recipe.name, recipe.network) == ("default-image", "vgg19-random")
+        assert "specstyle networks fetch vgg19" in notes
+
+
+def test_default_sound(not_cached: None) -> None:
+    recipe, notes = settle("audio")
+    assert (recipe.name, recipe.network) == ("default-audio", "wide-random")
+    assert recipe.content_layers == recipe.style_layers == ("relu1",)
+    assert "network: wide-random" in notes
+
+
+@pytest.mark.parametrize("medium", ["audio", "image"])
+@pytest.mark.parametrize("name", [n for n, r in PUBLISHED.items() if r.network == "auto"])
+def test_a_published_recipe_takes_vgg19_where_it_is_and_else_says_what_it_takes(
+    medium: str, name: str, cached: bool
+) -> None:
+    recipe, notes = settle(medium, name)
+    assert recipe.network == ("vgg19" if cached else "vgg19-random")
+    assert recipe.replace(network="auto") == get_recipe(name)
+    assert ("balanced for pretrained VGG19" in notes) == (not cached)
+
+
+@pytest.mark.parametrize("medium", ["audio", "image"])
+def test_the_published_sound_recipe_has_its_own_network(medium: str, cached: bool) -> None:
+    recipe, notes = settle(medium, "ulyanov2016")
+    assert recipe == get_recipe("ulyanov2016")
+    assert notes == ""
+
+
+@pytest.mark.parametrize("medium", ["audio", "image"])
+@pytest.mark.parametrize("name", ["default", "tf2", "crowson2021"])
+def test_a_weights_file_means_vgg19(medium: str, name: str, not_cached: None) -> None:
+    recipe, notes = settle(medium, name, weights=WEIGHTS)
+    assert recipe.network == "vgg19"
+    assert notes == ""
+    if name == "default":
+        assert recipe.name == f"default-{medium}-vgg19"
+
+
+@pytest.mark.parametrize("network", ["wide-random", "vgg19-random"])
+def test_a_weights_file_and_another_network_contradict_each_other(network: str, not_cached: None) -> None:
+    with pytest.raises(RecipeError, match=f"--weights belongs to the network vgg19, but {network}"):
+        settle("image", weights=WEIGHTS, network=network)
+    if network == "wide-random":
+        with pytest.raises(RecipeError, match="--weights belongs"):
+            settle("audio", "ulyanov2016", weights=WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("medium", "network", "name"),
+    [
+        ("audio", "vgg19", "default-audio-vgg19"),
+        ("audio", "vgg19-random", "default-audio-vgg19-random"),
+        ("audio", "wide-random", "default-audio"),
+        ("image", "vgg19", "default-image-vgg19"),
+        ("image", "vgg19-random", "default-image"),
+        ("image", "wide-random", "default-image-wide"),
+    ],
+)
+def test_the_default_suits_the_network_asked_for(
+    medium: str, network: str, name: str, not_cached: None
+) -> None:
+    recipe, notes = settle(medium, network=network)
+    assert (recipe.name, recipe.network) == (name, network)
+    assert notes == ""
+
+
+def test_layers_choose_among_networks_where_none_was_asked_for(not_cached: None) -> None:
+    recipe, _ = settle("audio", style_layers=("conv2_1",), content_layers=("block3_conv1",))
+    assert recipe.network == "vgg19-random"
+    assert (recipe.style_layers, recipe.content_layers) == (("relu2_1",), ("relu3_1",))
+    recipe, _ = settle("image", style_layers=("relu1",), content_layers=("relu1",))
+    assert recipe.network == "wide-random"
+
+
+def test_layers_of_another_network_are_refused(not_cached: None) -> None:
+    with pytest.raises(RecipeError, match=r"wide-random has no layer 'relu5_2'; its only layer is relu1"):
+        settle("image", "tf2", network="wide-random")
+    with pytest.raises(RecipeError, match=r"VGG19 has no layer 'relu1'.*relu1_1"):
+        settle("image", "ulyanov2016", network="vgg19-random")
+    with pytest.raises(RecipeError, match="no layer 'relu9_1'"):
+        settle("image", style_layers=("relu9_1",))
+
+
+def test_overrides_win_and_spellings_become_one(not_cached: None) -> None:
+    recipe, _ = settle(
+        "image",
+        "crowson2021",
+        style_layers=("conv1_1", "block2_conv1"),
+        style_layer_weights=(2.0, 1.0),
+        steps=7,
+    )
+    assert recipe.layer_weights("style") == {"relu1_1": 2.0, "relu2_1": 1.0}
+    assert (recipe.steps, recipe.first_steps) == (7, None)
+    recipe, _ = settle("image", "crowson2021", steps=7)
+    assert recipe.style_layer_weights == get_recipe("crowson2021").style_layer_weights
+
+
+def test_a_recipe_of_ones_own(tmp_path: Path, not_cached: None) -> None:
+    mine = Recipe(name="mine", steps=3, network="vgg19-random", style_layers=("conv1_1",))
+    path = tmp_path / "mine.toml"
+    path.write_text(to_toml(mine))
+    for given in (mine, path, str(path)):
+        recipe, notes = settle("image", given)
+        assert recipe == mine.replace(style_layers=("relu1_1",))
+        assert notes == ""
+
+
+def test_unknown_names_are_refused(tmp_path: Path, not_cached: None) -> None:
+    with pytest.raises(RecipeError, match="no recipe is called 'monet'"):
+        settle("image", "monet")
+    with pytest.raises(RecipeError, match="cannot read the recipe"):
+        settle("image", tmp_path / "none.toml")
+    with pytest.raises(RecipeError, match="no field 'stepz'"):
+        settle("image", stepz=3)
+    with pytest.raises(RecipeError, match="no default recipe for video"):
+        settle("video")
+    with pytest.raises(ValueError, match=r"no network 'resnet'; there are vgg19, vgg19-random, wide-random"):
+        settle("image", network="resnet")
+
+
+def test_auto_as_an_override_is_auto(not_cached: None) -> None:
+    assert settle("audio", network="auto")[0].network == "wide-random"
+    assert settle("image", "tf2", network="auto")[0].network == "vgg19-random"
+
+
+# The device
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, *, cuda: bool, mps: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"),
+    [(False, False, "cpu"), (False, True, "mps"), (True, False, "cuda"), (True, True, "cuda")],
+)
+def test_auto_takes_the_fastest_device(
+    monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, expected: str
+) -> None:
+    machine(monkeypatch, cuda=cuda, mps=mps)
+    assert choose_device("auto") == torch.device(expected)
+
+
+def test_a_device_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, cuda=True, mps=False)
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("cuda") == torch.device("cuda")
+    assert choose_device("cuda:1") == torch.device("cuda:1")
+
+
+@pytest.mark.parametrize("name", ["gpu", "", "tpu", "cuda:x", "cpu:x", "auto:0", "CUDA", "cuda1"])
+def test_an_unknown_device_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    machine(monkeypatch, cuda=True, mps=False)
+    with pytest.raises(ValueError, match=f"device must be auto, cpu, cuda or mps, got '{name}'"):
+        choose_device(name)
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "mps"])
+def test_an_absent_device_says_what_is_here(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    machine(monkeypatch, cuda=False, mps=False)
+    with pytest.raises(ValueError, match=f"'{name}' is not available on this machine, which has cpu"):
+        choose_device(name)
+
+
+# The parts
+
+
+def test_optimizer_settings_are_the_recipes() -> None:
+    made = optimizer_settings(get_recipe("tf-eager"))
+    assert (made.method, made.lr, made.beta1, made.epsilon, made.epsilon_hat) == (
+        "adam",
+        5.0,
+        0.99,
+        0.1,
+        True,
+    )
+    assert made.keep == "best"
+    made = optimizer_settings(get_recipe("keras-sgd"))
+    assert (made.method, made.lr, made.lr_decay, made.lr_decay_steps) == ("sgd", 100.0, 0.9, 100)
+    made = optimizer_settings(get_recipe("keras-lbfgs"))
+    assert (made.method, made.restart_every, made.history) == ("lbfgs", 20, 10)
+    made = optimizer_settings(get_recipe("crowson2021"))
+    assert (made.beta1, made.beta2, made.keep, made.average_decay) == (0.9, 0.99, "average", 0.99)
+
+
+def build(recipe: Recipe, *, rows: int = 12, weights: Path | None = None) -> Any:
+    return network_for(
+        recipe, rows=rows, seed=1, weights=weights, preprocessing=None, device=torch.device("cpu")
+    )
+
+
+def test_a_network_reaches_only_the_layers_that_weigh() -> None:
+    recipe = Recipe(network="vgg19-random", content_layers=("relu3_1",), style_layers=("relu1_1",))
+    image = torch.rand(1, 3, 8, 8)
+    assert set(build(recipe).features(image)) == {"relu1_1", "relu3_1"}
+    assert set(build(recipe.replace(strength=1.0)).features(image)) == {"relu1_1"}
+    assert set(build(recipe.replace(style_weight=0.0)).features(image)) == {"relu3_1"}
+
+
+def test_a_networks_options_come_from_the_recipe() -> None:
+    wide = build(get_recipe("ulyanov2016").replace(n_filters=5, filter_width=3))
+    assert wide.fixed_height
+    assert wide.preprocessing == "none"
+    assert wide.features(torch.rand(1, 1, 12, 9))["relu1"].shape == (1, 5, 1, 7)
+    recipe = Recipe(network="vgg19-random", content_layers=("relu2_1",), style_layers=("relu1_1",))
+    image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    plain = build(recipe).features(image)["relu2_1"]
+    for changes in ({"pooling": "average"}, {"pooling_gain": 2.0}, {"padding": "replicate"}):
+        assert not torch.equal(build(recipe.replace(**changes)).features(image)["relu2_1"], plain)
+    one = build(recipe.replace(normalize_activations=True)).features(image)["relu1_1"]
+    assert not torch.equal(one, build(recipe).features(image)["relu1_1"])
+
+
+def test_weights_that_do_not_reach_are_a_recipe_error(tmp_path: Path) -> None:
+    path = tmp_path / "first.pth"
+    torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}, path)
+    recipe = Recipe(network="vgg19", content_layers=("relu1_1",), style_layers=("relu2_1",))
+    with pytest.raises(RecipeError, match=r"do not reach relu2_1; they cover relu1_1"):
+        build(recipe, weights=path)
