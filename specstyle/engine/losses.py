@@ -22,6 +22,9 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 """Two position means ``[B, ...]`` to a value per batch entry ``[B]``."""
 
 
+_TINY = 1e-30
+
+
 def gram(features: Tensor) -> Tensor:
     """Return the Gram matrix of feature maps, summed over positions.
 
@@ -64,10 +67,10 @@ def squared_distance(scale: float) -> Distance:
 def relative_distance(mean: Tensor, target: Tensor) -> Tensor:
     """Return ``sum (G - A)^2 / sum A^2``: 1 for an empty image, whatever the network's scale.
 
-    An empty target (a silent channel) is compared absolutely.
+    An empty target (a silent channel) has no scale to compare with, and costs nothing.
     """
     norm = target.square().flatten(1).sum(1)
-    return (mean - target).square().flatten(1).sum(1) / torch.where(norm > 0, norm, 1.0)
+    return torch.where(norm > 0, (mean - target).square().flatten(1).sum(1) / norm.clamp_min(_TINY), 0.0)
 
 
 def gram_distance(form: str, *, channels: int, positions: int, image_positions: int) -> Distance:
@@ -114,11 +117,11 @@ def wasserstein2_target(mean: Tensor) -> Tensor:
 
 
 def _precise(tensor: Tensor) -> Tensor:
-    """Return a float64 copy where the device has that type.
+    """Return a float64 copy, on the CPU where the device has no such type.
 
     Roots halve the digits: in float32 all eigenvalues below a thousandth of the largest would be noise.
     """
-    return tensor if tensor.device.type == "mps" else tensor.double()
+    return tensor.cpu().double() if tensor.device.type == "mps" else tensor.double()
 
 
 def wasserstein2_distance(mean: Tensor, target: Tensor) -> Tensor:
@@ -138,7 +141,7 @@ def wasserstein2_distance(mean: Tensor, target: Tensor) -> Tensor:
     mu_t, covariance_t, root = target[:, :, 0], target[:, :, 1 : channels + 1], target[:, :, channels + 1 :]
     root_trace: Tensor = _RootTrace.apply(covariance, root)  # type: ignore[no-untyped-call]
     traces = torch.diagonal(covariance + covariance_t, dim1=1, dim2=2).sum(1)
-    return ((mu - mu_t).square().mean(1) + (traces - 2.0 * root_trace) / channels).to(mean.dtype)
+    return ((mu - mu_t).square().mean(1) + (traces - 2.0 * root_trace) / channels).to(mean)
 
 
 def _gaussian(mean: Tensor) -> tuple[Tensor, Tensor]:
@@ -199,7 +202,7 @@ def content_distance(form: str, features: Tensor, target: Tensor) -> Tensor:
         return 0.5 * error.sum(1)
     if form == "relative":
         norm = target.square().flatten(1).sum(1)
-        return error.sum(1) / torch.where(norm > 0, norm, 1.0)
+        return torch.where(norm > 0, error.sum(1) / norm.clamp_min(_TINY), 0.0)
     raise ValueError(f"content_loss must be mean, sum, half_sum or relative, got {form!r}")
 
 

@@ -7,6 +7,7 @@ import pickle
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def fetch() -> Path:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(_url(), str(path), hash_prefix=_hash_prefix(path), progress=True)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, HTTPException) as error:
             raise WeightsError(
                 f"cannot download VGG19 from {_url()}: {error}; fetch the file by other means and name it "
                 "with --weights FILE, or use a network that needs no download (`specstyle networks`)"

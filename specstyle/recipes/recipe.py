@@ -214,6 +214,7 @@ class Recipe:
                 changes.setdefault(name, value)
         elif changes.get("height") is not None:
             changes["size"] = 0
+            changes.setdefault("width", None)
         return dataclasses.replace(self, **changes)
 
     def layer_weights(self, kind: str) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -105,7 +106,10 @@ class SoundAdapter:
         """Return a style's log-magnitude image at the content's sample rate."""
         if self._content is None:
             raise RuntimeError("encode the content first")
-        return self._medium.encode(resample(source, self._content.sample_rate), device=self._device)
+        # A silent channel of a style says nothing about it; without it the others count for all channels.
+        moving = source.samples.amax(1) > source.samples.amin(1)
+        heard = dataclasses.replace(source, samples=source.samples[moving])
+        return self._medium.encode(resample(heard, self._content.sample_rate), device=self._device)
 
     def fit(self, image: Tensor, like: Tensor) -> Tensor:
         """Repeat or cut the frames (stretching them would change the speed), and match the channels."""

@@ -55,9 +55,12 @@ def choose_device(name: str) -> torch.device:
             f"device {name!r} is not available on this machine, which has {here}; use --device auto"
         )
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"device must be auto, cpu, cuda or mps, got {name!r}") from error
+    if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices")
+    return device
 
 
 def settle_recipe(
@@ -119,7 +122,10 @@ def _choose_network(
     medium: str, asked: str, layers: Sequence[str], weights: Path | None
 ) -> tuple[str, tuple[str, ...]]:
     if asked != "auto":
-        layers_of(asked)
+        try:
+            layers_of(asked)
+        except ValueError as error:
+            raise RecipeError(str(error)) from error
         return asked, ()
     if weights is not None:
         return "vgg19", ()
