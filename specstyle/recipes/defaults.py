@@ -17,8 +17,8 @@ AUDIO = Recipe(
     network="auto",
     content_layers=("relu1",),
     style_layers=("relu1",),
-    content_weight=0.2,
-    steps=60,
+    content_weight=0.03,
+    steps=40,
 )
 
 AUDIO_VGG19 = Recipe(

@@ -58,7 +58,7 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"device must be auto, cpu, cuda or mps, got {name!r}") from error
-    if kind == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if device.index is not None and kind == "cuda" and device.index >= torch.cuda.device_count():
         raise ValueError(f"device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices")
     return device
 

@@ -1,0 +1,40 @@
+"""Play a melody by the rain, from arrays to an array.
+
+Usage: python examples/sound.py [OUTPUT_FOLDER]
+"""
+
+import sys
+from pathlib import Path
+
+import specstyle
+from specstyle.media.soundfiles import write_sound
+from specstyle.synthesis.sounds import plucked_melody, rain
+
+SAMPLE_RATE = 16000
+
+
+def show(progress: specstyle.Progress) -> None:
+    """Print every tenth step."""
+    if progress.step % 10 == 0:
+        print(f"step {progress.step}/{progress.steps}: style loss {progress.losses['style']:.4f}")
+
+
+def main(folder: Path) -> None:
+    """Stylize, and write the result and what the record says of it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    result = specstyle.transfer_audio(
+        plucked_melody(2.0, SAMPLE_RATE, seed=1),
+        rain(2.0, SAMPLE_RATE, seed=2),
+        sample_rate=SAMPLE_RATE,
+        network="wide-random",
+        strength=0.6,
+        steps=20,
+        n_filters=1024,  # 4096 sound better and take four times as long
+        on_step=show,
+    )
+    write_sound(result.output, folder / "melody-by-rain.wav")
+    print(f"spectral convergence: {result.record['spectral_convergence_db']:.1f} dB")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "example-output"))
