@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+
 from specstyle.synthesis import sounds
 from specstyle.synthesis.pictures import PICTURES, brush_texture, drawn_scene
 from specstyle.synthesis.sounds import SOUNDS
