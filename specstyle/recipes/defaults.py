@@ -30,7 +30,7 @@ AUDIO_VGG19 = Recipe(
     content_layers=("relu3_1",),
     style_layers=BLOCKS_1_TO_3,
     content_weight=0.02,
-    steps=60,
+    steps=40,
     log_gain=30.0,
 )
 
