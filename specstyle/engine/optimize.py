@@ -46,12 +46,14 @@ class Step:
         steps: How many there will be.
         losses: Weighted losses: ``total``, then by group (``content``, ``style``, ``tv``), then by term.
         image: Returns a copy of the image that was evaluated, ``[B, C, H, W]``.
+        parameters: Returns copies of the canvas' parameters that made it.
     """
 
     step: int
     steps: int
     losses: dict[str, float]
     image: Callable[[], Tensor]
+    parameters: Callable[[], list[Tensor]] = list
 
 
 @dataclass
@@ -60,6 +62,7 @@ class State:
 
     Attributes:
         image: The result by the rule of ``keep``, ``[B, C, H, W]``.
+        parameters: The canvas' parameters that made it (for an average: those of the last image).
         steps: Evaluations made.
         losses_start: Losses of the first image.
         losses_end: Losses of the result.
@@ -68,6 +71,7 @@ class State:
     """
 
     image: Tensor
+    parameters: list[Tensor]
     steps: int
     losses_start: dict[str, float]
     losses_end: dict[str, float]
@@ -163,6 +167,8 @@ class _Run:
         self.first: dict[str, float] = {}
         self.last: dict[str, float] = {}
         self.last_image: Tensor | None = None
+        self.last_parameters: list[Tensor] = []
+        self.best_parameters: list[Tensor] = []
         self.best_total = math.inf
         self.best: dict[str, float] = {}
         self.best_image: Tensor | None = None
@@ -179,7 +185,8 @@ class _Run:
         gradients = list(torch.autograd.grad(image, parameters, gradient))
         report = self._accept(image.detach(), losses)
         self.done += 1
-        self.on_step(Step(self.done, self.steps, report, lambda: image.detach().clone()))
+        copies = self.last_parameters
+        self.on_step(Step(self.done, self.steps, report, image.detach().clone, lambda: [*copies]))
         return report["total"], gradients
 
     @torch.no_grad()
@@ -194,8 +201,10 @@ class _Run:
             raise NonFiniteLossError(self.done + 1, self.state() if self.done else None)
         self.first = self.first or report
         self.last, self.last_image = report, image
+        self.last_parameters = [p.detach().clone() for p in self.canvas.parameters()]
         if report["total"] < self.best_total:
-            self.best_total, self.best, self.best_image = report["total"], report, image
+            self.best_total, self.best = report["total"], report
+            self.best_image, self.best_parameters = image, self.last_parameters
         if self.settings.keep == "average":
             self.average_count += 1
             decay = self.settings.average_decay
@@ -208,13 +217,13 @@ class _Run:
         """Return the result so far, with its own losses."""
         if self.last_image is None or self.best_image is None:
             raise RuntimeError("no step was made")
-        image, losses = self.last_image, self.last
+        image, parameters, losses = self.last_image, self.last_parameters, self.last
         if self.average is not None:
             image = self.average / (1.0 - self.settings.average_decay**self.average_count)
             losses = _report(self.objective.losses(image))
         elif self.keep == "best":
-            image, losses = self.best_image, self.best
-        return State(image.clone(), self.done, self.first, losses, stopped, self.moments)
+            image, parameters, losses = self.best_image, self.best_parameters, self.best
+        return State(image.clone(), parameters, self.done, self.first, losses, stopped, self.moments)
 
 
 def _report(losses: dict[str, Tensor]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from specstyle.features import vgg, weights, wide
+from specstyle.features import kernel, vgg, weights, wide
 from specstyle.features.random import random_weights
 from specstyle.features.references import reference_images
 from specstyle.features.vgg import VGG19, canonical_layer, normalizing_gains
@@ -48,6 +48,12 @@ NETWORKS = {
             False,
             "for sound: 4096 random filters over time, with frequencies as input channels (Ulyanov & "
             "Lebedev 2016)",
+        ),
+        NetworkInfo(
+            "kernel",
+            ("audio",),
+            False,
+            "for sound: wide-random with infinitely many filters, in closed form: no filters, no seed",
         ),
     )
 }
@@ -99,7 +105,7 @@ def layers_of(network: str) -> tuple[str, ...]:
     """
     if network not in NETWORKS:
         raise ValueError(f"there is no network {network!r}; there are {', '.join(NETWORKS)}")
-    return (wide.LAYER,) if network == "wide-random" else weights.LAYERS
+    return {"wide-random": (wide.LAYER,), "kernel": (kernel.LAYER,)}.get(network, weights.LAYERS)
 
 
 def canonical_layers(network: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -108,11 +114,12 @@ def canonical_layers(network: str, names: tuple[str, ...]) -> tuple[str, ...]:
     Raises:
         ValueError: If the network has no such layer; the message lists its layers.
     """
-    if network != "wide-random":
+    known = layers_of(network)
+    if known == weights.LAYERS:
         return tuple(canonical_layer(name) for name in names)
     for name in names:
-        if name != wide.LAYER:
-            raise ValueError(f"wide-random has no layer {name!r}; its only layer is {wide.LAYER}")
+        if name not in known:
+            raise ValueError(f"{network} has no layer {name!r}; its only layer is {known[0]}")
     return names
 
 
@@ -160,6 +167,9 @@ def build_network(
         return Network(
             name, features, f"wide-random (seed {seed})", features.sha256, "none", fixed_height=True
         )
+    if name == "kernel":
+        # Its terms read the image itself; there is no feature map, and nothing random.
+        return Network(name, _no_maps, "closed form", lambda: "", "none", fixed_height=True)
     deepest = max(layers, key=known.index, default=known[0])
     if name == "vgg19-random":
         loaded = random_weights(seed, up_to=deepest)
@@ -168,6 +178,10 @@ def build_network(
     else:
         loaded = weights.pretrained(deepest)
     return _vgg19(name, loaded, layers, options=options, device=device, dtype=dtype)
+
+
+def _no_maps(image: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {}
 
 
 def _vgg19(

@@ -158,7 +158,7 @@ class SoundMedium:
         transform = settings.stft_at(source.sample_rate)
         magnitude = stft(_to_compute(working, dtype, device), transform).abs()
         level = _levels(magnitude) if settings.normalize_level else magnitude.new_ones(len(magnitude), 1)
-        image = _compress(magnitude / level[..., None], settings).unsqueeze(1)
+        image = compress(magnitude / level[..., None], settings).unsqueeze(1)
         image = image.to(device=device, dtype=dtype)
         true_level = _times_power(level.double().cpu(), np.asarray(exponent))
         context = SoundContext(source, working, rate, transform, true_level)
@@ -213,9 +213,7 @@ class SoundMedium:
             on_iteration=on_iteration,
         )
         samples = result.waveform.double().cpu() * context.level
-        back = resample(Sound(samples, context.working_rate), context.sound.sample_rate).samples
-        samples = _fit_length(back, context.sound.samples.shape[1])
-        return replace(context.sound, samples=samples), result.spectral_convergence_db
+        return replace(context.sound, samples=bring_back(samples, context)), result.spectral_convergence_db
 
     def finish(self, sound: Sound, like: Encoded | Sound) -> tuple[Sound, float]:
         """Bring a decoded sound to the content's loudness, see ``finish_sound``."""
@@ -256,7 +254,7 @@ def finish_sound(sound: Sound, content: Sound) -> tuple[Sound, float]:
     return replace(sound, samples=samples * gain), 20.0 * math.log10(gain)
 
 
-def _compress(ratio: Tensor, settings: AudioSettings) -> Tensor:
+def compress(ratio: Tensor, settings: AudioSettings) -> Tensor:
     """Turn magnitudes (as multiples of the level) into image values."""
     if settings.compression == "log1p":
         return torch.log1p(settings.log_gain * ratio) / _scale(settings)
@@ -317,9 +315,12 @@ def _content_phase(context: SoundContext, magnitude: Tensor, generator: torch.Ge
     return spec
 
 
-def _fit_length(samples: Tensor, length: int) -> Tensor:
-    """Cut, or append zeros: two resamplings may disagree about a sample or two."""
-    return torch.nn.functional.pad(samples[:, :length], (0, max(0, length - samples.shape[1])))
+def bring_back(samples: Tensor, context: SoundContext) -> Tensor:
+    """Bring samples ``[channels, length]`` from the working rate to the content's rate and exact length."""
+    length = context.sound.samples.shape[1]
+    back = resample(Sound(samples, context.working_rate), context.sound.sample_rate).samples
+    # Cut, or append zeros: two resamplings may disagree about a sample or two.
+    return torch.nn.functional.pad(back[:, :length], (0, max(0, length - back.shape[1])))
 
 
 def _rms_without_mean(samples: Tensor) -> Tensor:

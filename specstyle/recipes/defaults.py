@@ -21,6 +21,21 @@ AUDIO = Recipe(
     steps=40,
 )
 
+AUDIO_KERNEL = Recipe(
+    name="default-audio-kernel",
+    source="specstyle; the infinite-width limit of Ulyanov & Lebedev 2016 (Cho & Saul 2009)",
+    network="kernel",
+    content_layers=("kernel",),
+    style_layers=("kernel",),
+    balance="gradient",
+    strength=0.3,
+    canvas="waveform",
+    equalize=True,
+    unit_scale=False,
+    steps=50,
+    clip=False,
+)
+
 AUDIO_VGG19 = Recipe(
     name="default-audio-vgg19",
     source=_OWN,
@@ -77,6 +92,7 @@ IMAGE_WIDE = Recipe(
 
 DEFAULTS = {
     ("audio", "wide-random"): AUDIO,
+    ("audio", "kernel"): AUDIO_KERNEL,
     ("audio", "vgg19"): AUDIO_VGG19,
     ("audio", "vgg19-random"): AUDIO_VGG19.replace(name="default-audio-vgg19-random", network="vgg19-random"),
     ("image", "vgg19-random"): IMAGE,

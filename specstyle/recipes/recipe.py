@@ -35,7 +35,7 @@ class Recipe:
     source: str = "yours"
 
     # The network
-    network: str = _option("auto", "auto, vgg19, vgg19-random or wide-random", group="network")
+    network: str = _option("auto", "auto, vgg19, vgg19-random, wide-random or kernel", group="network")
     pooling: str = _option("max", "pooling of VGG19", group="network", choices=("max", "average"))
     pooling_gain: float = _option(1.0, "factor on each pooling's output", group="network")
     padding: str = _option(
@@ -92,6 +92,14 @@ class Recipe:
         "0: the content, 1: pure style, 0.5: the recipe's own weights; between, the ratio of the "
         "weights is multiplied by (strength / (1 - strength))^2",
         group="loss",
+    )
+    balance: str = _option(
+        "weights",
+        "weights: content_weight and style_weight as they are; gradient: each loss is first divided by the "
+        "norm of its gradient at noise with the style's spectrum, and strength u gives the style the share "
+        "1 - 10^(-2u)",
+        group="loss",
+        choices=("weights", "gradient"),
     )
     tv_loss: str = _option(
         "squared_mean",
@@ -169,6 +177,15 @@ class Recipe:
     )
 
     # Sounds
+    canvas: str = _option(
+        "image",
+        "what is optimized: the spectrogram image, or the waveform through the STFT",
+        group="audio",
+        choices=("image", "waveform"),
+    )
+    equalize: bool = _option(
+        False, "give the content the style's long-term spectrum before all else", group="audio"
+    )
     sample_rate: int | None = _option(
         None, "working rate in Hz; none: the content's (the output always has the content's)", group="audio"
     )
@@ -231,8 +248,12 @@ class Recipe:
         """Return the weights of content and style after ``strength``.
 
         At 0.5 they are the recipe's own. Otherwise their ratio is multiplied by ``(u / (1 - u))^2``, by
-        making the one that loses smaller; at the ends one of them is 0.
+        making the one that loses smaller; at the ends one of them is 0. With ``balance = "gradient"`` they
+        are the shares ``10^(-2u)`` and ``1 - 10^(-2u)`` of losses that were brought to equal gradients.
         """
+        if self.balance == "gradient":
+            share = 1.0 if self.strength == 1.0 else 1.0 - 10.0 ** (-2.0 * self.strength)
+            return self.content_weight * (1.0 - share), self.style_weight * share
         up, down = self.strength**2, (1.0 - self.strength) ** 2
         largest = max(up, down)
         return self.content_weight * down / largest, self.style_weight * up / largest

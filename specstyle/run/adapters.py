@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,13 +13,16 @@ import torch
 from torch import Tensor
 
 from specstyle.engine.scales import resize
+from specstyle.errors import RecipeError
 from specstyle.media.audio import AudioSettings, SoundMedium
 from specstyle.media.base import Encoded
+from specstyle.media.equalize import equalize
 from specstyle.media.image import ImageSettings, PictureMedium, check_picture
 from specstyle.media.imagefiles import Picture, read_picture
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import Sound, check_sound, resample
 from specstyle.media.stft import auto_stft
+from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe
 
 
@@ -48,8 +51,24 @@ class Adapter(Protocol):
         """Bring an image to another's shape, to start from it."""
         ...
 
-    def finish(self, image: Tensor, content: Encoded) -> tuple[Any, dict[str, float]]:
-        """Return the finished source, and figures for the record."""
+    def equalized(self, content: Any, styles: Sequence[Any]) -> Any:
+        """Return the content with the styles' long-term spectrum."""
+        ...
+
+    def reference(self, styles: Sequence[Any], content: Encoded, generator: torch.Generator) -> Tensor:
+        """Return an image of noise that is like the styles on average, of the content's shape."""
+        ...
+
+    def waveform(self, start: Encoded, init: str, generator: torch.Generator) -> Any:
+        """Return a canvas of samples."""
+        ...
+
+    def finish_waveform(self, canvas: Any, samples: Tensor, original: Any) -> tuple[Any, dict[str, float]]:
+        """Return the finished source that a canvas' samples are, and figures for the record."""
+        ...
+
+    def finish(self, image: Tensor, content: Encoded, original: Any) -> tuple[Any, dict[str, float]]:
+        """Return the finished source, with the original content's loudness, and figures for the record."""
         ...
 
     def describe(self, source: Any) -> dict[str, Any]:
@@ -119,10 +138,41 @@ class SoundAdapter:
             return looped
         return looped.mean(0, keepdim=True).expand_as(like)
 
-    def finish(self, image: Tensor, content: Encoded) -> tuple[Sound, dict[str, float]]:
+    def equalized(self, content: Sound, styles: Sequence[Sound]) -> Sound:
+        """Return the content with the styles' long-term spectrum, at its own loudness."""
+        return equalize(content, styles, blend=self._recipe.style_blend)
+
+    def reference(self, styles: Sequence[Sound], content: Encoded, generator: torch.Generator) -> Tensor:
+        """Return the image of Gaussian noise with the styles' long-term spectrum."""
+        original: Sound = content.context.sound
+        noise = torch.randn(original.samples.shape, generator=generator, dtype=torch.float64)
+        colored = self.equalized(dataclasses.replace(original, samples=noise), styles)
+        return self._medium.encode(colored, device=self._device).image
+
+    def waveform(self, start: Encoded, init: str, generator: torch.Generator) -> WaveformCanvas:
+        """Return a canvas of samples that starts from the content or from white noise.
+
+        Raises:
+            RecipeError: If the start is neither.
+        """
+        if init not in ("content", "noise"):
+            raise RecipeError(
+                f"canvas waveform starts from content or noise, not from {init!r}; use --canvas image"
+            )
+        noise = generator if init == "noise" else None
+        return WaveformCanvas(start, self._medium.settings, device=self._device, noise=noise)
+
+    def finish_waveform(
+        self, canvas: WaveformCanvas, samples: Tensor, original: Sound
+    ) -> tuple[Sound, dict[str, float]]:
+        """Bring samples to the content's rate, length and loudness."""
+        finished, gain_db = self._medium.finish(canvas.sound(samples), original)
+        return finished, {"peak_gain_db": gain_db}
+
+    def finish(self, image: Tensor, content: Encoded, original: Sound) -> tuple[Sound, dict[str, float]]:
         """Reconstruct the phase and bring the result to the content's loudness."""
         sound, convergence_db = self._medium.decode_with_report(image, content)
-        finished, gain_db = self._medium.finish(sound, content)
+        finished, gain_db = self._medium.finish(sound, original)
         # An exact match has no finite level; -300 dB is float64's own precision.
         return finished, {"spectral_convergence_db": max(convergence_db, -300.0), "peak_gain_db": gain_db}
 
@@ -202,7 +252,38 @@ class PictureAdapter:
         """Resize to the other's shape."""
         return resize(image, *like.shape[2:])
 
-    def finish(self, image: Tensor, content: Encoded) -> tuple[Picture, dict[str, float]]:
+    def equalized(self, content: Picture, styles: Sequence[Picture]) -> Picture:
+        """Refuse: a picture has no long-term spectrum.
+
+        Raises:
+            RecipeError: Always.
+        """
+        raise RecipeError("equalize is for sounds; a picture has no long-term spectrum")
+
+    def reference(self, styles: Sequence[Picture], content: Encoded, generator: torch.Generator) -> Tensor:
+        """Return noise with the first style's mean color and contrast."""
+        pixels = styles[0].pixels.to(content.image)
+        mean, spread = pixels.mean((1, 2))[:, None, None], pixels.std((1, 2))[:, None, None]
+        noise = torch.randn(content.image.shape, generator=generator).to(content.image)
+        return (mean + spread * noise).clamp(0.0, 1.0)
+
+    def waveform(self, start: Encoded, init: str, generator: torch.Generator) -> Any:
+        """Refuse: a picture has no waveform.
+
+        Raises:
+            RecipeError: Always.
+        """
+        raise RecipeError("canvas waveform is for sounds; a picture's canvas is image")
+
+    def finish_waveform(self, canvas: Any, samples: Tensor, original: Any) -> tuple[Any, dict[str, float]]:
+        """Refuse, as ``waveform`` does.
+
+        Raises:
+            RecipeError: Always.
+        """
+        raise RecipeError("canvas waveform is for sounds; a picture's canvas is image")
+
+    def finish(self, image: Tensor, content: Encoded, original: Picture) -> tuple[Picture, dict[str, float]]:
         """Clip to the valid range and put the content's alpha back."""
         return self._medium.decode(image, content), {}
 

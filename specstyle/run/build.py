@@ -1,24 +1,13 @@
-"""From a recipe to the parts of a run: its network, its objective, its optimizer."""
+"""From a request to the parts of a run: its recipe, its device, its network, its optimizer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from specstyle.engine.losses import (
-    Distance,
-    gram,
-    gram_distance,
-    moments,
-    total_variation,
-    wasserstein2_distance,
-    wasserstein2_target,
-)
-from specstyle.engine.objective import ContentTerm, ImageTerm, Objective, StyleTerm, Term, style_target
 from specstyle.engine.optimize import OptimizerSettings
 from specstyle.errors import RecipeError
 from specstyle.features import weights as vgg_weights
@@ -30,8 +19,6 @@ from specstyle.features.networks import (
     layers_of,
 )
 from specstyle.recipes import PUBLISHED, Recipe, default_recipe, get_recipe, read_recipe
-
-FeatureMaps = Callable[[Tensor], dict[str, Tensor]]
 
 
 def choose_device(name: str) -> torch.device:
@@ -190,65 +177,6 @@ def network_for(
         )
     except ValueError as error:
         raise RecipeError(str(error)) from error
-
-
-@torch.no_grad()
-def build_objective(
-    recipe: Recipe, features: FeatureMaps, content: Tensor, styles: Sequence[Tensor]
-) -> Objective:
-    """Make a recipe's objective for one size.
-
-    Args:
-        recipe: Losses, layers and weights.
-        features: Image to feature maps by layer name.
-        content: ``[B, C, H, W]``.
-        styles: One or more ``[B', C, H', W']``.
-
-    Raises:
-        RecipeError: If there is not one blend weight per style.
-    """
-    content_weight, style_weight = recipe.effective_weights()
-    terms: list[Term] = []
-    if content_weight > 0:
-        maps = features(content)
-        for layer, share in recipe.layer_weights("content").items():
-            terms.append(ContentTerm(layer, content_weight * share, maps[layer], recipe.content_loss))
-    if style_weight > 0:
-        terms += _style_terms(recipe, style_weight, features, content, styles)
-    if recipe.tv_weight > 0:
-        form = recipe.tv_loss
-        terms.append(
-            ImageTerm("tv", recipe.tv_weight, lambda x: total_variation(form, x), recipe.pixel_range)
-        )
-    return Objective(features, terms)  # type: ignore[arg-type]  # any callable serves as features
-
-
-def _style_terms(
-    recipe: Recipe, weight: float, features: FeatureMaps, content: Tensor, styles: Sequence[Tensor]
-) -> list[Term]:
-    blend = recipe.style_blend or (1.0,) * len(styles)
-    if len(blend) != len(styles):
-        raise RecipeError(f"style_blend has {len(blend)} weights for {len(styles)} styles; give one for each")
-    all_maps = [features(style) for style in styles]
-    own_maps = features(content)
-    wasserstein = recipe.style_loss == "wasserstein2"
-    statistic = moments if wasserstein else gram
-    terms: list[Term] = []
-    for layer, share in recipe.layer_weights("style").items():
-        target = style_target(statistic, [m[layer] for m in all_maps], blend, batch=content.shape[0])
-        channels, height, width = own_maps[layer].shape[1:]
-        distance: Distance = wasserstein2_distance
-        if wasserstein:
-            target = wasserstein2_target(target)
-        else:
-            distance = gram_distance(
-                recipe.style_loss,
-                channels=channels,
-                positions=height * width,
-                image_positions=content.shape[2] * content.shape[3],
-            )
-        terms.append(StyleTerm(layer, weight * share, target, statistic, distance))
-    return terms
 
 
 def optimizer_settings(recipe: Recipe) -> OptimizerSettings:

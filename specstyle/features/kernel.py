@@ -1,0 +1,236 @@
+"""The infinite-width limit of a random one-layer ReLU network over time, in closed form.
+
+A random convolution of width w with ReLU, given ever more filters, has Gram matrices and features whose
+inner products converge to a kernel between patches of w frames. So its style loss (a distance of Gram
+matrices) and its content loss can be written with that kernel, without a filter and without a seed.
+
+Notation: a patch is w neighboring frames with all their bins; n its Euclidean norm, D the dot product of
+two patches, c = D / (n n') their cosine, k = n n' J(c) the kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+LAYER = "kernel"
+WIDTHS = (2, 8, 32)
+"""Patch widths in frames; powers of two, since window sums are built by doubling."""
+
+
+class _ArcCosine(torch.autograd.Function):
+    """k = n m J(D / (n m)), with the gradient by hand: autograd is singular where two patches are equal."""
+
+    @staticmethod
+    def forward(ctx: Any, dots: Tensor, n: Tensor, m: Tensor) -> Tensor:
+        scale = n * m
+        cosine = torch.where(scale > 0, dots / scale.clamp_min(1e-30), 0.0).clamp(-1.0, 1.0)
+        sine = (1.0 - cosine.square()).clamp_min(0.0).sqrt() / math.pi
+        slope = 1.0 - torch.acos(cosine) / math.pi
+        ctx.save_for_backward(n, m, sine, slope)
+        return scale * (sine + slope * cosine)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        n, m, sine, slope = ctx.saved_tensors
+        along = grad[0] * sine
+        return grad[0] * slope, _fold(along * m, n), _fold(along * n, m)
+
+
+def _fold(gradient: Tensor, like: Tensor) -> Tensor:
+    """Sum a gradient over the dimensions in which its tensor was broadcast."""
+    for dim, (have, want) in enumerate(zip(gradient.shape, like.shape, strict=True)):
+        if have != want:
+            gradient = gradient.sum(dim, keepdim=True)
+    return gradient
+
+
+def arc_cosine_kernel(dots: Tensor, n: Tensor, m: Tensor) -> Tensor:
+    """Return the arc-cosine kernel of order 1, scaled so that k(x, x) = |x|^2.
+
+    ``k = n m J(c)``, ``J(c) = (sqrt(1 - c^2) + (pi - arccos c) c) / pi``, ``J'(c) = (pi - arccos c) / pi``
+
+    Args:
+        dots: Dot products D, any shape.
+        n: Norms of the one side, of the same number of dimensions (1 where they are broadcast).
+        m: Norms of the other side.
+
+    Reference:
+        Cho & Saul 2009, "Kernel methods for deep learning", equation 6 with n = 1.
+    """
+    kernel: Tensor = _ArcCosine.apply(dots, n, m)  # type: ignore[no-untyped-call]
+    return kernel
+
+
+def window_sums(dots: Tensor, width: int, *, diagonals: bool) -> Tensor:
+    """Return sums over ``width`` neighboring frames, by doubling.
+
+    Args:
+        dots: Dot products of frames: ``[B, T, T']``, or ``[B, T]`` of each frame with its partner.
+        width: A power of two.
+        diagonals: Whether both time axes move together (``[B, T, T']``) or there is one (``[B, T]``).
+
+    Returns:
+        ``[B, T - width + 1, T' - width + 1]`` or ``[B, T - width + 1]``.
+    """
+    span = 1
+    while span < width:
+        dots = (
+            dots[:, :-span, :-span] + dots[:, span:, span:] if diagonals else dots[:, :-span] + dots[:, span:]
+        )
+        span *= 2
+    return dots
+
+
+def usable_widths(widths: Sequence[int], *frames: int) -> tuple[int, ...]:
+    """Return the widths that fit into the shortest of some clips, at least one."""
+    return tuple(w for w in widths if w <= min(frames)) or (1,)
+
+
+def _frames(image: Tensor, center: Tensor) -> Tensor:
+    """Return centered frames ``[B, T, bins]`` of an image ``[B, 1, bins, T]``."""
+    return (image - center).flatten(1, 2).transpose(1, 2)
+
+
+def _square_means(x: Tensor, y: Tensor, widths: Sequence[int]) -> list[Tensor]:
+    """Return the mean of k(x_t, y_s)^2 over all pairs of patches, ``[B]`` for each width."""
+    cross = x @ y.transpose(1, 2)
+    own_x, own_y = x.square().sum(2), y.square().sum(2)
+    means = []
+    for width in widths:
+        n = _norms(window_sums(own_x, width, diagonals=False))[:, :, None]
+        m = _norms(window_sums(own_y, width, diagonals=False))[:, None, :]
+        kernel = arc_cosine_kernel(window_sums(cross, width, diagonals=True), n, m)
+        means.append(kernel.square().mean((1, 2)))
+    return means
+
+
+def _norms(squares: Tensor) -> Tensor:
+    # The floor keeps the root's gradient finite in silence.
+    return (squares + 1e-12).sqrt()
+
+
+@dataclass(frozen=True)
+class KernelStyleTerm:
+    """Squared maximum mean discrepancy of patches, relative to the style's own, averaged over widths.
+
+    ``(mean k_xx^2 - 2 mean k_xs^2 + mean k_ss^2) / mean k_ss^2``: the relative Gram loss of infinitely many
+    filters. Make it with ``kernel_style_term``.
+
+    Reference:
+        Gretton et al. 2012 for the discrepancy; Li et al. 2017 ("Demystifying neural style transfer") for
+        Gram matrices as one.
+    """
+
+    weight: float
+    styles: tuple[Tensor, ...]
+    blend: tuple[float, ...]
+    center: Tensor
+    own: tuple[Tensor, ...]
+    widths: tuple[int, ...]
+    name: str = "style:kernel"
+
+    def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """Return ``[B]``."""
+        x = _frames(image, self.center)
+        itself = _square_means(x, x, self.widths)
+        across = [torch.zeros_like(mean) for mean in itself]
+        for style, weight in zip(self.styles, self.blend, strict=True):
+            for i, mean in enumerate(_square_means(x, style, self.widths)):
+                across[i] = across[i] + weight * mean
+        losses = [(a - 2.0 * b + s) / s for a, b, s in zip(itself, across, self.own, strict=True)]
+        return torch.stack(losses).mean(0)
+
+
+@dataclass(frozen=True)
+class KernelContentTerm:
+    """Mean squared distance of features of patches at the same time, relative to the content's.
+
+    ``mean_t (n_x^2 + n_c^2 - 2 k(x_t, c_t)) / mean_t n_c^2``, averaged over widths.
+    """
+
+    weight: float
+    content: Tensor
+    center: Tensor
+    widths: tuple[int, ...]
+    name: str = "content:kernel"
+
+    def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """Return ``[B]``."""
+        x, c = _frames(image, self.center), _frames(self.content, self.center)
+        dots, squares_x, squares_c = (x * c).sum(2), x.square().sum(2), c.square().sum(2)
+        losses = []
+        for width in self.widths:
+            n, m = (window_sums(s, width, diagonals=False) + 1e-12 for s in (squares_x, squares_c))
+            kernel = arc_cosine_kernel(window_sums(dots, width, diagonals=False), n.sqrt(), m.sqrt())
+            losses.append((n + m - 2.0 * kernel).mean(1) / m.mean(1))
+        return torch.stack(losses).mean(0)
+
+
+def _matched(
+    styles: Sequence[Tensor], blend: Sequence[float], batch: int
+) -> tuple[list[Tensor], tuple[float, ...], Tensor]:
+    """Return styles with the content's channels, their shares, and their mean over time for each bin."""
+    shares = tuple(w / sum(blend) for w in blend)
+    matched = [
+        s if s.shape[0] == batch else s.mean(0, keepdim=True).expand(batch, -1, -1, -1) for s in styles
+    ]
+    means = [share * s.mean(3, keepdim=True) for share, s in zip(shares, matched, strict=True)]
+    return matched, shares, torch.stack(means).sum(0)
+
+
+@torch.no_grad()
+def kernel_style_term(
+    content: Tensor,
+    styles: Sequence[Tensor],
+    blend: Sequence[float],
+    *,
+    weight: float,
+    widths: Sequence[int] = WIDTHS,
+) -> KernelStyleTerm:
+    """Prepare the style's side of the discrepancy.
+
+    Args:
+        content: ``[B, 1, bins, T]``; only its shape counts.
+        styles: Images ``[B_s, 1, bins, T_s]``; one of another number of channels is averaged over them.
+        blend: Weight of each style; only their ratios matter.
+        weight: Of the term.
+        widths: Patch widths in frames; those that do not fit into the shortest clip are left out.
+    """
+    fitting = usable_widths(widths, content.shape[3], *(s.shape[3] for s in styles))
+    matched, shares, center = _matched(styles, blend, content.shape[0])
+    centered = tuple(_frames(s, center) for s in matched)
+    own = [torch.zeros(content.shape[0]).to(center) for _ in fitting]
+    for a, share_a in zip(centered, shares, strict=True):
+        for b, share_b in zip(centered, shares, strict=True):
+            for i, mean in enumerate(_square_means(a, b, fitting)):
+                own[i] = own[i] + share_a * share_b * mean
+    safe = tuple(mean.clamp_min(1e-30) for mean in own)
+    return KernelStyleTerm(weight, centered, shares, center, safe, fitting)
+
+
+@torch.no_grad()
+def kernel_content_term(
+    content: Tensor,
+    styles: Sequence[Tensor],
+    blend: Sequence[float],
+    *,
+    weight: float,
+    widths: Sequence[int] = WIDTHS,
+) -> KernelContentTerm:
+    """Prepare the content's side, seen from the style's mean.
+
+    Args:
+        content: ``[B, 1, bins, T]``.
+        styles: Images ``[B_s, 1, bins, T_s]``.
+        blend: Weight of each style; only their ratios matter.
+        weight: Of the term.
+        widths: As for ``kernel_style_term``.
+    """
+    fitting = usable_widths(widths, content.shape[3], *(s.shape[3] for s in styles))
+    return KernelContentTerm(weight, content, _matched(styles, blend, content.shape[0])[2], fitting)

@@ -1,0 +1,72 @@
+"""The long-term spectrum of a sound, and giving it to another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from specstyle.media.sounds import Sound, resample
+from specstyle.media.stft import StftSettings, auto_stft, istft, stft
+
+_FLOOR = 1e-6
+_SMOOTHING_OCTAVES = 1 / 6
+
+
+def equalize(
+    content: Sound,
+    style: Sound | Sequence[Sound],
+    *,
+    blend: Sequence[float] = (),
+    settings: StftSettings | None = None,
+) -> Sound:
+    """Give a sound the long-term spectrum of another one, level included.
+
+    A zero-phase filter, the same at all times and for all channels: each bin of the STFT is multiplied by
+    the root of P_style / P_content, where P is the power averaged over frames and channels and then over a
+    sixth of an octave. Content bins more than 60 dB under the largest are raised as one at -60 dB is: there
+    a file has little but rounding.
+
+    Args:
+        content: The sound that is filtered; it keeps its rate, length and channels.
+        style: The sound whose spectrum it gets, or several whose powers are averaged; other rates are
+            resampled.
+        blend: Weight of each of several styles; none: the same for each.
+        settings: The transform; ``None``: Hann, 93 ms, a quarter of it as hop.
+
+    Returns:
+        The filtered sound. Its peak may be above full scale.
+    """
+    if settings is None:
+        n_fft = 2 * auto_stft(content.sample_rate).n_fft
+        settings = StftSettings(n_fft, n_fft // 4, n_fft)
+    styles = [style] if isinstance(style, Sound) else list(style)
+    shares = np.asarray(blend or (1.0,) * len(styles))
+    powers = [long_term_power(resample(s, content.sample_rate), settings) for s in styles]
+    wanted = np.tensordot(shares / shares.sum(), np.stack(powers), axes=1)
+    found = long_term_power(content, settings)
+    gains = np.sqrt(wanted / np.maximum(found, max(_FLOOR * found.max(), np.finfo(float).tiny)))
+    spec = stft(content.samples, settings) * torch.from_numpy(gains)[:, None]
+    return replace(content, samples=istft(spec, settings, content.samples.shape[1]))
+
+
+def long_term_power(sound: Sound, settings: StftSettings) -> np.ndarray[Any, Any]:
+    """Return the mean power of each STFT bin, averaged over a sixth of an octave around it.
+
+    Args:
+        sound: Of any number of channels.
+        settings: The transform.
+
+    Returns:
+        Shape ``[n_bins]``: |S|^2 averaged over channels and frames.
+    """
+    power = stft(sound.samples, settings).abs().square().mean(dim=(0, 2)).numpy()
+    k = np.arange(power.size)
+    first = np.floor(k * 2 ** (-_SMOOTHING_OCTAVES / 2)).astype(int)
+    end = np.minimum(np.ceil(k * 2 ** (_SMOOTHING_OCTAVES / 2)).astype(int) + 1, power.size)
+    running = np.concatenate([[0.0], np.cumsum(power)])
+    smooth: np.ndarray[Any, Any] = np.maximum(running[end] - running[first], 0.0) / (end - first)
+    return smooth

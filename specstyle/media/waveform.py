@@ -1,0 +1,82 @@
+"""The waveform itself as what is optimized, through a differentiable STFT: no phase to reconstruct."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from specstyle.media.audio import AudioSettings, SoundContext, bring_back, compress
+from specstyle.media.base import Encoded
+from specstyle.media.sounds import Sound
+from specstyle.media.stft import stft
+
+_TINY = 1e-12
+"""Added to |S|^2 of a sound of RMS 1, so that the magnitude has a gradient in digital silence."""
+
+
+class WaveformCanvas:
+    """Samples that make a log-magnitude image, for ``specstyle.engine.optimize``.
+
+    The parameters are samples at the working rate, scaled so that each channel of the start has RMS 1.
+
+    Args:
+        start: What to start from; its ``image`` is what this canvas makes at first (but for the tiny
+            amount that keeps the gradient finite).
+        settings: As ``start`` was encoded.
+        device: Where to optimize.
+        noise: Start from white noise instead, drawn from this generator.
+    """
+
+    def __init__(
+        self,
+        start: Encoded,
+        settings: AudioSettings,
+        *,
+        device: torch.device | str = "cpu",
+        noise: torch.Generator | None = None,
+    ) -> None:
+        context: SoundContext = start.context
+        self._settings, self._context = settings, context
+        working = context.working.to(device=device, dtype=torch.float32)
+        rms = working.square().mean(1, keepdim=True).sqrt()
+        rms = torch.where(rms > 0, rms, 1.0)
+        magnitude = stft(working, context.stft).abs()
+        level = magnitude.square().mean((1, 2)).sqrt()[:, None, None]
+        own_level = level if settings.normalize_level else torch.ones_like(level)
+        self._gain = rms[..., None] / torch.where(own_level > 0, own_level, 1.0)
+        samples = working / rms
+        if noise is not None:
+            samples = torch.randn(working.shape, generator=noise).to(samples)
+        self._samples = samples.contiguous().requires_grad_(True)
+
+    def parameters(self) -> list[Tensor]:
+        """Return the samples, ``[channels, length]``."""
+        return [self._samples]
+
+    def image(self) -> Tensor:
+        """Return their log-magnitude image, ``[channels, 1, n_bins, frames]``."""
+        spec = stft(self._samples, self._context.stft)
+        magnitude = (spec.real.square() + spec.imag.square() + _TINY).sqrt()
+        return compress(magnitude * self._gain, self._settings)[:, None]
+
+    def bounds(self) -> None:
+        """Return ``None``: samples have no box."""
+
+    def sound(self, samples: Tensor) -> Sound:
+        """Return parameters as a sound of the content's rate and length, before ``finish``."""
+        return replace(self._context.sound, samples=bring_back(samples.double().cpu(), self._context))
+
+
+def noise_like(style: Sound, length: int, generator: torch.Generator) -> Sound:
+    """Return Gaussian noise, one channel per channel of a sound and of the same RMS.
+
+    Args:
+        style: The model.
+        length: In samples.
+        generator: Source of randomness, on the CPU.
+    """
+    samples = torch.randn(style.samples.shape[0], length, generator=generator, dtype=torch.float64)
+    rms = style.samples.square().mean(1, keepdim=True).sqrt()
+    return replace(style, samples=samples * rms)

@@ -1,0 +1,96 @@
+"""What a run is asked for, what it tells on its way, and what it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from specstyle.errors import SpecstyleError
+from specstyle.recipes import Recipe
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One step of a run, as its ``on_step`` function sees it.
+
+    Attributes:
+        step: Evaluations made, over all scales.
+        steps: Evaluations that there will be.
+        scale: Number of the current scale, from 1.
+        scales: Number of scales.
+        losses: Weighted losses: ``total``, by group (``content``, ``style``, ``tv``), by term.
+        image: Returns a copy of the current image, ``[B, C, h, w]``.
+        result: Returns the current image as a finished sound or picture. This costs a phase reconstruction.
+    """
+
+    step: int
+    steps: int
+    scale: int
+    scales: int
+    losses: dict[str, float]
+    image: Callable[[], Tensor]
+    result: Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gives.
+
+    Attributes:
+        output: The stylized ``Sound`` or ``Picture``.
+        content: The content as it was read.
+        styles: The styles as they were read.
+        record: Version, recipe, inputs, network, seed, device, losses, seconds: plain values.
+        notes: What a user should know.
+    """
+
+    output: Any
+    content: Any
+    styles: tuple[Any, ...]
+    record: dict[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+class TransferError(SpecstyleError):
+    """A run that broke off.
+
+    Attributes:
+        result: The last good result, or ``None``.
+    """
+
+    def __init__(self, message: str, result: Result | None) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything that a run is asked for.
+
+    Attributes:
+        medium: ``audio`` or ``image``.
+        content: A path, an array or a source.
+        styles: One or more of the same.
+        recipe: ``default``, a recipe's name, a TOML file, or a recipe.
+        overrides: Recipe fields to change.
+        weights: Weights file for VGG19.
+        preprocessing: ``torchvision`` or ``caffe``, if the weights file does not say.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        seed: Of random weights, noise and phase.
+        sample_rate: Of arrays of samples, in Hz.
+    """
+
+    medium: str
+    content: Any
+    styles: Sequence[Any]
+    recipe: str | Path | Recipe = "default"
+    overrides: dict[str, Any] = field(default_factory=dict)
+    weights: Path | None = None
+    preprocessing: str | None = None
+    device: str = "auto"
+    seed: int = 0
+    sample_rate: int | None = None

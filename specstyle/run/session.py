@@ -1,0 +1,216 @@
+"""The course of one run."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from specstyle._version import __version__
+from specstyle.engine.canvas import Canvas, Pixels
+from specstyle.engine.optimize import State, Step, optimize
+from specstyle.engine.scales import carry_up, resize, resize_moments, scale_shapes, start_image
+from specstyle.features.networks import Network
+from specstyle.features.vgg import IMAGENET_MEAN_RGB
+from specstyle.media.base import Encoded
+from specstyle.recipes import Recipe, to_dict
+from specstyle.run.adapters import Adapter, make_adapter
+from specstyle.run.build import network_for, optimizer_settings
+from specstyle.run.objectives import build_objective
+from specstyle.run.request import Progress, Request, Result
+
+
+class Session:
+    """The parts of one run, and its course: sources to images, scales, optimization, and back."""
+
+    def __init__(
+        self,
+        request: Request,
+        recipe: Recipe,
+        device: torch.device,
+        on_step: Callable[[Progress], None],
+    ) -> None:
+        self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
+        self.adapter: Adapter = make_adapter(
+            request.medium, recipe, seed=request.seed, device=device, sample_rate=request.sample_rate
+        )
+        self.content_source = self.adapter.source(request.content, "content")
+        self.style_sources = tuple(self.adapter.source(s, "style") for s in request.styles)
+        seen = self.content_source
+        if recipe.equalize:
+            seen = self.adapter.equalized(seen, self.style_sources)
+        self.content: Encoded = self.adapter.encode_content(seen)
+        styles = [self.adapter.encode_style(s, self.content) for s in self.style_sources]
+        self.styles = [s.image for s in styles]
+        self.upper = max([self.content.upper, *(s.upper for s in styles)])
+        self.start = self._start_from_file()
+        self.generator = torch.Generator().manual_seed(request.seed)
+        self.reference = (
+            self.adapter.reference(self.style_sources, self.content, self.generator)
+            if recipe.balance == "gradient"
+            else None
+        )
+        channels, height = self.content.image.shape[1:3]
+        self.network: Network = network_for(
+            recipe,
+            rows=channels * height,
+            seed=request.seed,
+            weights=request.weights,
+            preprocessing=request.preprocessing,
+            device=device,
+        )
+        self.notes = tuple(
+            note
+            for source in (self.content_source, *self.style_sources)
+            for note in getattr(source, "notes", ())
+        )
+        self.waveform: Canvas | None = (
+            self.adapter.waveform(self.content, recipe.init, self.generator)
+            if recipe.canvas == "waveform"
+            else None
+        )
+        self.shapes = scale_shapes(
+            *self.content.image.shape[2:],
+            smallest=recipe.smallest_scale,
+            factor=recipe.scale_factor,
+            fixed_height=self.network.fixed_height,
+        )
+
+    def _start_from_file(self) -> Tensor | None:
+        """Return the image of ``--init FILE``, read before the run so that a bad file is told at once."""
+        if self.recipe.init in ("content", "style", "noise"):
+            return None
+        source = self.adapter.source(self.recipe.init, "init")
+        return self.adapter.fit(self.adapter.encode_style(source, self.content).image, self.content.image)
+
+    def _steps_at(self, scale: int) -> int:
+        first = self.recipe.first_steps
+        return first if first is not None and scale == 0 and len(self.shapes) > 1 else self.recipe.steps
+
+    def optimize(self) -> State:
+        """Optimize at each scale, from the coarsest; return the last state with the losses of the whole."""
+        recipe, state = self.recipe, None
+        content, full = self.content.image, self.content.image.shape[2:]
+        done, losses_start = 0, None
+        moments: dict[str, Any] = {}
+        for scale, (height, width) in enumerate(self.shapes):
+            content_here = resize(self.content.image, height, width)
+            styles = [
+                resize(
+                    s,
+                    max(round(s.shape[2] * height / full[0]), 1),
+                    max(round(s.shape[3] * width / full[1]), 1),
+                )
+                for s in self.styles
+            ]
+            if state is None:
+                start = self._first_image(content_here)
+            else:
+                start = carry_up(state.image, content, content_here, what=recipe.carry)
+                moments = resize_moments(state.moments, height, width)
+            content = content_here
+            reference = None if self.reference is None else resize(self.reference, height, width)
+            objective = build_objective(
+                recipe, self.network.features, content_here, styles, reference=reference
+            )
+            canvas = self._canvas(start)
+            settings, steps = optimizer_settings(recipe), self._steps_at(scale)
+            report = self._reporter(scale, done)
+            state = optimize(canvas, objective, settings, steps, on_step=report, moments=moments)
+            losses_start = losses_start or state.losses_start
+            done += state.steps
+            state.steps, state.losses_start = done, losses_start
+            if state.stopped:
+                break
+        if state is None:
+            raise RuntimeError("there is no scale")
+        return state
+
+    def _canvas(self, start: Tensor) -> Canvas:
+        recipe = self.recipe
+        if self.waveform is not None:
+            return self.waveform
+        return Pixels(start, pixel_range=recipe.pixel_range, upper=self.upper if recipe.clip else None)
+
+    def _first_image(self, content: Tensor) -> Tensor:
+        recipe = self.recipe
+        height, width = content.shape[2:]
+        if self.start is not None:
+            return resize(self.start, height, width)
+        if recipe.init == "style":
+            return resize(self.adapter.fit(self.styles[0], self.content.image), height, width).contiguous()
+        center: float | Tensor = 0.0
+        if recipe.noise_center == "imagenet":
+            mean = content.new_tensor(IMAGENET_MEAN_RGB)
+            center = mean[:, None, None] if content.shape[1] == 3 else float(mean.mean())
+        return start_image(
+            recipe.init,
+            content,
+            noise=recipe.noise,
+            noise_scale=recipe.noise_scale / recipe.pixel_range,
+            noise_center=center,
+            generator=self.generator,
+        )
+
+    def _reporter(self, scale: int, done: int) -> Callable[[Step], None]:
+        total = sum(self._steps_at(i) for i in range(len(self.shapes)))
+
+        def report(step: Step) -> None:
+            self.on_step(
+                Progress(
+                    step=done + step.step,
+                    steps=total,
+                    scale=scale + 1,
+                    scales=len(self.shapes),
+                    losses=step.losses,
+                    image=step.image,
+                    result=lambda: self._finish(step.image(), step.parameters())[0],
+                )
+            )
+
+        return report
+
+    def _finish(self, image: Tensor, parameters: list[Tensor]) -> tuple[Any, dict[str, float]]:
+        if self.waveform is not None:
+            return self.adapter.finish_waveform(self.waveform, parameters[0], self.content_source)
+        whole = resize(image, *self.content.image.shape[2:])
+        return self.adapter.finish(whole.clamp(0.0, self.upper), self.content, self.content_source)
+
+    def result(self, state: State, notes: tuple[str, ...], started: float) -> Result:
+        """Decode the final image and write down what was done."""
+        output, figures = self._finish(state.image, state.parameters)
+        record = {
+            "specstyle": __version__,
+            "medium": self.request.medium,
+            "recipe": to_dict(self.recipe),
+            "content": self.adapter.describe(self.content_source),
+            "styles": [self.adapter.describe(s) for s in self.style_sources],
+            "image_shape": list(self.content.image.shape),
+            "scales": [list(shape) for shape in self.shapes],
+            "network": {
+                "name": self.network.name,
+                "origin": self.network.origin,
+                "sha256": self.network.sha256(),
+                "preprocessing": self.network.preprocessing,
+            },
+            "seed": self.request.seed,
+            "device": _device_name(self.device),
+            "torch": torch.__version__,
+            "steps": state.steps,
+            "stopped": state.stopped,
+            "losses": {"start": state.losses_start, "end": state.losses_end},
+            **figures,
+            "notes": list(notes),
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        return Result(output, self.content_source, self.style_sources, record, notes)
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
