@@ -34,7 +34,8 @@ def test_a_table_and_json_say_that_the_style_is_the_style(
 ) -> None:
     assert run(sounds) == 0
     table = capsys.readouterr().out
-    assert "equalized" in table and "halves" in table
+    assert "equalized" in table
+    assert "halves" in table
     assert run([*sounds, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["output"]["snr_mean"] == report["style"]["snr_mean"] > report["content"]["snr_mean"]
@@ -47,4 +48,5 @@ def test_a_silent_file_is_refused_in_one_line(
     soundfile.write(tmp_path / "silence.wav", np.zeros(16000), 16000)
     assert run([str(tmp_path / "silence.wav"), *sounds[1:]]) == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "silence.wav" in error
+    assert error.count("\n") == 1
+    assert "silence.wav" in error
