@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from specstyle._version import __version__
-from specstyle.cli.options import add_output_options, add_recipe_options, add_run_options, recipe_overrides
-from specstyle.cli.progress import ProgressLine
+from specstyle.cli.commands import add_commands
+from specstyle.cli.options import add_recipe_options, add_run_options, recipe_overrides
+from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
 from specstyle.errors import RecipeError, SpecstyleError
-
-FAILURE, USAGE, INTERRUPTED = 1, 2, 130
 
 _EXAMPLES = """examples:
   specstyle audio melody.wav rain.wav -o out.wav        play the melody by the rain
@@ -46,24 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
         add_run_options(command)
         add_recipe_options(command, medium)
         command.set_defaults(action=_run_medium, medium=medium)
-    _add_lists(commands)
+    add_commands(commands)
     return parser
-
-
-def _add_lists(commands: Any) -> None:
-    recipes = commands.add_parser("recipes", help="list the recipes, or print one as TOML")
-    recipes.add_argument("name", nargs="?", metavar="NAME", help="a recipe's name")
-    recipes.add_argument("--medium", choices=("audio", "image"), default="audio", help="for the name default")
-    recipes.set_defaults(action=_recipes, debug=False)
-    networks = commands.add_parser("networks", help="list the networks, or fetch one")
-    networks.add_argument("verb", nargs="?", choices=("fetch",), help="download weights (once, 548 MB)")
-    networks.add_argument("name", nargs="?", metavar="NAME", help="vgg19")
-    networks.set_defaults(action=_networks, debug=False)
-    demo = commands.add_parser("demo", help="make example sounds and pictures, and stylize them")
-    demo.add_argument("folder", nargs="?", type=Path, default=Path("demo"), metavar="DIR", help="where to")
-    demo.add_argument("--force", action="store_true", help="replace existing files")
-    add_output_options(demo)
-    demo.set_defaults(action=_demo)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -80,14 +63,14 @@ def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Na
     try:
         return action(arguments)
     except KeyboardInterrupt:
-        return _complain("interrupted; nothing was written", INTERRUPTED)
+        return complain("interrupted; nothing was written", INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         return FAILURE
     except Exception as error:
         if arguments.debug:
             raise
-        return _complain(*_explain(error))
+        return complain(*_explain(error))
 
 
 def _explain(error: Exception) -> tuple[str, int]:
@@ -101,11 +84,6 @@ def _explain(error: Exception) -> tuple[str, int]:
         return f"not enough memory for this run; {remedy}", FAILURE
     first = (str(error).splitlines() or [""])[0]
     return f"unexpected {type(error).__name__}: {first} (--debug shows where)", FAILURE
-
-
-def _complain(message: str, code: int) -> int:
-    print(f"specstyle: {' '.join(message.split())}", file=sys.stderr)
-    return code
 
 
 def _run_medium(arguments: argparse.Namespace) -> int:
@@ -137,7 +115,7 @@ def _run_medium(arguments: argparse.Namespace) -> int:
         print(summary(record))
         print("wrote " + ", ".join(str(path) for path in written))
     if record["stopped"]:
-        return _complain(
+        return complain(
             f"stopped by Ctrl-C at step {record['steps']}; the best result so far is in {written[0]}",
             INTERRUPTED,
         )
@@ -156,56 +134,3 @@ def summary(record: dict[str, Any]) -> str:
         f"{record['recipe']['name']} on {record['network']['name']}: {record['steps']} steps in "
         f"{record['seconds']:.0f} s, {', '.join(parts)}"
     )
-
-
-def _recipes(arguments: argparse.Namespace) -> int:
-    from specstyle.recipes import DEFAULTS, RECIPES, default_recipe, get_recipe, to_toml
-
-    if arguments.name is None:
-        width = max(map(len, RECIPES))
-        print(f"{'default':<{width}}  the one of the default-* recipes that suits the medium and the network")
-        own = {recipe.name for recipe in DEFAULTS.values()}
-        for recipe in sorted(RECIPES.values(), key=lambda r: r.name not in own):
-            print(f"{recipe.name:<{width}}  {recipe.source}")
-    elif arguments.name == "default":
-        network = {"audio": "wide-random", "image": "vgg19-random"}[arguments.medium]
-        print(to_toml(default_recipe(arguments.medium, network)), end="")
-    else:
-        print(to_toml(get_recipe(arguments.name)), end="")
-    return 0
-
-
-def _networks(arguments: argparse.Namespace) -> int:
-    from specstyle.features import weights
-    from specstyle.features.networks import NETWORKS
-
-    if arguments.verb is None:
-        for info in NETWORKS.values():
-            where = ""
-            if info.download:
-                found = weights.is_cached()
-                where = f" [on this machine: {weights.cache_path()}]" if found else " [not on this machine]"
-            print(f"{info.name:<13} {info.text}{where}")
-        print(f"{'auto':<13} the default: vgg19 if it is on this machine, else the one that suits the medium")
-        return 0
-    fetchable = [info.name for info in NETWORKS.values() if info.download]
-    if arguments.name not in fetchable:
-        return _complain(f"networks fetch needs the name of one of: {', '.join(fetchable)}", USAGE)
-    print(f"vgg19 is in {weights.fetch()}")
-    return 0
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    from specstyle.run.demo import run_demo
-
-    with ProgressLine(quiet=arguments.quiet) as progress:
-        written = run_demo(
-            arguments.folder,
-            force=arguments.force,
-            on_step=progress,
-            on_note=progress.note,
-            on_done=progress.close,
-        )
-    if not arguments.quiet:
-        print("wrote " + ", ".join(str(path) for path in written))
-    return 0

@@ -8,6 +8,9 @@ import time
 from types import FrameType, TracebackType
 from typing import Any
 
+FAILURE, USAGE, INTERRUPTED = 1, 2, 130
+"""Exit codes: an input or the run failed, wrong usage, stopped by Ctrl-C."""
+
 LINES_PER_RUN = 10
 
 
@@ -98,3 +101,9 @@ class ProgressLine:
 
 def _losses(losses: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in losses.items() if ":" not in name)
+
+
+def complain(message: str, code: int) -> int:
+    """Print one line on stderr; return the exit code."""
+    print(f"specstyle: {' '.join(message.split())}", file=sys.stderr)
+    return code

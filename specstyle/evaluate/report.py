@@ -1,0 +1,260 @@
+"""Judge a result beside the baselines that it must beat, as numbers, a table or JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from specstyle.errors import FileError
+from specstyle.evaluate import baselines, consistency, loudness, similarity
+from specstyle.evaluate.texture import Array, TextureStatistics, texture_snr, texture_statistics
+from specstyle.media.sounds import Sound, check_sound, resample
+from specstyle.media.stft import StftSettings
+
+MIN_DURATION_S = 0.1
+"""Shorter sounds are refused: their halves have next to no modulation left to measure."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What is measured on one sound. Texture statistics, spectrum and copy: against the style.
+
+    Attributes:
+        snr_mean: Of the envelopes' means, in dB (``texture.texture_snr``, also the next four).
+        snr_var: Of their variances.
+        snr_skew: Of their skewness.
+        snr_corr: Of the correlations between bands.
+        snr_mod: Of the modulations.
+        spectrum_db: Distance of the long-term spectra (``similarity.spectrum_distance_db``).
+        copy: Largest correlation of a half-second piece with the style (``similarity.copy_score``).
+        onset: Correlation of onset strengths with the content (``similarity.onset_correlation``).
+        chroma: Correlation of chroma with the content (``similarity.chroma_correlation``).
+        convergence_db: Spectral convergence to the content (``consistency.convergence_db``).
+        inconsistency_db: With the content's phase (``consistency.phase_inconsistency_db``).
+        loudness_lufs: Integrated loudness; ``None`` where BS.1770 has none.
+        rms_db: Level re full scale; ``None`` for silence.
+        peak_db: Largest sample re full scale; ``None`` for silence.
+    """
+
+    snr_mean: float
+    snr_var: float
+    snr_skew: float
+    snr_corr: float
+    snr_mod: float
+    spectrum_db: float
+    copy: float
+    onset: float
+    chroma: float
+    convergence_db: float
+    inconsistency_db: float
+    loudness_lufs: float | None
+    rms_db: float | None
+    peak_db: float | None
+
+
+@dataclass(frozen=True)
+class Report:
+    """The scores of a result and of four baselines.
+
+    Attributes:
+        output: The result's.
+        content: The content itself.
+        equalized: The content equalized to the style's long-term spectrum.
+        style: The style itself.
+        style_halves: The style's first half, judged against its second.
+        sample_rate: In Hz, the lowest of the three sounds', at which all was measured (loudness, level
+            and peak: at each sound's own).
+        inversion_convergence_db: Spectral convergence of the result to a given spectrogram, if one was.
+        inversion_inconsistency_db: Inconsistency of that spectrogram with the result's phase.
+    """
+
+    output: Scores
+    content: Scores
+    equalized: Scores
+    style: Scores
+    style_halves: Scores
+    sample_rate: int
+    inversion_convergence_db: float | None = None
+    inversion_inconsistency_db: float | None = None
+
+
+def evaluate(
+    output: Sound | Array | Tensor,
+    content: Sound | Array | Tensor,
+    style: Sound | Array | Tensor,
+    *,
+    sample_rate: int | None = None,
+    spectrogram: tuple[Tensor, StftSettings] | None = None,
+) -> Report:
+    """Judge a result and, beside it, four baselines made on the spot.
+
+    Statistics are those of the mean of the channels, at the lowest of the three sample rates.
+
+    Args:
+        output: The result: a sound, or an array ``[length]`` or ``[channels, length]``.
+        content: What its structure came from.
+        style: What its texture came from.
+        sample_rate: Of the arrays, in Hz; sounds have their own.
+        spectrogram: The magnitudes ``[channels, n_bins, frames]`` that the output was made from and their
+            transform, if there were any.
+
+    Returns:
+        All scores.
+
+    Raises:
+        FileError: If a sound is silent, constant, not finite or shorter than 0.1 s, or its channels cancel.
+        ValueError: If an array comes without a rate or in another shape, or the spectrogram does not fit.
+    """
+    sounds = [
+        _as_sound(value, sample_rate, role)
+        for value, role in ((output, "output"), (content, "content"), (style, "style"))
+    ]
+    rate = min(sound.sample_rate for sound in sounds)
+    result, source, model = sounds
+    first, second = baselines.halves(model)
+    levelled = baselines.equalize(source, model)
+    target = _Target.of(source, model, rate)
+    inversion: tuple[float | None, float | None] = (None, None)
+    if spectrogram is not None:
+        inversion = consistency.inversion_db(result.samples, *spectrogram)
+    return Report(
+        output=_score(result, rate, target),
+        content=_score(source, rate, target),
+        equalized=_score(levelled, rate, target),
+        style=_score(model, rate, target),
+        style_halves=_score(first, rate, _Target.of(source, second, rate)),
+        sample_rate=rate,
+        inversion_convergence_db=inversion[0],
+        inversion_inconsistency_db=inversion[1],
+    )
+
+
+def format_table(report: Report) -> str:
+    """Return the report as text: a row per score, a column for the output and each baseline.
+
+    Args:
+        report: From ``evaluate``.
+    """
+    columns = {title: getattr(report, name) for title, name in _COLUMNS.items()}
+    lines = [" " * 34 + "".join(f"{title:>11}" for title in columns)]
+    for heading, names in _ROWS.items():
+        lines.append(heading)
+        for name, (title, digits) in names.items():
+            cells = (_cell(getattr(scores, name), digits) for scores in columns.values())
+            lines.append(f"  {title:<32}" + "".join(cells))
+    if report.inversion_convergence_db is not None:
+        lines.append("its spectrogram")
+        lines.append(f"  {'spectral convergence, dB':<32}" + _cell(report.inversion_convergence_db, 1))
+        lines.append(f"  {'inconsistency, dB':<32}" + _cell(report.inversion_inconsistency_db, 1))
+    lines.append(
+        f"Measured at {report.sample_rate} Hz. Higher SNR is nearer; numbers only stand in for ears."
+    )
+    return "\n".join(lines)
+
+
+def to_json(report: Report) -> str:
+    """Return the report as a JSON object: one object per sound under the report's own names.
+
+    Args:
+        report: From ``evaluate``.
+    """
+    return json.dumps(asdict(report), indent=2, allow_nan=False)
+
+
+_COLUMNS = {
+    "output": "output",
+    "content": "content",
+    "equalized": "equalized",
+    "style": "style",
+    "halves": "style_halves",
+}
+
+_ROWS: dict[str, dict[str, tuple[str, int]]] = {
+    "against the style": {
+        "snr_mean": ("envelope mean, SNR dB", 1),
+        "snr_var": ("envelope variance, SNR dB", 1),
+        "snr_skew": ("envelope skew, SNR dB", 1),
+        "snr_corr": ("cross-band correlation, SNR dB", 1),
+        "snr_mod": ("modulation power, SNR dB", 1),
+        "spectrum_db": ("long-term spectrum, distance dB", 1),
+        "copy": ("copy score", 2),
+    },
+    "against the content": {
+        "onset": ("onset correlation", 2),
+        "chroma": ("chroma correlation", 2),
+        "convergence_db": ("spectral convergence, dB", 1),
+        "inconsistency_db": ("inconsistency with its phase, dB", 1),
+    },
+    "by itself": {
+        "loudness_lufs": ("loudness, LUFS", 1),
+        "rms_db": ("level, dB re full scale", 1),
+        "peak_db": ("peak, dB re full scale", 1),
+    },
+}
+
+
+def _cell(value: float | None, digits: int) -> str:
+    """Return a number, or a dash, right-aligned in its column."""
+    return f"{'-' if value is None else format(value, f'.{digits}f'):>11}"
+
+
+@dataclass(frozen=True)
+class _Target:
+    """What sounds are judged against: content and style as one channel ``[length]`` each."""
+
+    content: Array
+    style: Array
+    statistics: TextureStatistics
+
+    @classmethod
+    def of(cls, content: Sound, style: Sound, rate: int) -> _Target:
+        """Return both at another rate, and the style's statistics."""
+        mono = _mono(style, rate)
+        return cls(_mono(content, rate), mono, texture_statistics(mono, rate))
+
+
+def _score(sound: Sound, rate: int, target: _Target) -> Scores:
+    """Measure one sound, at ``rate``, against content and style."""
+    x, samples = _mono(sound, rate), sound.samples.numpy()
+    return Scores(
+        **texture_snr(texture_statistics(x, rate), target.statistics),
+        spectrum_db=similarity.spectrum_distance_db(x, target.style, rate),
+        copy=similarity.copy_score(x, target.style, rate),
+        onset=similarity.onset_correlation(x, target.content, rate),
+        chroma=similarity.chroma_correlation(x, target.content, rate),
+        convergence_db=consistency.convergence_db(x, target.content, rate),
+        inconsistency_db=consistency.phase_inconsistency_db(x, target.content, rate),
+        loudness_lufs=loudness.loudness_lufs(samples, sound.sample_rate),
+        rms_db=loudness.rms_db(samples),
+        peak_db=loudness.peak_db(samples),
+    )
+
+
+def _mono(sound: Sound, rate: int) -> Array:
+    """Return the mean of the channels at another rate, shape ``[length]``."""
+    mean = replace(sound, samples=sound.samples.mean(dim=0, keepdim=True))
+    samples: Array = resample(mean, rate).samples[0].numpy()
+    return samples
+
+
+def _as_sound(value: Any, sample_rate: int | None, role: str) -> Sound:
+    """Return a usable sound from what the caller gave, or say what is wrong with it."""
+    if isinstance(value, Sound):
+        sound = value
+    elif sample_rate is None:
+        raise ValueError(f"{role} is an array; give its sample_rate, or a Sound")
+    else:
+        array = (
+            value.detach().cpu() if isinstance(value, Tensor) else torch.from_numpy(np.array(value, float))
+        )
+        samples = array.to(torch.float64)
+        sound = Sound(samples[None] if samples.ndim == 1 else samples, sample_rate, name=role)
+    check_sound(sound, role=role, min_samples=int(np.ceil(MIN_DURATION_S * sound.sample_rate)))
+    if not bool(sound.samples.mean(dim=0).any()):
+        raise FileError(f"{sound.name} ({role}) has channels that cancel each other; give one of them alone")
+    return sound

@@ -1,0 +1,188 @@
+"""How near a sound is to another one: spectrum, onsets, chroma, and whether it was pasted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import fft
+
+from specstyle.evaluate.texture import Array, band_powers
+from specstyle.media.stft import StftSettings, auto_stft, stft
+
+_FLOOR = 1e-8
+"""Band powers are lifted to this fraction of the sound's (-80 dB): what lies below is not heard beside it."""
+
+_SILENT = 1e-4
+"""Pieces with less than this fraction of the mean energy (-40 dB) cannot be called pasted."""
+
+PIECE_S = 0.5
+"""Length of the pieces that ``copy_score`` looks for, in seconds; one begins every half of that."""
+
+_CHROMA_HZ = (130.8, 5000.0)
+"""From C3, below which an analysis window does not tell semitones apart."""
+
+
+def spectrum_distance_db(x: Array, reference: Array, sample_rate: float) -> float:
+    """Return the distance of two long-term spectra in dB, whatever the levels.
+
+    The power P_k of each sound in the 30 cochlear bands (squared half cosines on the ERB scale, over the
+    whole sound, relative to its total power and at least -80 dB) gives √(mean_k (10 log10(P_k / R_k))²).
+
+    Args:
+        x: One channel, shape ``[length]``.
+        reference: One channel, of any length.
+        sample_rate: Of both, in Hz.
+    """
+    difference = _band_levels_db(x, sample_rate) - _band_levels_db(reference, sample_rate)
+    return float(np.sqrt(np.mean(difference**2)))
+
+
+def _band_levels_db(x: Array, sample_rate: float) -> Array:
+    """Return the power in each cochlear band relative to the whole sound's, shape ``[30]``."""
+    n_fft = int(fft.next_fast_len(x.size))
+    power = np.abs(fft.rfft(x, n_fft)) ** 2
+    total = 0.5 * n_fft * float(np.sum(x**2))  # Parseval, for one side of the spectrum
+    bands = band_powers(power, fft.rfftfreq(n_fft, 1 / sample_rate), sample_rate)
+    levels: Array = 10 * np.log10(np.maximum(bands / total if total > 0 else bands, _FLOOR))
+    return levels
+
+
+def onset_correlation(x: Array, content: Array, sample_rate: float) -> float:
+    """Return the correlation of two onset-strength envelopes, over the common duration.
+
+    Args:
+        x: One channel, shape ``[length]``.
+        content: One channel.
+        sample_rate: Of both, in Hz.
+
+    Returns:
+        From -1 to 1; 0 if either has no onset at all.
+    """
+    length = min(x.size, content.size)
+    return _correlation(
+        onset_strength(x[:length], sample_rate), onset_strength(content[:length], sample_rate)
+    )
+
+
+def onset_strength(x: Array, sample_rate: float) -> Array:
+    """Return the onset-strength envelope of a sound: its spectral flux in cochlear bands.
+
+    With a_k(t) the root of the power in band k of the STFT (46 ms, Hann, a quarter of it as hop) and r the
+    root mean square of all a_k(t), the strength is Σ_k max(0, l_k(t) - l_k(t-1)) with l = log1p(10 a / r).
+    (The dB that librosa takes give noise far below the events as much weight as the events.)
+
+    Args:
+        x: One channel, shape ``[length]``.
+        sample_rate: In Hz.
+
+    Returns:
+        Shape ``[frames - 1]``, at least 0.
+
+    Reference:
+        Böck & Widmer 2013, "Maximum filter vibrato suppression for onset detection", section 2, for flux on
+        log1p of a filtered spectrogram.
+    """
+    settings = auto_stft(round(sample_rate))
+    frequencies = fft.rfftfreq(settings.n_fft, 1 / sample_rate)
+    amplitude = np.sqrt(band_powers(_power(x, settings), frequencies, sample_rate))
+    rms = np.sqrt(np.mean(amplitude**2))
+    flux = np.diff(np.log1p(10 * amplitude / rms if rms > 0 else amplitude), axis=1)
+    strength: Array = np.maximum(flux, 0.0).sum(axis=0)
+    return strength
+
+
+def chroma_correlation(x: Array, content: Array, sample_rate: float) -> float:
+    """Return the correlation of two chromagrams, over the common duration and where the content sounds.
+
+    Frames in which the content is 60 dB below its loudest one are left out.
+
+    Args:
+        x: One channel, shape ``[length]``.
+        content: One channel.
+        sample_rate: Of both, in Hz.
+
+    Returns:
+        From -1 to 1 over all pitch classes and frames together; 0 if either does not move.
+    """
+    length = min(x.size, content.size)
+    (ours, _), (theirs, power) = (chromagram(sound[:length], sample_rate) for sound in (x, content))
+    sounds = power > 1e-6 * power.max(initial=0.0)
+    return _correlation(ours[:, sounds], theirs[:, sounds])
+
+
+def chromagram(x: Array, sample_rate: float) -> tuple[Array, Array]:
+    """Return how the power of each frame is spread over the twelve pitch classes.
+
+    Each STFT bin (186 ms, Hann) from 130.8 Hz to 5 kHz shares its power between the two nearest semitones
+    (A4 = 440 Hz), and octaves are added up.
+
+    Args:
+        x: One channel, shape ``[length]``.
+        sample_rate: In Hz.
+
+    Returns:
+        The chromagram, shape ``[12, frames]`` from C to B, each frame adding up to 1 (or to 0 where there is
+        no power), and the frames' powers, shape ``[frames]``.
+    """
+    window = 4 * auto_stft(round(sample_rate)).n_fft
+    settings = StftSettings(window, window // 4, window)
+    frequencies = fft.rfftfreq(window, 1 / sample_rate)
+    used = (frequencies >= _CHROMA_HZ[0]) & (frequencies <= _CHROMA_HZ[1])
+    semitone = 12 * np.log2(frequencies[used] / 440.0) + 9  # C is 0
+    distance = np.abs((semitone[None, :] - np.arange(12)[:, None] + 6) % 12 - 6)
+    classes = np.maximum(1 - distance, 0.0) @ _power(x, settings)[used]
+    power = classes.sum(axis=0)
+    return classes / np.where(power > 0, power, 1.0), power
+
+
+def copy_score(x: Array, style: Array, sample_rate: float) -> float:
+    """Return the largest normalized cross-correlation of half-second pieces of a sound with the style.
+
+    ``max |<p, s_τ>| / (|p| |s_τ|)`` over pieces p (one every quarter of a second), and stretches s_τ of the
+    style at every lag. 1 is a pasted piece, upside down or at another level too. Independent noises reach
+    about sqrt(2 ln N / (2 B T)) for N lags, T = 0.5 s and bandwidth B, and two tones of one pitch 1:
+    compare with the two halves of the style. Means are
+    taken off; silent pieces and stretches (-40 dB) are left out.
+
+    Args:
+        x: One channel, shape ``[length]``.
+        style: One channel; where either is shorter than half a second, pieces are as long as the shorter.
+        sample_rate: Of both, in Hz.
+
+    Returns:
+        From 0 to 1; 0 if there is nothing but silence.
+    """
+    size = min(round(PIECE_S * sample_rate), x.size, style.size)
+    pieces = np.lib.stride_tricks.sliding_window_view(x, size)[:: max(size // 2, 1)]
+    pieces = pieces - pieces.mean(axis=1, keepdims=True)
+    energies = np.sum(pieces**2, axis=1)
+    style = style - style.mean()
+    squares, sums = (np.cumsum(np.concatenate([[0.0], v])) for v in (style**2, style))
+    stretches = squares[size:] - squares[:-size] - (sums[size:] - sums[:-size]) ** 2 / size
+    stretches = np.maximum(stretches, 0.0)
+    loud = stretches > _SILENT * stretches.mean()
+    if not loud.any():
+        return 0.0
+    n_fft = int(fft.next_fast_len(style.size, real=True))  # wrapped lags are cut off below
+    spectrum = fft.rfft(style, n_fft)
+    best = 0.0
+    for piece, energy in zip(pieces, energies, strict=True):
+        if energy > _SILENT * energies.mean():
+            products = fft.irfft(np.conj(fft.rfft(piece, n_fft)) * spectrum, n_fft)[: stretches.size]
+            best = max(best, float(np.max(products[loud] ** 2 / stretches[loud]) / energy))
+    return float(min(np.sqrt(best), 1.0))
+
+
+def _power(x: Array, settings: StftSettings) -> Array:
+    """Return the power spectrogram of one channel, shape ``[bins, frames]``."""
+    power: Array = stft(torch.from_numpy(np.ascontiguousarray(x)), settings).abs().square().numpy()
+    return power
+
+
+def _correlation(a: Any, b: Any) -> float:
+    """Return Pearson's correlation over all entries; 0 if either is constant."""
+    a, b = (v - v.mean() if v.size else v for v in (a, b))
+    norms = float(np.sqrt(np.sum(a**2) * np.sum(b**2)))
+    return float(np.clip(np.sum(a * b) / norms, -1, 1)) if norms > 0 else 0.0

@@ -1,0 +1,134 @@
+"""Loudness, level, peak, convergence and inconsistency against standards and closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import signal
+
+from specstyle.evaluate.consistency import (
+    convergence_db,
+    inconsistency_db,
+    inversion_db,
+    phase_inconsistency_db,
+    relative_db,
+)
+from specstyle.evaluate.loudness import k_weighting, loudness_lufs, peak_db, rms_db
+from specstyle.media.phase import spectral_convergence_db
+from specstyle.media.stft import StftSettings, stft
+
+SETTINGS = StftSettings(256, 64, 256)
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def sine(frequency: float, rate: int, amplitude: float = 1.0, seconds: float = 2.0) -> np.ndarray:
+    return amplitude * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)[None]
+
+
+def test_k_weighting_is_the_standards_table_at_48_khz() -> None:
+    (b, a), (bh, ah) = k_weighting(48000)
+    np.testing.assert_allclose(b, [1.53512485958697, -2.69169618940638, 1.19839281085285], rtol=1e-12)
+    np.testing.assert_allclose(a, [1, -1.69065929318241, 0.73248077421585], rtol=1e-12)
+    np.testing.assert_allclose(bh, [1, -2, 1], rtol=1e-12)
+    np.testing.assert_allclose(ah, [1, -1.99004745483398, 0.99007225036621], rtol=1e-12)
+
+
+@pytest.mark.parametrize("rate", [16000, 22050, 44100, 96000])
+def test_k_weighting_is_the_same_curve_at_every_rate(rate: int) -> None:
+    f = np.array([20.0, 50, 200, 1000, 1700, 3000])
+
+    def curve(at: int) -> np.ndarray:
+        gains = [np.abs(signal.freqz(b, a, f, fs=at)[1]) for b, a in k_weighting(at)]
+        return 20 * np.log10(gains[0] * gains[1])
+
+    # the bilinear transform bends the shelf's upper end: 0.25 dB at 3 kHz where Nyquist is 8 kHz;
+    # the numerator of the high-pass scales by under 0.02 dB
+    np.testing.assert_allclose(curve(rate), curve(48000), atol=0.3 if rate < 22050 else 0.15)
+
+
+@pytest.mark.parametrize("rate", [22050, 44100, 48000])
+def test_a_full_scale_sine_at_997_hz_has_minus_3_01_lufs(rate: int) -> None:
+    """BS.1770: one channel, 0 dB FS; two such channels add 3.01 dB; a gain adds itself."""
+    mono = sine(997, rate)
+    assert loudness_lufs(mono, rate) == pytest.approx(-3.01, abs=0.03)
+    assert loudness_lufs(np.concatenate([mono, mono]), rate) == pytest.approx(0.0, abs=0.03)
+    assert loudness_lufs(0.1 * mono, rate) == pytest.approx(-23.01, abs=0.03)
+
+
+def test_gates_leave_the_quiet_half_out() -> None:
+    loud = sine(997, 48000, 0.1, 10.0)
+    quiet = sine(997, 48000, 0.1 * 10 ** (-30 / 20), 10.0)
+    # 4 blocks straddle the edge
+    assert loudness_lufs(np.concatenate([loud, quiet], axis=1), 48000) == pytest.approx(-23.01, abs=0.1)
+    assert loudness_lufs(1e-5 * loud, 48000) is None
+    assert loudness_lufs(loud[:, :10000], 48000) is None
+    assert loudness_lufs(sine(997, 3000), 3000) is None
+
+
+def test_loudness_agrees_with_pyloudnorm() -> None:
+    pyloudnorm = pytest.importorskip("pyloudnorm")
+    x = 0.1 * noise(2, 3 * 44100) * np.linspace(0.05, 1, 3 * 44100)
+    expected = pyloudnorm.Meter(44100).integrated_loudness(x.T)
+    # its filters are approximations, and it may count one block fewer
+    assert loudness_lufs(x, 44100) == pytest.approx(expected, abs=0.1)
+
+
+def test_level_and_peak_of_a_sine() -> None:
+    assert rms_db(sine(100, 8000, 0.5)) == pytest.approx(20 * np.log10(0.5) - 10 * np.log10(2))
+    assert peak_db(np.array([[0.1, -0.5], [0.2, 0.0]])) == pytest.approx(-6.0206, abs=1e-4)
+    assert rms_db(np.zeros((1, 9))) is None
+    assert peak_db(np.zeros((1, 9))) is None
+
+
+def test_a_signals_spectrogram_is_consistent_and_another_is_not() -> None:
+    x = torch.from_numpy(noise(2, 4000))
+    spec = stft(x, SETTINGS)
+    assert inconsistency_db(spec, SETTINGS, 4000) == -120
+    other = torch.from_numpy(noise(*spec.shape) + 1j * noise(*spec.shape, seed=1))
+    # 64 frames of 256 real numbers, of which signals span 4000: 1 - 0.24 of the energy is -1.2 dB
+    assert -1.6 < inconsistency_db(other, SETTINGS, 4000) < -0.5
+
+
+def test_inconsistency_grows_with_the_deviation() -> None:
+    x = torch.from_numpy(noise(1, 4000))
+    spec = stft(x, SETTINGS)
+    off = torch.from_numpy(noise(*spec.shape) + 1j * noise(*spec.shape, seed=1))
+    levels = [inconsistency_db(spec + gain * off, SETTINGS, 4000) for gain in (0.0, 0.001, 0.01, 0.1)]
+    # ten times the deviation is 20 dB more
+    assert levels[0] == -120
+    np.testing.assert_allclose(np.diff(levels[1:]), 20, atol=0.2)
+
+
+def test_convergence_of_a_louder_tone_and_of_silence() -> None:
+    x, y = noise(8000), noise(8000, seed=1)
+    assert convergence_db(3 * x, x, 16000) == -120
+    assert convergence_db(np.zeros(8000), x, 16000) == 0
+    # Independent Rayleigh magnitudes a, b: E(a-b)² / E b² = 2 - 2 (E a)² / E a² = 2 - π/2
+    assert convergence_db(x, y, 16000) == pytest.approx(10 * np.log10(2 - np.pi / 2), abs=0.3)
+    assert phase_inconsistency_db(2 * x, x, 16000) == -120
+    assert -8 < phase_inconsistency_db(x, y, 16000) < -2
+
+
+def test_an_inversion_is_judged_as_media_judges_it() -> None:
+    x = torch.from_numpy(noise(2, 4000))
+    S = stft(x, SETTINGS).abs()
+    assert inversion_db(x, S, SETTINGS) == (-120, -120)
+    y = x + 0.1 * torch.from_numpy(noise(2, 4000, seed=1))
+    convergence, inconsistency = inversion_db(y, S, SETTINGS)
+    assert convergence == pytest.approx(spectral_convergence_db(y, S, SETTINGS), abs=1e-6)
+    assert inconsistency < -15
+    with pytest.raises(ValueError, match="magnitude"):
+        inversion_db(y, S[:1], SETTINGS)
+    with pytest.raises(ValueError, match="frames"):
+        inversion_db(y, S[..., 1:], SETTINGS)
+
+
+def test_relative_db_has_ends() -> None:
+    one, zero = torch.ones(3), torch.zeros(3)
+    assert relative_db(0.1 * one, one) == pytest.approx(-20, abs=1e-5)
+    assert relative_db(one, zero) == 120
+    assert relative_db(zero, zero) == -120

@@ -1,0 +1,344 @@
+"""From files to files: the output, its record, intermediate results and figures."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from specstyle import Progress, Request, StopRun
+from specstyle.engine.objective import Objective
+from specstyle.errors import FileError
+from specstyle.features import weights as vgg_weights
+from specstyle.media.imagefiles import read_picture
+from specstyle.media.soundfiles import read_sound
+from specstyle.run import job as job_module
+from specstyle.run.job import Job, run_job
+from specstyle.run.transfer import TransferError
+
+RATE = 8000
+LAYERS = {"style_layers": ("relu1_1",), "content_layers": ("relu1_1",)}
+FAST: dict[str, dict[str, Any]] = {
+    "audio": {"n_filters": 32, "steps": 3, "phase_iterations": 2},
+    "image": {"network": "vgg19-random", "steps": 3, **LAYERS},
+}
+INPUTS = {"audio": ("c.wav", "s.wav"), "image": ("c.png", "s.png")}
+OUT = {"audio": "out.wav", "image": "out.png"}
+MEDIA = pytest.mark.parametrize("medium", ["audio", "image"])
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Inputs in each medium, on one thread, on a machine without VGG19."""
+    rng = np.random.default_rng(0)
+    t = np.arange(4001) / RATE
+    soundfile.write(tmp_path / "c.wav", 0.3 * np.sin(2 * np.pi * 440 * t * (1 + t)), RATE, subtype="PCM_24")
+    soundfile.write(tmp_path / "s.wav", 0.1 * rng.standard_normal(4000), RATE)
+    y, x = np.mgrid[:32, :40]
+    for name, pixels in (
+        ("c.png", np.stack([x * 6, y * 7, x + y], 2)),
+        ("s.png", rng.integers(0, 255, (36, 32, 3))),
+    ):
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name)
+    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+def ignore(_: Any) -> None:
+    pass
+
+
+def job(folder: Path, medium: str, output: str = "", **options: Any) -> Job:
+    overrides = {**FAST[medium], **options.pop("overrides", {})}
+    content, *styles = (folder / name for name in options.pop("inputs", INPUTS[medium]))
+    request = Request(medium, content, tuple(styles), overrides=overrides, seed=3)
+    return Job(request, folder / (output or OUT[medium]), **options)
+
+
+def go(given: Job, on_step: Callable[[Progress], None] = ignore) -> tuple[Any, list[Path]]:
+    return run_job(given, on_step=on_step, on_note=ignore)
+
+
+def new_files(folder: Path) -> set[str]:
+    made = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    return made - {"c.wav", "s.wav", "c.png", "s.png"}
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@MEDIA
+def test_output_and_record(medium: str, tmp_path: Path) -> None:
+    result, written = go(job(tmp_path, medium))
+    out = tmp_path / OUT[medium]
+    assert written == [out, tmp_path / f"{OUT[medium]}.json"]
+    assert new_files(tmp_path) == {p.name for p in written}
+    if medium == "audio":
+        sound = read_sound(out)
+        assert (sound.sample_rate, sound.subtype, tuple(sound.samples.shape)) == (RATE, "PCM_24", (1, 4001))
+        assert float((sound.samples - result.output.samples).abs().max()) <= 0.51 * 2**-23
+    else:
+        assert float((read_picture(out).pixels - result.output.pixels).abs().max()) <= 0.51 / 255
+
+
+@MEDIA
+def test_record_names_the_inputs_by_their_hashes(medium: str, tmp_path: Path) -> None:
+    content, style = INPUTS[medium]
+    result, _ = go(job(tmp_path, medium, inputs=(content, style, content)))
+    record = json.loads((tmp_path / f"{OUT[medium]}.json").read_text(encoding="utf-8"))
+    assert record["content"]["path"] == str(tmp_path / content)
+    assert record["content"]["sha256"] == sha256(tmp_path / content)
+    assert [s["sha256"] for s in record["styles"]] == [sha256(tmp_path / n) for n in (style, content)]
+    assert record["output"] == str(tmp_path / OUT[medium])
+    assert record["seed"] == 3
+    for key in ("specstyle", "recipe", "network", "device", "losses", "steps", "stopped", "seconds", "notes"):
+        assert record[key] == json.loads(json.dumps(result.record[key]))
+    assert ("spectral_convergence_db" in record) == (medium == "audio")
+    for key, value in result.record["content"].items():
+        assert record["content"][key] == value
+
+
+@pytest.mark.parametrize(("suffix", "kind"), [
+    ("wav", "WAV"), ("WAV", "WAV"), ("flac", "FLAC"), ("ogg", "OGG"),
+    ("png", "PNG"), ("jpg", "JPEG"), ("jpeg", "JPEG"), ("webp", "WEBP"), ("tif", "TIFF"), ("tiff", "TIFF"),
+    ("PNG", "PNG"),
+])  # fmt: skip
+def test_the_suffix_names_the_format(suffix: str, kind: str, tmp_path: Path) -> None:
+    medium = "audio" if kind in ("WAV", "FLAC", "OGG") else "image"
+    go(job(tmp_path, medium, f"out.{suffix}", overrides={"steps": 1}))
+    path = tmp_path / f"out.{suffix}"
+    if medium == "audio":
+        info = soundfile.info(path)
+        assert (info.format, info.samplerate, info.frames, info.channels) == (kind, RATE, 4001, 1)
+    else:
+        with Image.open(path) as picture:
+            assert (picture.format, picture.size) == (kind, (40, 32))
+    assert new_files(tmp_path) == {f"out.{suffix}", f"out.{suffix}.json"}
+
+
+def test_alpha_and_what_cannot_keep_it(tmp_path: Path) -> None:
+    with Image.open(tmp_path / "c.png") as opaque:
+        opaque.putalpha(Image.fromarray(np.tile(np.arange(0, 240, 6, dtype=np.uint8), (32, 1))))
+        opaque.save(tmp_path / "s.png")
+    go(job(tmp_path, "image", inputs=("s.png", "c.png")))
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.mode == "RGBA"
+        assert np.asarray(picture)[0, :, 3].tolist() == list(range(0, 240, 6))
+    go(job(tmp_path, "image", "out.jpg", inputs=("s.png", "c.png")))
+    record = json.loads((tmp_path / "out.jpg.json").read_text(encoding="utf-8"))
+    assert any("alpha was dropped" in note for note in record["notes"])
+
+
+def test_defect_the_user_is_told_that_alpha_was_dropped(tmp_path: Path) -> None:
+    with Image.open(tmp_path / "c.png") as opaque:
+        opaque.putalpha(120)
+        opaque.save(tmp_path / "s.png")
+    notes: list[str] = []
+    run_job(
+        job(tmp_path, "image", "out.jpg", inputs=("s.png", "c.png")), on_step=ignore, on_note=notes.append
+    )
+    assert any("alpha was dropped" in note for note in notes)
+
+
+@MEDIA
+def test_the_same_job_twice_gives_the_same_bytes(medium: str, tmp_path: Path) -> None:
+    go(job(tmp_path, medium))
+    first = (tmp_path / OUT[medium]).read_bytes()
+    go(job(tmp_path, medium, force=True))
+    assert (tmp_path / OUT[medium]).read_bytes() == first
+
+
+@MEDIA
+def test_intermediate_results_and_a_sheet(medium: str, tmp_path: Path) -> None:
+    _, written = go(job(tmp_path, medium, save_every=2, overrides={"steps": 5}))
+    suffix = "wav" if medium == "audio" else "png"
+    steps = {f"out.steps/step-{n:05d}.{suffix}" for n in (2, 4)}
+    assert new_files(tmp_path) == {OUT[medium], f"{OUT[medium]}.json", "out.steps/sheet.png", *steps}
+    assert {str(p.relative_to(tmp_path)) for p in written} == new_files(tmp_path)
+    with Image.open(tmp_path / "out.steps" / "sheet.png") as sheet:
+        assert sheet.format == "PNG"
+    for name in steps:
+        (read_sound if medium == "audio" else read_picture)(tmp_path / name)
+
+
+@MEDIA
+def test_intermediate_results_change_nothing(medium: str, tmp_path: Path) -> None:
+    go(job(tmp_path, medium))
+    other = "b." + OUT[medium].split(".")[1]
+    go(job(tmp_path, medium, other, save_every=1, plot=True))
+    assert (tmp_path / OUT[medium]).read_bytes() == (tmp_path / other).read_bytes()
+
+
+@MEDIA
+def test_no_folder_where_no_step_was_due(medium: str, tmp_path: Path) -> None:
+    _, written = go(job(tmp_path, medium, save_every=100))
+    assert len(written) == 2
+    assert not (tmp_path / "out.steps").exists()
+
+
+@MEDIA
+def test_defect_a_steps_folder_from_before_is_no_obstacle(medium: str, tmp_path: Path) -> None:
+    """The first run fills out.steps; the second has no step to save and must not stumble over it."""
+    go(job(tmp_path, medium, save_every=1))
+    go(job(tmp_path, medium, save_every=100, force=True))
+
+
+@MEDIA
+def test_steps_folder_of_a_longer_run_before(medium: str, tmp_path: Path) -> None:
+    go(job(tmp_path, medium, save_every=1))
+    _, written = go(job(tmp_path, medium, save_every=3, force=True))
+    assert all(path.exists() for path in written)
+
+
+@MEDIA
+def test_negative_save_every(medium: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="save_every"):
+        go(job(tmp_path, medium, save_every=-1))
+    assert new_files(tmp_path) == set()
+
+
+@MEDIA
+@pytest.mark.parametrize("n_styles", [1, 2])
+def test_figure(medium: str, n_styles: int, tmp_path: Path) -> None:
+    content, style = INPUTS[medium]
+    _, written = go(job(tmp_path, medium, inputs=(content, *[style] * n_styles), plot=True))
+    assert written[-1] == tmp_path / "out.figure.png"
+    with Image.open(written[-1]) as figure:
+        assert figure.format == "PNG"
+        assert figure.width > 300 * (2 + n_styles)
+    assert new_files(tmp_path) == {OUT[medium], f"{OUT[medium]}.json", "out.figure.png"}
+
+
+@MEDIA
+@pytest.mark.parametrize("options", [{}, {"save_every": 1, "plot": True}])
+def test_an_existing_output_is_refused(medium: str, options: dict[str, Any], tmp_path: Path) -> None:
+    out = tmp_path / OUT[medium]
+    out.write_bytes(b"precious")
+    with pytest.raises(FileError, match="--force"):
+        go(job(tmp_path, medium, **options))
+    assert out.read_bytes() == b"precious"
+    assert new_files(tmp_path) == {OUT[medium]}
+    assert not (tmp_path / "out.steps").exists()
+    go(job(tmp_path, medium, force=True))
+    assert out.read_bytes() != b"precious"
+
+
+@MEDIA
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_output_that_is_an_input_is_refused(medium: str, which: int, tmp_path: Path) -> None:
+    name = INPUTS[medium][which]
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(FileError, match=name):
+        go(job(tmp_path, medium, name))
+    assert (tmp_path / name).read_bytes() == before
+
+
+@MEDIA
+@pytest.mark.parametrize("which", [0, 1])
+def test_defect_a_forced_output_over_an_input_keeps_the_record_true(
+    medium: str, which: int, tmp_path: Path
+) -> None:
+    """Either it is refused, or the record holds the hash of what was read and not of what was written."""
+    name = INPUTS[medium][which]
+    before = sha256(tmp_path / name)
+    try:
+        go(job(tmp_path, medium, name, force=True))
+    except FileError:
+        assert sha256(tmp_path / name) == before
+        return
+    record = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+    said = record["content"] if which == 0 else record["styles"][0]
+    assert said["sha256"] == before
+
+
+@MEDIA
+def test_stop_writes_the_best_so_far(medium: str, tmp_path: Path) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.step == 2:
+            raise StopRun
+
+    result, written = go(job(tmp_path, medium, save_every=1, plot=True, overrides={"steps": 9}), stop)
+    assert result.record["stopped"]
+    assert all(path.exists() for path in written)
+    record = json.loads((tmp_path / f"{OUT[medium]}.json").read_text(encoding="utf-8"))
+    assert (record["stopped"], record["steps"]) == (True, 2)
+    assert len(list((tmp_path / "out.steps").glob("step-*"))) == 2
+
+
+@MEDIA
+def test_nan_leaves_the_last_good_result(
+    medium: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true, count = Objective.value_and_grad, [0]
+
+    def poisoned(objective: Objective, image: torch.Tensor) -> Any:
+        count[0] += 1
+        losses, gradient = true(objective, image)
+        return ({k: v * float("nan") for k, v in losses.items()} if count[0] == 3 else losses), gradient
+
+    monkeypatch.setattr(Objective, "value_and_grad", poisoned)
+    with pytest.raises(TransferError, match=rf"step 3.*{OUT[medium]}"):
+        go(job(tmp_path, medium, overrides={"steps": 5}))
+    assert new_files(tmp_path) == {OUT[medium], f"{OUT[medium]}.json"}
+    record = json.loads((tmp_path / f"{OUT[medium]}.json").read_text(encoding="utf-8"))
+    assert record["steps"] == 2
+
+
+@MEDIA
+def test_an_error_in_the_run_writes_nothing(medium: str, tmp_path: Path) -> None:
+    def fail(_: Progress) -> None:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        go(job(tmp_path, medium), fail)
+    assert new_files(tmp_path) == set()
+
+
+@MEDIA
+def test_an_error_while_writing_leaves_the_old_file(
+    medium: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / OUT[medium]).write_bytes(b"old")
+
+    def full(source: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    home = job_module.soundfiles if medium == "audio" else job_module.imagefiles
+    monkeypatch.setattr(home, "write_sound" if medium == "audio" else "write_picture", full)
+    with pytest.raises(FileError, match="No space left"):
+        go(job(tmp_path, medium, force=True))
+    assert (tmp_path / OUT[medium]).read_bytes() == b"old"
+    assert new_files(tmp_path) == {OUT[medium]}
+
+
+@MEDIA
+def test_a_relative_output(medium: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    content, style = INPUTS[medium]
+    request = Request(medium, Path(content), (Path(style),), overrides=FAST[medium])
+    go(Job(request, Path("neu ü").with_suffix(Path(OUT[medium]).suffix), plot=True, save_every=3))
+    assert len(new_files(tmp_path)) == 5
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "PCM_U8"])
+def test_subtype_rate_channels_and_length_are_kept(subtype: str, tmp_path: Path) -> None:
+    samples = 0.2 * np.random.default_rng(3).standard_normal((4567, 2))
+    soundfile.write(tmp_path / "c.wav", samples, 11025, subtype=subtype)
+    go(job(tmp_path, "audio", overrides={"steps": 1}))
+    info = soundfile.info(tmp_path / "out.wav")
+    assert (info.subtype, info.samplerate, info.channels, info.frames) == (subtype, 11025, 2, 4567)

@@ -1,0 +1,795 @@
+"""The issue's list of bad input, by the command line: one clear line, an exit code, nothing left behind."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import resource
+import shutil
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import specstyle
+from specstyle.cli.main import main
+from specstyle.errors import FileError, SpecstyleError
+from specstyle.features import weights as vgg_weights
+
+RATE = 8000
+SMALL = {"audio": ["--steps", "2", "--n-filters", "32", "--phase-iterations", "2"], "image": ["--steps", "2"]}
+GOOD = {"audio": ("good.wav", "rain.wav"), "image": ("good.png", "brush.png")}
+OUT = {"audio": "out.wav", "image": "out.png"}
+MEDIA = ("audio", "image")
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with a good pair in each medium, on one thread, on a machine without VGG19."""
+    rng = np.random.default_rng(0)
+    t = np.arange(RATE // 2) / RATE
+    soundfile.write(tmp_path / "good.wav", 0.3 * np.sin(2 * np.pi * 440 * t * (1 + t)), RATE)
+    soundfile.write(tmp_path / "rain.wav", 0.1 * rng.standard_normal(RATE // 2), RATE)
+    y, x = np.mgrid[:32, :40]
+    save_picture(tmp_path / "good.png", np.stack([x * 6, y * 7, (x + y) * 3], 2))
+    save_picture(tmp_path / "brush.png", rng.integers(0, 255, (36, 32, 3)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+def save_picture(path: Path, pixels: Any) -> None:
+    Image.fromarray(np.asarray(pixels).astype(np.uint8)).save(path)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.err.splitlines()
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    def run(*argv: str | Path) -> Outcome:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_info:
+            main([str(a) for a in argv])
+        captured = capsys.readouterr()
+        code = exit_info.value.code
+        return Outcome(0 if code is None else int(code), captured.out, captured.err)
+
+    return run
+
+
+def tree(folder: Path) -> dict[str, bytes | None]:
+    """Every file of a folder with its bytes, and every folder in it."""
+    return {
+        str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))
+    }
+
+
+def refuses(run: Callable[..., Outcome], *argv: str | Path, code: int, words: tuple[str, ...]) -> Outcome:
+    """Run a command and hold it to the issue: one line, its exit code, no file made or changed."""
+    folder = Path.cwd()
+    before = tree(folder)
+    outcome = run(*argv)
+    assert "Traceback" not in outcome.err
+    assert outcome.code == code, outcome.err
+    assert len(outcome.lines) == 1, outcome.err
+    assert outcome.lines[0].startswith("specstyle: ")
+    assert "unexpected" not in outcome.err
+    for word in words:
+        assert word in outcome.err
+    assert outcome.out == ""
+    assert tree(folder) == before
+    return outcome
+
+
+def refuses_by_parser(run: Callable[..., Outcome], *argv: str, word: str) -> None:
+    """argparse adds a line on usage; its own line is the last."""
+    before = tree(Path.cwd())
+    outcome = run(*argv)
+    assert outcome.code == 2
+    assert outcome.lines[-1].startswith("specstyle")
+    assert word in outcome.lines[-1]
+    assert "Traceback" not in outcome.err
+    assert tree(Path.cwd()) == before
+
+
+def transfer_argv(medium: str, role: str, bad: str) -> list[str]:
+    """A command whose content, or style, or second style, or start is a bad file."""
+    content, style = GOOD[medium]
+    inputs = {
+        "content": [bad, style],
+        "style": [content, bad],
+        "second style": [content, style, bad],
+        "init": [content, style, "--init", bad],
+    }[role]
+    return [medium, *inputs, "-o", OUT[medium], *SMALL[medium]]
+
+
+# -- files ---------------------------------------------------------------------------------------------------
+
+
+def nothing(_: Path) -> None:
+    pass
+
+
+def folder(path: Path) -> None:
+    path.mkdir()
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def text(path: Path) -> None:
+    path.write_text("This is not what its name says.\n" * 40, encoding="utf-8")
+
+
+def garbage(path: Path) -> None:
+    path.write_bytes(np.random.default_rng(5).bytes(5000))
+
+
+def sound_of(samples: Any, **options: Any) -> Callable[[Path], None]:
+    return lambda path: soundfile.write(path, samples, RATE, **options)
+
+
+def with_values(value: float, subtype: str = "FLOAT") -> Callable[[Path], None]:
+    samples = 0.1 * np.random.default_rng(1).standard_normal(RATE // 2)
+    samples[[17, 900]] = value
+    return sound_of(samples, subtype=subtype)
+
+
+def truncated(suffix: str, keep: float) -> Callable[[Path], None]:
+    def make(path: Path) -> None:
+        whole = path.with_name("whole" + suffix)
+        if suffix in (".wav", ".flac"):
+            sound_of(0.1 * np.random.default_rng(1).standard_normal(RATE // 2))(whole)
+        else:
+            save_picture(whole, np.random.default_rng(1).integers(0, 255, (64, 64, 3)))
+        data = whole.read_bytes()
+        whole.unlink()
+        path.write_bytes(data[: int(len(data) * keep)])
+
+    return make
+
+
+def picture(kind: str) -> Callable[[Path], None]:
+    def make(path: Path) -> None:
+        pixels = np.random.default_rng(1).integers(0, 255, (32, 32, 3)).astype(np.uint8)
+        with path.open("wb") as file:
+            Image.fromarray(pixels).save(file, format=kind)
+
+    return make
+
+
+def sound(kind: str) -> Callable[[Path], None]:
+    def make(path: Path) -> None:
+        with path.open("wb") as file:
+            soundfile.write(file, 0.1 * np.random.default_rng(1).standard_normal(4000), RATE, format=kind)
+
+    return make
+
+
+def bomb(path: Path) -> None:
+    """A PNG of a few hundred bytes whose header says 60,000 x 60,000 pixels."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    body = zlib.compress(bytes(100_000))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    )
+
+
+def plain_color(height: int, width: int, channels: int = 3) -> Callable[[Path], None]:
+    return lambda path: save_picture(path, np.full((height, width, channels), 120))
+
+
+def clear(path: Path) -> None:
+    pixels = np.random.default_rng(1).integers(0, 255, (32, 32, 4))
+    pixels[..., 3] = 0
+    save_picture(path, pixels)
+
+
+@dataclass(frozen=True)
+class Bad:
+    name: str
+    make: Callable[[Path], None]
+    words: tuple[str, ...]
+
+
+BAD_SOUNDS = {
+    "missing": Bad("lost.wav", nothing, ("does not exist",)),
+    "missing in a missing folder": Bad("no/lost.wav", nothing, ("does not exist",)),
+    "directory": Bad("dir.wav", folder, ("directory",)),
+    "empty": Bad("empty.wav", empty, ("empty",)),
+    "truncated wav": Bad("cut.wav", truncated(".wav", 0.6), ("cut off",)),
+    "wav of a header alone": Bad("cut.wav", truncated(".wav", 0.004), ("cut.wav",)),
+    "truncated flac": Bad("cut.flac", truncated(".flac", 0.6), ("cut.flac",)),
+    "text": Bad("text.wav", text, ("text",)),
+    "garbage": Bad("noise.mp3", garbage, ("noise.mp3",)),
+    "png": Bad("photo.png", picture("PNG"), ("PNG picture", "specstyle image")),
+    "jpeg called wav": Bad("photo.wav", picture("JPEG"), ("JPEG picture", "specstyle image")),
+    "webp": Bad("photo.webp", picture("WEBP"), ("WebP picture", "specstyle image")),
+    "zero samples": Bad("none.wav", sound_of(np.zeros(0)), ("no samples",)),
+    "less than a window": Bad("short.wav", sound_of(
+                                 np.random.default_rng(0).uniform(-1, 1, 100)),
+                              ("100 samples", "window")),
+    "silence": Bad("silence.wav", sound_of(np.zeros(RATE // 2)), ("silence",)),
+    "silent stereo": Bad("silence.wav", sound_of(np.zeros((RATE // 2, 2))), ("silence",)),
+    "nan": Bad("nan.wav", with_values(np.nan), ("NaN", "sample 17")),
+    "inf": Bad("inf.wav", with_values(np.inf), ("infinite", "sample 17")),
+    "minus inf in doubles": Bad("inf.wav", with_values(-np.inf, "DOUBLE"), ("infinite",)),
+    "constant": Bad("dc.wav", sound_of(np.full(RATE // 2, 0.25)), ("same value",)),
+    "two constants": Bad("dc.wav", sound_of(np.tile([0.25, -0.5], (RATE // 2, 1))), ("same value",)),
+}  # fmt: skip
+
+BAD_PICTURES = {
+    "missing": Bad("lost.png", nothing, ("no such file",)),
+    "missing in a missing folder": Bad("no/lost.png", nothing, ("no such file",)),
+    "directory": Bad("dir.png", folder, ("folder",)),
+    "empty": Bad("empty.png", empty, ("empty",)),
+    "truncated jpeg": Bad("cut.jpg", truncated(".jpg", 0.6), ("cut short",)),
+    "jpeg of a header alone": Bad("cut.jpg", truncated(".jpg", 0.02), ("cut.jpg",)),
+    "truncated png": Bad("cut.png", truncated(".png", 0.5), ("cut short",)),
+    "truncated webp": Bad("cut.webp", truncated(".webp", 0.5), ("cut.webp",)),
+    "text": Bad("text.png", text, ("text",)),
+    "garbage": Bad("noise.bmp", garbage, ("noise.bmp",)),
+    "wav": Bad("tune.wav", sound("WAV"), ("sound", "specstyle audio")),
+    "flac called png": Bad("tune.png", sound("FLAC"), ("sound", "specstyle audio")),
+    "ogg": Bad("tune.ogg", sound("OGG"), ("sound", "specstyle audio")),
+    "1x1": Bad("dot.png", plain_color(1, 1), ("1 x 1",)),
+    "1 pixel high": Bad("line.png", lambda p: save_picture(p, np.arange(192).reshape(1, 64, 3)), ("64 x 1",)),
+    "one color": Bad("plain.png", plain_color(32, 32), ("one single color",)),
+    "fully transparent": Bad("clear.png", clear, ("transparent",)),
+    "bomb": Bad("bomb.png", bomb, ("too large", "smaller")),
+}
+
+ROLES = ("content", "style", "second style", "init")
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("case", BAD_SOUNDS)
+def test_bad_sound(case: str, role: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
+    bad = BAD_SOUNDS[case]
+    bad.make(tmp_path / bad.name)
+    refuses(cli, *transfer_argv("audio", role, bad.name), code=1, words=(Path(bad.name).name, *bad.words))
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("case", BAD_PICTURES)
+def test_bad_picture(case: str, role: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
+    bad = BAD_PICTURES[case]
+    bad.make(tmp_path / bad.name)
+    refuses(cli, *transfer_argv("image", role, bad.name), code=1, words=(Path(bad.name).name, *bad.words))
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+@pytest.mark.parametrize("name", ["a pipe", "a device"])
+def test_a_file_that_is_none(medium: str, name: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
+    path = tmp_path / "queue"
+    if name == "a pipe":
+        os.mkfifo(path)
+    else:
+        path = Path("/dev/zero")
+    before = sorted(tmp_path.iterdir())
+    outcome = cli(*transfer_argv(medium, "content", str(path)))
+    assert (outcome.code, len(outcome.lines)) == (1, 1)
+    assert str(path) in outcome.err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+@pytest.mark.parametrize("role", ["content", "style", "init"])
+def test_defect_bad_input_leaves_no_steps_folder(medium: str, role: str, cli: Callable[..., Outcome]) -> None:
+    argv = [*transfer_argv(medium, role, "lost.file"), "--save-every", "1", "--plot"]
+    refuses(cli, *argv, code=1, words=("lost.file",))
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+def test_defect_a_bad_option_leaves_no_steps_folder(medium: str, cli: Callable[..., Outcome]) -> None:
+    argv = [medium, *GOOD[medium], "-o", OUT[medium], "--save-every", "1", "--recipe", "nobody1999"]
+    refuses(cli, *argv, code=2, words=("nobody1999",))
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+def test_quiet_hides_no_error(medium: str, cli: Callable[..., Outcome]) -> None:
+    argv = [*transfer_argv(medium, "style", "lost.file"), "--quiet"]
+    refuses(cli, *argv, code=1, words=("lost.file",))
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+def test_bad_input_does_not_touch_what_force_would_replace(
+    medium: str, cli: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    (tmp_path / OUT[medium]).write_bytes(b"precious")
+    argv = [*transfer_argv(medium, "content", "lost.file"), "--force"]
+    refuses(cli, *argv, code=1, words=("lost.file",))
+
+
+def test_a_name_with_a_line_break_still_makes_one_line(cli: Callable[..., Outcome]) -> None:
+    refuses(cli, *transfer_argv("audio", "content", "lost\nfile.wav"), code=1, words=("lost file.wav",))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("role", ["content", "style"])
+def test_values_that_are_no_numbers_in_arrays(value: float, role: str) -> None:
+    good = np.random.default_rng(0).uniform(0, 1, (32, 32, 3))
+    bad = good.copy()
+    bad[3, 4, 1] = value
+    pair = (bad, good) if role == "content" else (good, bad)
+    with pytest.raises(SpecstyleError, match=f"{role}.*NaN or infinite"):
+        specstyle.transfer_image(*pair, steps=1)
+    with pytest.raises(SpecstyleError, match=f"{role}.*NaN or infinite"):
+        specstyle.transfer_audio(*(p.reshape(-1) for p in pair), sample_rate=RATE, steps=1, n_filters=8)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((1, 1, 3)), np.zeros((32, 32, 3)), np.ones((40, 40))])
+def test_picture_arrays_that_hold_nothing(bad: Any) -> None:
+    good = np.random.default_rng(0).uniform(0, 1, (32, 32, 3))
+    for pair in ((bad, good), (good, bad)):
+        with pytest.raises(FileError):
+            specstyle.transfer_image(*pair, steps=1)
+
+
+@pytest.mark.parametrize("bad", [np.zeros(0), np.zeros(50), np.zeros(4000), np.full(4000, 0.5)])
+def test_sound_arrays_that_hold_nothing(bad: Any) -> None:
+    good = np.random.default_rng(0).uniform(-1, 1, 4000)
+    for pair in ((bad, good), (good, bad)):
+        with pytest.raises(FileError):
+            specstyle.transfer_audio(*pair, sample_rate=RATE, steps=1, n_filters=8)
+
+
+BAD_ARRAYS = {
+    "integers": np.zeros(4000, dtype=np.int16),
+    "three dimensions": np.zeros((1, 2, 4000)),
+    "a number": np.float64(3.0),
+    "words": "no/such/file.wav",
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARRAYS)
+def test_what_is_no_sound_is_refused_by_name(case: str) -> None:
+    good = np.random.default_rng(0).uniform(-1, 1, 4000)
+    with pytest.raises((ValueError, SpecstyleError), match=r"style|file\.wav"):
+        specstyle.transfer_audio(good, BAD_ARRAYS[case], sample_rate=RATE, steps=1, n_filters=8)
+
+
+def test_arrays_need_a_rate() -> None:
+    good = np.random.default_rng(0).uniform(-1, 1, 4000)
+    with pytest.raises(ValueError, match="sample_rate"):
+        specstyle.transfer_audio(good, good, steps=1)
+    for rate in (0, -1):
+        with pytest.raises(ValueError, match="rate"):
+            specstyle.transfer_audio(good, good, sample_rate=rate, steps=1)
+
+
+def test_an_empty_list_of_styles_is_refused() -> None:
+    good = np.random.default_rng(0).uniform(-1, 1, 4000)
+    with pytest.raises(ValueError, match="style"):
+        specstyle.transfer_audio(good, [], sample_rate=RATE)
+
+
+# -- weights -------------------------------------------------------------------------------------------------
+
+
+class Evil:
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (os.system, ("touch EXECUTED",))
+
+
+def layers_state(first: tuple[int, ...] = (64, 3, 3, 3), value: float = 0.01) -> dict[str, torch.Tensor]:
+    return {"features.0.weight": torch.full(first, value), "features.0.bias": torch.zeros(first[0])}
+
+
+def pickled_code(path: Path) -> None:
+    path.write_bytes(pickle.dumps({"features.0.weight": Evil()}))
+
+
+def torch_with_code(path: Path) -> None:
+    torch.save({"features.0.weight": Evil()}, path)
+
+
+BAD_WEIGHTS = {
+    "missing": Bad("lost.pth", nothing, ("no such",)),
+    "missing safetensors": Bad("lost.safetensors", nothing, ("no such",)),
+    "directory": Bad("dir.pth", folder, ("directory",)),
+    "empty": Bad("empty.pth", empty, ()),
+    "empty safetensors": Bad("empty.safetensors", empty, ()),
+    "text": Bad("text.pth", text, ()),
+    "text as safetensors": Bad("text.safetensors", text, ()),
+    "wrong shape": Bad("w.pth", lambda p: torch.save(layers_state((64, 1, 3, 3)), p),
+                       ("[64, 1, 3, 3]", "[64, 3, 3, 3]")),
+    "wrong shape safetensors": Bad("w.safetensors", lambda p: save_file(layers_state((32, 3, 3, 3)), p),
+                                   ("[32, 3, 3, 3]", "[64, 3, 3, 3]")),
+    "not finite": Bad("w.pth", lambda p: torch.save(layers_state(value=float("nan")), p), ("NaN",)),
+    "other names": Bad("w.pth", lambda p: torch.save({"conv.weight": torch.zeros(3)}, p),
+                       ("features.0.weight",)),
+    "a tensor": Bad("w.pth", lambda p: torch.save(torch.zeros(3), p), ("Tensor",)),
+    "a pickle with code": Bad("evil.pth", pickled_code, ("refused", "code")),
+    "a torch file with code": Bad("evil.pth", torch_with_code, ("refused", "code")),
+    "code called safetensors": Bad("evil.safetensors", pickled_code, ()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+@pytest.mark.parametrize("case", BAD_WEIGHTS)
+def test_bad_weights(case: str, medium: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
+    bad = BAD_WEIGHTS[case]
+    bad.make(tmp_path / bad.name)
+    layers = ["--style-layers", "relu1_1", "--content-layers", "relu1_1"]
+    argv = [medium, *GOOD[medium], "-o", OUT[medium], "--weights", bad.name, *layers]
+    refuses(cli, *argv, code=1, words=(bad.name, *bad.words))
+    assert not (tmp_path / "EXECUTED").exists()
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+def test_weights_that_do_not_cover_a_layer(medium: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
+    save_file(layers_state(), tmp_path / "w.safetensors", {"preprocessing": "caffe"})
+    argv = [medium, *GOOD[medium], "-o", OUT[medium], "--weights", "w.safetensors"]
+    refuses(cli, *argv, "--style-layers", "relu1_1,relu3_1", "--content-layers", "relu1_1", code=2,
+            words=("relu3_1", "relu1_1"))  # fmt: skip
+
+
+# -- options -------------------------------------------------------------------------------------------------
+
+VGG_LAYERS = ("relu1_1", "relu3_4", "relu5_4")
+BAD_OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "unknown style layer": (("--style-layers", "relu9_9"), ("relu9_9", *VGG_LAYERS)),
+    "unknown content layer": (("--network", "vgg19-random", "--content-layers", "pool5"),
+                              ("pool5", *VGG_LAYERS)),
+    "layer of another network": (("--network", "wide-random", "--style-layers", "relu2_1"),
+                                 ("relu2_1", "relu1")),
+    "one layer twice": (("--network", "vgg19-random", "--style-layers", "relu1_1,relu1_1"), ("relu1_1",)),
+    "no style layer": (("--style-layers", ""), ("style_layers",)),
+    "layer weights without their layers": (("--style-layer-weights", "1,2,3,4,5,6,7"), ("7",)),
+    "unknown network": (("--network", "alexnet"), ("alexnet", "vgg19-random", "wide-random")),
+    "unknown recipe": (("--recipe", "nobody1999"), ("nobody1999", "gatys2016")),
+    "missing recipe file": (("--recipe", "lost.toml"), ("lost.toml",)),
+    "weights beside another network": (("--weights", "w.pth", "--network", "vgg19-random"), ("weights",)),
+    "weights beside wide-random": (("--weights", "w.pth", "--network", "wide-random"), ("weights",)),
+    "weights beside ulyanov2016": (("--weights", "w.pth", "--recipe", "ulyanov2016"), ("weights",)),
+    "blend of nothing": (("--style-blend", "0"), ("blend",)),
+    "negative blend": (("--style-blend=-1",), ("blend",)),
+    "nothing weighs": (("--content-weight", "0", "--style-weight", "0"), ("weigh",)),
+    "nothing weighs by strength": (("--strength", "1", "--style-weight", "0"), ("weigh",)),
+    "strength above 1": (("--strength", "1.5"), ("strength", "1.5")),
+    "strength below 0": (("--strength=-0.1",), ("strength",)),
+    "strength is no number": (("--strength", "nan"), ("strength", "nan")),
+    "no steps": (("--steps", "0"), ("steps",)),
+    "negative weight": (("--content-weight=-1",), ("content_weight",)),
+    "negative tv": (("--tv-weight=-1",), ("tv_weight",)),
+    "infinite weight": (("--style-weight", "inf"), ("style_weight",)),
+    "lr 0": (("--lr", "0"), ("lr",)),
+    "unknown device": (("--device", "tpu"), ("tpu", "cpu")),
+    "odd device": (("--device", "cpu:x"), ("cpu:x",)),
+    "negative save-every": (("--save-every=-1",), ("save_every",)),
+    "scale factor 1": (("--scale-factor", "1"), ("scale_factor",)),
+}  # fmt: skip
+BAD_SOUND_OPTIONS = {
+    "n_fft 0": (("--n-fft", "0"), ("n_fft",)),
+    "n_fft 1": (("--n-fft", "1"), ("n_fft",)),
+    "hop 0": (("--hop-length", "0"), ("hop_length",)),
+    "hop beyond the window": (("--n-fft", "256", "--hop-length", "300"), ("hop_length", "300")),
+    "window beyond n_fft": (("--n-fft", "256", "--win-length", "512"), ("win_length", "512")),
+    "unknown window": (("--window", "porthole"), ("porthole",)),
+    "momentum 2": (("--phase-momentum", "2"), ("phase_momentum",)),
+    "negative iterations": (("--phase-iterations=-1",), ("phase_iterations",)),
+    "log_gain 0": (("--log-gain", "0"), ("log_gain",)),
+    "sample rate 0": (("--sample-rate", "0"), ("sample_rate",)),
+}
+BAD_PICTURE_OPTIONS = {
+    "size and height": (("--size", "32", "--height", "20"), ("size", "height")),
+    "width alone": (("--width", "20"), ("width", "height")),
+    "negative size": (("--size=-5",), ("size",)),
+    "height 0": (("--height", "0"), ("height",)),
+    "larger without leave": (("--height", "100", "--width", "100"), ("enlarge", "100")),
+}
+
+
+@pytest.mark.parametrize(
+    ("medium", "case"),
+    [(m, c) for m in MEDIA for c in BAD_OPTIONS]
+    + [("audio", c) for c in BAD_SOUND_OPTIONS]
+    + [("image", c) for c in BAD_PICTURE_OPTIONS],
+)
+def test_bad_options(medium: str, case: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
+    options, words = {**BAD_OPTIONS, **BAD_SOUND_OPTIONS, **BAD_PICTURE_OPTIONS}[case]
+    torch.save(layers_state(), tmp_path / "w.pth")
+    argv = [medium, *GOOD[medium], "-o", OUT[medium], *options]
+    refuses(cli, *argv, code=2, words=words)
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+def test_defect_a_blend_for_another_number_of_styles_is_refused_before_the_run(
+    medium: str, cli: Callable[..., Outcome]
+) -> None:
+    argv = [medium, *GOOD[medium], "-o", OUT[medium], "--style-blend", "1,2"]
+    refuses(cli, *argv, code=2, words=("blend", "2 weights for 1 style"))
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+@pytest.mark.parametrize("seed", [str(2**64), "99999999999999999999999", str(-(2**63) - 1)])
+def test_defect_a_seed_beyond_64_bits_is_refused_by_name(
+    seed: str, medium: str, cli: Callable[..., Outcome]
+) -> None:
+    argv = [medium, *GOOD[medium], "-o", OUT[medium], f"--seed={seed}"]
+    refuses(cli, *argv, code=2, words=("seed",))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+@pytest.mark.parametrize("medium", MEDIA)
+def test_a_device_that_is_not_here(medium: str, cli: Callable[..., Outcome]) -> None:
+    argv = [medium, *GOOD[medium], "-o", OUT[medium], "--device", "cuda"]
+    refuses(cli, *argv, code=2, words=("cuda", "--device auto"))
+
+
+PARSER_REFUSES = [
+    (("audio",), "required"),
+    (("audio", "good.wav", "-o", "out.wav"), "STYLE"),
+    (("audio", "good.wav", "rain.wav"), "--output"),
+    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--size", "3"), "--size"),
+    (("image", "good.png", "brush.png", "-o", "out.png", "--n-fft", "512"), "--n-fft"),
+    (("image", "good.png", "brush.png", "-o", "out.png", "--phase", "zero"), "--phase"),
+    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--steps", "many"), "--steps"),
+    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--steps", "1.5"), "--steps"),
+    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--optimizer", "newton"), "--optimizer"),
+    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--style-blend", "1,x"), "--style-blend"),
+    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--preprocessing", "keras"), "--preprocessing"),
+    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--seed", "x"), "--seed"),
+    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--nonsense"), "--nonsense"),
+    (("video", "good.wav"), "video"),
+    ((), "COMMAND"),
+]
+
+
+@pytest.mark.parametrize(("argv", "word"), PARSER_REFUSES, ids=lambda v: " ".join(v) or "nothing")
+def test_usage(argv: tuple[str, ...], word: str, cli: Callable[..., Outcome]) -> None:
+    refuses_by_parser(cli, *argv, word=word)
+
+
+RECIPE_FILES = {
+    "no toml": "steps = = 3",
+    "unknown field": "stepps = 3",
+    "wrong type": 'steps = "three"',
+    "wrong choice": 'optimizer = "newton"',
+    "nan": "lr = nan",
+    "a table": "[steps]\nn = 3",
+    "a string for a list": 'style_layers = "relu1_1"',
+}
+
+
+@pytest.mark.parametrize("case", RECIPE_FILES)
+def test_a_bad_recipe_file(case: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(RECIPE_FILES[case] + "\n", encoding="utf-8")
+    argv = ["audio", *GOOD["audio"], "-o", "out.wav", "--recipe", "mine.toml"]
+    refuses(cli, *argv, code=2, words=("mine.toml",))
+
+
+@pytest.mark.parametrize("make", [folder, garbage, nothing], ids=["folder", "binary", "missing"])
+def test_a_recipe_file_that_is_none(
+    make: Callable[[Path], None], cli: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    make(tmp_path / "mine.toml")
+    argv = ["image", *GOOD["image"], "-o", "out.png", "--recipe", "mine.toml"]
+    refuses(cli, *argv, code=2, words=("mine.toml",))
+
+
+# -- output --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("medium", "name"),
+    [("audio", n) for n in ("out.mp3", "out.png", "out", "out.wav.bak", ".wav", "out.aiff")]
+    + [("image", n) for n in ("out.gif", "out.wav", "out", "out.png~", ".png", "out.bmp")],
+)
+def test_unsupported_suffix(medium: str, name: str, cli: Callable[..., Outcome]) -> None:
+    argv = [medium, *GOOD[medium], "-o", name, *SMALL[medium]]
+    refuses(cli, *argv, code=1, words=(name, ".wav" if medium == "audio" else ".png"))
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+class TestOutput:
+    def argv(self, medium: str, output: str | Path) -> list[str]:
+        return [medium, *GOOD[medium], "-o", str(output), *SMALL[medium]]
+
+    def test_exists(self, medium: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
+        (tmp_path / OUT[medium]).write_bytes(b"precious")
+        refuses(cli, *self.argv(medium, OUT[medium]), code=1, words=(OUT[medium], "--force"))
+
+    def test_is_an_input(self, medium: str, cli: Callable[..., Outcome]) -> None:
+        for name in GOOD[medium]:
+            refuses(cli, *self.argv(medium, name), code=1, words=(name,))
+
+    def test_is_a_folder(self, medium: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
+        (tmp_path / OUT[medium]).mkdir()
+        refuses(cli, *self.argv(medium, OUT[medium]), "--force", code=1, words=(OUT[medium], "directory"))
+
+    def test_folder_is_missing(self, medium: str, cli: Callable[..., Outcome]) -> None:
+        name = f"no/such/{OUT[medium]}"
+        refuses(cli, *self.argv(medium, name), code=1, words=(name, "folder"))
+
+    def test_folder_is_a_file(self, medium: str, cli: Callable[..., Outcome]) -> None:
+        name = f"{GOOD[medium][0]}/{OUT[medium]}"
+        refuses(cli, *self.argv(medium, name), code=1, words=(name,))
+
+    @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc, where nobody may write")
+    def test_folder_is_unwritable_for_anyone(self, medium: str, cli: Callable[..., Outcome]) -> None:
+        name = f"/proc/{OUT[medium]}"
+        refuses(cli, *self.argv(medium, name), code=1, words=(name,))
+
+    def test_folder_is_not_ours(
+        self, medium: str, cli: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "theirs").mkdir(mode=0o555)
+        if os.access(tmp_path / "theirs", os.W_OK):  # root may write anywhere
+
+            def refused(path: Path, **_: Any) -> None:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+            monkeypatch.setattr(Path, "touch", refused)
+        name = f"theirs/{OUT[medium]}"
+        refuses(cli, *self.argv(medium, name), code=1, words=(name, "Permission denied"))
+
+    def test_folder_cannot_hold_the_steps(
+        self, medium: str, cli: Callable[..., Outcome], tmp_path: Path
+    ) -> None:
+        (tmp_path / "out.steps").write_bytes(b"a file")
+        argv = [*self.argv(medium, OUT[medium]), "--save-every", "1"]
+        refuses(cli, *argv, code=1, words=("out.steps",))
+
+
+# -- a disk that fills up ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk() -> Iterator[Callable[[int], None]]:
+    """No file may grow beyond so many bytes: the system itself refuses the write, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def fails_late(outcome: Outcome, name: str) -> None:
+    """After a run there are lines of progress; the last line is the error, and the only one."""
+    assert outcome.code == 1
+    assert outcome.lines[-1].startswith("specstyle: ")
+    assert name in outcome.lines[-1]
+    assert sum(line.startswith("specstyle: ") for line in outcome.lines) == 1
+    assert "Traceback" not in outcome.err
+    assert "unexpected" not in outcome.err
+    assert "wrote" not in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("medium", "output"),
+    [(m, o) for m, suffixes in (("audio", ("wav", "flac", "ogg")), ("image", ("png", "jpg", "webp", "tiff")))
+     for o in (f"out.{s}" for s in suffixes)],
+)  # fmt: skip
+def test_disk_full(
+    medium: str, output: str, cli: Callable[..., Outcome], disk: Callable[[int], None], tmp_path: Path
+) -> None:
+    before = tree(tmp_path)
+    disk(60)
+    outcome = cli(medium, *GOOD[medium], "-o", output, *SMALL[medium])
+    fails_late(outcome, "cannot be written")
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+def test_defect_disk_full_names_the_output_and_not_its_temporary_name(
+    medium: str, cli: Callable[..., Outcome], disk: Callable[[int], None]
+) -> None:
+    disk(60)
+    outcome = cli(medium, *GOOD[medium], "-o", OUT[medium], *SMALL[medium])
+    fails_late(outcome, OUT[medium])
+    assert ".part" not in outcome.err
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+def test_disk_full_keeps_the_old_output(
+    medium: str, cli: Callable[..., Outcome], disk: Callable[[int], None], tmp_path: Path
+) -> None:
+    (tmp_path / OUT[medium]).write_bytes(b"precious")
+    before = tree(tmp_path)
+    disk(60)
+    outcome = cli(medium, *GOOD[medium], "-o", OUT[medium], *SMALL[medium], "--force")
+    fails_late(outcome, "cannot be written")
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+def test_defect_disk_full_at_the_first_intermediate_result_leaves_nothing(
+    medium: str, cli: Callable[..., Outcome], disk: Callable[[int], None], tmp_path: Path
+) -> None:
+    before = tree(tmp_path)
+    disk(60)
+    outcome = cli(medium, *GOOD[medium], "-o", OUT[medium], *SMALL[medium], "--save-every", "1")
+    fails_late(outcome, "step-00001")
+    assert tree(tmp_path) == before
+
+
+def test_defect_disk_full_at_the_record_leaves_no_output(
+    cli: Callable[..., Outcome], disk: Callable[[int], None], tmp_path: Path
+) -> None:
+    before = tree(tmp_path)
+    disk(1500)  # a small picture fits, its record of some 3 kB does not
+    outcome = cli("image", *GOOD["image"], "-o", "out.jpg", "--size", "12", *SMALL["image"],
+                  "--style-layers", "relu1_1", "--content-layers", "relu1_1")  # fmt: skip
+    fails_late(outcome, "out.jpg.json")
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+def test_disk_full_in_the_systems_own_words(
+    medium: str, cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    before = tree(tmp_path)
+
+    def full(path: Path, *_: Any, **__: Any) -> Any:
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    home = "soundfiles.write_sound" if medium == "audio" else "imagefiles.write_picture"
+    monkeypatch.setattr(f"specstyle.media.{home}", lambda source, path: full(path))
+    outcome = cli(medium, *GOOD[medium], "-o", OUT[medium], *SMALL[medium])
+    fails_late(outcome, "No space left on device")
+    assert OUT[medium] in outcome.lines[-1]
+    assert tree(tmp_path) == before
+
+
+# -- the real command ----------------------------------------------------------------------------------------
+
+
+def command() -> list[str]:
+    script = Path(sys.executable).with_name("specstyle")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "specstyle"]
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+def test_the_installed_command_refuses_in_one_line(medium: str, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    argv = [*command(), *transfer_argv(medium, "content", "lost.file")]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("specstyle: ")
+    assert "lost.file" in done.stderr
+    assert tree(tmp_path) == before
+
+
+def test_a_name_that_is_no_unicode(tmp_path: Path) -> None:
+    bad = os.fsencode(tmp_path) + b"/caf\xe9.wav"
+    shutil.copy(tmp_path / "good.wav", bad)
+    Path(os.fsdecode(bad)).write_bytes(b"")
+    argv = [*command(), "audio", bad, "rain.wav", "-o", "out.wav"]
+    env = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, timeout=120, check=False, env=env)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith(b"specstyle: ")

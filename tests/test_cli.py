@@ -1,0 +1,660 @@
+"""The command line: what it offers, says, writes and returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+import specstyle
+from specstyle import RECIPES, Recipe, StopRun
+from specstyle.cli.main import build_parser, main
+from specstyle.cli.options import recipe_overrides
+from specstyle.cli.progress import ProgressLine
+from specstyle.engine.objective import Objective
+from specstyle.features import weights as vgg_weights
+from specstyle.recipes import from_toml, to_toml
+from specstyle.run import job as job_module
+
+RATE = 8000
+MEDIA = pytest.mark.parametrize("medium", ["audio", "image"])
+INPUTS = {"audio": ("c.wav", "s.wav"), "image": ("c.png", "s.png")}
+OUT = {"audio": "out.wav", "image": "out.png"}
+SHALLOW = ["--network", "vgg19-random", "--style-layers", "relu1_1", "--content-layers", "relu1_1"]
+FAST = {
+    "audio": ["--steps", "3", "--n-filters", "32", "--phase-iterations", "2"],
+    "image": ["--steps", "3", *SHALLOW],
+}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Inputs in each medium, on one thread, on a machine without VGG19."""
+    rng = np.random.default_rng(0)
+    t = np.arange(4001) / RATE
+    soundfile.write(tmp_path / "c.wav", 0.3 * np.sin(2 * np.pi * 440 * t * (1 + t)), RATE)
+    soundfile.write(tmp_path / "s.wav", 0.1 * rng.standard_normal(4000), RATE)
+    y, x = np.mgrid[:32, :40]
+    for name, pixels in (
+        ("c.png", np.stack([x * 6, y * 7, x + y], 2)),
+        ("s.png", rng.integers(0, 255, (32, 40, 3))),
+    ):
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    def run(*argv: str) -> Outcome:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_info:
+            main(list(argv))
+        captured = capsys.readouterr()
+        code = exit_info.value.code
+        return Outcome(0 if code is None else int(code), captured.out, captured.err)
+
+    return run
+
+
+def command() -> list[str]:
+    script = Path(sys.executable).with_name("specstyle")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "specstyle"]
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    """An environment without pretrained VGG19, and with one thread."""
+    return {
+        **os.environ,
+        "TORCH_HOME": str(folder / "torch"),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def new_files() -> set[str]:
+    made = {str(p) for p in Path().rglob("*") if p.is_file()}
+    return made - {"c.wav", "s.wav", "c.png", "s.png"}
+
+
+# -- what it offers ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("argv", [[], ["audio"], ["image"], ["recipes"], ["networks"], ["demo"]])
+def test_help(argv: list[str], cli: Callable[..., Outcome]) -> None:
+    outcome = cli(*argv, "--help")
+    assert outcome.code == 0
+    assert outcome.err == ""
+    assert "usage: specstyle" in outcome.out
+    if not argv:
+        for name in ("audio", "image", "recipes", "networks", "demo", "--version"):
+            assert name in outcome.out
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["audio", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(argv: list[str]) -> None:
+    program = f"""
+import sys
+from specstyle.cli.main import main
+try:
+    main({argv!r})
+except SystemExit:
+    pass
+heavy = ("torch", "torchaudio", "librosa", "matplotlib", "scipy", "numpy", "soundfile", "PIL", "tqdm")
+print([name for name in heavy if name in sys.modules], file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stderr.strip() == "[]"
+
+
+def test_help_is_quick() -> None:
+    spent = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([*command(), "--help"], capture_output=True, timeout=60, check=True)
+        spent.append(time.perf_counter() - start)
+    assert min(spent) < 0.5
+
+
+@pytest.mark.parametrize("start", [command(), [sys.executable, "-m", "specstyle"]], ids=["script", "module"])
+def test_version(start: list[str]) -> None:
+    done = subprocess.run([*start, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"specstyle {specstyle.__version__}\n"
+    assert done.stderr == ""
+
+
+def flags(medium: str) -> set[str]:
+    (choices,) = (a.choices for a in build_parser()._actions if a.dest == "command")
+    return {flag for action in choices[medium]._actions for flag in action.option_strings}
+
+
+SYNOPSIS = [
+    "-o", "--recipe", "--network", "--weights", "--steps", "--strength", "--content-weight", "--style-weight",
+    "--tv-weight", "--style-blend", "--content-layers", "--style-layers", "--init", "--optimizer", "--lr",
+    "--seed", "--device", "--save-every", "--plot", "--force", "--quiet", "--debug",
+]  # fmt: skip
+OF_SOUNDS = ["--n-fft", "--hop-length", "--phase", "--phase-iterations"]
+
+
+def test_flags_of_the_synopsis() -> None:
+    assert flags("audio") >= {*SYNOPSIS, *OF_SOUNDS}
+    assert flags("image") >= {*SYNOPSIS, "--size"}
+    assert not flags("image") & set(OF_SOUNDS)
+    assert "--size" not in flags("audio")
+
+
+FIELDS = [f for f in dataclasses.fields(Recipe) if f.name not in ("name", "source")]
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda f: f.name)
+def test_every_field_of_a_recipe_has_its_flag(field: Any) -> None:
+    flag, group = "--" + field.name.replace("_", "-"), field.metadata["group"]
+    assert (flag in flags("audio")) == (group != "image")
+    assert (flag in flags("image")) == (group != "audio")
+    for medium in {"audio", "image"} - {{"audio": "image", "image": "audio"}.get(group, "")}:
+        assert recipe_overrides(build_parser().parse_args([medium, "c", "s", "-o", "o"])) == {}
+        for text, value in examples(field):
+            argv = [medium, "c", "s", "-o", "o", *([flag, text] if text else [flag])]
+            assert recipe_overrides(build_parser().parse_args(argv)) == {field.name: value}
+            if field.name not in ("style_layer_weights", "content_layer_weights", "width"):
+                assert getattr(Recipe().replace(**{field.name: value}), field.name) == value
+
+
+def examples(field: Any) -> list[tuple[str, Any]]:
+    kind = str(field.type).replace(" | None", "")
+    if field.metadata["choices"]:
+        return [(choice, choice) for choice in field.metadata["choices"]]
+    return {
+        "bool": [("", True)],
+        "int": [("7", 7)],
+        "float": [("0.25", 0.25)] if field.name != "scale_factor" else [("3", 3.0)],
+        "str": [("word", "word")],
+        "tuple[str, ...]": [("relu1_1, relu2_1", ("relu1_1", "relu2_1"))],
+        "tuple[float, ...]": [("1,0.5", (1.0, 0.5))],
+    }[kind]
+
+
+def test_no_flags() -> None:
+    parsed = build_parser().parse_args(["image", "c", "s", "-o", "o", "--no-clip", "--no-enlarge"])
+    assert recipe_overrides(parsed) == {"clip": False, "enlarge": False}
+
+
+def test_overrides_reach_the_record(cli: Callable[..., Outcome]) -> None:
+    options = ["--strength", "0.7", "--content-weight", "0.3", "--style-weight", "2", "--tv-weight", "0.1",
+               "--optimizer", "adam", "--lr", "0.01", "--n-fft", "256", "--hop-length", "64",
+               "--phase", "random", "--init", "noise", "--window", "hamming"]  # fmt: skip
+    assert cli("audio", *INPUTS["audio"], "-o", "out.wav", *FAST["audio"], *options, "--seed", "9").code == 0
+    record = json.loads(Path("out.wav.json").read_text(encoding="utf-8"))
+    for flag, value in zip(options[::2], options[1::2], strict=True):
+        said = record["recipe"][flag[2:].replace("-", "_")]
+        assert str(said) == value or float(said) == float(value)
+    assert record["seed"] == 9
+
+
+# -- recipes and networks ------------------------------------------------------------------------------------
+
+
+def test_recipes_lists_all_with_their_source(cli: Callable[..., Outcome]) -> None:
+    outcome = cli("recipes")
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = dict(line.split(maxsplit=1) for line in outcome.out.splitlines())
+    assert set(lines) == {"default", *RECIPES}
+    published = "tf-eager gatys2016 tf2 keras-lbfgs keras-sgd johnson2015 crowson2021 ulyanov2016"
+    assert set(RECIPES) >= set(published.split())
+    for name, recipe in RECIPES.items():
+        assert lines[name] == recipe.source
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_a_recipe_as_toml_reads_back(name: str, cli: Callable[..., Outcome]) -> None:
+    outcome = cli("recipes", name)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert from_toml(outcome.out) == RECIPES[name]
+
+
+def test_the_default_recipe_of_each_medium(cli: Callable[..., Outcome]) -> None:
+    assert cli("recipes", "default").out == to_toml(RECIPES["default-audio"])
+    assert cli("recipes", "default", "--medium", "image").out == to_toml(RECIPES["default-image"])
+
+
+def test_an_unknown_recipe(cli: Callable[..., Outcome]) -> None:
+    outcome = cli("recipes", "nobody1999")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert len(outcome.err.splitlines()) == 1
+    for name in ("nobody1999", "gatys2016", "default"):
+        assert name in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("medium", "name"),
+    [
+        ("audio", "default-audio"),
+        ("audio", "ulyanov2016"),
+        ("image", "default-image"),
+        ("image", "johnson2015"),
+    ],
+)
+def test_a_printed_recipe_gives_the_same_bytes(medium: str, name: str, cli: Callable[..., Outcome]) -> None:
+    Path("mine.toml").write_text(cli("recipes", name).out, encoding="utf-8")
+    made = []
+    for recipe in (name, "mine.toml"):
+        out = f"{Path(recipe).stem}{Path(OUT[medium]).suffix}"
+        assert cli(medium, *INPUTS[medium], "-o", out, "--recipe", recipe, *FAST[medium]).code == 0
+        made.append(Path(out).read_bytes())
+    assert made[0] == made[1]
+
+
+def test_networks(cli: Callable[..., Outcome]) -> None:
+    outcome = cli("networks")
+    assert (outcome.code, outcome.err) == (0, "")
+    lines = {line.split()[0]: line for line in outcome.out.splitlines()}
+    assert set(lines) == {"vgg19", "vgg19-random", "wide-random", "auto"}
+    assert "not on this machine" in lines["vgg19"]
+    assert "not its brush strokes" in lines["vgg19-random"]
+
+
+@pytest.mark.parametrize("argv", [[], ["vgg19-random"], ["wide-random"], ["resnet"]])
+def test_networks_fetch_misuse(argv: list[str], cli: Callable[..., Outcome]) -> None:
+    outcome = cli("networks", "fetch", *argv)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("specstyle: ")
+    assert "vgg19" in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+
+
+def test_networks_has_no_other_verb(cli: Callable[..., Outcome]) -> None:
+    assert cli("networks", "delete", "vgg19").code == 2
+
+
+def test_networks_fetch_where_it_is_already(
+    cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(vgg_weights, "fetch", lambda: tmp_path / "vgg19.pth")
+    outcome = cli("networks", "fetch", "vgg19")
+    assert outcome.code == 0
+    assert str(tmp_path / "vgg19.pth") in outcome.out
+
+
+def test_a_download_that_fails(
+    cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(vgg_weights, "cache_path", lambda: tmp_path / "hub" / "vgg19-dcbb9e9d.pth")
+
+    def offline(*_: Any, **__: Any) -> None:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    for argv in (["networks", "fetch", "vgg19"],
+                 ["image", *INPUTS["image"], "-o", "out.png", "--network", "vgg19"]):  # fmt: skip
+        outcome = cli(*argv)
+        assert (outcome.code, outcome.out) == (1, "")
+        assert len(outcome.err.splitlines()) == 1
+        assert "unreachable" in outcome.err
+        assert "--weights FILE" in outcome.err
+    assert not Path("out.png").exists()
+
+
+# -- what it says --------------------------------------------------------------------------------------------
+
+
+@MEDIA
+def test_a_run_says_what_it_did(medium: str, cli: Callable[..., Outcome]) -> None:
+    outcome = cli(medium, *INPUTS[medium], "-o", OUT[medium], *FAST[medium])
+    assert outcome.code == 0
+    summary, wrote = outcome.out.splitlines()
+    assert "3 steps" in summary
+    assert "style loss" in summary
+    assert ("spectral convergence" in summary) == (medium == "audio")
+    assert wrote == f"wrote {OUT[medium]}, {OUT[medium]}.json"
+    steps = [line for line in outcome.err.splitlines() if line.startswith("step ")]
+    assert [re.match(r"step (\d)/3: total \S+, content \S+, style \S+", s)[1] for s in steps] == [
+        "1",
+        "2",
+        "3",
+    ]
+    assert "s left" in steps[1]
+    assert "\r" not in outcome.err
+    assert new_files() == {OUT[medium], f"{OUT[medium]}.json"}
+
+
+@pytest.mark.parametrize(("medium", "network"), [("audio", "wide-random"), ("image", "vgg19-random")])
+def test_the_automatic_network_is_said_in_one_line(
+    medium: str, network: str, cli: Callable[..., Outcome]
+) -> None:
+    argv = ["--steps", "1", *(["--n-filters", "32"] if medium == "audio" else [])]
+    outcome = cli(medium, *INPUTS[medium], "-o", OUT[medium], *argv)
+    (line,) = (text for text in outcome.err.splitlines() if text.startswith("network:"))
+    assert network in line
+    assert "specstyle networks fetch vgg19" in line
+
+
+@MEDIA
+def test_quiet_prints_nothing(medium: str, cli: Callable[..., Outcome]) -> None:
+    argv = [
+        medium,
+        *INPUTS[medium],
+        "-o",
+        OUT[medium],
+        *FAST[medium],
+        "--quiet",
+        "--plot",
+        "--save-every",
+        "2",
+    ]
+    assert cli(*argv) == Outcome(0, "", "")
+    assert OUT[medium] in new_files()
+
+
+def test_a_long_run_is_told_in_some_ten_lines(cli: Callable[..., Outcome]) -> None:
+    argv = [
+        "audio",
+        *INPUTS["audio"],
+        "-o",
+        "out.wav",
+        *FAST["audio"],
+        "--steps",
+        "57",
+        "--optimizer",
+        "adam",
+    ]
+    outcome = cli(*argv, "--lr", "0.01")
+    lines = [line for line in outcome.err.splitlines() if line.startswith("step ")]
+    assert 10 <= len(lines) <= 14
+    assert lines[0].startswith("step 1/57")
+    assert lines[-1].startswith("step 57/57")
+
+
+def test_scales_are_told(cli: Callable[..., Outcome]) -> None:
+    outcome = cli("image", *INPUTS["image"], "-o", "out.png", *FAST["image"], "--smallest-scale", "20",
+                  "--scale-factor", "2")  # fmt: skip
+    assert "scale 1/2" in outcome.err
+    assert "scale 2/2" in outcome.err
+    assert "step 6/6" in outcome.err
+
+
+@MEDIA
+def test_save_every_and_plot(medium: str, cli: Callable[..., Outcome]) -> None:
+    argv = [medium, *INPUTS[medium], "-o", OUT[medium], *FAST[medium], "--save-every", "2", "--plot"]
+    outcome = cli(*argv)
+    assert outcome.code == 0
+    suffix = Path(OUT[medium]).suffix
+    made = {OUT[medium], f"{OUT[medium]}.json", f"out.steps/step-00002{suffix}", "out.steps/sheet.png",
+            "out.figure.png"}  # fmt: skip
+    assert new_files() == made
+    for name in made:
+        assert name in outcome.out
+
+
+@MEDIA
+def test_force(medium: str, cli: Callable[..., Outcome]) -> None:
+    Path(OUT[medium]).write_bytes(b"old")
+    argv = [medium, *INPUTS[medium], "-o", OUT[medium], *FAST[medium]]
+    assert cli(*argv).code == 1
+    assert Path(OUT[medium]).read_bytes() == b"old"
+    assert cli(*argv, "--force").code == 0
+    assert Path(OUT[medium]).read_bytes() != b"old"
+
+
+@MEDIA
+def test_several_styles(medium: str, cli: Callable[..., Outcome]) -> None:
+    content, style = INPUTS[medium]
+    argv = [medium, content, style, content, "-o", OUT[medium], *FAST[medium], "--style-blend", "3,1"]
+    assert cli(*argv).code == 0
+    record = json.loads(Path(f"{OUT[medium]}.json").read_text(encoding="utf-8"))
+    assert [s["path"] for s in record["styles"]] == [style, content]
+    assert record["recipe"]["style_blend"] == [3.0, 1.0]
+
+
+@MEDIA
+def test_the_same_command_twice_gives_the_same_bytes(medium: str, cli: Callable[..., Outcome]) -> None:
+    for out in ("a", "b"):
+        suffix = Path(OUT[medium]).suffix
+        argv = [medium, *INPUTS[medium], "-o", out + suffix, *FAST[medium], "--init", "noise"]
+        assert cli(*argv).code == 0
+    assert Path("a" + suffix).read_bytes() == Path("b" + suffix).read_bytes()
+
+
+def test_the_same_bytes_from_two_processes(tmp_path: Path) -> None:
+    made = []
+    for name in ("a.wav", "b.wav"):
+        argv = [*command(), "audio", *INPUTS["audio"], "-o", name, *FAST["audio"], "--phase", "random"]
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=120, check=False, env=clean_environment(tmp_path)
+        )
+        assert done.returncode == 0, done.stderr
+        made.append(Path(name).read_bytes())
+    assert made[0] == made[1]
+
+
+# -- errors --------------------------------------------------------------------------------------------------
+
+
+def test_debug_shows_a_traceback() -> None:
+    argv = [*command(), "audio", "lost.wav", "s.wav", "-o", "out.wav", "--debug"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert done.stderr.rstrip().splitlines()[-1].startswith("specstyle.errors.FileError: lost.wav")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "word"),
+    [
+        (RuntimeError("odd\nthing"), 1, "unexpected RuntimeError: odd"),
+        (ZeroDivisionError(), 1, "unexpected ZeroDivisionError"),
+        (MemoryError(), 1, "not enough memory"),
+        (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: out of memory"),
+            1,
+            "memory",
+        ),
+        (ValueError("seed is odd"), 2, "seed is odd"),
+        (KeyboardInterrupt(), 130, "nothing was written"),
+    ],
+    ids=lambda v: type(v).__name__,
+)
+def test_whatever_happens_is_one_line(
+    error: BaseException, code: int, word: str, cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(job_module, "run_job", fails)
+    outcome = cli("audio", *INPUTS["audio"], "-o", "out.wav")
+    assert outcome.code == code
+    assert len(outcome.err.splitlines()) == 1
+    assert outcome.err.startswith("specstyle: ")
+    assert word in outcome.err
+
+
+def test_nan_in_the_loss(cli: Callable[..., Outcome]) -> None:
+    options = ["--optimizer", "sgd", "--lr", "1e30", "--no-clip", "--steps", "5"]
+    outcome = cli("audio", *INPUTS["audio"], "-o", "out.wav", *FAST["audio"], *options)
+    assert outcome.code == 1
+    last = outcome.err.splitlines()[-1]
+    assert re.match(r"specstyle: the loss became NaN or infinite at step \d", last)
+    assert "out.wav" in last
+    assert Path("out.wav").exists()
+    samples, _ = soundfile.read("out.wav")
+    assert np.isfinite(samples).all()
+
+
+def test_output_into_a_closed_pipe() -> None:
+    """`specstyle recipes | true` is no reason for a traceback."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run(
+            [*command(), "recipes", "gatys2016"],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert b"Traceback" not in done.stderr
+    assert done.stderr == b""
+
+
+# -- Ctrl-C --------------------------------------------------------------------------------------------------
+
+
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Press Ctrl-C while the n-th evaluation is made."""
+    true, count = Objective.value_and_grad, [0]
+
+    def pressed(objective: Objective, image: torch.Tensor) -> Any:
+        count[0] += 1
+        if count[0] == step:
+            signal.raise_signal(signal.SIGINT)
+        return true(objective, image)
+
+    monkeypatch.setattr(Objective, "value_and_grad", pressed)
+
+
+@MEDIA
+@pytest.mark.parametrize("quiet", [[], ["--quiet"]])
+def test_ctrl_c_keeps_the_best_so_far(
+    medium: str, quiet: list[str], cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_at(3, monkeypatch)
+    before = signal.getsignal(signal.SIGINT)
+    argv = [medium, *INPUTS[medium], "-o", OUT[medium], *FAST[medium], "--steps", "50", "--save-every", "2"]
+    outcome = cli(*argv, *quiet)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert outcome.code == 130
+    last = outcome.err.splitlines()[-1]
+    assert last.startswith("specstyle: stopped by Ctrl-C at step 3")
+    assert OUT[medium] in last
+    if quiet:
+        assert outcome.out == ""
+        assert len(outcome.err.splitlines()) == 1
+    record = json.loads(Path(f"{OUT[medium]}.json").read_text(encoding="utf-8"))
+    assert (record["stopped"], record["steps"]) == (True, 3)
+    assert Path(OUT[medium]).exists()
+
+
+def test_ctrl_c_in_an_early_scale(cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt_at(2, monkeypatch)
+    outcome = cli("image", *INPUTS["image"], "-o", "out.png", *FAST["image"], "--smallest-scale", "10",
+                  "--scale-factor", "2")  # fmt: skip
+    assert outcome.code == 130
+    with Image.open("out.png") as picture:
+        assert picture.size == (40, 32)
+
+
+def test_a_second_ctrl_c_ends_at_once() -> None:
+    progress = SimpleNamespace(step=1, steps=9, scale=1, scales=1, losses={"total": 1.0})
+    with ProgressLine(quiet=True) as line:
+        line(progress)
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(StopRun):
+            line(progress)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_two_times_ctrl_c_writes_nothing(
+    cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def twice(objective: Objective, image: torch.Tensor) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("not reached")
+
+    monkeypatch.setattr(Objective, "value_and_grad", twice)
+    outcome = cli("audio", *INPUTS["audio"], "-o", "out.wav", *FAST["audio"])
+    assert outcome.code == 130
+    assert outcome.err.splitlines()[-1] == "specstyle: interrupted; nothing was written"
+    assert new_files() == set()
+
+
+def test_a_real_ctrl_c(tmp_path: Path) -> None:
+    argv = [*command(), "audio", *INPUTS["audio"], "-o", "out.wav", *FAST["audio"], "--steps", "1000000"]
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment(tmp_path)
+    ) as process:
+        try:
+            assert process.stderr is not None
+            lines = []
+            for line in process.stderr:
+                lines.append(line)
+                if line.startswith("step 1/"):
+                    break
+            process.send_signal(signal.SIGINT)
+            _, rest = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130, rest
+    assert "stopped by Ctrl-C" in rest.splitlines()[-1]
+    assert "Traceback" not in rest
+    assert soundfile.info("out.wav").frames == 4001
+    assert json.loads(Path("out.wav.json").read_text(encoding="utf-8"))["stopped"] is True
+    assert new_files() == {"out.wav", "out.wav.json"}
+
+
+# -- on a terminal -------------------------------------------------------------------------------------------
+
+
+def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
+    terminal, its_end = pty.openpty()
+    fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
+    argv = [*command(), "image", *INPUTS["image"], "-o", "out.png", *FAST["image"], "--steps", "8"]
+    environment = clean_environment(tmp_path)
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=its_end, env=environment) as process:
+        os.close(its_end)
+        shown = b""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            ready, _, _ = select.select([terminal], [], [], 0.5)
+            if ready:
+                try:
+                    block = os.read(terminal, 65536)
+                except OSError:  # Linux: the other end is closed
+                    break
+                if not block:
+                    break
+                shown += block
+            elif process.poll() is not None:
+                break
+    os.close(terminal)
+    text = shown.decode()
+    assert process.returncode == 0, text
+    assert "\r" in text.replace("\r\n", "\n")
+    assert re.search(r"8/8 \[", text)
+    assert "total" in text
+    assert "style" in text
+    assert "step 1/8:" not in text  # the plain lines are for files

@@ -1,0 +1,154 @@
+"""`specstyle demo`, made small."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from specstyle.cli.main import main
+from specstyle.engine.objective import Objective
+from specstyle.run import demo as demo_module
+
+SOUNDS = {"plucked_melody.wav", "rain.wav"}
+PICTURES = {"drawn_scene.png", "brush_texture.png"}
+RESULTS = {"melody-played-by-rain", "scene-painted-with-brush"}
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Half a second, 48 pixels, two steps, one thread."""
+    monkeypatch.setattr(demo_module, "DURATION_S", 0.5)
+    monkeypatch.setattr(demo_module, "SAMPLE_RATE", 8000)
+    monkeypatch.setattr(demo_module, "SIZE", 48)
+    true = demo_module.run_job
+
+    def quick(job: Any, **options: Any) -> Any:
+        fewer = {"steps": 2} | ({"n_filters": 64} if job.request.medium == "audio" else {})
+        request = dataclasses.replace(job.request, overrides={**job.request.overrides, **fewer})
+        return true(dataclasses.replace(job, request=request), **options)
+
+    monkeypatch.setattr(demo_module, "run_job", quick)
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as exit_info:
+        main(["demo", *argv])
+    said = capsys.readouterr()
+    return int(exit_info.value.code or 0), said.out, said.err
+
+
+def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys)
+    assert code == 0
+    made = {p.name for p in Path("demo").iterdir()}
+    assert made >= SOUNDS | PICTURES
+    assert len([n for n in made if n.endswith(".wav")]) >= 5  # four examples and a result
+    for result in RESULTS:
+        assert f"{result}.figure.png" in made
+        assert any(name.startswith(result) and name.endswith(".json") for name in made)
+    for name in made:
+        path = Path("demo") / name
+        assert name in out
+        if name.endswith(".wav"):
+            samples, rate = soundfile.read(path)
+            assert (rate, len(samples)) == (8000, 4000)
+            assert 0.01 < np.abs(samples).max() <= 1
+        elif name.endswith(".png"):
+            with Image.open(path) as picture:
+                picture.load()
+                assert picture.format == "PNG"
+                assert ("figure" in name) or picture.size == (48, 48)
+        else:
+            assert json.loads(path.read_text(encoding="utf-8"))["steps"] >= 2
+
+
+def test_it_takes_no_network_that_must_be_downloaded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from specstyle.features import weights
+
+    monkeypatch.setattr(weights, "is_cached", lambda: True)
+    code, _, _ = run(capsys, "here", "--quiet")
+    assert code == 0
+    used = {json.loads(p.read_text(encoding="utf-8"))["network"]["name"] for p in Path("here").glob("*.json")}
+    assert used == {"wide-random", "vgg19-random"}
+
+
+def test_the_same_twice_and_in_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("a", "b"):
+        assert run(capsys, folder, "--quiet") == (0, "", "")
+    for path in sorted(Path("a").iterdir()):
+        if path.suffix != ".json":
+            assert path.read_bytes() == (Path("b") / path.name).read_bytes(), path.name
+
+
+def test_existing_results_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys)[0] == 0
+    before = {p: p.read_bytes() for p in Path("demo").iterdir()}
+    code, out, err = run(capsys)
+    assert (code, out) == (1, "")
+    assert err.startswith("specstyle: ")
+    assert "--force" in err
+    assert len(err.splitlines()) == 1
+    assert {p: p.read_bytes() for p in Path("demo").iterdir()} == before
+    assert run(capsys, "--force")[0] == 0
+
+
+@pytest.mark.parametrize("name", ["rain.wav", "drawn_scene.png"])
+def test_defect_existing_inputs_are_refused_too(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Someone's own rain.wav in the folder must not be replaced without --force."""
+    Path("mine").mkdir()
+    (Path("mine") / name).write_bytes(b"precious")
+    code, _, err = run(capsys, "mine")
+    assert (Path("mine") / name).read_bytes() == b"precious"
+    assert code == 1
+    assert "--force" in err
+
+
+def test_a_folder_that_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("demo").write_bytes(b"precious")
+    for argv in ((), ("demo/deeper",)):
+        code, _, err = run(capsys, *argv)
+        assert code == 1
+        assert len(err.splitlines()) == 1
+        assert "demo" in err
+    assert Path("demo").read_bytes() == b"precious"
+
+
+def press_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    true: Callable[..., Any] = Objective.value_and_grad
+    count = [0]
+
+    def pressed(objective: Objective, image: torch.Tensor) -> Any:
+        count[0] += 1
+        if count[0] == 1:
+            signal.raise_signal(signal.SIGINT)
+        return true(objective, image)
+
+    monkeypatch.setattr(Objective, "value_and_grad", pressed)
+
+
+def test_defect_ctrl_c_ends_the_demo(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the first transfer: the second is not begun, the exit code is 130, and a line says so."""
+    press_ctrl_c(monkeypatch)
+    code, _, err = run(capsys)
+    assert code == 130
+    assert "stopped by Ctrl-C" in err.splitlines()[-1]
+    assert not list(Path("demo").glob("scene-painted-with-brush*"))
