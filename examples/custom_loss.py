@@ -18,7 +18,8 @@ from specstyle.media.audio import AudioSettings, SoundMedium
 from specstyle.media.soundfiles import write_sound
 from specstyle.media.sounds import Sound
 from specstyle.recipes import get_recipe
-from specstyle.run.build import build_objective, optimizer_settings
+from specstyle.run.build import optimizer_settings
+from specstyle.run.objectives import build_objective
 from specstyle.synthesis.sounds import fire_crackle, voice_phrase
 
 SAMPLE_RATE = 16000

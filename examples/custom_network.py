@@ -14,7 +14,8 @@ from specstyle.engine import Pixels, optimize
 from specstyle.media.image import ImageSettings, PictureMedium
 from specstyle.media.imagefiles import Picture, write_picture
 from specstyle.recipes import Recipe
-from specstyle.run.build import build_objective, optimizer_settings
+from specstyle.run.build import optimizer_settings
+from specstyle.run.objectives import build_objective
 from specstyle.synthesis.pictures import brush_texture, drawn_scene
 
 SIZE = 128

@@ -305,13 +305,13 @@ def test_a_file_that_is_none(medium: str, name: str, cli: Callable[..., Outcome]
 
 @pytest.mark.parametrize("medium", MEDIA)
 @pytest.mark.parametrize("role", ["content", "style", "init"])
-def test_defect_bad_input_leaves_no_steps_folder(medium: str, role: str, cli: Callable[..., Outcome]) -> None:
+def test_bad_input_leaves_no_steps_folder(medium: str, role: str, cli: Callable[..., Outcome]) -> None:
     argv = [*transfer_argv(medium, role, "lost.file"), "--save-every", "1", "--plot"]
     refuses(cli, *argv, code=1, words=("lost.file",))
 
 
 @pytest.mark.parametrize("medium", MEDIA)
-def test_defect_a_bad_option_leaves_no_steps_folder(medium: str, cli: Callable[..., Outcome]) -> None:
+def test_a_bad_option_leaves_no_steps_folder(medium: str, cli: Callable[..., Outcome]) -> None:
     argv = [medium, *GOOD[medium], "-o", OUT[medium], "--save-every", "1", "--recipe", "nobody1999"]
     refuses(cli, *argv, code=2, words=("nobody1999",))
 
@@ -525,7 +525,7 @@ def test_bad_options(medium: str, case: str, cli: Callable[..., Outcome], tmp_pa
 
 
 @pytest.mark.parametrize("medium", MEDIA)
-def test_defect_a_blend_for_another_number_of_styles_is_refused_before_the_run(
+def test_a_blend_for_another_number_of_styles_is_refused_before_the_run(
     medium: str, cli: Callable[..., Outcome]
 ) -> None:
     argv = [medium, *GOOD[medium], "-o", OUT[medium], "--style-blend", "1,2"]
@@ -534,7 +534,7 @@ def test_defect_a_blend_for_another_number_of_styles_is_refused_before_the_run(
 
 @pytest.mark.parametrize("medium", MEDIA)
 @pytest.mark.parametrize("seed", [str(2**64), "99999999999999999999999", str(-(2**63) - 1)])
-def test_defect_a_seed_beyond_64_bits_is_refused_by_name(
+def test_a_seed_beyond_64_bits_is_refused_by_name(
     seed: str, medium: str, cli: Callable[..., Outcome]
 ) -> None:
     argv = [medium, *GOOD[medium], "-o", OUT[medium], f"--seed={seed}"]
@@ -701,7 +701,7 @@ def test_disk_full(
 
 
 @pytest.mark.parametrize("medium", MEDIA)
-def test_defect_disk_full_names_the_output_and_not_its_temporary_name(
+def test_disk_full_names_the_output_and_not_its_temporary_name(
     medium: str, cli: Callable[..., Outcome], disk: Callable[[int], None]
 ) -> None:
     disk(60)
@@ -723,7 +723,7 @@ def test_disk_full_keeps_the_old_output(
 
 
 @pytest.mark.parametrize("medium", MEDIA)
-def test_defect_disk_full_at_the_first_intermediate_result_leaves_nothing(
+def test_disk_full_at_the_first_intermediate_result_leaves_nothing(
     medium: str, cli: Callable[..., Outcome], disk: Callable[[int], None], tmp_path: Path
 ) -> None:
     before = tree(tmp_path)
@@ -733,7 +733,7 @@ def test_defect_disk_full_at_the_first_intermediate_result_leaves_nothing(
     assert tree(tmp_path) == before
 
 
-def test_defect_disk_full_at_the_record_leaves_no_output(
+def test_disk_full_at_the_record_leaves_no_output(
     cli: Callable[..., Outcome], disk: Callable[[int], None], tmp_path: Path
 ) -> None:
     before = tree(tmp_path)

@@ -282,7 +282,7 @@ def test_networks(cli: Callable[..., Outcome]) -> None:
     outcome = cli("networks")
     assert (outcome.code, outcome.err) == (0, "")
     lines = {line.split()[0]: line for line in outcome.out.splitlines()}
-    assert set(lines) == {"vgg19", "vgg19-random", "wide-random", "auto"}
+    assert set(lines) == {"vgg19", "vgg19-random", "wide-random", "kernel", "auto"}
     assert "not on this machine" in lines["vgg19"]
     assert "not its brush strokes" in lines["vgg19-random"]
 
@@ -598,7 +598,7 @@ def test_two_times_ctrl_c_writes_nothing(
     monkeypatch.setattr(Objective, "value_and_grad", twice)
     outcome = cli("audio", *INPUTS["audio"], "-o", "out.wav", *FAST["audio"])
     assert outcome.code == 130
-    assert outcome.err.splitlines()[-1] == "specstyle: interrupted; nothing was written"
+    assert outcome.err.splitlines()[-1] == "specstyle: interrupted at once, without waiting for a result"
     assert new_files() == set()
 
 

@@ -110,7 +110,7 @@ def test_existing_results_are_refused(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("name", ["rain.wav", "drawn_scene.png"])
-def test_defect_existing_inputs_are_refused_too(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_inputs_are_refused_too(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Someone's own rain.wav in the folder must not be replaced without --force."""
     Path("mine").mkdir()
     (Path("mine") / name).write_bytes(b"precious")
@@ -143,9 +143,7 @@ def press_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Objective, "value_and_grad", pressed)
 
 
-def test_defect_ctrl_c_ends_the_demo(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_ends_the_demo(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """In the first transfer: the second is not begun, the exit code is 130, and a line says so."""
     press_ctrl_c(monkeypatch)
     code, _, err = run(capsys)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.cli.options import add_output_options
-from specstyle.cli.progress import USAGE, ProgressLine, complain
+from specstyle.cli.progress import INTERRUPTED, USAGE, ProgressLine, complain
 
 
 def add_commands(commands: Any) -> None:
@@ -75,7 +75,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     from specstyle.run.demo import run_demo
 
     with ProgressLine(quiet=arguments.quiet) as progress:
-        written = run_demo(
+        written, stopped = run_demo(
             arguments.folder,
             force=arguments.force,
             on_step=progress,
@@ -84,6 +84,8 @@ def _demo(arguments: argparse.Namespace) -> int:
         )
     if not arguments.quiet:
         print("wrote " + ", ".join(str(path) for path in written))
+    if stopped:
+        return complain("stopped by Ctrl-C; the rest of the demo was not made", INTERRUPTED)
     return 0
 
 

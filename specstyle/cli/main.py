@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Na
     try:
         return action(arguments)
     except KeyboardInterrupt:
-        return complain("interrupted; nothing was written", INTERRUPTED)
+        return complain("interrupted at once, without waiting for a result", INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
         return FAILURE
@@ -79,7 +80,9 @@ def _explain(error: Exception) -> tuple[str, int]:
         return str(error), USAGE
     if isinstance(error, SpecstyleError):
         return str(error), FAILURE
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+    if isinstance(error, MemoryError) or re.search(
+        "out of memory|allocate memory", str(error), re.IGNORECASE
+    ):
         remedy = "use a smaller --size, a lower --sample-rate or a shorter sound"
         return f"not enough memory for this run; {remedy}", FAILURE
     first = (str(error).splitlines() or [""])[0]

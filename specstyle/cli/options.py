@@ -35,7 +35,16 @@ def _converter(annotation: str) -> tuple[Callable[[str], Any], str]:
         return _listed(str, "names"), "A,B,..."
     if annotation.startswith("tuple[float"):
         return _listed(float, "numbers"), "X,Y,..."
-    return {"str": (str, "WORD"), "int": (int, "N"), "float": (float, "X")}[annotation.replace(" | None", "")]
+    if annotation == "int | None":
+        return _whole_or_none, "N|none"
+    return {"str": (str, "WORD"), "int": (int, "N"), "float": (float, "X")}[annotation]
+
+
+def _whole_or_none(text: str) -> int | None:
+    try:
+        return None if text.lower() == "none" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number or none, got {text!r}") from None
 
 
 def add_recipe_options(parser: argparse.ArgumentParser, medium: str) -> None:

@@ -33,7 +33,7 @@ class NonFiniteLossError(SpecstyleError):
         kept = "the result of the step before it is kept" if state else "there is no earlier result"
         super().__init__(
             f"the loss became NaN or infinite at step {step}; {kept}; "
-            "lower the learning rate (--lr) or the weights, or use --optimizer lbfgs"
+            "lower the weights, or the learning rate of adam and sgd"
         )
 
 
@@ -186,7 +186,7 @@ class _Run:
         report = self._accept(image.detach(), losses)
         self.done += 1
         copies = self.last_parameters
-        self.on_step(Step(self.done, self.steps, report, image.detach().clone, lambda: [*copies]))
+        self.on_step(Step(self.done, self.steps, dict(report), image.detach().clone, lambda: [*copies]))
         return report["total"], gradients
 
     @torch.no_grad()

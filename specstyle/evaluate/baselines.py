@@ -3,75 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from specstyle.media.sounds import Sound, resample
-from specstyle.media.stft import StftSettings, auto_stft, istft, stft
-
-_SMOOTHING_OCTAVES = 1 / 6
-_FADE_S = 0.005
-_FLOOR = 1e-8
-"""The content's spectrum is lifted to this fraction of its largest power: no gain makes more of less."""
-
-
-def equalize(content: Sound, style: Sound, *, settings: StftSettings | None = None) -> Sound:
-    """Give a sound the long-term spectrum of another one, level included.
-
-    A zero-phase filter, the same at all times and for all channels: each bin of the STFT is multiplied by
-    √(P_style / P_content), where P is the power averaged over frames and channels and then over a sixth of
-    an octave. Content bins more than 80 dB under the largest are raised as one at -80 dB is. The content's
-    first and last 5 ms are faded, or a gain of 40 dB in the highs would turn its cut ends into loud clicks.
-
-    Args:
-        content: The sound that is filtered; it keeps its rate, length and channels.
-        style: The sound whose spectrum it gets; another rate is resampled.
-        settings: The transform; ``None``: Hann, 93 ms, a quarter of it as hop.
-
-    Returns:
-        The filtered sound. Its peak may be above full scale.
-    """
-    if settings is None:
-        n_fft = 2 * auto_stft(content.sample_rate).n_fft
-        settings = StftSettings(n_fft, n_fft // 4, n_fft)
-    wanted = long_term_power(resample(style, content.sample_rate), settings)
-    found = long_term_power(content, settings)
-    gains = np.sqrt(wanted / np.maximum(found, max(_FLOOR * found.max(), np.finfo(float).tiny)))
-    spec = stft(_fade(content), settings) * torch.from_numpy(gains)[:, None]
-    return replace(content, samples=istft(spec, settings, content.samples.shape[1]))
-
-
-def long_term_power(sound: Sound, settings: StftSettings) -> np.ndarray[Any, Any]:
-    """Return the mean power of each STFT bin, averaged over a sixth of an octave around it.
-
-    Args:
-        sound: Of any number of channels.
-        settings: The transform.
-
-    Returns:
-        Shape ``[n_bins]``: |S|² averaged over channels and frames.
-    """
-    power = stft(_fade(sound), settings).abs().square().mean(dim=(0, 2)).numpy()
-    k = np.arange(power.size)
-    first = np.floor(k * 2 ** (-_SMOOTHING_OCTAVES / 2)).astype(int)
-    end = np.minimum(np.ceil(k * 2 ** (_SMOOTHING_OCTAVES / 2)).astype(int) + 1, power.size)
-    running = np.concatenate([[0.0], np.cumsum(power)])
-    smooth: np.ndarray[Any, Any] = np.maximum(running[end] - running[first], 0.0) / (end - first)
-    return smooth
-
-
-def _fade(sound: Sound) -> Tensor:
-    """Return the samples with both ends faded: a cut is a click, and a filter that lifts highs lifts it."""
-    length = sound.samples.shape[1]
-    n = min(round(_FADE_S * sound.sample_rate), length // 4)
-    ramp = torch.sin(torch.pi / 2 * (torch.arange(n, dtype=torch.float64) + 0.5) / max(n, 1)).square()
-    window = torch.ones(length, dtype=torch.float64)
-    window[:n] = ramp
-    window[length - n :] = ramp.flip(0)
-    return sound.samples * window
+from specstyle.media.equalize import equalize
+from specstyle.media.sounds import Sound
 
 
 def halves(sound: Sound) -> tuple[Sound, Sound]:
@@ -81,3 +15,6 @@ def halves(sound: Sound) -> tuple[Sound, Sound]:
         replace(sound, samples=sound.samples[:, :middle]),
         replace(sound, samples=sound.samples[:, middle:]),
     )
+
+
+__all__ = ["equalize", "halves"]

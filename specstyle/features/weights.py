@@ -150,7 +150,7 @@ def load(path: Path, *, preprocessing: str | None = None, up_to: str | None = No
         raise WeightsError(f"{path}: is a directory, expected a .pth or .safetensors file")
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such weights file; check the path")
-    reader = _read_safetensors if path.suffix == ".safetensors" else _read_torch
+    reader = _read_safetensors if path.suffix.lower() == ".safetensors" else _read_torch
     state, metadata = reader(path)
     said = str(metadata.get("preprocessing", "")).split(":")[0].strip().lower()
     notes: tuple[str, ...] = ()

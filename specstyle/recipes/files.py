@@ -63,7 +63,9 @@ def read_recipe(path: Path) -> Recipe:
         RecipeError: If the file is missing, unreadable or no recipe.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        raw = path.read_bytes()
+        # PowerShell writes UTF-16, and some editors a byte order mark.
+        text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text file"
         raise RecipeError(

@@ -190,7 +190,7 @@ class Recipe:
         None, "working rate in Hz; none: the content's (the output always has the content's)", group="audio"
     )
     n_fft: int | None = _option(None, "FFT size; none: nearest power of two to 46 ms", group="audio")
-    hop_length: int | None = _option(None, "hop; none: n_fft / 4", group="audio")
+    hop_length: int | None = _option(None, "hop; none: win_length / 4", group="audio")
     win_length: int | None = _option(None, "window length; none: n_fft", group="audio")
     window: str = _option("hann", "window function (any of SciPy's)", group="audio")
     compression: str = _option("log1p", "of magnitudes", group="audio", choices=("log1p", "db"))

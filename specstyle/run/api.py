@@ -19,6 +19,7 @@ def transfer_audio(
     style: Any,
     *,
     sample_rate: int | None = None,
+    working_rate: int | None = None,
     recipe: str | Path | Recipe = "default",
     weights: str | Path | None = None,
     preprocessing: str | None = None,
@@ -35,6 +36,7 @@ def transfer_audio(
             a ``Sound``.
         style: The same, or a list of them.
         sample_rate: Of samples given as arrays, in Hz.
+        working_rate: The recipe's ``sample_rate``, for the spectrograms.
         recipe: ``default``, a recipe's name, a TOML file, or a ``Recipe``.
         weights: Weights file for VGG19 instead of torchvision's.
         preprocessing: ``torchvision`` or ``caffe``, if the weights file does not say.
@@ -59,12 +61,14 @@ def transfer_audio(
         [1, 8000]
     """
     styles = style if isinstance(style, (list, tuple)) else [style]
+    if working_rate is not None:
+        overrides["sample_rate"] = working_rate
     request = Request(
         "audio",
         content,
         _checked(styles),
         recipe=recipe,
-        overrides=overrides,
+        overrides=_plain(overrides),
         weights=Path(weights) if weights is not None else None,
         preprocessing=preprocessing,
         device=device,
@@ -115,7 +119,7 @@ def transfer_image(
         content,
         _checked(styles),
         recipe=recipe,
-        overrides=overrides,
+        overrides=_plain(overrides),
         weights=Path(weights) if weights is not None else None,
         preprocessing=preprocessing,
         device=device,
@@ -128,3 +132,8 @@ def _checked(styles: Sequence[Any]) -> tuple[Any, ...]:
     if not styles:
         raise ValueError("style is an empty list; give at least one style")
     return tuple(styles)
+
+
+def _plain(overrides: dict[str, Any]) -> dict[str, Any]:
+    """Turn a path to start from into the text that recipes hold."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in overrides.items()}

@@ -100,7 +100,7 @@ def settle_recipe(
 def _find_recipe(recipe: str | Path | Recipe) -> Recipe | None:
     if isinstance(recipe, Recipe):
         return recipe
-    if isinstance(recipe, Path) or recipe.endswith(".toml"):
+    if isinstance(recipe, Path) or recipe.lower().endswith(".toml"):
         return read_recipe(Path(recipe))
     return None if recipe == "default" else get_recipe(recipe)
 

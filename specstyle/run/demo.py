@@ -43,6 +43,13 @@ def synthesize(folder: Path) -> list[Path]:
     return written
 
 
+def _input_paths(folder: Path) -> list[Path]:
+    from specstyle.synthesis.pictures import PICTURES
+    from specstyle.synthesis.sounds import SOUNDS
+
+    return [folder / f"{name}.wav" for name in SOUNDS] + [folder / f"{name}.png" for name in PICTURES]
+
+
 def run_demo(
     folder: Path,
     *,
@@ -50,7 +57,7 @@ def run_demo(
     on_step: Callable[[Progress], None],
     on_note: Callable[[str], None],
     on_done: Callable[[], None],
-) -> list[Path]:
+) -> tuple[list[Path], bool]:
     """Make the example inputs, play the melody by the rain, and paint the scene with the brush.
 
     Args:
@@ -61,7 +68,7 @@ def run_demo(
         on_done: Called after each transfer.
 
     Returns:
-        The files written.
+        The files written, and whether the run was stopped.
 
     Raises:
         FileError: If the folder cannot be used.
@@ -70,8 +77,8 @@ def run_demo(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"{folder}: cannot be made a folder: {error.strerror}; name another DIR") from error
-    outputs = [folder / job[2] for job in (SOUND_JOB, PICTURE_JOB)]
-    for path in outputs:
+    results = [folder / job[2] for job in (SOUND_JOB, PICTURE_JOB)]
+    for path in [*_input_paths(folder), *results]:
         if path.exists() and not force:
             raise FileError(f"{path}: exists already; name another DIR, or --force to replace it")
     on_note(f"synthesizing sounds and pictures into {folder}")
@@ -86,9 +93,12 @@ def run_demo(
         )
         on_note(f"{output}: {content} in the style of {style}")
         job = Job(request, folder / output, force=True, plot=True)
-        written += run_job(job, on_step=on_step, on_note=on_note)[1]
+        result, paths = run_job(job, on_step=on_step, on_note=on_note)
+        written += paths
         on_done()
-    return written
+        if result.record["stopped"]:
+            return written, True
+    return written, False
 
 
 _EMBEDDED = {"audio": "wide-random", "image": "vgg19-random"}

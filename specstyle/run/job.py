@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from specstyle import figures
-from specstyle.errors import SpecstyleError
+from specstyle.errors import FileError
 from specstyle.features.weights import sha256_of
 from specstyle.media import imagefiles, soundfiles
 from specstyle.run.output import atomic, check_output, write_json
@@ -72,9 +73,14 @@ def run_job(
     """
     medium = job.request.medium
     (soundfiles if medium == "audio" else imagefiles).check_output_suffix(job.output)
-    check_output(job.output, force=job.force)
     if job.save_every < 0:
         raise ValueError(f"save_every must not be negative, got {job.save_every}")
+    for path in [job.output, job.record_path] + ([job.figure_path] if job.plot else []):
+        check_output(path, force=job.force)
+    if job.save_every and job.steps_folder.exists() and not job.steps_folder.is_dir():
+        raise FileError(f"{job.steps_folder}: stands where --save-every needs a folder; rename it")
+    # Hashed before the run, since OUT may replace an input.
+    inputs = [_file(path) for path in (job.request.content, *job.request.styles)]
     saver = _StepSaver(job) if job.save_every else None
 
     def report(progress: Progress) -> None:
@@ -84,46 +90,58 @@ def run_job(
 
     try:
         result = transfer(job.request, on_step=report, on_note=on_note)
+        written = _write(job, result, inputs, on_note)
     except TransferError as error:
         if error.result is None:
             raise
-        paths = _write(job, error.result, saver)
-        raise TransferError(f"{error}; it is in {paths[0]}", error.result) from error
-    return result, _write(job, result, saver)
-
-
-def _write(job: Job, result: Result, saver: _StepSaver | None) -> list[Path]:
-    notes = write_source(job.request.medium, result.output, job.output)
-    record = {**result.record, "output": str(job.output), "notes": [*result.record["notes"], *notes]}
-    record["content"] = {**_file(job.request.content), **record["content"]}
-    record["styles"] = [
-        {**_file(path), **said} for path, said in zip(job.request.styles, record["styles"], strict=True)
-    ]
-    written = [job.output, job.record_path]
-    write_json(job.record_path, record)
+        written = _write(job, error.result, inputs, on_note)
+        raise TransferError(f"{error}; it is in {written[0]}", error.result) from error
     if saver is not None:
         written += saver.finish()
     if job.plot:
         draw_figure(job.request.medium, result, job.figure_path)
         written.append(job.figure_path)
-    return written
+    return result, written
+
+
+def _write(
+    job: Job, result: Result, inputs: list[dict[str, str]], on_note: Callable[[str], None]
+) -> list[Path]:
+    """Write the output and its record, both or neither."""
+    said = [result.record["content"], *result.record["styles"]]
+    content, *styles = [{**file, **more} for file, more in zip(inputs, said, strict=True)]
+    record = {**result.record, "output": str(job.output), "content": content, "styles": styles}
+    with atomic(job.output) as output, atomic(job.record_path) as record_file:
+        for note in _write_to(job.request.medium, result.output, output):
+            record["notes"] = [*record["notes"], note]
+            on_note(note)
+        write_json(record_file, record)
+    return [job.output, job.record_path]
 
 
 def _file(path: Any) -> dict[str, str]:
-    return {"path": str(path), "sha256": sha256_of(Path(path))} if isinstance(path, (str, Path)) else {}
+    """Return a file's path and hash, as far as it can be read: its reader tells what is wrong."""
+    try:
+        return {"path": str(path), "sha256": sha256_of(Path(path))}
+    except (OSError, TypeError):
+        return {}
 
 
-def write_source(medium: str, source: Any, path: Path) -> tuple[str, ...]:
-    """Write a sound or picture, whole or not at all; return what the user should know.
+def write_source(medium: str, source: Any, path: Path) -> None:
+    """Write a sound or picture, whole or not at all.
 
     Raises:
         FileError: If it cannot be written.
     """
     with atomic(path) as temporary:
-        if medium == "audio":
-            soundfiles.write_sound(source, temporary)
-            return ()
-        return imagefiles.write_picture(source, temporary) or ()
+        _write_to(medium, source, temporary)
+
+
+def _write_to(medium: str, source: Any, path: Path) -> tuple[str, ...]:
+    if medium == "audio":
+        soundfiles.write_sound(source, path)
+        return ()
+    return imagefiles.write_picture(source, path)
 
 
 def draw_figure(medium: str, result: Result, path: Path) -> None:
@@ -158,17 +176,23 @@ class _StepSaver:
         self._panels: list[tuple[str, np.ndarray]] = []
         self._written: list[Path] = []
         self._suffix = job.output.suffix
-        try:
-            job.steps_folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise SpecstyleError(f"{job.steps_folder}: cannot be created: {error.strerror}") from error
 
     def __call__(self, progress: Progress) -> None:
         if progress.step % self._job.save_every:
             return
         result = progress.result()
-        path = self._job.steps_folder / f"step-{progress.step:05d}{self._suffix}"
-        write_source(self._job.request.medium, result, path)
+        folder = self._job.steps_folder
+        path = folder / f"step-{progress.step:05d}{self._suffix}"
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise FileError(f"{folder}: cannot be created: {error.strerror}; remove what is there") from error
+        try:
+            write_source(self._job.request.medium, result, path)
+        except FileError:
+            with contextlib.suppress(OSError):  # it holds earlier steps
+                folder.rmdir()
+            raise
         self._written.append(path)
         if self._job.request.medium == "audio":
             panel = progress.image().mean(0)[0].cpu().numpy()
@@ -179,7 +203,6 @@ class _StepSaver:
     def finish(self) -> list[Path]:
         """Write the sheet; return all files written."""
         if not self._panels:
-            self._job.steps_folder.rmdir()
             return []
         sheet = self._job.steps_folder / "sheet.png"
         with atomic(sheet) as temporary:

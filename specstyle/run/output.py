@@ -48,6 +48,9 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         if temporary.exists():
             temporary.replace(path)
+    except FileError as error:
+        said = str(error).replace(str(temporary), str(path)).replace(temporary.name, path.name)
+        raise FileError(said) from error
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
@@ -56,10 +59,5 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write plain values as JSON, whole or not at all.
-
-    Raises:
-        FileError: If the file cannot be written.
-    """
-    with atomic(path) as temporary:
-        temporary.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    """Write plain values as JSON."""
+    path.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")

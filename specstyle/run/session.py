@@ -12,16 +12,21 @@ from torch import Tensor
 
 from specstyle._version import __version__
 from specstyle.engine.canvas import Canvas, Pixels
-from specstyle.engine.optimize import State, Step, optimize
+from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
 from specstyle.engine.scales import carry_up, resize, resize_moments, scale_shapes, start_image
 from specstyle.features.networks import Network
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
 from specstyle.media.base import Encoded
+from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe, to_dict
 from specstyle.run.adapters import Adapter, make_adapter
 from specstyle.run.build import network_for, optimizer_settings
 from specstyle.run.objectives import build_objective
 from specstyle.run.request import Progress, Request, Result
+from specstyle.run.sounds import SoundAdapter
+
+QUIETER_DB = -0.5
+"""A peak limit that takes away more than this is worth a note."""
 
 
 class Session:
@@ -41,8 +46,9 @@ class Session:
         self.content_source = self.adapter.source(request.content, "content")
         self.style_sources = tuple(self.adapter.source(s, "style") for s in request.styles)
         seen = self.content_source
-        if recipe.equalize:
-            seen = self.adapter.equalized(seen, self.style_sources)
+        sound = self.adapter if isinstance(self.adapter, SoundAdapter) else None
+        if sound is not None and recipe.equalize:
+            seen = sound.equalized(seen, self.style_sources)
         self.content: Encoded = self.adapter.encode_content(seen)
         styles = [self.adapter.encode_style(s, self.content) for s in self.style_sources]
         self.styles = [s.image for s in styles]
@@ -68,11 +74,9 @@ class Session:
             for source in (self.content_source, *self.style_sources)
             for note in getattr(source, "notes", ())
         )
-        self.waveform: Canvas | None = (
-            self.adapter.waveform(self.content, recipe.init, self.generator)
-            if recipe.canvas == "waveform"
-            else None
-        )
+        self.waveform: WaveformCanvas | None = None
+        if sound is not None and recipe.canvas == "waveform":
+            self.waveform = sound.waveform(self.content, recipe.init, self.generator)
         self.shapes = scale_shapes(
             *self.content.image.shape[2:],
             smallest=recipe.smallest_scale,
@@ -120,7 +124,13 @@ class Session:
             canvas = self._canvas(start)
             settings, steps = optimizer_settings(recipe), self._steps_at(scale)
             report = self._reporter(scale, done)
-            state = optimize(canvas, objective, settings, steps, on_step=report, moments=moments)
+            try:
+                state = optimize(canvas, objective, settings, steps, on_step=report, moments=moments)
+            except NonFiniteLossError as error:
+                # What an earlier scale reached is better than nothing.
+                raise NonFiniteLossError(
+                    done + error.step, self._last_good(error.state, state, done)
+                ) from None
             losses_start = losses_start or state.losses_start
             done += state.steps
             state.steps, state.losses_start = done, losses_start
@@ -129,6 +139,14 @@ class Session:
         if state is None:
             raise RuntimeError("there is no scale")
         return state
+
+    @staticmethod
+    def _last_good(here: State | None, before: State | None, done: int) -> State | None:
+        if here is None:
+            return before
+        here.steps += done
+        here.losses_start = before.losses_start if before is not None else here.losses_start
+        return here
 
     def _canvas(self, start: Tensor) -> Canvas:
         recipe = self.recipe
@@ -175,14 +193,20 @@ class Session:
         return report
 
     def _finish(self, image: Tensor, parameters: list[Tensor]) -> tuple[Any, dict[str, float]]:
-        if self.waveform is not None:
+        if self.waveform is not None and isinstance(self.adapter, SoundAdapter):
             return self.adapter.finish_waveform(self.waveform, parameters[0], self.content_source)
         whole = resize(image, *self.content.image.shape[2:])
         return self.adapter.finish(whole.clamp(0.0, self.upper), self.content, self.content_source)
 
-    def result(self, state: State, notes: tuple[str, ...], started: float) -> Result:
+    def result(
+        self, state: State, notes: tuple[str, ...], started: float, failure: str | None = None
+    ) -> Result:
         """Decode the final image and write down what was done."""
         output, figures = self._finish(state.image, state.parameters)
+        failed = {} if failure is None else {"failed": failure}
+        if figures.get("peak_gain_db", 0.0) < QUIETER_DB:
+            quieter = -figures["peak_gain_db"]
+            notes += (f"the result is {quieter:.1f} dB quieter than the content: its peaks would clip",)
         record = {
             "specstyle": __version__,
             "medium": self.request.medium,
@@ -190,6 +214,7 @@ class Session:
             "content": self.adapter.describe(self.content_source),
             "styles": [self.adapter.describe(s) for s in self.style_sources],
             "image_shape": list(self.content.image.shape),
+            **self.adapter.describe_encoding(self.content),
             "scales": [list(shape) for shape in self.shapes],
             "network": {
                 "name": self.network.name,
@@ -204,6 +229,7 @@ class Session:
             "stopped": state.stopped,
             "losses": {"start": state.losses_start, "end": state.losses_end},
             **figures,
+            **failed,
             "notes": list(notes),
             "seconds": round(time.monotonic() - started, 3),
         }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from specstyle.engine.optimize import NonFiniteLossError
+from specstyle.errors import RecipeError
 from specstyle.run.build import choose_device, settle_recipe
 from specstyle.run.request import Progress, Request, Result, TransferError
 from specstyle.run.session import Session
@@ -36,12 +37,16 @@ def transfer(
         TransferError: If a loss became NaN or infinite; it carries the last good result.
     """
     started = time.monotonic()
-    if not request.styles:
-        raise ValueError("give at least one style")
+    _check(request)
     device = choose_device(request.device)
     recipe, notes = settle_recipe(
         request.medium, request.recipe, weights=request.weights, overrides=request.overrides
     )
+    if recipe.style_blend and len(recipe.style_blend) != len(request.styles):
+        raise RecipeError(
+            f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
+            "give one for each"
+        )
     run = Session(request, recipe, device, on_step)
     notes += run.network.notes + run.notes
     for note in notes:
@@ -53,10 +58,28 @@ def transfer(
         if error.state is None:
             raise TransferError(str(error), None) from error
         state, failure = error.state, error
-    result = run.result(state, notes, started)
+    result = run.result(state, notes, started, None if failure is None else str(failure))
+    for note in result.notes[len(notes) :]:
+        on_note(note)
     if failure is not None:
         raise TransferError(str(failure), result) from failure
     return result
+
+
+def _check(request: Request) -> None:
+    """Refuse what no recipe can mend.
+
+    Raises:
+        ValueError: If the medium, the seed or the styles make no sense.
+    """
+    if request.medium not in ("audio", "image"):
+        raise ValueError(f"medium must be audio or image, got {request.medium!r}")
+    if not request.styles:
+        raise ValueError("give at least one style")
+    if not 0 <= request.seed < 2**63:
+        raise ValueError(f"seed must be from 0 to 2^63 - 1, got {request.seed}")
+    if request.preprocessing is not None and request.weights is None:
+        raise RecipeError("preprocessing describes the file of --weights; give both or neither")
 
 
 __all__ = ["Progress", "Request", "Result", "TransferError", "transfer"]

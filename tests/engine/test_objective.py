@@ -9,7 +9,7 @@ from specstyle.engine import ContentTerm, ImageTerm, Objective, StyleTerm
 from specstyle.engine.losses import gram, moments, squared_distance, total_variation
 from specstyle.engine.objective import mean_statistic, style_target, summarize
 from specstyle.recipes import Recipe
-from specstyle.run.build import build_objective
+from specstyle.run.objectives import build_objective
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:

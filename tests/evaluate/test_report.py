@@ -14,8 +14,9 @@ from scipy import signal
 
 from specstyle.errors import FileError
 from specstyle.evaluate import Report, equalize, evaluate, format_table, to_json
-from specstyle.evaluate.baselines import halves, long_term_power
+from specstyle.evaluate.baselines import halves
 from specstyle.evaluate.similarity import onset_correlation, spectrum_distance_db
+from specstyle.media.equalize import long_term_power
 from specstyle.media.soundfiles import Sound, read_sound, resample
 from specstyle.media.stft import StftSettings, stft
 

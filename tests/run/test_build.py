@@ -187,9 +187,12 @@ def test_auto_takes_the_fastest_device(
 
 def test_a_device_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, cuda=True, mps=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("cuda") == torch.device("cuda")
     assert choose_device("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(ValueError, match="2 CUDA devices"):
+        choose_device("cuda:2")
 
 
 @pytest.mark.parametrize("name", ["gpu", "", "tpu", "cuda:x", "cpu:x", "auto:0", "CUDA", "cuda1"])

@@ -143,7 +143,7 @@ def test_alpha_and_what_cannot_keep_it(tmp_path: Path) -> None:
     assert any("alpha was dropped" in note for note in record["notes"])
 
 
-def test_defect_the_user_is_told_that_alpha_was_dropped(tmp_path: Path) -> None:
+def test_the_user_is_told_that_alpha_was_dropped(tmp_path: Path) -> None:
     with Image.open(tmp_path / "c.png") as opaque:
         opaque.putalpha(120)
         opaque.save(tmp_path / "s.png")
@@ -191,7 +191,7 @@ def test_no_folder_where_no_step_was_due(medium: str, tmp_path: Path) -> None:
 
 
 @MEDIA
-def test_defect_a_steps_folder_from_before_is_no_obstacle(medium: str, tmp_path: Path) -> None:
+def test_a_steps_folder_from_before_is_no_obstacle(medium: str, tmp_path: Path) -> None:
     """The first run fills out.steps; the second has no step to save and must not stumble over it."""
     go(job(tmp_path, medium, save_every=1))
     go(job(tmp_path, medium, save_every=100, force=True))
@@ -249,9 +249,7 @@ def test_an_output_that_is_an_input_is_refused(medium: str, which: int, tmp_path
 
 @MEDIA
 @pytest.mark.parametrize("which", [0, 1])
-def test_defect_a_forced_output_over_an_input_keeps_the_record_true(
-    medium: str, which: int, tmp_path: Path
-) -> None:
+def test_a_forced_output_over_an_input_keeps_the_record_true(medium: str, which: int, tmp_path: Path) -> None:
     """Either it is refused, or the record holds the hash of what was read and not of what was written."""
     name = INPUTS[medium][which]
     before = sha256(tmp_path / name)

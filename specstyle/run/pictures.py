@@ -1,0 +1,138 @@
+"""What a run asks of pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from specstyle.engine.scales import resize
+from specstyle.errors import RecipeError
+from specstyle.media.base import Encoded
+from specstyle.media.image import MIN_SIDE, ImageSettings, PictureMedium, check_picture
+from specstyle.media.imagefiles import Picture, read_picture
+from specstyle.recipes import Recipe
+
+
+class PictureAdapter:
+    """Pictures.
+
+    Args:
+        recipe: Sizes.
+        device: Where images live.
+    """
+
+    medium = "image"
+
+    def __init__(self, recipe: Recipe, *, device: torch.device) -> None:
+        self._recipe, self._device = recipe, device
+        self._medium = PictureMedium(
+            ImageSettings(
+                size=recipe.size or None, height=recipe.height, width=recipe.width, enlarge=recipe.enlarge
+            )
+        )
+
+    def source(self, given: Any, role: str) -> Picture:
+        """Return a checked picture from a path, a ``Picture``, or an array.
+
+        Arrays: NumPy ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]`` of uint8, uint16 or floats in 0..1; tensors
+        ``[C, H, W]`` or ``[1, C, H, W]`` in 0..1, with C of 1, 3 or 4.
+        """
+        if isinstance(given, (str, Path)):
+            picture = read_picture(Path(given))
+        elif isinstance(given, Picture):
+            picture = given
+        else:
+            picture = _picture_of_array(given, role)
+        check_picture(picture, role=role)
+        return picture
+
+    def encode_content(self, source: Picture) -> Encoded:
+        """Return the content at its working size."""
+        encoded = self._medium.encode(source, device=self._device)
+        height, width = encoded.image.shape[2:]
+        if min(height, width) < MIN_SIDE:
+            raise RecipeError(
+                f"{source.name}: would be {width}x{height} pixels at this size, and at least {MIN_SIDE} are "
+                "needed on either side; choose a larger size"
+            )
+        return encoded
+
+    def encode_style(self, source: Picture, content: Encoded) -> Encoded:
+        """Return a style at its own working size, or forced to the content's."""
+        source = _without_hidden_colors(source)
+        # Where the rows of an image are a network's input channels, all images need the same ones.
+        if self._recipe.style_size == "content" or self._recipe.network in ("wide-random", "kernel"):
+            height, width = content.image.shape[2:]
+            return self._medium.encode_to(source, height, width, device=self._device)
+        # height and width of a recipe shape the result; a style keeps its own aspect at the same scale.
+        longest = max(content.image.shape[2:])
+        settings = ImageSettings(size=longest, enlarge=self._recipe.enlarge)
+        return PictureMedium(settings).encode(source, device=self._device)
+
+    def fit(self, image: Tensor, like: Tensor) -> Tensor:
+        """Resize to the other's shape."""
+        return resize(image, *like.shape[2:])
+
+    def reference(self, styles: Sequence[Picture], content: Encoded, generator: torch.Generator) -> Tensor:
+        """Return noise with the first style's mean color and contrast."""
+        pixels = styles[0].pixels.to(content.image)
+        mean, spread = pixels.mean((1, 2))[:, None, None], pixels.std((1, 2))[:, None, None]
+        noise = torch.randn(content.image.shape, generator=generator).to(content.image)
+        return (mean + spread * noise).clamp(0.0, 1.0)
+
+    def finish(self, image: Tensor, content: Encoded, original: Picture) -> tuple[Picture, dict[str, float]]:
+        """Clip to the valid range and put the content's alpha back."""
+        return self._medium.decode(image, content), {}
+
+    def describe_encoding(self, content: Encoded) -> dict[str, Any]:
+        """Return nothing: the image's shape says it all."""
+        return {}
+
+    def describe(self, source: Picture) -> dict[str, Any]:
+        """Return size and alpha."""
+        return {
+            "height": source.pixels.shape[1],
+            "width": source.pixels.shape[2],
+            "alpha": source.alpha is not None,
+        }
+
+
+def _without_hidden_colors(style: Picture) -> Picture:
+    """Put the mean of the visible colors where a style is transparent: what nobody sees is no style."""
+    if style.alpha is None:
+        return style
+    alpha = style.alpha.to(style.pixels)
+    mean = (style.pixels * alpha).sum((1, 2), keepdim=True) / alpha.sum().clamp_min(1e-6)
+    return dataclasses.replace(style, pixels=style.pixels * alpha + mean * (1.0 - alpha))
+
+
+def _picture_of_array(given: Any, role: str) -> Picture:
+    problem = ValueError(
+        f"the {role} must be an array [H, W], [H, W, 3] or [H, W, 4] (uint8, uint16 or floats in 0..1), or a "
+        f"tensor [C, H, W] in 0..1 with C of 1, 3 or 4; got {type(given).__name__} of shape "
+        f"{list(getattr(given, 'shape', []))}"
+    )
+    if isinstance(given, Tensor):
+        planes = given.detach().cpu()
+        planes = planes[0] if planes.ndim == 4 and planes.shape[0] == 1 else planes
+    elif isinstance(given, np.ndarray) and given.ndim in (2, 3):
+        scale = {"uint8": 255.0, "uint16": 65535.0}.get(given.dtype.name, 1.0)
+        whole = given[:, :, None] if given.ndim == 2 else given
+        planes = torch.from_numpy(np.moveaxis(whole.astype(np.float64) / scale, 2, 0).copy())
+    else:
+        raise problem
+    if planes.ndim != 3 or planes.shape[0] not in (1, 3, 4) or not planes.is_floating_point():
+        raise problem
+    colors = planes[:3] if planes.shape[0] >= 3 else planes.expand(3, -1, -1)
+    alpha = planes[3:].float() if planes.shape[0] == 4 else None
+    if colors.isfinite().all() and (colors.min() < 0.0 or colors.max() > 1.0):
+        raise ValueError(
+            f"the {role}'s floats must lie in 0..1, got {float(colors.min()):g} to {float(colors.max()):g}"
+        )
+    return Picture(colors.float(), alpha, name=role)

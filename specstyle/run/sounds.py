@@ -1,0 +1,154 @@
+"""What a run asks of sounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from specstyle.errors import RecipeError
+from specstyle.media.audio import AudioSettings, SoundMedium
+from specstyle.media.base import Encoded
+from specstyle.media.equalize import equalize
+from specstyle.media.soundfiles import read_sound
+from specstyle.media.sounds import Sound, check_sound, resample
+from specstyle.media.waveform import WaveformCanvas
+from specstyle.recipes import Recipe
+
+
+class SoundAdapter:
+    """Sounds as spectrogram images.
+
+    Args:
+        recipe: STFT, compression and phase.
+        seed: Of a random phase.
+        device: Where images live.
+        sample_rate: Of arrays given as sources, in Hz.
+    """
+
+    medium = "audio"
+
+    def __init__(
+        self, recipe: Recipe, *, seed: int, device: torch.device, sample_rate: int | None = None
+    ) -> None:
+        names = AudioSettings.__dataclass_fields__
+        self._recipe, self._device, self._sample_rate = recipe, device, sample_rate
+        self._medium = SoundMedium(AudioSettings(**{n: getattr(recipe, n) for n in names}), seed=seed)
+        self._content: Sound | None = None
+
+    def source(self, given: Any, role: str) -> Sound:
+        """Return a checked sound from a path, a ``Sound``, or samples ``[(channels,) length]``."""
+        if isinstance(given, (str, Path)):
+            sound = read_sound(Path(given))
+        elif isinstance(given, Sound):
+            sound = given
+        else:
+            sound = _sound_of_array(given, self._sample_rate, role)
+        self._check(sound, role)
+        return sound
+
+    def _check(self, sound: Sound, role: str) -> None:
+        working = self._recipe.sample_rate or sound.sample_rate
+        n_fft = self._medium.settings.stft_at(sound.sample_rate).n_fft
+        check_sound(sound, role=role, min_samples=math.ceil(n_fft * sound.sample_rate / working))
+
+    def encode_content(self, source: Sound) -> Encoded:
+        """Return the content's log-magnitude image."""
+        self._content = source
+        return self._medium.encode(_centered(source), device=self._device)
+
+    def encode_style(self, source: Sound, content: Encoded) -> Encoded:
+        """Return a style's log-magnitude image at the content's sample rate."""
+        if self._content is None:
+            raise RuntimeError("encode the content first")
+        # A silent channel of a style says nothing about it; without it the others count for all channels.
+        moving = source.samples.amax(1) > source.samples.amin(1)
+        heard = dataclasses.replace(source, samples=source.samples[moving])
+        comparable = resample(heard, self._content.sample_rate)
+        self._check(comparable, "style")
+        return self._medium.encode(_centered(comparable), device=self._device)
+
+    def fit(self, image: Tensor, like: Tensor) -> Tensor:
+        """Repeat or cut the frames (stretching them would change the speed), and match the channels."""
+        frames = like.shape[3]
+        looped = image.repeat(1, 1, 1, -(-frames // image.shape[3]))[..., :frames]
+        if looped.shape[0] == like.shape[0]:
+            return looped
+        return looped.mean(0, keepdim=True).expand_as(like)
+
+    def equalized(self, content: Sound, styles: Sequence[Sound]) -> Sound:
+        """Return the content with the styles' long-term spectrum, at its own loudness."""
+        return equalize(content, styles, blend=self._recipe.style_blend)
+
+    def reference(self, styles: Sequence[Sound], content: Encoded, generator: torch.Generator) -> Tensor:
+        """Return the image of Gaussian noise with the styles' long-term spectrum."""
+        original: Sound = content.context.sound
+        noise = torch.randn(original.samples.shape, generator=generator, dtype=torch.float64)
+        colored = self.equalized(dataclasses.replace(original, samples=noise), styles)
+        return self._medium.encode(colored, device=self._device).image
+
+    def waveform(self, start: Encoded, init: str, generator: torch.Generator) -> WaveformCanvas:
+        """Return a canvas of samples that starts from the content or from white noise.
+
+        Raises:
+            RecipeError: If the start is neither.
+        """
+        if init not in ("content", "noise"):
+            raise RecipeError(
+                f"canvas waveform starts from content or noise, not from {init!r}; use --canvas image"
+            )
+        noise = generator if init == "noise" else None
+        return WaveformCanvas(start, self._medium.settings, device=self._device, noise=noise)
+
+    def finish_waveform(
+        self, canvas: WaveformCanvas, samples: Tensor, original: Sound
+    ) -> tuple[Sound, dict[str, float]]:
+        """Bring samples to the content's rate, length and loudness."""
+        finished, gain_db = self._medium.finish(canvas.sound(samples), original)
+        return finished, {"peak_gain_db": gain_db}
+
+    def finish(self, image: Tensor, content: Encoded, original: Sound) -> tuple[Sound, dict[str, float]]:
+        """Reconstruct the phase and bring the result to the content's loudness."""
+        sound, convergence_db = self._medium.decode_with_report(image, content)
+        finished, gain_db = self._medium.finish(sound, original)
+        # An exact match has no finite level; -300 dB is float64's own precision.
+        return finished, {"spectral_convergence_db": max(convergence_db, -300.0), "peak_gain_db": gain_db}
+
+    def describe_encoding(self, content: Encoded) -> dict[str, Any]:
+        """Return the transform that ran, with what the recipe left open."""
+        stft = dataclasses.asdict(content.context.stft)
+        return {"stft": {"sample_rate": content.context.working_rate, **stft}}
+
+    def describe(self, source: Sound) -> dict[str, Any]:
+        """Return rate, channels and length."""
+        channels, samples = source.samples.shape
+        return {
+            "sample_rate": source.sample_rate,
+            "channels": channels,
+            "samples": samples,
+            "duration_s": samples / source.sample_rate,
+        }
+
+
+def _centered(sound: Sound) -> Sound:
+    """Take each channel's mean away: an offset is no sound, but it would count as the loudest bin."""
+    return dataclasses.replace(sound, samples=sound.samples - sound.samples.mean(1, keepdim=True))
+
+
+def _sound_of_array(given: Any, sample_rate: int | None, role: str) -> Sound:
+    if sample_rate is None:
+        raise ValueError(f"the {role} is an array of samples: say its sample_rate in Hz")
+    samples = torch.as_tensor(given)
+    if samples.ndim == 1:
+        samples = samples[None]
+    if samples.ndim != 2 or not samples.is_floating_point():
+        raise ValueError(
+            f"the {role} must be floating-point samples of shape [length] or [channels, length], got "
+            f"{samples.dtype} of shape {list(samples.shape)}"
+        )
+    return Sound(samples.detach().cpu().to(torch.float64), sample_rate, name=role)
