@@ -483,7 +483,7 @@ def test_debug_shows_a_traceback() -> None:
             "memory",
         ),
         (ValueError("seed is odd"), 2, "seed is odd"),
-        (KeyboardInterrupt(), 130, "nothing was written"),
+        (KeyboardInterrupt(), 130, "interrupted at once"),
     ],
     ids=lambda v: type(v).__name__,
 )
