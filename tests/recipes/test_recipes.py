@@ -263,7 +263,7 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         read_recipe(tmp_path / "none.toml")
     with pytest.raises(RecipeError, match="cannot read the recipe: Is a directory"):
         read_recipe(tmp_path)
-    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00\x81")
+    (tmp_path / "bytes.toml").write_bytes(b"\x81\x00\xff")
     with pytest.raises(RecipeError, match="it is no text file"):
         read_recipe(tmp_path / "bytes.toml")
 
@@ -403,3 +403,11 @@ def test_layers_without_weights_share_alike() -> None:
     recipe = Recipe(style_layers=("relu1_1", "relu2_1", "relu3_1", "relu4_1"))
     assert recipe.layer_weights("style") == dict.fromkeys(recipe.style_layers, 0.25)
     assert recipe.layer_weights("content") == {"relu4_2": 1.0}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_file_as_windows_writes_it_comes_back(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "mine.toml"
+    mine = get_recipe("tf2").replace(name="größer")
+    path.write_bytes(to_toml(mine).replace("\n", "\r\n").encode(encoding))
+    assert read_recipe(path) == mine
