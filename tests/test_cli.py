@@ -36,6 +36,7 @@ from specstyle.engine.objective import Objective
 from specstyle.features import weights as vgg_weights
 from specstyle.recipes import from_toml, to_toml
 from specstyle.run import job as job_module
+from specstyle.run.session import Session
 
 RATE = 8000
 MEDIA = pytest.mark.parametrize("medium", ["audio", "image"])
@@ -579,12 +580,35 @@ def test_ctrl_c_in_an_early_scale(cli: Callable[..., Outcome], monkeypatch: pyte
 def test_a_second_ctrl_c_ends_at_once() -> None:
     progress = SimpleNamespace(step=1, steps=9, scale=1, scales=1, losses={"total": 1.0})
     with ProgressLine(quiet=True) as line:
+        line.enter_stage("optimize")
         line(progress)
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(StopRun):
             line(progress)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_before_the_first_step_ends_at_once() -> None:
+    with ProgressLine(quiet=True), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_while_the_result_is_finished(
+    cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true = Session.result
+
+    def pressed(*arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return true(*arguments)
+
+    monkeypatch.setattr(Session, "result", pressed)
+    outcome = cli("audio", *INPUTS["audio"], "-o", "out.wav", *FAST["audio"])
+    assert outcome.code == 0
+    assert "the result is nearly finished (Ctrl-C again: at once, without a result)" in outcome.err
+    assert "stopping" not in outcome.err
+    assert Path("out.wav").exists()
 
 
 def test_two_times_ctrl_c_writes_nothing(

@@ -80,6 +80,7 @@ def _demo(arguments: argparse.Namespace) -> int:
             force=arguments.force,
             on_step=progress,
             on_note=progress.note,
+            on_stage=progress.enter_stage,
             on_done=progress.close,
         )
     if not arguments.quiet:

@@ -112,7 +112,7 @@ def _run_medium(arguments: argparse.Namespace) -> int:
         plot=arguments.plot,
     )
     with ProgressLine(quiet=arguments.quiet) as progress:
-        result, written = run_job(job, on_step=progress, on_note=progress.note)
+        result, written = run_job(job, on_step=progress, on_note=progress.note, on_stage=progress.enter_stage)
     record = result.record
     if not arguments.quiet:
         print(summary(record))

@@ -17,7 +17,9 @@ LINES_PER_RUN = 10
 class ProgressLine:
     """Shows the steps of a run on stderr. Use it as a context manager and call it with each ``Progress``.
 
-    The first Ctrl-C ends the run after the current step; the second one at once.
+    Before the first step, Ctrl-C ends the program at once, since there is nothing to keep. From then on the
+    first Ctrl-C ends the run after the current step, the second one at once; while the result is being
+    finished, the first only says so.
 
     Args:
         quiet: Show nothing.
@@ -29,6 +31,7 @@ class ProgressLine:
         self._bar: Any = None
         self._first: tuple[int, float] = (0, 0.0)
         self._stop = False
+        self._stage = "read"
         self._before: Any = None
 
     def __enter__(self) -> ProgressLine:
@@ -42,16 +45,22 @@ class ProgressLine:
         signal.signal(signal.SIGINT, self._before)
 
     def close(self) -> None:
-        """End the bar."""
+        """End the bar; the next run, if there is one, begins with its reading."""
+        self._stage = "read"
         if self._bar is not None:
             self._bar.close()
             self._bar = None
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        if self._stop:
+        if self._stop or self._stage == "read":
             raise KeyboardInterrupt
         self._stop = True
-        self.note("stopping after this step (Ctrl-C again: at once, without a result)")
+        doing = "stopping after this step" if self._stage == "optimize" else "the result is nearly finished"
+        self.note(f"{doing} (Ctrl-C again: at once, without a result)")
+
+    def enter_stage(self, stage: str) -> None:
+        """Take note of how far the run has got: ``optimize``, ``finish``, or ``read`` for the next one."""
+        self._stage = stage
 
     def note(self, text: str) -> None:
         """Show a line for the user."""

@@ -259,6 +259,26 @@ def check_output_suffix(path: str | Path) -> str:
     return _SUFFIXES[suffix.lower()]
 
 
+def check_output_fits(height: int, width: int, path: str | Path) -> None:
+    """Refuse a size that the format cannot hold.
+
+    Args:
+        height: In pixels.
+        width: In pixels.
+        path: Where the picture shall be written.
+
+    Raises:
+        FileError: An unknown suffix, or a picture too large for the format.
+    """
+    kind = check_output_suffix(path)
+    limit = _LARGEST_SIDE.get(kind, 2**31 - 1)
+    if max(height, width) > limit:
+        raise FileError(
+            f"{path}: {kind} holds at most {limit} pixels a side, this picture is {width} x {height}; "
+            "write a .png or make it smaller"
+        )
+
+
 def write_picture(picture: Picture, path: str | Path) -> tuple[str, ...]:
     """Write a picture with 8 bits per channel, in the format that the suffix names.
 
@@ -277,12 +297,7 @@ def write_picture(picture: Picture, path: str | Path) -> tuple[str, ...]:
     """
     path = Path(path)
     kind = check_output_suffix(path)
-    limit = _LARGEST_SIDE.get(kind, 2**31 - 1)
-    if max(picture.height, picture.width) > limit:
-        raise FileError(
-            f"{path}: {kind} holds at most {limit} pixels a side, this picture is {picture.width} x "
-            f"{picture.height}; write a .png or make it smaller"
-        )
+    check_output_fits(picture.height, picture.width, path)
     notes = []
     layers = picture.pixels
     if picture.alpha is not None and kind == "JPEG":

@@ -84,7 +84,7 @@ def auto_stft(
 
     Args:
         sample_rate: In Hz.
-        n_fft: In samples; ``None``: the power of two nearest to 46.4 ms, at least 16.
+        n_fft: In samples; ``None``: the power of two nearest to 46.4 ms, at least 16 and ``win_length``.
         hop_length: In samples; ``None``: a quarter of ``win_length``.
         win_length: In samples; ``None``: ``n_fft``.
         window: Name of a SciPy window.
@@ -103,6 +103,8 @@ def auto_stft(
         raise ValueError(f"sample_rate is {sample_rate!r}; it must be above 0 Hz")
     if n_fft is None:
         n_fft = min((2**k for k in range(4, 31)), key=lambda n: abs(n - AUTO_WINDOW_S * sample_rate))
+        while win_length is not None and n_fft < win_length:
+            n_fft *= 2
     win_length = n_fft if win_length is None else win_length
     hop_length = max(win_length // 4, 1) if hop_length is None else hop_length
     return StftSettings(n_fft, hop_length, win_length, window)

@@ -6,6 +6,7 @@ This module imports no tensor library, so that the command line can build its op
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -219,7 +220,9 @@ class Recipe:
         known = {f.name for f in dataclasses.fields(self)}
         for key in changes:
             if key not in known:
-                raise RecipeError(f"a recipe has no field {key!r}; its fields are {', '.join(sorted(known))}")
+                near = difflib.get_close_matches(key.replace("-", "_"), known, n=3)
+                hint = f"did you mean {' or '.join(near)}?" if near else "`specstyle recipes NAME` shows them"
+                raise RecipeError(f"a recipe has no field {key!r}; {hint}")
         for kind in ("content", "style"):
             layers, weights = f"{kind}_layers", f"{kind}_layer_weights"
             if layers in changes and changes[layers] not in (getattr(self, layers), [*getattr(self, layers)]):

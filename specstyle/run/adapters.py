@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -41,6 +42,10 @@ class Adapter(Protocol):
 
     def reference(self, styles: Sequence[Any], content: Encoded, generator: torch.Generator) -> Tensor:
         """Return an image of noise that is like the styles on average, of the content's shape."""
+        ...
+
+    def check_output(self, path: Path, source: Any, content: Encoded) -> None:
+        """Refuse an output whose format cannot hold what this content will become."""
         ...
 
     def finish(self, image: Tensor, content: Encoded, original: Any) -> tuple[Any, dict[str, float]]:

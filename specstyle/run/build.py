@@ -19,6 +19,7 @@ from specstyle.features.networks import (
     layers_of,
 )
 from specstyle.recipes import PUBLISHED, Recipe, default_recipe, get_recipe, read_recipe
+from specstyle.recipes.effect import without_effect
 
 
 def choose_device(name: str) -> torch.device:
@@ -94,7 +95,7 @@ def settle_recipe(
             f"recipe {base.name} was balanced for pretrained VGG19: on vgg19-random its content outweighs "
             "the style; try --content-weight or --strength",
         )
-    return settled, notes
+    return settled, notes + without_effect(settled, overrides)
 
 
 def _find_recipe(recipe: str | Path | Recipe) -> Recipe | None:

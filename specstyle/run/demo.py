@@ -12,7 +12,7 @@ from specstyle.errors import FileError
 from specstyle.media.imagefiles import Picture
 from specstyle.media.sounds import Sound
 from specstyle.run.job import Job, run_job, write_source
-from specstyle.run.transfer import Progress, Request
+from specstyle.run.transfer import Progress, Request, Stage
 
 SAMPLE_RATE = 22050
 DURATION_S = 3.0
@@ -56,6 +56,7 @@ def run_demo(
     force: bool,
     on_step: Callable[[Progress], None],
     on_note: Callable[[str], None],
+    on_stage: Callable[[Stage], None],
     on_done: Callable[[], None],
 ) -> tuple[list[Path], bool]:
     """Make the example inputs, play the melody by the rain, and paint the scene with the brush.
@@ -65,6 +66,7 @@ def run_demo(
         force: Replace existing files.
         on_step: Called after each step.
         on_note: Called with each line that a user should know.
+        on_stage: Called as each stage of a transfer begins.
         on_done: Called after each transfer.
 
     Returns:
@@ -93,7 +95,7 @@ def run_demo(
         )
         on_note(f"{output}: {content} in the style of {style}")
         job = Job(request, folder / output, force=True, plot=True)
-        result, paths = run_job(job, on_step=on_step, on_note=on_note)
+        result, paths = run_job(job, on_step=on_step, on_note=on_note, on_stage=on_stage)
         written += paths
         on_done()
         if result.record["stopped"]:

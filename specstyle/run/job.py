@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from specstyle.errors import FileError
 from specstyle.features.weights import sha256_of
 from specstyle.media import imagefiles, soundfiles
 from specstyle.run.output import atomic, check_output, write_json
-from specstyle.run.transfer import Progress, Request, Result, TransferError, transfer
+from specstyle.run.transfer import Progress, Request, Result, Stage, TransferError, transfer
 
 SHEET_COLUMNS = 5
 
@@ -55,7 +56,11 @@ class Job:
 
 
 def run_job(
-    job: Job, *, on_step: Callable[[Progress], None], on_note: Callable[[str], None]
+    job: Job,
+    *,
+    on_step: Callable[[Progress], None],
+    on_note: Callable[[str], None],
+    on_stage: Callable[[Stage], None],
 ) -> tuple[Result, list[Path]]:
     """Run a job.
 
@@ -63,6 +68,7 @@ def run_job(
         job: What to do.
         on_step: Called after each step; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
+        on_stage: Called as each stage of the run begins.
 
     Returns:
         The result, and the files written.
@@ -79,8 +85,11 @@ def run_job(
         check_output(path, force=job.force)
     if job.save_every and job.steps_folder.exists() and not job.steps_folder.is_dir():
         raise FileError(f"{job.steps_folder}: stands where --save-every needs a folder; rename it")
+    if job.save_every and not job.force and job.steps_folder.is_dir() and any(job.steps_folder.iterdir()):
+        raise FileError(f"{job.steps_folder}: holds files already; remove it, or --force to add to them")
     # Hashed before the run, since OUT may replace an input.
     inputs = [_file(path) for path in (job.request.content, *job.request.styles)]
+    request = dataclasses.replace(job.request, output=job.output)
     saver = _StepSaver(job) if job.save_every else None
 
     def report(progress: Progress) -> None:
@@ -89,7 +98,7 @@ def run_job(
         on_step(progress)
 
     try:
-        result = transfer(job.request, on_step=report, on_note=on_note)
+        result = transfer(request, on_step=report, on_note=on_note, on_stage=on_stage)
         written = _write(job, result, inputs, on_note)
     except TransferError as error:
         if error.result is None:
@@ -122,8 +131,9 @@ def _write(
 def _file(path: Any) -> dict[str, str]:
     """Return a file's path and hash, as far as it can be read: its reader tells what is wrong."""
     try:
-        return {"path": str(path), "sha256": sha256_of(Path(path))}
-    except (OSError, TypeError):
+        # Not a pipe or a device, which would be read for ever.
+        return {"path": str(path), "sha256": sha256_of(Path(path))} if Path(path).is_file() else {}
+    except (OSError, TypeError, ValueError):
         return {}
 
 

@@ -43,6 +43,8 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises:
         FileError: If the file cannot be written or renamed.
     """
+    if path.is_symlink():  # what a link points to is written, and the link stays
+        path = path.resolve()
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield temporary

@@ -15,7 +15,7 @@ from specstyle.engine.scales import resize
 from specstyle.errors import RecipeError
 from specstyle.media.base import Encoded
 from specstyle.media.image import MIN_SIDE, ImageSettings, PictureMedium, check_picture
-from specstyle.media.imagefiles import Picture, read_picture
+from specstyle.media.imagefiles import Picture, check_output_fits, read_picture
 from specstyle.recipes import Recipe
 
 
@@ -85,6 +85,11 @@ class PictureAdapter:
         mean, spread = pixels.mean((1, 2))[:, None, None], pixels.std((1, 2))[:, None, None]
         noise = torch.randn(content.image.shape, generator=generator).to(content.image)
         return (mean + spread * noise).clamp(0.0, 1.0)
+
+    def check_output(self, path: Path, source: Picture, content: Encoded) -> None:
+        """Refuse an output whose format cannot hold a picture of the working size."""
+        height, width = content.image.shape[2:]
+        check_output_fits(height, width, path)
 
     def finish(self, image: Tensor, content: Encoded, original: Picture) -> tuple[Picture, dict[str, float]]:
         """Clip to the valid range and put the content's alpha back."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from specstyle.errors import SpecstyleError
 from specstyle.recipes import Recipe
+
+Stage = Literal["optimize", "finish"]
+"""Where a run has got to, beyond the reading of its inputs."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ class Request:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         seed: Of random weights, noise and phase.
         sample_rate: Of arrays of samples, in Hz.
+        output: Where the result will be written, so that what its format cannot hold is told at once.
     """
 
     medium: str
@@ -94,3 +98,4 @@ class Request:
     device: str = "auto"
     seed: int = 0
     sample_rate: int | None = None
+    output: Path | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,8 +15,10 @@ from specstyle._version import __version__
 from specstyle.engine.canvas import Canvas, Pixels
 from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
 from specstyle.engine.scales import carry_up, resize, resize_moments, scale_shapes, start_image
+from specstyle.errors import FileError
 from specstyle.features.networks import Network
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
+from specstyle.features.weights import sha256_of
 from specstyle.media.base import Encoded
 from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe, to_dict
@@ -50,9 +53,12 @@ class Session:
         if sound is not None and recipe.equalize:
             seen = sound.equalized(seen, self.style_sources)
         self.content: Encoded = self.adapter.encode_content(seen)
+        if request.output is not None:
+            self.adapter.check_output(request.output, self.content_source, self.content)
         styles = [self.adapter.encode_style(s, self.content) for s in self.style_sources]
         self.styles = [s.image for s in styles]
         self.upper = max([self.content.upper, *(s.upper for s in styles)])
+        self.init_file: dict[str, str] | None = None
         self.start = self._start_from_file()
         self.generator = torch.Generator().manual_seed(request.seed)
         self.reference = (
@@ -88,7 +94,14 @@ class Session:
         """Return the image of ``--init FILE``, read before the run so that a bad file is told at once."""
         if self.recipe.init in ("content", "style", "noise"):
             return None
-        source = self.adapter.source(self.recipe.init, "init")
+        try:
+            source = self.adapter.source(self.recipe.init, "init")
+        except FileError as error:
+            raise FileError(
+                f"--init {self.recipe.init} (content, style, noise or a file): {error}"
+            ) from error
+        # Hashed before the run, since the output may replace it.
+        self.init_file = {"path": self.recipe.init, "sha256": sha256_of(Path(self.recipe.init))}
         return self.adapter.fit(self.adapter.encode_style(source, self.content).image, self.content.image)
 
     def _steps_at(self, scale: int) -> int:
@@ -213,6 +226,7 @@ class Session:
             "recipe": to_dict(self.recipe),
             "content": self.adapter.describe(self.content_source),
             "styles": [self.adapter.describe(s) for s in self.style_sources],
+            **({} if self.init_file is None else {"init": self.init_file}),
             "image_shape": list(self.content.image.shape),
             **self.adapter.describe_encoding(self.content),
             "scales": [list(shape) for shape in self.shapes],

@@ -15,7 +15,7 @@ from specstyle.errors import RecipeError
 from specstyle.media.audio import AudioSettings, SoundMedium
 from specstyle.media.base import Encoded
 from specstyle.media.equalize import equalize
-from specstyle.media.soundfiles import read_sound
+from specstyle.media.soundfiles import check_output_fits, read_sound
 from specstyle.media.sounds import Sound, check_sound, resample
 from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe
@@ -104,6 +104,10 @@ class SoundAdapter:
             )
         noise = generator if init == "noise" else None
         return WaveformCanvas(start, self._medium.settings, device=self._device, noise=noise)
+
+    def check_output(self, path: Path, source: Sound, content: Encoded) -> None:
+        """Refuse an output whose format cannot hold the content's rate, channels and length."""
+        check_output_fits(source, path)
 
     def finish_waveform(
         self, canvas: WaveformCanvas, samples: Tensor, original: Sound

@@ -9,7 +9,7 @@ from typing import Any
 from specstyle.engine.optimize import NonFiniteLossError
 from specstyle.errors import RecipeError
 from specstyle.run.build import choose_device, settle_recipe
-from specstyle.run.request import Progress, Request, Result, TransferError
+from specstyle.run.request import Progress, Request, Result, Stage, TransferError
 from specstyle.run.session import Session
 
 
@@ -22,6 +22,7 @@ def transfer(
     *,
     on_step: Callable[[Progress], None] = _ignore,
     on_note: Callable[[str], None] = _ignore,
+    on_stage: Callable[[Stage], None] = _ignore,
 ) -> Result:
     """Stylize a content by styles, without touching the disk but to read.
 
@@ -29,6 +30,8 @@ def transfer(
         request: What to do.
         on_step: Called after each step; may raise ``StopRun`` to end with the best result so far.
         on_note: Called with each line that a user should know, as soon as it is known.
+        on_stage: Called as each stage begins: ``optimize`` after the inputs and the network were read, then
+            ``finish``, the way from the image back to a sound or picture.
 
     Raises:
         RecipeError: If options do not fit together.
@@ -52,12 +55,14 @@ def transfer(
     for note in notes:
         on_note(note)
     failure: NonFiniteLossError | None = None
+    on_stage("optimize")
     try:
         state = run.optimize()
     except NonFiniteLossError as error:
         if error.state is None:
             raise TransferError(str(error), None) from error
         state, failure = error.state, error
+    on_stage("finish")
     result = run.result(state, notes, started, None if failure is None else str(failure))
     for note in result.notes[len(notes) :]:
         on_note(note)
@@ -82,4 +87,4 @@ def _check(request: Request) -> None:
         raise RecipeError("preprocessing describes the file of --weights; give both or neither")
 
 
-__all__ = ["Progress", "Request", "Result", "TransferError", "transfer"]
+__all__ = ["Progress", "Request", "Result", "Stage", "TransferError", "transfer"]

@@ -18,6 +18,7 @@ import torch
 from specstyle.errors import FileError
 from specstyle.media.soundfiles import (
     Sound,
+    check_output_fits,
     check_output_suffix,
     check_sound,
     read_sound,
@@ -154,13 +155,34 @@ def test_channels_and_rates(tmp_path: Path, suffix: str, channels: int, rate: in
     assert (back.sample_rate, tuple(back.samples.shape)) == (rate, (channels, 500))
 
 
-@pytest.mark.parametrize("suffix", [".flac", ".ogg"])
-def test_impossible_channels_and_rates(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize(
+    ("suffix", "channels", "rate", "message"),
+    [
+        (".flac", 9, 44100, "8 channels, and the sound has 9; write .wav or .ogg"),
+        (".ogg", 300, 44100, "255 channels, and the sound has 300; write .wav"),
+        (".wav", 1025, 44100, "1024 channels, and the sound has 1025; split it"),
+        (".flac", 1, 700_000, "at most 655350 Hz"),
+        (".flac", 1, 65_537, "only whole tens"),
+        (".ogg", 1, 192_001, "at most 192000 Hz"),
+    ],
+)
+def test_impossible_channels_and_rates(
+    tmp_path: Path, suffix: str, channels: int, rate: int, message: str
+) -> None:
     path = tmp_path / f"a{suffix}"
-    for sound in (Sound(noise(300, 50), 44100), Sound(noise(1, 500), 700_000)):
-        with pytest.raises(FileError, match=r"channels\)|OGG .*holds") as caught:
-            write_sound(sound, path)
+    sound = Sound(noise(channels, 50), rate)
+    for refuse in (check_output_fits, write_sound):
+        with pytest.raises(FileError, match=message) as caught:
+            refuse(sound, path)
         assert_one_line(caught, path)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "channels", "rate"),
+    [(".flac", 8, 655_350), (".flac", 1, 65_535), (".wav", 1024, 1), (".ogg", 255, 192_000)],
+)
+def test_the_limits_themselves_are_possible(tmp_path: Path, suffix: str, channels: int, rate: int) -> None:
+    write_sound(Sound(noise(channels, 50), rate), tmp_path / f"a{suffix}")
 
 
 def test_long_vorbis(tmp_path: Path) -> None:

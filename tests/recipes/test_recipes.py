@@ -226,7 +226,7 @@ def test_a_missing_field_has_its_default_and_a_whole_number_is_a_float() -> None
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("stepz = 7", "no field 'stepz'; its fields are .*steps"),
+        ("stepz = 7", "no field 'stepz'; did you mean steps"),
         ("steps = 'many'", "steps must be of type int, got 'many'"),
         ("steps = 7.5", "steps must be of type int, got 7.5"),
         ("steps = true", "steps must be of type int, got True"),

@@ -69,7 +69,7 @@ def job(folder: Path, medium: str, output: str = "", **options: Any) -> Job:
 
 
 def go(given: Job, on_step: Callable[[Progress], None] = ignore) -> tuple[Any, list[Path]]:
-    return run_job(given, on_step=on_step, on_note=ignore)
+    return run_job(given, on_step=on_step, on_note=ignore, on_stage=ignore)
 
 
 def new_files(folder: Path) -> set[str]:
@@ -149,7 +149,10 @@ def test_the_user_is_told_that_alpha_was_dropped(tmp_path: Path) -> None:
         opaque.save(tmp_path / "s.png")
     notes: list[str] = []
     run_job(
-        job(tmp_path, "image", "out.jpg", inputs=("s.png", "c.png")), on_step=ignore, on_note=notes.append
+        job(tmp_path, "image", "out.jpg", inputs=("s.png", "c.png")),
+        on_step=ignore,
+        on_note=notes.append,
+        on_stage=ignore,
     )
     assert any("alpha was dropped" in note for note in notes)
 
@@ -202,6 +205,15 @@ def test_steps_folder_of_a_longer_run_before(medium: str, tmp_path: Path) -> Non
     go(job(tmp_path, medium, save_every=1))
     _, written = go(job(tmp_path, medium, save_every=3, force=True))
     assert all(path.exists() for path in written)
+
+
+@MEDIA
+def test_a_full_steps_folder_is_refused(medium: str, tmp_path: Path) -> None:
+    go(job(tmp_path, medium, save_every=1))
+    for name in (OUT[medium], OUT[medium] + ".json"):
+        (tmp_path / name).unlink()
+    with pytest.raises(FileError, match=r"out\.steps: holds files already"):
+        go(job(tmp_path, medium, save_every=1))
 
 
 @MEDIA
@@ -340,3 +352,57 @@ def test_subtype_rate_channels_and_length_are_kept(subtype: str, tmp_path: Path)
     go(job(tmp_path, "audio", overrides={"steps": 1}))
     info = soundfile.info(tmp_path / "out.wav")
     assert (info.subtype, info.samplerate, info.channels, info.frames) == (subtype, 11025, 2, 4567)
+
+
+def never(_: Any) -> None:
+    raise AssertionError("a step was made before the refusal")
+
+
+def test_what_the_format_cannot_hold_is_refused_before_the_first_step(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "c.wav", np.random.default_rng(0).standard_normal((3000, 9)) * 0.1, RATE)
+    with pytest.raises(FileError, match="FLAC holds at most 8 channels"):
+        go(job(tmp_path, "audio", "out.flac"), never)
+    Image.fromarray(np.arange(17_000 * 16 * 3, dtype=np.uint32).astype(np.uint8).reshape(16, -1, 3)).save(
+        tmp_path / "c.png"
+    )
+    with pytest.raises(FileError, match="WEBP holds at most 16383 pixels a side, this picture is 17000 x 16"):
+        go(job(tmp_path, "image", "out.webp", overrides={"size": 0}), never)
+    assert new_files(tmp_path) == set()
+
+
+@MEDIA
+def test_the_start_file_is_in_the_record(medium: str, tmp_path: Path) -> None:
+    start = tmp_path / INPUTS[medium][1]
+    result, _ = go(job(tmp_path, medium, overrides={"init": str(start)}))
+    assert result.record["init"] == {
+        "path": str(start),
+        "sha256": hashlib.sha256(start.read_bytes()).hexdigest(),
+    }
+
+
+@MEDIA
+def test_a_mistyped_start_is_told_as_such(medium: str, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match=r"--init contnet \(content, style, noise or a file\)"):
+        go(job(tmp_path, medium, overrides={"init": "contnet"}))
+
+
+def test_a_linked_output_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "real.wav").write_bytes(b"old")
+    (tmp_path / OUT["audio"]).symlink_to(tmp_path / "real.wav")
+    go(job(tmp_path, "audio", force=True))
+    assert (tmp_path / OUT["audio"]).is_symlink()
+    assert soundfile.info(tmp_path / "real.wav").frames == 4001
+
+
+@MEDIA
+def test_stages(medium: str, tmp_path: Path) -> None:
+    seen: list[str] = []
+    run_job(
+        job(tmp_path, medium),
+        on_step=lambda progress: seen.append(str(progress.step)),
+        on_note=ignore,
+        on_stage=seen.append,
+    )
+    assert seen[0] == "optimize"
+    assert seen[-1] == "finish"
+    assert seen.count("optimize") == seen.count("finish") == 1

@@ -264,7 +264,7 @@ def test_defaults(network: str) -> None:
     check(result)
     ran = "vgg19-random" if network == "auto" else network
     assert result.record["network"]["name"] == ran
-    assert any(ran in note for note in notes) == (network == "auto")
+    assert any(f"network: {ran}" in note for note in notes) == (network == "auto")
 
 
 def test_coarse_to_fine() -> None:

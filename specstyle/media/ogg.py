@@ -1,0 +1,61 @@
+"""Ogg files that do not depend on chance.
+
+libsndfile gives every Ogg stream a random serial number, so that the same sound written twice gives two
+different files. Here the number is set, and the checksum of each page with it.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from typing import BinaryIO
+
+from specstyle.errors import FileError
+
+SERIAL = 0x53504543
+"""The serial number that every stream gets ("SPEC"); with one stream in a file any number will do."""
+
+_HEADER_BYTES = 27
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def page_checksum(page: bytes) -> int:
+    """Return the checksum of an Ogg page whose checksum field holds zeros.
+
+    It is the CRC-32 with generator 0x04c11db7 and neither preset nor final inversion, highest bit first
+    (RFC 3533, section 6): zlib's CRC over mirrored bytes, mirrored, once its two inversions are undone.
+
+    Args:
+        page: The whole page, header included.
+    """
+    crc = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{crc:032b}"[::-1], 2)
+
+
+def set_serial(file: BinaryIO, serial: int = SERIAL) -> None:
+    """Give the one stream of an Ogg file another serial number, in place.
+
+    Args:
+        file: Open for reading and writing.
+        serial: From 0 to 2^32 - 1.
+
+    Raises:
+        FileError: If the file is no unbroken chain of Ogg pages.
+    """
+    position = 0
+    while True:
+        file.seek(position)
+        header = file.read(_HEADER_BYTES)
+        if not header:
+            return
+        if len(header) < _HEADER_BYTES or header[:4] != b"OggS":
+            raise FileError(f"byte {position} of the Ogg file begins no page; write .wav or .flac instead")
+        segments = file.read(header[26])
+        body = file.read(sum(segments))
+        page = bytearray(header + segments + body)
+        page[14:18] = struct.pack("<I", serial)
+        page[22:26] = bytes(4)
+        page[22:26] = struct.pack("<I", page_checksum(bytes(page)))
+        file.seek(position)
+        file.write(page[:_HEADER_BYTES])
+        position += len(page)

@@ -1,0 +1,47 @@
+"""Which fields of a recipe matter, given the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from specstyle.recipes.recipe import Recipe
+
+_ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
+    ("optimizer", ("adam", "sgd"), ("lr", "lr_decay", "lr_decay_steps")),
+    ("optimizer", ("adam",), ("beta1", "beta2", "epsilon", "epsilon_hat")),
+    ("optimizer", ("lbfgs",), ("history", "restart_every")),
+    ("network", ("vgg19", "vgg19-random"), ("pooling", "pooling_gain", "padding", "normalize_activations")),
+    ("network", ("wide-random",), ("n_filters", "filter_width", "filter_scaling")),
+    ("compression", ("log1p",), ("log_gain",)),
+    ("init", ("noise",), ("noise", "noise_scale", "noise_center")),
+    ("keep", ("average",), ("average_decay",)),
+    ("canvas", ("image",), ("phase", "phase_iterations", "phase_momentum", "clip")),
+)
+"""A field, values of it, and the fields that matter with these values only."""
+
+_ONLY_IF_SET: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("smallest_scale", ("scale_factor", "carry", "first_steps")),
+    ("tv_weight", ("tv_loss",)),
+)
+"""A field that may be none or 0, and the fields that matter only if it is not."""
+
+
+def without_effect(recipe: Recipe, names: Iterable[str]) -> tuple[str, ...]:
+    """Say which of some fields change nothing, and why.
+
+    Args:
+        recipe: The whole recipe.
+        names: The fields that a user set.
+
+    Returns:
+        One sentence per such field.
+    """
+    reasons = {}
+    for field, values, dependent in _ONLY_WITH:
+        if getattr(recipe, field) not in values:
+            reasons.update(dict.fromkeys(dependent, f"{field} is {getattr(recipe, field)}"))
+    for field, dependent in _ONLY_IF_SET:
+        value = getattr(recipe, field)
+        if not value:
+            reasons.update(dict.fromkeys(dependent, f"{field} is {'none' if value is None else 0}"))
+    return tuple(f"{name} has no effect: {reasons[name]}" for name in names if name in reasons)

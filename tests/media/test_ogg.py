@@ -1,0 +1,78 @@
+"""Ogg pages, against a checksum computed bit by bit, and against libsndfile's own files."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from specstyle.errors import FileError
+from specstyle.media import ogg
+from specstyle.media.soundfiles import Sound, read_sound, write_sound
+
+
+def checksum_bit_by_bit(data: bytes) -> int:
+    """The division of RFC 3533, section 6, one bit at a time."""
+    register = 0
+    for byte in data:
+        register ^= byte << 24
+        for _ in range(8):
+            register = (register << 1) ^ (0x04C11DB7 if register >> 31 else 0)
+            register &= 0xFFFFFFFF
+    return register
+
+
+@given(st.binary(max_size=200))
+def test_checksum(data: bytes) -> None:
+    assert ogg.page_checksum(data) == checksum_bit_by_bit(data)
+
+
+def written_by_libsndfile(subtype: str, n: int = 200_000) -> io.BytesIO:
+    file = io.BytesIO()
+    noise = 0.1 * np.random.default_rng(0).standard_normal((n, 2))
+    with soundfile.SoundFile(file, "w", 48000, 2, subtype, format="OGG") as sound:
+        sound.write(noise)
+    return file
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_checksum_of_real_pages(subtype: str) -> None:
+    whole = written_by_libsndfile(subtype, 500).getvalue()
+    segments = whole[26]
+    page = bytearray(whole[: 27 + segments + sum(whole[27 : 27 + segments])])
+    (said,) = struct.unpack("<I", page[22:26])
+    page[22:26] = bytes(4)
+    assert ogg.page_checksum(bytes(page)) == said
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_two_files_become_one(subtype: str) -> None:
+    first, second = written_by_libsndfile(subtype), written_by_libsndfile(subtype)
+    assert first.getvalue() != second.getvalue()  # the reason for all this
+    before = soundfile.read(io.BytesIO(first.getvalue()))[0]
+    ogg.set_serial(first)
+    ogg.set_serial(second)
+    assert first.getvalue() == second.getvalue()
+    assert np.array_equal(soundfile.read(io.BytesIO(first.getvalue()))[0], before)
+
+
+def test_what_is_no_ogg_is_refused() -> None:
+    for content in (b"RIFF" * 20, b"OggS"):
+        with pytest.raises(FileError, match="begins no page"):
+            ogg.set_serial(io.BytesIO(content))
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_a_sound_written_twice(subtype: str, tmp_path: Path) -> None:
+    noise = torch.from_numpy(0.1 * np.random.default_rng(0).standard_normal((2, 30_000)))
+    for name in ("a.ogg", "b.ogg"):
+        write_sound(Sound(noise, 48000, subtype), tmp_path / name)
+    assert (tmp_path / "a.ogg").read_bytes() == (tmp_path / "b.ogg").read_bytes()
+    assert read_sound(tmp_path / "a.ogg").samples.shape == noise.shape
