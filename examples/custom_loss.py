@@ -48,7 +48,7 @@ def main(folder: Path) -> None:
     medium = SoundMedium(AudioSettings())
     content, style = medium.encode(voice), medium.encode(fire)
 
-    recipe = get_recipe("default-audio")
+    recipe = get_recipe("default-audio-wide")
     network = WideRandom(rows=content.image.shape[2], n_filters=1024)
     objective = build_objective(recipe, network, content.image, [style.image])
     envelope = EnvelopeTerm(content.image.mean((1, 2)))

@@ -26,14 +26,13 @@ def main(folder: Path) -> None:
         plucked_melody(2.0, SAMPLE_RATE, seed=1),
         rain(2.0, SAMPLE_RATE, seed=2),
         sample_rate=SAMPLE_RATE,
-        network="wide-random",
+        network="kernel",
         strength=0.6,
-        steps=20,
-        n_filters=1024,  # 4096 sound better and take four times as long
         on_step=show,
     )
     write_sound(result.output, folder / "melody-by-rain.wav")
-    print(f"spectral convergence: {result.record['spectral_convergence_db']:.1f} dB")
+    losses = result.record["losses"]
+    print(f"style loss: {losses['start']['style']:.4f} -> {losses['end']['style']:.6f}")
 
 
 if __name__ == "__main__":

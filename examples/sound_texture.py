@@ -26,12 +26,9 @@ def main(folder: Path) -> None:
         noise,
         model,
         sample_rate=SAMPLE_RATE,
-        network="wide-random",
+        network="kernel",
         content_weight=0.0,
         init="noise",
-        phase="random",
-        steps=20,
-        n_filters=1024,
     )
     write_sound(result.output, folder / "rain-texture.wav")
     losses = result.record["losses"]

@@ -44,7 +44,7 @@ INPUTS = {"audio": ("c.wav", "s.wav"), "image": ("c.png", "s.png")}
 OUT = {"audio": "out.wav", "image": "out.png"}
 SHALLOW = ["--network", "vgg19-random", "--style-layers", "relu1_1", "--content-layers", "relu1_1"]
 FAST = {
-    "audio": ["--steps", "3", "--n-filters", "32", "--phase-iterations", "2"],
+    "audio": ["--network", "wide-random", "--steps", "3", "--n-filters", "32", "--phase-iterations", "2"],
     "image": ["--steps", "3", *SHALLOW],
 }
 
@@ -206,6 +206,7 @@ def examples(field: Any) -> list[tuple[str, Any]]:
         "str": [("word", "word")],
         "tuple[str, ...]": [("relu1_1, relu2_1", ("relu1_1", "relu2_1"))],
         "tuple[float, ...]": [("1,0.5", (1.0, 0.5))],
+        "tuple[int, ...]": [("1, 8", (1, 8))],
     }[kind]
 
 
@@ -233,7 +234,7 @@ def test_recipes_lists_all_with_their_source(cli: Callable[..., Outcome]) -> Non
     outcome = cli("recipes")
     assert (outcome.code, outcome.err) == (0, "")
     lines = dict(line.split(maxsplit=1) for line in outcome.out.splitlines())
-    assert set(lines) == {"default", *RECIPES}
+    assert set(lines) == {"default", "vgg", *RECIPES}
     published = "tf-eager gatys2016 tf2 keras-lbfgs keras-sgd johnson2015 crowson2021 ulyanov2016"
     assert set(RECIPES) >= set(published.split())
     for name, recipe in RECIPES.items():
@@ -263,7 +264,7 @@ def test_an_unknown_recipe(cli: Callable[..., Outcome]) -> None:
 @pytest.mark.parametrize(
     ("medium", "name"),
     [
-        ("audio", "default-audio"),
+        ("audio", "default-audio-wide"),
         ("audio", "ulyanov2016"),
         ("image", "default-image"),
         ("image", "johnson2015"),
@@ -352,12 +353,11 @@ def test_a_run_says_what_it_did(medium: str, cli: Callable[..., Outcome]) -> Non
     assert new_files() == {OUT[medium], f"{OUT[medium]}.json"}
 
 
-@pytest.mark.parametrize(("medium", "network"), [("audio", "wide-random"), ("image", "vgg19-random")])
+@pytest.mark.parametrize(("medium", "network"), [("audio", "kernel"), ("image", "vgg19-random")])
 def test_the_automatic_network_is_said_in_one_line(
     medium: str, network: str, cli: Callable[..., Outcome]
 ) -> None:
-    argv = ["--steps", "1", *(["--n-filters", "32"] if medium == "audio" else [])]
-    outcome = cli(medium, *INPUTS[medium], "-o", OUT[medium], *argv)
+    outcome = cli(medium, *INPUTS[medium], "-o", OUT[medium], "--steps", "1")
     (line,) = (text for text in outcome.err.splitlines() if text.startswith("network:"))
     assert network in line
     assert "specstyle networks fetch vgg19" in line

@@ -33,7 +33,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     true = demo_module.run_job
 
     def quick(job: Any, **options: Any) -> Any:
-        fewer = {"steps": 2} | ({"n_filters": 64} if job.request.medium == "audio" else {})
+        fewer = {"steps": 2}
         request = dataclasses.replace(job.request, overrides={**job.request.overrides, **fewer})
         return true(dataclasses.replace(job, request=request), **options)
 
@@ -86,7 +86,7 @@ def test_it_takes_no_network_that_must_be_downloaded(
     code, _, _ = run(capsys, "here", "--quiet")
     assert code == 0
     used = {json.loads(p.read_text(encoding="utf-8"))["network"]["name"] for p in Path("here").glob("*.json")}
-    assert used == {"wide-random", "vgg19-random"}
+    assert used == {"kernel", "vgg19-random"}
 
 
 def test_the_same_twice_and_in_silence(capsys: pytest.CaptureFixture[str]) -> None:

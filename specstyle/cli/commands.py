@@ -14,7 +14,9 @@ def add_commands(commands: Any) -> None:
     """Add the commands to the parser's."""
     recipes = commands.add_parser("recipes", help="list the recipes, or print one as TOML")
     recipes.add_argument("name", nargs="?", metavar="NAME", help="a recipe's name")
-    recipes.add_argument("--medium", choices=("audio", "image"), default="audio", help="for the name default")
+    recipes.add_argument(
+        "--medium", choices=("audio", "image"), default="audio", help="for the names default and vgg"
+    )
     recipes.set_defaults(action=_recipes, debug=False)
     networks = commands.add_parser("networks", help="list the networks, or fetch one")
     networks.add_argument("verb", nargs="?", choices=("fetch",), help="download weights (once, 548 MB)")
@@ -40,12 +42,15 @@ def _recipes(arguments: argparse.Namespace) -> int:
     if arguments.name is None:
         width = max(map(len, RECIPES))
         print(f"{'default':<{width}}  the one of the default-* recipes that suits the medium and the network")
+        print(f"{'vgg':<{width}}  the default-* recipe of the medium for pretrained VGG19")
         own = {recipe.name for recipe in DEFAULTS.values()}
         for recipe in sorted(RECIPES.values(), key=lambda r: r.name not in own):
             print(f"{recipe.name:<{width}}  {recipe.source}")
     elif arguments.name == "default":
-        network = {"audio": "wide-random", "image": "vgg19-random"}[arguments.medium]
+        network = {"audio": "kernel", "image": "vgg19-random"}[arguments.medium]
         print(to_toml(default_recipe(arguments.medium, network)), end="")
+    elif arguments.name == "vgg":
+        print(to_toml(default_recipe(arguments.medium, "vgg19")), end="")
     else:
         print(to_toml(get_recipe(arguments.name)), end="")
     return 0

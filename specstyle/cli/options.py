@@ -33,6 +33,8 @@ def _converter(annotation: str) -> tuple[Callable[[str], Any], str]:
     """Return how to read a field's value, and what to call it in the help."""
     if annotation.startswith("tuple[str"):
         return _listed(str, "names"), "A,B,..."
+    if annotation.startswith("tuple[int"):
+        return _listed(int, "whole numbers"), "M,N,..."
     if annotation.startswith("tuple[float"):
         return _listed(float, "numbers"), "X,Y,..."
     if annotation == "int | None":

@@ -17,10 +17,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 LAYER = "kernel"
 WIDTHS = (2, 8, 32)
 """Patch widths in frames; powers of two, since window sums are built by doubling."""
+
+
+BLOCK = 1024
+"""Patches on a side of the part of a kernel matrix that is held at a time."""
 
 
 class _ArcCosine(torch.autograd.Function):
@@ -97,17 +102,92 @@ def _frames(image: Tensor, center: Tensor) -> Tensor:
     return (image - center).flatten(1, 2).transpose(1, 2)
 
 
+class _SquareMean(torch.autograd.Function):
+    """Weighted means of k(x_t, y_s)^2 over all pairs of patches, and their gradient, block by block.
+
+    The whole kernel matrix of a long sound does not fit into memory (a minute: gigabytes), but mean and
+    gradient are sums over pairs of blocks of it. The gradient is taken while a block is at hand.
+    """
+
+    @staticmethod
+    def forward(  # noqa: PLR0917 (autograd passes by position)
+        ctx: Any, x: Tensor, y: Tensor, coefficients: Tensor, widths: tuple[int, ...], block: int
+    ) -> Tensor:
+        itself, wants_gradient = x is y, x.requires_grad
+        total, gradient = x.new_zeros(x.shape[0]), torch.zeros_like(x)
+        for first in range(0, x.shape[1] - min(widths) + 1, block):
+            for second in range(first if itself else 0, y.shape[1] - min(widths) + 1, block):
+                # A pair of two blocks of the same sound stands for its mirror image too.
+                twice = 2.0 if itself and second > first else 1.0
+                rows, columns = (slice(start, start + block + max(widths) - 1) for start in (first, second))
+                with torch.set_grad_enabled(wants_gradient):
+                    a = x[:, rows].detach().requires_grad_(wants_gradient)
+                    b = y[:, columns].detach().requires_grad_(wants_gradient and itself)
+                    counts = [(x.shape[1] - w + 1) * (y.shape[1] - w + 1) for w in widths]
+                    limits = [(x.shape[1] - w + 1 - first, y.shape[1] - w + 1 - second) for w in widths]
+                    sums = _block_sums(a, b, widths, [(min(n, block), min(m, block)) for n, m in limits])
+                    value = sum(
+                        twice * c * part / n for c, part, n in zip(coefficients, sums, counts, strict=True)
+                    )
+                    total = total + value.detach()
+                    if wants_gradient:
+                        parts = torch.autograd.grad(value.sum(), [a, b] if itself else [a])
+                        for where, part in zip((rows, columns), parts, strict=False):
+                            gradient[:, where] += part
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        return grad[0][:, None, None] * gradient, None, None, None, None
+
+
+def _block_sums(
+    a: Tensor, b: Tensor, widths: Sequence[int], counts: Sequence[tuple[int, int]]
+) -> list[Tensor]:
+    """Return sums of k^2 over the first ``counts`` patches of two pieces, ``[B]`` for each width."""
+    cross = a @ b.transpose(1, 2)
+    own_a, own_b = a.square().sum(2), b.square().sum(2)
+    sums = []
+    for width, (n_rows, n_columns) in zip(widths, counts, strict=True):
+        if min(n_rows, n_columns) < 1:  # a last block of only the shorter patches
+            sums.append(cross.sum((1, 2)) * 0.0)
+            continue
+        n = _norms(window_sums(own_a, width, diagonals=False))[:, :n_rows, None]
+        m = _norms(window_sums(own_b, width, diagonals=False))[:, None, :n_columns]
+        dots = window_sums(cross, width, diagonals=True)[:, :n_rows, :n_columns]
+        sums.append(arc_cosine_kernel(dots, n, m).square().sum((1, 2)))
+    return sums
+
+
+def square_mean(
+    x: Tensor, y: Tensor, coefficients: Tensor, widths: Sequence[int], *, block: int = BLOCK
+) -> Tensor:
+    """Return ``sum_w coefficient_w mean_(t, s) k_w(x_t, y_s)^2`` in memory that does not grow with length.
+
+    Exact for any length; the time grows with the product of the lengths. It can be differentiated once, by x
+    (by both arguments if ``y`` is ``x`` itself).
+
+    Args:
+        x: Frames ``[B, T, bins]``.
+        y: Frames ``[B, T', bins]``.
+        coefficients: One per width and batch entry, ``[widths, B]``.
+        widths: Patch widths, powers of two, none above T or T'.
+        block: Patches on a side of the part of the kernel matrix that is held at a time.
+
+    Returns:
+        ``[B]``.
+    """
+    value: Tensor = _SquareMean.apply(x, y, coefficients, tuple(widths), block)  # type: ignore[no-untyped-call]
+    return value
+
+
 def _square_means(x: Tensor, y: Tensor, widths: Sequence[int]) -> list[Tensor]:
     """Return the mean of k(x_t, y_s)^2 over all pairs of patches, ``[B]`` for each width."""
-    cross = x @ y.transpose(1, 2)
-    own_x, own_y = x.square().sum(2), y.square().sum(2)
-    means = []
-    for width in widths:
-        n = _norms(window_sums(own_x, width, diagonals=False))[:, :, None]
-        m = _norms(window_sums(own_y, width, diagonals=False))[:, None, :]
-        kernel = arc_cosine_kernel(window_sums(cross, width, diagonals=True), n, m)
-        means.append(kernel.square().mean((1, 2)))
-    return means
+    ones = x.new_ones(1, x.shape[0])
+    return [square_mean(x, y, ones, [width]) for width in widths]
 
 
 def _norms(squares: Tensor) -> Tensor:
@@ -138,13 +218,11 @@ class KernelStyleTerm:
     def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Return ``[B]``."""
         x = _frames(image, self.center)
-        itself = _square_means(x, x, self.widths)
-        across = [torch.zeros_like(mean) for mean in itself]
-        for style, weight in zip(self.styles, self.blend, strict=True):
-            for i, mean in enumerate(_square_means(x, style, self.widths)):
-                across[i] = across[i] + weight * mean
-        losses = [(a - 2.0 * b + s) / s for a, b, s in zip(itself, across, self.own, strict=True)]
-        return torch.stack(losses).mean(0)
+        scale = 1.0 / (len(self.widths) * torch.stack(self.own))
+        loss = square_mean(x, x, scale, self.widths) + 1.0
+        for style, share in zip(self.styles, self.blend, strict=True):
+            loss = loss + square_mean(x, style, -2.0 * share * scale, self.widths)
+        return loss
 
 
 @dataclass(frozen=True)

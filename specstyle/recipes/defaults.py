@@ -11,24 +11,25 @@ from specstyle.recipes.recipe import S5, Recipe
 _OWN = "specstyle; after Gatys, Ecker & Bethge 2016"
 BLOCKS_1_TO_3 = ("relu1_1", "relu2_1", "relu3_1")
 
-AUDIO = Recipe(
-    name="default-audio",
+AUDIO_WIDE = Recipe(
+    name="default-audio-wide",
     source="specstyle; after Ulyanov & Lebedev 2016",
-    network="auto",
+    network="wide-random",
     content_layers=("relu1",),
     style_layers=("relu1",),
     content_weight=0.03,
     steps=40,
 )
 
-AUDIO_KERNEL = Recipe(
-    name="default-audio-kernel",
+AUDIO = Recipe(
+    name="default-audio",
     source="specstyle; the infinite-width limit of Ulyanov & Lebedev 2016 (Cho & Saul 2009)",
     network="kernel",
     content_layers=("kernel",),
     style_layers=("kernel",),
     balance="gradient",
-    strength=0.3,
+    content_weight=0.25,
+    style_weight=0.75,
     canvas="waveform",
     equalize=True,
     unit_scale=False,
@@ -44,8 +45,10 @@ AUDIO_VGG19 = Recipe(
     padding="replicate",
     content_layers=("relu3_1",),
     style_layers=BLOCKS_1_TO_3,
-    content_weight=0.02,
-    steps=40,
+    style_bands=32,
+    content_weight=0.3,
+    equalize=True,
+    steps=30,
     log_gain=30.0,
 )
 
@@ -91,8 +94,8 @@ IMAGE_WIDE = Recipe(
 )
 
 DEFAULTS = {
-    ("audio", "wide-random"): AUDIO,
-    ("audio", "kernel"): AUDIO_KERNEL,
+    ("audio", "kernel"): AUDIO,
+    ("audio", "wide-random"): AUDIO_WIDE,
     ("audio", "vgg19"): AUDIO_VGG19,
     ("audio", "vgg19-random"): AUDIO_VGG19.replace(name="default-audio-vgg19-random", network="vgg19-random"),
     ("image", "vgg19-random"): IMAGE,

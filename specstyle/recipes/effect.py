@@ -12,10 +12,12 @@ _ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
     ("optimizer", ("lbfgs",), ("history", "restart_every")),
     ("network", ("vgg19", "vgg19-random"), ("pooling", "pooling_gain", "padding", "normalize_activations")),
     ("network", ("wide-random",), ("n_filters", "filter_width", "filter_scaling")),
+    ("network", ("vgg19", "vgg19-random"), ("style_bands",)),
+    ("network", ("kernel",), ("kernel_widths",)),
     ("compression", ("log1p",), ("log_gain",)),
     ("init", ("noise",), ("noise", "noise_scale", "noise_center")),
     ("keep", ("average",), ("average_decay",)),
-    ("canvas", ("image",), ("phase", "phase_iterations", "phase_momentum", "clip")),
+    ("canvas", ("image",), ("phase", "phase_iterations", "phase_momentum", "clip", "refine_steps")),
 )
 """A field, values of it, and the fields that matter with these values only."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from specstyle.errors import RecipeError
+from specstyle.recipes.checks import check_types, check_values
 
 S5 = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 """The five style layers of Gatys et al. 2016 (their conv1_1 ... conv5_1, taken after the ReLU)."""
@@ -57,6 +58,10 @@ class Recipe:
         choices=("fan_in", "fan_avg"),
     )
 
+    kernel_widths: tuple[int, ...] = _option(
+        (2, 8, 32), "widths of kernel's patches in frames, powers of two", group="network"
+    )
+
     # The losses
     content_layers: tuple[str, ...] = _option(("relu4_2",), "layers of the content loss", group="loss")
     content_layer_weights: tuple[float, ...] = _option(
@@ -84,6 +89,11 @@ class Recipe:
             "wasserstein2",
         ),
     )
+    style_bands: int = _option(
+        1,
+        "Gram matrices per layer, each of a soft band of rows (frequencies of a sound); 1: the plain one",
+        group="loss",
+    )
     style_weight: float = _option(1.0, "weight of the style loss; 0: content only", group="loss")
     style_blend: tuple[float, ...] = _option(
         (), "one weight per style; none given: the same for each", group="loss"
@@ -96,9 +106,9 @@ class Recipe:
     )
     balance: str = _option(
         "weights",
-        "weights: content_weight and style_weight as they are; gradient: each loss is first divided by the "
-        "norm of its gradient at noise with the style's spectrum, and strength u gives the style the share "
-        "1 - 10^(-2u)",
+        "weights: content_weight and style_weight weigh the losses as they are; gradient: each loss is first "
+        "divided by the norm of its gradient at noise with the style's spectrum, so that equal weights mean "
+        "the same for every pair",
         group="loss",
         choices=("weights", "gradient"),
     )
@@ -184,6 +194,9 @@ class Recipe:
         group="audio",
         choices=("image", "waveform"),
     )
+    refine_steps: int = _option(
+        0, "after --canvas image: so many evaluations more on the waveform that came of it", group="audio"
+    )
     equalize: bool = _option(
         False, "give the content the style's long-term spectrum before all else", group="audio"
     )
@@ -205,8 +218,8 @@ class Recipe:
     phase_momentum: float = _option(0.99, "Griffin-Lim momentum", group="audio")
 
     def __post_init__(self) -> None:
-        _check_types(self)
-        _check_values(self)
+        check_types(self)
+        check_values(self)
 
     def replace(self, **changes: Any) -> Recipe:
         """Return a copy with some fields changed.
@@ -251,107 +264,8 @@ class Recipe:
         """Return the weights of content and style after ``strength``.
 
         At 0.5 they are the recipe's own. Otherwise their ratio is multiplied by ``(u / (1 - u))^2``, by
-        making the one that loses smaller; at the ends one of them is 0. With ``balance = "gradient"`` they
-        are the shares ``10^(-2u)`` and ``1 - 10^(-2u)`` of losses that were brought to equal gradients.
+        making the one that loses smaller; at the ends one of them is 0.
         """
-        if self.balance == "gradient":
-            share = 1.0 if self.strength == 1.0 else 1.0 - 10.0 ** (-2.0 * self.strength)
-            return self.content_weight * (1.0 - share), self.style_weight * share
         up, down = self.strength**2, (1.0 - self.strength) ** 2
         largest = max(up, down)
         return self.content_weight * down / largest, self.style_weight * up / largest
-
-
-def _check_types(recipe: Recipe) -> None:
-    """Bring every field to its declared type (lists to tuples, whole numbers to floats), or refuse."""
-    for f in dataclasses.fields(recipe):
-        value = getattr(recipe, f.name)
-        kind = str(f.type)
-        if value is None and "None" in kind:
-            continue
-        if kind.startswith("tuple"):
-            one = str if "str" in kind else float
-            if isinstance(value, str) or not isinstance(value, (list, tuple)):
-                raise RecipeError(f"{f.name} must be a list, got {value!r}")
-            checked: Any = tuple(_as(one, item, f.name) for item in value)
-        else:
-            base = kind.replace(" | None", "")
-            checked = _as({"str": str, "int": int, "float": float, "bool": bool}[base], value, f.name)
-        object.__setattr__(recipe, f.name, checked)
-
-
-def _as(kind: type, value: Any, name: str) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is int and isinstance(value, float) and value.is_integer():
-        return int(value)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise RecipeError(f"{name} must be of type {kind.__name__}, got {value!r}")
-    return value
-
-
-def _check_values(recipe: Recipe) -> None:
-    for f in dataclasses.fields(recipe):
-        value = getattr(recipe, f.name)
-        choices = f.metadata.get("choices")
-        if choices and value not in choices:
-            raise RecipeError(f"{f.name} must be one of {', '.join(choices)}, got {value!r}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise RecipeError(f"{f.name} must be a finite number, got {value}")
-    _check_ranges(recipe)
-    for kind in ("content", "style"):
-        layers, weights = getattr(recipe, f"{kind}_layers"), getattr(recipe, f"{kind}_layer_weights")
-        if weights and len(weights) != len(layers):
-            raise RecipeError(
-                f"{kind}_layer_weights has {len(weights)} entries for {len(layers)} {kind}_layers; "
-                "give one per layer, or none"
-            )
-        if not layers and getattr(recipe, f"{kind}_weight") > 0:
-            raise RecipeError(f"{kind}_layers is empty; name a layer or set {kind}_weight to 0")
-        if len(set(layers)) != len(layers):
-            raise RecipeError(
-                f"{kind}_layers names a layer twice: {', '.join(layers)}; give it a weight instead"
-            )
-        if any(not math.isfinite(w) or w < 0 for w in weights):
-            raise RecipeError(f"{kind}_layer_weights must be finite and not negative, got {weights}")
-    if any(not math.isfinite(w) or w < 0 for w in recipe.style_blend) or (
-        recipe.style_blend and sum(recipe.style_blend) <= 0
-    ):
-        raise RecipeError(f"style_blend needs weights >= 0 that are not all 0, got {recipe.style_blend}")
-    if max(recipe.effective_weights()) <= 0:
-        raise RecipeError(
-            "content and style both weigh nothing; raise content_weight or style_weight, or move strength"
-        )
-
-
-_AT_LEAST_ZERO = ("content_weight", "style_weight", "tv_weight", "phase_iterations", "size")
-_ABOVE_ZERO = (
-    "pooling_gain", "n_filters", "filter_width", "pixel_range", "noise_scale", "lr", "lr_decay",
-    "lr_decay_steps", "epsilon", "history", "restart_every", "steps", "first_steps", "smallest_scale",
-    "height", "width", "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
-)  # fmt: skip
-_BELOW_ONE = ("beta1", "beta2", "average_decay")
-
-
-def _check_ranges(recipe: Recipe) -> None:
-    for name in _AT_LEAST_ZERO:
-        if getattr(recipe, name) < 0:
-            raise RecipeError(f"{name} must not be negative, got {getattr(recipe, name)}")
-    for name in _ABOVE_ZERO:
-        value = getattr(recipe, name)
-        if value is not None and value <= 0:
-            raise RecipeError(f"{name} must be above 0, got {value}")
-    for name in _BELOW_ONE:
-        if not 0 <= getattr(recipe, name) < 1:
-            raise RecipeError(f"{name} must be at least 0 and below 1, got {getattr(recipe, name)}")
-    for name in ("strength", "phase_momentum"):
-        if not 0 <= getattr(recipe, name) <= 1:
-            raise RecipeError(f"{name} must be from 0 to 1, got {getattr(recipe, name)}")
-    if recipe.scale_factor <= 1:
-        raise RecipeError(f"scale_factor must be above 1, got {recipe.scale_factor}")
-    if recipe.size and recipe.height is not None:
-        raise RecipeError(
-            f"size {recipe.size} and height {recipe.height} contradict each other; give one of them"
-        )
-    if recipe.width is not None and recipe.height is None:
-        raise RecipeError("width needs height beside it; for one side alone use size or height")

@@ -71,7 +71,7 @@ def settle_recipe(
     Raises:
         RecipeError: If recipe, network and overrides do not fit together.
     """
-    base = _find_recipe(recipe)
+    base = _find_recipe(medium, recipe)
     asked = str(overrides.get("network") or (base.network if base else "auto"))
     layers = [
         name
@@ -98,11 +98,13 @@ def settle_recipe(
     return settled, notes + without_effect(settled, overrides)
 
 
-def _find_recipe(recipe: str | Path | Recipe) -> Recipe | None:
+def _find_recipe(medium: str, recipe: str | Path | Recipe) -> Recipe | None:
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, Path) or recipe.lower().endswith(".toml"):
         return read_recipe(Path(recipe))
+    if recipe == "vgg":
+        return default_recipe(medium, "vgg19")
     return None if recipe == "default" else get_recipe(recipe)
 
 
@@ -117,17 +119,14 @@ def _choose_network(
         return asked, ()
     if weights is not None:
         return "vgg19", ()
-    wide_only = layers_of("wide-random")
-    wants_wide = bool(layers) and all(layer in wide_only for layer in layers)
-    if not wants_wide and vgg_weights.is_cached():
+    for name in ("wide-random", "kernel"):
+        if layers and set(layers) <= set(layers_of(name)):
+            return name, (f"network: {name}",)
+    if vgg_weights.is_cached():
         return "vgg19", ("network: vgg19 (pretrained, found on this machine)",)
-    name = "wide-random" if wants_wide or (medium == "audio" and not layers) else "vgg19-random"
-    hint = (
-        ""
-        if wants_wide
-        else "; pretrained VGG19 is not on this machine: `specstyle networks fetch vgg19` gets it"
-    )
-    return name, (f"network: {name}{hint}",)
+    name = "kernel" if medium == "audio" and not layers else "vgg19-random"
+    hint = "pretrained VGG19 is not on this machine: `specstyle networks fetch vgg19` gets it"
+    return name, (f"network: {name}; {hint}",)
 
 
 def _canonical(network: str, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from specstyle.engine.bands import banded_gram, banded_relative_distance
 from specstyle.engine.losses import (
     Distance,
     gram,
@@ -81,15 +82,19 @@ def _style_terms(
     _, weight = recipe.effective_weights()
     all_maps = [features(style) for style in styles]
     own_maps = features(content)
-    wasserstein = recipe.style_loss == "wasserstein2"
-    statistic = moments if wasserstein else gram
+    wasserstein, banded = recipe.style_loss == "wasserstein2", recipe.style_bands > 1
     terms: list[Term] = []
     for layer, share in recipe.layer_weights("style").items():
+        # As many bands in every map, though pictures of other heights have other numbers of rows.
+        rows = min(maps[layer].shape[2] for maps in (own_maps, *all_maps))
+        statistic = moments if wasserstein else banded_gram(min(recipe.style_bands, rows)) if banded else gram
         target = style_target(statistic, [m[layer] for m in all_maps], blend, batch=content.shape[0])
         channels, height, width = own_maps[layer].shape[1:]
         distance: Distance = wasserstein2_distance
         if wasserstein:
             target = wasserstein2_target(target)
+        elif banded:
+            distance = banded_relative_distance
         else:
             distance = gram_distance(
                 recipe.style_loss,
@@ -106,10 +111,11 @@ def _kernel_terms(
 ) -> list[Term]:
     content_weight, style_weight = recipe.effective_weights()
     terms: list[Term] = []
+    widths = recipe.kernel_widths
     if content_weight > 0:
-        terms.append(kernel_content_term(content, styles, blend, weight=content_weight))
+        terms.append(kernel_content_term(content, styles, blend, weight=content_weight, widths=widths))
     if style_weight > 0:
-        terms.append(kernel_style_term(content, styles, blend, weight=style_weight))
+        terms.append(kernel_style_term(content, styles, blend, weight=style_weight, widths=widths))
     return terms
 
 

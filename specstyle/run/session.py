@@ -13,6 +13,7 @@ from torch import Tensor
 
 from specstyle._version import __version__
 from specstyle.engine.canvas import Canvas, Pixels
+from specstyle.engine.objective import Objective
 from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
 from specstyle.engine.scales import carry_up, resize, resize_moments, scale_shapes, start_image
 from specstyle.errors import FileError
@@ -49,9 +50,9 @@ class Session:
         self.content_source = self.adapter.source(request.content, "content")
         self.style_sources = tuple(self.adapter.source(s, "style") for s in request.styles)
         seen = self.content_source
-        sound = self.adapter if isinstance(self.adapter, SoundAdapter) else None
-        if sound is not None and recipe.equalize:
-            seen = sound.equalized(seen, self.style_sources)
+        self.sound = self.adapter if isinstance(self.adapter, SoundAdapter) else None
+        if self.sound is not None and recipe.equalize:
+            seen = self.sound.equalized(seen, self.style_sources)
         self.content: Encoded = self.adapter.encode_content(seen)
         if request.output is not None:
             self.adapter.check_output(request.output, self.content_source, self.content)
@@ -59,7 +60,7 @@ class Session:
         self.styles = [s.image for s in styles]
         self.upper = max([self.content.upper, *(s.upper for s in styles)])
         self.init_file: dict[str, str] | None = None
-        self.start = self._start_from_file()
+        self.start_source = self._read_start()
         self.generator = torch.Generator().manual_seed(request.seed)
         self.reference = (
             self.adapter.reference(self.style_sources, self.content, self.generator)
@@ -81,8 +82,10 @@ class Session:
             for note in getattr(source, "notes", ())
         )
         self.waveform: WaveformCanvas | None = None
-        if sound is not None and recipe.canvas == "waveform":
-            self.waveform = sound.waveform(self.content, recipe.init, self.generator)
+        if self.sound is not None and recipe.canvas == "waveform":
+            start = self.style_sources[0] if recipe.init == "style" else self.start_source
+            noise = self.generator if recipe.init == "noise" else None
+            self.waveform = self.sound.waveform(self.content, start=start, noise=noise)
         self.shapes = scale_shapes(
             *self.content.image.shape[2:],
             smallest=recipe.smallest_scale,
@@ -90,8 +93,8 @@ class Session:
             fixed_height=self.network.fixed_height,
         )
 
-    def _start_from_file(self) -> Tensor | None:
-        """Return the image of ``--init FILE``, read before the run so that a bad file is told at once."""
+    def _read_start(self) -> Any:
+        """Return the source of ``--init FILE``, read before the run so that a bad file is told at once."""
         if self.recipe.init in ("content", "style", "noise"):
             return None
         try:
@@ -102,7 +105,7 @@ class Session:
             ) from error
         # Hashed before the run, since the output may replace it.
         self.init_file = {"path": self.recipe.init, "sha256": sha256_of(Path(self.recipe.init))}
-        return self.adapter.fit(self.adapter.encode_style(source, self.content).image, self.content.image)
+        return source
 
     def _steps_at(self, scale: int) -> int:
         first = self.recipe.first_steps
@@ -151,6 +154,22 @@ class Session:
                 break
         if state is None:
             raise RuntimeError("there is no scale")
+        if self.sound is not None and self.waveform is None and recipe.refine_steps and not state.stopped:
+            return self._refine(self.sound, state, objective)
+        return state
+
+    def _refine(self, sound: SoundAdapter, before: State, objective: Objective) -> State:
+        """Go on from the image's sound on the waveform itself: what no phase could give is mended."""
+        decoded, _ = sound.decode(before.image.clamp(0.0, self.upper), self.content)
+        waveform = sound.waveform(self.content, start=decoded)
+        settings, steps = optimizer_settings(self.recipe), self.recipe.refine_steps
+        report = self._reporter(len(self.shapes) - 1, before.steps, waveform)
+        try:
+            state = optimize(waveform, objective, settings, steps, on_step=report)
+        except NonFiniteLossError as error:
+            raise NonFiniteLossError(before.steps + error.step, before) from None
+        self.waveform = waveform
+        state.steps, state.losses_start = before.steps + state.steps, before.losses_start
         return state
 
     @staticmethod
@@ -170,8 +189,9 @@ class Session:
     def _first_image(self, content: Tensor) -> Tensor:
         recipe = self.recipe
         height, width = content.shape[2:]
-        if self.start is not None:
-            return resize(self.start, height, width)
+        if self.start_source is not None:
+            start = self.adapter.encode_style(self.start_source, self.content).image
+            return resize(self.adapter.fit(start, self.content.image), height, width)
         if recipe.init == "style":
             return resize(self.adapter.fit(self.styles[0], self.content.image), height, width).contiguous()
         center: float | Tensor = 0.0
@@ -187,8 +207,12 @@ class Session:
             generator=self.generator,
         )
 
-    def _reporter(self, scale: int, done: int) -> Callable[[Step], None]:
-        total = sum(self._steps_at(i) for i in range(len(self.shapes)))
+    def _reporter(
+        self, scale: int, done: int, waveform: WaveformCanvas | None = None
+    ) -> Callable[[Step], None]:
+        refined = self.recipe.refine_steps if self.sound is not None and self.waveform is None else 0
+        total = sum(self._steps_at(i) for i in range(len(self.shapes))) + refined
+        canvas = self.waveform or waveform
 
         def report(step: Step) -> None:
             self.on_step(
@@ -199,15 +223,17 @@ class Session:
                     scales=len(self.shapes),
                     losses=step.losses,
                     image=step.image,
-                    result=lambda: self._finish(step.image(), step.parameters())[0],
+                    result=lambda: self._finish(step.image(), step.parameters(), canvas)[0],
                 )
             )
 
         return report
 
-    def _finish(self, image: Tensor, parameters: list[Tensor]) -> tuple[Any, dict[str, float]]:
-        if self.waveform is not None and isinstance(self.adapter, SoundAdapter):
-            return self.adapter.finish_waveform(self.waveform, parameters[0], self.content_source)
+    def _finish(
+        self, image: Tensor, parameters: list[Tensor], waveform: WaveformCanvas | None
+    ) -> tuple[Any, dict[str, float]]:
+        if waveform is not None and self.sound is not None:
+            return self.sound.finish_waveform(waveform, parameters[0], self.content_source)
         whole = resize(image, *self.content.image.shape[2:])
         return self.adapter.finish(whole.clamp(0.0, self.upper), self.content, self.content_source)
 
@@ -215,7 +241,7 @@ class Session:
         self, state: State, notes: tuple[str, ...], started: float, failure: str | None = None
     ) -> Result:
         """Decode the final image and write down what was done."""
-        output, figures = self._finish(state.image, state.parameters)
+        output, figures = self._finish(state.image, state.parameters, self.waveform)
         failed = {} if failure is None else {"failed": failure}
         if figures.get("peak_gain_db", 0.0) < QUIETER_DB:
             quieter = -figures["peak_gain_db"]

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from specstyle.errors import RecipeError
 from specstyle.media.audio import AudioSettings, SoundMedium
 from specstyle.media.base import Encoded
 from specstyle.media.equalize import equalize
@@ -66,10 +65,7 @@ class SoundAdapter:
         """Return a style's log-magnitude image at the content's sample rate."""
         if self._content is None:
             raise RuntimeError("encode the content first")
-        # A silent channel of a style says nothing about it; without it the others count for all channels.
-        moving = source.samples.amax(1) > source.samples.amin(1)
-        heard = dataclasses.replace(source, samples=source.samples[moving])
-        comparable = resample(heard, self._content.sample_rate)
+        comparable = resample(_heard(source), self._content.sample_rate)
         self._check(comparable, "style")
         return self._medium.encode(_centered(comparable), device=self._device)
 
@@ -83,7 +79,7 @@ class SoundAdapter:
 
     def equalized(self, content: Sound, styles: Sequence[Sound]) -> Sound:
         """Return the content with the styles' long-term spectrum, at its own loudness."""
-        return equalize(content, styles, blend=self._recipe.style_blend)
+        return equalize(content, [_heard(style) for style in styles], blend=self._recipe.style_blend)
 
     def reference(self, styles: Sequence[Sound], content: Encoded, generator: torch.Generator) -> Tensor:
         """Return the image of Gaussian noise with the styles' long-term spectrum."""
@@ -92,18 +88,34 @@ class SoundAdapter:
         colored = self.equalized(dataclasses.replace(original, samples=noise), styles)
         return self._medium.encode(colored, device=self._device).image
 
-    def waveform(self, start: Encoded, init: str, generator: torch.Generator) -> WaveformCanvas:
-        """Return a canvas of samples that starts from the content or from white noise.
+    def waveform(
+        self, content: Encoded, *, start: Sound | None = None, noise: torch.Generator | None = None
+    ) -> WaveformCanvas:
+        """Return a canvas of samples of the content's rate and length.
 
-        Raises:
-            RecipeError: If the start is neither.
+        Args:
+            content: What it starts from, unless one of the others is given.
+            start: A sound to start from, repeated or cut to the content's length.
+            noise: Source of white noise to start from.
         """
-        if init not in ("content", "noise"):
-            raise RecipeError(
-                f"canvas waveform starts from content or noise, not from {init!r}; use --canvas image"
-            )
-        noise = generator if init == "noise" else None
-        return WaveformCanvas(start, self._medium.settings, device=self._device, noise=noise)
+        if start is not None:
+            content = self._medium.encode(self._fitted(start, content.context.sound), device=self._device)
+        return WaveformCanvas(content, self._medium.settings, device=self._device, noise=noise)
+
+    def _fitted(self, sound: Sound, like: Sound) -> Sound:
+        """Bring a sound to another's rate, length and number of channels."""
+        samples = resample(_centered(sound), like.sample_rate).samples
+        channels, length = like.samples.shape
+        if samples.shape[0] != channels:
+            samples = samples.mean(0, keepdim=True).expand(channels, -1)
+        repeated = samples.repeat(1, -(-length // samples.shape[1]))[:, :length]
+        return dataclasses.replace(like, samples=repeated.contiguous())
+
+    def decode(self, image: Tensor, content: Encoded) -> tuple[Sound, float]:
+        """Reconstruct the phase; return the sound, not yet at its loudness, and the convergence in dB."""
+        sound, convergence_db = self._medium.decode_with_report(image, content)
+        # An exact match has no finite level; -300 dB is float64's own precision.
+        return sound, max(convergence_db, -300.0)
 
     def check_output(self, path: Path, source: Sound, content: Encoded) -> None:
         """Refuse an output whose format cannot hold the content's rate, channels and length."""
@@ -118,10 +130,9 @@ class SoundAdapter:
 
     def finish(self, image: Tensor, content: Encoded, original: Sound) -> tuple[Sound, dict[str, float]]:
         """Reconstruct the phase and bring the result to the content's loudness."""
-        sound, convergence_db = self._medium.decode_with_report(image, content)
+        sound, convergence_db = self.decode(image, content)
         finished, gain_db = self._medium.finish(sound, original)
-        # An exact match has no finite level; -300 dB is float64's own precision.
-        return finished, {"spectral_convergence_db": max(convergence_db, -300.0), "peak_gain_db": gain_db}
+        return finished, {"spectral_convergence_db": convergence_db, "peak_gain_db": gain_db}
 
     def describe_encoding(self, content: Encoded) -> dict[str, Any]:
         """Return the transform that ran, with what the recipe left open."""
@@ -137,6 +148,12 @@ class SoundAdapter:
             "samples": samples,
             "duration_s": samples / source.sample_rate,
         }
+
+
+def _heard(style: Sound) -> Sound:
+    """Leave out silent channels: they say nothing of a style, and the others then count for all channels."""
+    moving = style.samples.amax(1) > style.samples.amin(1)
+    return dataclasses.replace(style, samples=style.samples[moving])
 
 
 def _centered(sound: Sound) -> Sound:

@@ -15,6 +15,7 @@ from specstyle.features.kernel import (
     arc_cosine_kernel,
     kernel_content_term,
     kernel_style_term,
+    square_mean,
     usable_widths,
     window_sums,
 )
@@ -129,3 +130,27 @@ def test_the_kernel_of_a_vector_with_itself_is_its_square() -> None:
     assert arc_cosine_kernel(-n * n, n, n).item() == pytest.approx(0.0, abs=1e-7)
     assert usable_widths((2, 8, 32), 10, 50) == (2, 8)
     assert usable_widths((2, 8, 32), 1) == (1,)
+
+
+@pytest.mark.parametrize("block", [1, 5, 7, 16, 40])
+@pytest.mark.parametrize("itself", [True, False])
+@pytest.mark.parametrize("widths", [(1,), (2, 8), (16,)])
+def test_blocks_add_up_to_the_whole(block: int, itself: bool, widths: tuple[int, ...]) -> None:
+    """Value and gradient, against one kernel matrix differentiated by autograd."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 21, 3, generator=generator, dtype=torch.float64).requires_grad_()
+    y = x if itself else torch.randn(2, 17, 3, generator=generator, dtype=torch.float64)
+    coefficients = torch.rand(len(widths), 2, generator=generator, dtype=torch.float64)
+    found = square_mean(x, y, coefficients, widths, block=block)
+    (gradient,) = torch.autograd.grad(found @ found.new_tensor([1.0, -3.0]), x)
+    wanted = torch.zeros(2, dtype=torch.float64)
+    for coefficient, width in zip(coefficients, widths, strict=True):
+        a, b = (z.unfold(1, width, 1).flatten(2) for z in (x, y))
+        n, m = a.norm(dim=2)[:, :, None], b.norm(dim=2)[:, None, :]
+        cosine = (a @ b.transpose(1, 2) / (n * m)).clamp(-1 + 1e-12, 1 - 1e-12)
+        angle = torch.acos(cosine)
+        kernel = n * m * (angle.sin() + (math.pi - angle) * cosine) / math.pi
+        wanted = wanted + coefficient * kernel.square().mean((1, 2))
+    (wanted_gradient,) = torch.autograd.grad(wanted @ wanted.new_tensor([1.0, -3.0]), x)
+    torch.testing.assert_close(found, wanted, rtol=1e-7, atol=0)
+    torch.testing.assert_close(gradient, wanted_gradient, rtol=1e-5, atol=1e-8)

@@ -1,5 +1,7 @@
 """The waveform as a canvas, and equalizing."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ import specstyle
 from specstyle.errors import RecipeError
 from specstyle.media.audio import AudioSettings, SoundMedium
 from specstyle.media.equalize import equalize, long_term_power
+from specstyle.media.soundfiles import write_sound
 from specstyle.media.sounds import Sound
 from specstyle.media.stft import StftSettings
 from specstyle.media.waveform import WaveformCanvas
@@ -83,9 +86,84 @@ def test_strength_moves_the_kernel_from_content_to_style() -> None:
     assert "content" not in ends[1]
 
 
-def test_the_waveform_starts_from_content_or_noise() -> None:
+@pytest.mark.parametrize("init", ["content", "style", "noise", "file"])
+def test_where_the_waveform_starts(init: str, tmp_path: Path) -> None:
+    """One evaluation without a change shows the start: the first image is the start's own."""
     content, style = sounds()
-    with pytest.raises(RecipeError, match="content or noise"):
-        specstyle.transfer_audio(content, style, network="kernel", init="style", steps=1)
-    result = specstyle.transfer_audio(content, style, network="kernel", init="noise", steps=2)
-    assert result.record["steps"] == 2
+    stereo = Sound(style.samples[:, :3000].repeat(2, 1), RATE, "FLOAT")  # other length and channels
+    write_sound(stereo, tmp_path / "start.wav")
+    seen: list[torch.Tensor] = []
+    specstyle.transfer_audio(
+        content,
+        style,
+        network="kernel",
+        init=str(tmp_path / "start.wav") if init == "file" else init,
+        equalize=False,
+        steps=1,
+        on_step=lambda progress: seen.append(progress.image()),
+    )
+    encode = SoundMedium(AudioSettings(unit_scale=False)).encode
+    length = content.samples.shape[1]
+    looped = (style.samples[:, :3000] - style.samples[:, :3000].mean()).repeat(1, 2)[:, :length]
+    centered = style.samples - style.samples.mean()
+    wanted = {"content": content.samples, "style": centered[:, :length], "file": looped}
+    if init == "noise":
+        assert float(seen[0].std(3).mean() / seen[0].mean()) > 0.2
+        assert abs(float(seen[0][:, :, 5:100].mean() / seen[0][:, :, 100:190].mean()) - 1.0) < 0.1
+    else:
+        image = encode(Sound(wanted[init], RATE)).image
+        torch.testing.assert_close(seen[0], image, rtol=0, atol=2e-2)
+
+
+def test_the_waveform_has_one_scale() -> None:
+    content, style = sounds()
+    with pytest.raises(RecipeError, match="canvas waveform has one scale"):
+        specstyle.transfer_audio(content, style, network="kernel", smallest_scale=64, steps=1)
+
+
+def test_the_image_first_and_then_the_waveform() -> None:
+    """The refined sound is nearer to the style than what phase reconstruction makes of an image."""
+    content, style = sounds(2)
+    steps: list[tuple[int, int]] = []
+    both = specstyle.transfer_audio(
+        content,
+        style,
+        network="kernel",
+        canvas="image",
+        steps=8,
+        refine_steps=6,
+        on_step=lambda p: steps.append((p.step, p.steps)),
+    )
+    assert steps == [(n, 14) for n in range(1, 15)]
+    assert both.record["steps"] == 14
+    assert both.output.samples.shape == content.samples.shape
+
+    def loss(samples: torch.Tensor) -> float:
+        again = specstyle.transfer_audio(
+            Sound(samples, RATE),
+            style,
+            network="kernel",
+            canvas="waveform",
+            equalize=False,
+            strength=1.0,
+            steps=1,
+        )
+        return float(again.record["losses"]["start"]["style"])
+
+    image_only = specstyle.transfer_audio(content, style, network="kernel", canvas="image", steps=14)
+    assert loss(both.output.samples) < loss(image_only.output.samples)
+
+
+def test_a_stop_while_refining_keeps_the_waveform() -> None:
+    content, style = sounds()
+
+    def stop(progress: specstyle.Progress) -> None:
+        assert progress.result().samples.shape == content.samples.shape
+        if progress.step == 6:
+            raise specstyle.StopRun
+
+    result = specstyle.transfer_audio(
+        content, style, network="kernel", canvas="image", steps=4, refine_steps=5, on_step=stop
+    )
+    assert (result.record["steps"], result.record["stopped"]) == (6, True)
+    assert "spectral_convergence_db" not in result.record

@@ -30,7 +30,7 @@ def settle(
     medium: str, recipe: str | Path | Recipe = "default", *, weights: Path | None = None, **overrides: Any
 ) -> tuple[Recipe, str]:
     settled, notes = settle_recipe(medium, recipe, weights=weights, overrides=overrides)
-    assert settled.network in ("vgg19", "vgg19-random", "wide-random")
+    assert settled.network in ("vgg19", "vgg19-random", "wide-random", "kernel")
     return settled, "\n".join(notes)
 
 
@@ -46,9 +46,25 @@ def test_default_picture(cached: bool) -> None:
 
 def test_default_sound(not_cached: None) -> None:
     recipe, notes = settle("audio")
-    assert (recipe.name, recipe.network) == ("default-audio", "wide-random")
-    assert recipe.content_layers == recipe.style_layers == ("relu1",)
-    assert "network: wide-random" in notes
+    assert (recipe.name, recipe.network) == ("default-audio", "kernel")
+    assert recipe.content_layers == recipe.style_layers == ("kernel",)
+    assert "network: kernel" in notes
+    assert "specstyle networks fetch vgg19" in notes
+
+
+def test_a_sound_takes_vgg19_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vgg_weights, "is_cached", lambda: True)
+    assert settle("audio")[0].name == "default-audio-vgg19"
+
+
+@pytest.mark.parametrize("medium", ["audio", "image"])
+def test_the_recipe_for_vgg19_is_one_flag_away(medium: str, not_cached: None) -> None:
+    recipe, _ = settle(medium, "vgg", weights=WEIGHTS)
+    assert recipe.name == f"default-{medium}-vgg19"
+    assert recipe.network == "vgg19"
+    assert settle(medium, "vgg", network="vgg19-random")[0].network == "vgg19-random"
+    if medium == "audio":
+        assert recipe.style_bands > 1
 
 
 @pytest.mark.parametrize("medium", ["audio", "image"])
@@ -93,7 +109,8 @@ def test_a_weights_file_and_another_network_contradict_each_other(network: str, 
     [
         ("audio", "vgg19", "default-audio-vgg19"),
         ("audio", "vgg19-random", "default-audio-vgg19-random"),
-        ("audio", "wide-random", "default-audio"),
+        ("audio", "wide-random", "default-audio-wide"),
+        ("audio", "kernel", "default-audio"),
         ("image", "vgg19", "default-image-vgg19"),
         ("image", "vgg19-random", "default-image"),
         ("image", "wide-random", "default-image-wide"),
@@ -162,7 +179,7 @@ def test_unknown_names_are_refused(tmp_path: Path, not_cached: None) -> None:
 
 
 def test_auto_as_an_override_is_auto(not_cached: None) -> None:
-    assert settle("audio", network="auto")[0].network == "wide-random"
+    assert settle("audio", network="auto")[0].network == "kernel"
     assert settle("image", "tf2", network="auto")[0].network == "vgg19-random"
 
 

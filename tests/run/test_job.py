@@ -29,7 +29,7 @@ from specstyle.run.transfer import TransferError
 RATE = 8000
 LAYERS = {"style_layers": ("relu1_1",), "content_layers": ("relu1_1",)}
 FAST: dict[str, dict[str, Any]] = {
-    "audio": {"n_filters": 32, "steps": 3, "phase_iterations": 2},
+    "audio": {"network": "wide-random", "n_filters": 32, "steps": 3, "phase_iterations": 2},
     "image": {"network": "vgg19-random", "steps": 3, **LAYERS},
 }
 INPUTS = {"audio": ("c.wav", "s.wav"), "image": ("c.png", "s.png")}

@@ -1,0 +1,77 @@
+"""Style statistics that remember at which height, on a spectrogram at which frequency, a texture lives.
+
+A Gram matrix sums over all positions and so forgets where anything was. Here the rows of a feature map are
+shared out among B overlapping bands, with one Gram matrix each. On spectrograms the plain Gram lets the
+texture of one frequency stand at any other; bands forbid it. B = 1 is the plain Gram.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from specstyle.engine.losses import Statistic
+
+_FLOOR = 1e-6
+"""A band's target counts as at least this fraction of the strongest band's: nothing is divided by silence."""
+
+
+def band_weights(bands: int, rows: int, *, like: Tensor) -> Tensor:
+    """Return triangles that share out rows among bands; they add up to 1 in every row.
+
+    Args:
+        bands: Number of triangles, at least 1; no more than ``rows`` are made.
+        rows: Number of rows.
+        like: Of the wanted type and device.
+
+    Returns:
+        ``[min(bands, rows), rows]``. The peaks are evenly spaced from the first row to the last.
+    """
+    count = min(bands, rows)
+    if count < 1:
+        raise ValueError(f"bands and rows must be at least 1, got {bands} and {rows}")
+    if count == 1:
+        return torch.ones(1, rows).to(like)
+    row = torch.arange(rows, dtype=torch.float64) * (count - 1) / (rows - 1)
+    peak = torch.arange(count, dtype=torch.float64)[:, None]
+    return (1.0 - (row - peak).abs()).clamp_min(0.0).to(like)
+
+
+def banded_gram(bands: int) -> Statistic:
+    """Return a statistic: Gram matrices of soft bands of rows.
+
+    It maps ``F [B, C, h, w]`` to ``[B, min(bands, h), C, C]``: for each band the sum over positions of
+    ``weight(row) f f^T``. The sum over bands is the plain Gram matrix.
+
+    Args:
+        bands: Number of bands.
+    """
+
+    def statistic(features: Tensor) -> Tensor:
+        weights = band_weights(bands, features.shape[2], like=features)
+        grams = []
+        for weight in weights:
+            rows = weight.nonzero()[:, 0]
+            first, end = int(rows[0]), int(rows[-1]) + 1
+            part = features[:, :, first:end]
+            scaled = part * weight[first:end, None]
+            grams.append(scaled.flatten(2) @ part.flatten(2).transpose(1, 2))
+        return torch.stack(grams, 1)
+
+    return statistic
+
+
+def banded_relative_distance(mean: Tensor, target: Tensor) -> Tensor:
+    """Return ``mean_b sum (G_b - A_b)^2 / sum A_b^2``, each band relative to its own target.
+
+    Args:
+        mean: ``[B, bands, C, C]``.
+        target: The same.
+
+    Returns:
+        ``[B]``; 1 for an empty image. A target that is empty altogether costs nothing.
+    """
+    norm = target.square().flatten(2).sum(2)
+    floor = _FLOOR * norm.amax(1, keepdim=True)
+    error = (mean - target).square().flatten(2).sum(2)
+    return torch.where(norm.amax(1) > 0, (error / torch.maximum(norm, floor).clamp_min(1e-30)).mean(1), 0.0)

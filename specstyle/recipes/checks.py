@@ -1,0 +1,125 @@
+"""What makes a recipe a possible one."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import TYPE_CHECKING, Any
+
+from specstyle.errors import RecipeError
+
+if TYPE_CHECKING:
+    from specstyle.recipes.recipe import Recipe
+
+
+def check_types(recipe: Recipe) -> None:
+    """Bring every field to its declared type (lists to tuples, whole numbers to floats), or refuse."""
+    for f in dataclasses.fields(recipe):
+        value = getattr(recipe, f.name)
+        kind = str(f.type)
+        if value is None and "None" in kind:
+            continue
+        if kind.startswith("tuple"):
+            one = next(t for t in (str, int, float) if t.__name__ in kind)
+            if isinstance(value, str) or not isinstance(value, (list, tuple)):
+                raise RecipeError(f"{f.name} must be a list, got {value!r}")
+            checked: Any = tuple(_as(one, item, f.name) for item in value)
+        else:
+            base = kind.replace(" | None", "")
+            checked = _as({"str": str, "int": int, "float": float, "bool": bool}[base], value, f.name)
+        object.__setattr__(recipe, f.name, checked)
+
+
+def _as(kind: type, value: Any, name: str) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if kind is int and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise RecipeError(f"{name} must be of type {kind.__name__}, got {value!r}")
+    return value
+
+
+def check_values(recipe: Recipe) -> None:
+    """Refuse values that make no sense, alone or together."""
+    for f in dataclasses.fields(recipe):
+        value = getattr(recipe, f.name)
+        choices = f.metadata.get("choices")
+        if choices and value not in choices:
+            raise RecipeError(f"{f.name} must be one of {', '.join(choices)}, got {value!r}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise RecipeError(f"{f.name} must be a finite number, got {value}")
+    _check_ranges(recipe)
+    for kind in ("content", "style"):
+        layers, weights = getattr(recipe, f"{kind}_layers"), getattr(recipe, f"{kind}_layer_weights")
+        if weights and len(weights) != len(layers):
+            raise RecipeError(
+                f"{kind}_layer_weights has {len(weights)} entries for {len(layers)} {kind}_layers; "
+                "give one per layer, or none"
+            )
+        if not layers and getattr(recipe, f"{kind}_weight") > 0:
+            raise RecipeError(f"{kind}_layers is empty; name a layer or set {kind}_weight to 0")
+        if len(set(layers)) != len(layers):
+            raise RecipeError(
+                f"{kind}_layers names a layer twice: {', '.join(layers)}; give it a weight instead"
+            )
+        if any(not math.isfinite(w) or w < 0 for w in weights):
+            raise RecipeError(f"{kind}_layer_weights must be finite and not negative, got {weights}")
+    if any(not math.isfinite(w) or w < 0 for w in recipe.style_blend) or (
+        recipe.style_blend and sum(recipe.style_blend) <= 0
+    ):
+        raise RecipeError(f"style_blend needs weights >= 0 that are not all 0, got {recipe.style_blend}")
+    if max(recipe.effective_weights()) <= 0:
+        raise RecipeError(
+            "content and style both weigh nothing; raise content_weight or style_weight, or move strength"
+        )
+
+
+_AT_LEAST_ZERO = ("content_weight", "style_weight", "tv_weight", "phase_iterations", "refine_steps", "size")
+_ABOVE_ZERO = (
+    "pooling_gain", "n_filters", "filter_width", "pixel_range", "noise_scale", "lr", "lr_decay",
+    "lr_decay_steps", "epsilon", "history", "restart_every", "steps", "first_steps", "smallest_scale",
+    "height", "width", "style_bands", "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
+)  # fmt: skip
+_BELOW_ONE = ("beta1", "beta2", "average_decay")
+
+
+def _check_ranges(recipe: Recipe) -> None:
+    for name in _AT_LEAST_ZERO:
+        if getattr(recipe, name) < 0:
+            raise RecipeError(f"{name} must not be negative, got {getattr(recipe, name)}")
+    for name in _ABOVE_ZERO:
+        value = getattr(recipe, name)
+        if value is not None and value <= 0:
+            raise RecipeError(f"{name} must be above 0, got {value}")
+    for name in _BELOW_ONE:
+        if not 0 <= getattr(recipe, name) < 1:
+            raise RecipeError(f"{name} must be at least 0 and below 1, got {getattr(recipe, name)}")
+    for name in ("strength", "phase_momentum"):
+        if not 0 <= getattr(recipe, name) <= 1:
+            raise RecipeError(f"{name} must be from 0 to 1, got {getattr(recipe, name)}")
+    if any(w < 1 or w & (w - 1) for w in recipe.kernel_widths) or not recipe.kernel_widths:
+        raise RecipeError(f"kernel_widths must be powers of two, at least one, got {recipe.kernel_widths}")
+    if recipe.scale_factor <= 1:
+        raise RecipeError(f"scale_factor must be above 1, got {recipe.scale_factor}")
+    _check_together(recipe)
+
+
+def _check_together(recipe: Recipe) -> None:
+    """Refuse fields that contradict each other."""
+    if recipe.canvas == "waveform" and recipe.smallest_scale is not None:
+        raise RecipeError(
+            f"canvas waveform has one scale and contradicts smallest_scale {recipe.smallest_scale}; "
+            "use --canvas image"
+        )
+    if recipe.style_bands > 1 and recipe.style_loss != "gram_relative":
+        raise RecipeError(
+            f"style_bands {recipe.style_bands} needs style_loss gram_relative, not {recipe.style_loss}; "
+            "use one of them"
+        )
+    if recipe.size and recipe.height is not None:
+        raise RecipeError(
+            f"size {recipe.size} and height {recipe.height} contradict each other; give one of them"
+        )
+    if recipe.width is not None and recipe.height is None:
+        raise RecipeError("width needs height beside it; for one side alone use size or height")
