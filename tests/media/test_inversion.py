@@ -12,6 +12,7 @@ import torch
 import torchaudio
 
 from specstyle.media.inversion import METHODS, invert
+from specstyle.media.pghi import pghi
 from specstyle.media.phase import griffin_lim, random_phase, spectral_convergence_db
 from specstyle.media.projections import Reflections
 from specstyle.media.stft import StftSettings, istft, stft
@@ -177,6 +178,15 @@ def test_reports_what_it_returns() -> None:
     own = spectral_convergence_db(result.waveform, magnitude, SETTINGS)
     assert result.spectral_convergence_db == pytest.approx(own, abs=1e-6)
     assert (result.method, result.start) == ("pghi-raar", "pghi")
+
+
+def test_magnitudes_of_no_signal_get_less_momentum() -> None:
+    mixed = (stft(chirps(), SETTINGS).abs() * stft(noise(LENGTH), SETTINGS).abs()).sqrt()
+    for magnitude, momentum in ((mixed, 0.95), (stft(chirps(), SETTINGS).abs(), 0.99)):
+        work, phase = Reflections(magnitude[None], SETTINGS, LENGTH), pghi(magnitude[None], SETTINGS)
+        expected = work.accelerated(work.raar(phase, 10), 10, alpha=momentum, beta=momentum)[0]
+        result = invert(magnitude, SETTINGS, LENGTH, iterations=20).waveform
+        torch.testing.assert_close(result, expected, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("iterations", [0, 1, 3])
