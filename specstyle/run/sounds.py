@@ -112,12 +112,16 @@ class SoundAdapter:
         finished, gain_db = self._medium.finish(canvas.sound(samples), original)
         return finished, {"peak_gain_db": gain_db}
 
-    def finish(self, image: Tensor, content: Encoded, original: Sound) -> tuple[Sound, dict[str, float]]:
+    def finish(self, image: Tensor, content: Encoded, original: Sound) -> tuple[Sound, dict[str, Any]]:
         """Reconstruct the phase and bring the result to the content's loudness."""
-        sound, convergence_db = self._medium.decode_with_report(image, content)
+        sound, found = self._medium.decode_with_report(image, content)
         finished, gain_db = self._medium.finish(sound, original)
-        # An exact match has no finite level; -300 dB is float64's own precision.
-        return finished, {"spectral_convergence_db": max(convergence_db, -300.0), "peak_gain_db": gain_db}
+        return finished, {
+            "phase": {"method": found.method, "start": found.start},
+            # An exact match has no finite level; -300 dB is float64's own precision.
+            "spectral_convergence_db": max(found.spectral_convergence_db, -300.0),
+            "peak_gain_db": gain_db,
+        }
 
     def describe_encoding(self, content: Encoded) -> dict[str, Any]:
         """Return the transform that ran, with what the recipe left open."""
