@@ -12,7 +12,8 @@ from torch import Tensor
 
 from specstyle.errors import FileError
 from specstyle.media.inversion import InversionResult, Method, Start, invert
-from specstyle.media.soundfiles import Sound
+from specstyle.media.phase import check_magnitude
+from specstyle.media.sounds import Sound
 from specstyle.media.stft import StftSettings, check_shape, stft
 
 _NEEDED = ("magnitude", "sample_rate", "n_fft", "hop_length", "length")
@@ -38,22 +39,16 @@ class Spectrogram:
     name: str = "spectrogram"
 
 
-def save_spectrogram(path: Path | str, sound: Sound, settings: StftSettings) -> None:
-    """Write a sound's magnitudes as .npz: arrays that NumPy reads without any further library.
-
-    The arrays are ``magnitude`` (float32, ``[channels, n_bins, frames]``) and, each a single value,
-    ``sample_rate`` (Hz), ``n_fft``, ``hop_length``, ``win_length``, ``length`` (samples) and ``window``.
+def spectrogram_of(sound: Sound, settings: StftSettings) -> Spectrogram:
+    """Return a sound's magnitudes.
 
     Args:
-        path: Where to; it must end in .npz.
         sound: Finite samples, at least one.
         settings: The transform.
 
     Raises:
-        FileError: If the suffix is another, the sound is empty or not finite, or the file cannot be written.
+        FileError: If the sound is empty or not finite, or too loud for float32.
     """
-    path = Path(path)
-    check_spectrogram_suffix(path)
     if sound.samples.shape[1] < 1:
         raise FileError(f"{sound.name} has no samples; at least one is needed")
     if not bool(torch.isfinite(sound.samples).all()):
@@ -61,17 +56,39 @@ def save_spectrogram(path: Path | str, sound: Sound, settings: StftSettings) -> 
     magnitude = stft(sound.samples, settings).abs().to(torch.float32)
     if not bool(torch.isfinite(magnitude).all()):
         raise FileError(f"{sound.name} is too loud for magnitudes of 32 bits; scale it to full scale 1")
+    return Spectrogram(magnitude, sound.sample_rate, settings, sound.samples.shape[1], sound.name)
+
+
+def save_spectrogram(path: Path | str, spectrogram: Spectrogram) -> None:
+    """Write a spectrogram as .npz: arrays that NumPy reads without any further library.
+
+    The arrays are ``magnitude`` (float32, ``[channels, n_bins, frames]``) and, each a single value,
+    ``sample_rate`` (Hz), ``n_fft``, ``hop_length``, ``win_length``, ``length`` (samples) and ``window``.
+
+    Args:
+        path: Where to; it must end in .npz.
+        spectrogram: What to write.
+
+    Raises:
+        FileError: If the suffix is another, or the file cannot be written.
+        ValueError: If magnitudes are negative, NaN or infinite, or their shape does not fit the rest.
+    """
+    path = Path(path)
+    check_spectrogram_suffix(path)
+    settings, magnitude = spectrogram.settings, spectrogram.magnitude
+    check_shape(magnitude, settings, spectrogram.length, name="magnitude")
+    check_magnitude(magnitude)
     try:
         with path.open("wb") as file:  # by name, NumPy would append a second suffix to .NPZ
             np.savez(
                 file,
-                magnitude=magnitude.numpy(),
-                sample_rate=np.int64(sound.sample_rate),
+                magnitude=magnitude.detach().cpu().numpy().astype(np.float32),
+                sample_rate=np.int64(spectrogram.sample_rate),
                 n_fft=np.int64(settings.n_fft),
                 hop_length=np.int64(settings.hop_length),
                 win_length=np.int64(settings.win_length),
                 window=np.str_(settings.window),
-                length=np.int64(sound.samples.shape[1]),
+                length=np.int64(spectrogram.length),
             )
     except OSError as error:
         raise FileError(f"{path} cannot be written: {error.strerror or error}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,13 @@ import torch
 
 from specstyle.errors import FileError
 from specstyle.media.phase import spectral_convergence_db
-from specstyle.media.soundfiles import Sound
-from specstyle.media.spectrogramfile import invert_spectrogram, load_spectrogram, save_spectrogram
+from specstyle.media.sounds import Sound
+from specstyle.media.spectrogramfile import (
+    invert_spectrogram,
+    load_spectrogram,
+    save_spectrogram,
+    spectrogram_of,
+)
 from specstyle.media.stft import StftSettings, stft
 
 SETTINGS = StftSettings(256, 64, 200, "hamming")
@@ -25,7 +31,7 @@ def sound(length: int = 3001) -> Sound:
 
 
 def test_comes_back(tmp_path: Path) -> None:
-    save_spectrogram(tmp_path / "s.npz", sound(), SETTINGS)
+    save_spectrogram(tmp_path / "s.npz", spectrogram_of(sound(), SETTINGS))
     loaded = load_spectrogram(tmp_path / "s.npz")
     assert (loaded.settings, loaded.length, loaded.sample_rate) == (SETTINGS, 3001, 8000)
     assert loaded.name == "s.npz"
@@ -35,7 +41,7 @@ def test_comes_back(tmp_path: Path) -> None:
 
 
 def test_numpy_reads_it_alone(tmp_path: Path) -> None:
-    save_spectrogram(str(tmp_path / "S.NPZ"), sound(), SETTINGS)
+    save_spectrogram(str(tmp_path / "S.NPZ"), spectrogram_of(sound(), SETTINGS))
     with np.load(tmp_path / "S.NPZ", allow_pickle=False) as arrays:
         assert arrays["magnitude"].dtype == np.float32
         assert arrays["magnitude"].shape == (2, 129, 48)
@@ -53,7 +59,7 @@ def test_numpy_reads_it_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("start", ["auto", "random"])
 @pytest.mark.parametrize("method", ["pghi-raar", "griffin-lim"])
 def test_inverts(tmp_path: Path, method: Any, start: Any) -> None:
-    save_spectrogram(tmp_path / "s.npz", sound(), SETTINGS)
+    save_spectrogram(tmp_path / "s.npz", spectrogram_of(sound(), SETTINGS))
     loaded = load_spectrogram(tmp_path / "s.npz")
     back, found = invert_spectrogram(loaded, method=method, start=start, iterations=20, seed=1)
     assert (back.samples.shape, back.sample_rate, back.name) == ((2, 3001), 8000, "s")
@@ -156,15 +162,19 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
 
 def test_wrong_sounds_and_paths_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"\.npz"):
-        save_spectrogram(tmp_path / "s.wav", sound(), SETTINGS)
+        save_spectrogram(tmp_path / "s.wav", spectrogram_of(sound(), SETTINGS))
     with pytest.raises(FileError, match="cannot be written"):
-        save_spectrogram(tmp_path / "no" / "s.npz", sound(), SETTINGS)
+        save_spectrogram(tmp_path / "no" / "s.npz", spectrogram_of(sound(), SETTINGS))
     with pytest.raises(FileError, match="no samples"):
-        save_spectrogram(tmp_path / "s.npz", sound(0), SETTINGS)
+        spectrogram_of(sound(0), SETTINGS)
     bad = sound()
     bad.samples[0, 3] = torch.nan
     with pytest.raises(FileError, match="NaN"):
-        save_spectrogram(tmp_path / "s.npz", bad, SETTINGS)
+        spectrogram_of(bad, SETTINGS)
     with pytest.raises(FileError, match="too loud"):
-        save_spectrogram(tmp_path / "s.npz", Sound(1e38 * torch.ones(1, 900).double(), 8000), SETTINGS)
+        spectrogram_of(Sound(1e38 * torch.ones(1, 900).double(), 8000), SETTINGS)
+    good = spectrogram_of(sound(), SETTINGS)
+    for spoiled, message in ((-good.magnitude, "negative"), (good.magnitude[:, 1:], "129 bins")):
+        with pytest.raises(ValueError, match=message):
+            save_spectrogram(tmp_path / "s.npz", replace(good, magnitude=spoiled))
     assert not list(tmp_path.iterdir())
