@@ -7,9 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import librosa
+import numpy as np
 import pytest
 import torch
 import torchaudio
+from hypothesis import assume, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from specstyle.media.inversion import METHODS, invert
 from specstyle.media.pghi import pghi
@@ -359,3 +364,55 @@ def test_gpu_agrees() -> None:
     there = invert(magnitude.cuda(), SETTINGS, LENGTH, iterations=8)
     assert there.waveform.device.type == "cuda"
     torch.testing.assert_close(there.waveform.cpu(), here.waveform, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_refused(dtype: torch.dtype) -> None:
+    """There is no Fourier transform in half precision on CPUs."""
+    with pytest.raises(ValueError, match=r"dtype torch.b?float16; it must be float32 or float64"):
+        invert(torch.ones(129, 17, dtype=dtype), SETTINGS, 1000)
+
+
+@given(
+    sizes=st.tuples(
+        st.integers(8, 80), st.floats(2.0, 9.0), st.sampled_from(["hann", "hamming", "blackman"])
+    ),
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 900)),
+    method=st.sampled_from(METHODS),
+    start=st.sampled_from(["auto", "pghi", "random", "zero"]),
+    iterations=st.integers(0, 5),
+)
+@hypothesis_settings(max_examples=60, deadline=None)
+def test_any_transform(
+    sizes: tuple[int, float, str], shape: tuple[int, int], method: Any, start: Any, iterations: int
+) -> None:
+    """Whatever is asked for comes in its shape, is finite, and is as near as it says."""
+    half, part, window = sizes
+    try:
+        settings = StftSettings(2 * half, max(1, int(2 * half / part)), 2 * half, window)
+    except ValueError:
+        assume(False)
+    magnitude, length = stft(noise(*shape), settings).abs(), shape[1]
+    result = invert(
+        magnitude, settings, length, method=method, iterations=iterations, start=start, generator=generator()
+    )
+    assert result.waveform.shape == shape
+    assert bool(torch.isfinite(result.waveform).all())
+    ratio = float((stft(result.waveform, settings).abs() - magnitude).norm() / magnitude.norm())
+    assert 10 ** (result.spectral_convergence_db / 20) == pytest.approx(ratio, abs=1e-9)
+    # What A⁺ made is nearer than silence is: <|AA⁺c|, S> >= <AA⁺c, c> = |AA⁺c|². Momentum may overshoot.
+    assert ratio < (1 + 1e-9 if iterations == 0 or method == "griffin-lim" else 1.5)
+
+
+@given(
+    values=arrays(np.float64, (9, 12), elements=st.floats(0.0, 1e6)),
+    exponent=st.integers(-40, 40),
+)
+@hypothesis_settings(max_examples=40, deadline=None)
+def test_any_magnitudes(values: np.ndarray[Any, Any], exponent: int) -> None:
+    """No signal need have them: plateaus, single bins, zeros. A level by a power of two only scales."""
+    magnitude, settings = torch.from_numpy(values), StftSettings(16, 4, 16)
+    first = invert(magnitude, settings, 44, iterations=4).waveform
+    second = invert(magnitude * 2.0**exponent, settings, 44, iterations=4).waveform
+    assert bool(torch.isfinite(first).all())
+    torch.testing.assert_close(second, first * 2.0**exponent, rtol=1e-12, atol=0)
