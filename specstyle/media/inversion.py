@@ -25,8 +25,10 @@ STARTS: tuple[str, ...] = get_args(Start)
 """What ``invert`` accepts as its start, beside a tensor."""
 
 
-_CONSISTENT_DB = -17.0
-"""Spectral convergence by which reflections tell that there is a signal to find."""
+_TEST_STEP = 4
+_SIGNAL_DB = -17.0
+"""Reflections from PGHI are nearer than this after 3 pairs if there is a signal with these magnitudes (-18 dB
+and below on recordings), and if there is none they stay above (-16 dB even after 50 pairs)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +115,7 @@ def invert(
     # A power of two: nothing is rounded, and no square of a quiet signal's bins underflows.
     unit = 2.0 ** -max(math.frexp(peak)[1], -120)
     scaled = magnitude.reshape(-1, *magnitude.shape[-2:]) * unit
-    search = _Search(method, settings, length, iterations, momentum)
+    search = _Search(method, settings, length, iterations, momentum, wanted in {"auto", "content", "pghi"})
     phase, used = _choose(search, scaled, wanted=wanted, given=given)
     waveform, convergence = search(scaled, phase, on_iteration)
     return InversionResult((waveform / unit).reshape(*batch, length), convergence, method, used)
@@ -121,13 +123,14 @@ def invert(
 
 @dataclass(frozen=True)
 class _Search:
-    """A method with all that it needs beside magnitudes and a start; see ``invert``."""
+    """A method with all that it needs beside magnitudes and a start; see ``invert`` and ``_Relaxation``."""
 
     method: str
     settings: StftSettings
     length: int
     pairs: int
     momentum: float
+    judges: bool
 
     def __call__(
         self, magnitude: Tensor, phase: Tensor, report: Callable[[int], None] | None = None
@@ -149,17 +152,43 @@ class _Search:
     def _reflect_then_settle(
         self, magnitude: Tensor, phase: Tensor, report: Callable[[int], None] | None
     ) -> tuple[Tensor, float]:
-        """Spend half of the pairs on reflections and the rest on accelerated Griffin-Lim.
-
-        Reflections of a signal's own magnitudes are below -18 dB after 4 pairs, those of magnitudes that no
-        signal has above -16 after 50 (bench/inversion.py). There, a high momentum only overshoots.
-        """
+        """Spend half of the pairs on reflections and the rest on accelerated Griffin-Lim."""
         work, half = Reflections(magnitude, self.settings, self.length), self.pairs // 2
-        waveform = work.raar(phase, half, report=report)
+        relaxation = _Relaxation(work, half, judges=self.judges)
+        waveform = work.raar(phase, half, relaxation, report=report)
         later = None if report is None else lambda number: report(half + number)
-        momentum = 0.99 if work.convergence_db(waveform) < _CONSISTENT_DB else 0.95
+        momentum = 0.99 if relaxation.finds_signal else 0.95
         waveform = work.accelerated(waveform, self.pairs - half, alpha=momentum, beta=momentum, report=later)
         return waveform, work.convergence_db(waveform)
+
+
+class _Relaxation:
+    """β of the reflections, falling from 1 to 0.9; to 0.7 where there turns out to be no signal to find.
+
+    A stylization's magnitudes are no signal's. There, wide reflections only wander, and a high momentum
+    only overshoots. A few reflections tell the two apart: see ``_SIGNAL_DB``.
+
+    Args:
+        work: The reflections.
+        pairs: Their number.
+        judges: Whether to tell them apart. After a random start that would take many more reflections.
+    """
+
+    def __init__(self, work: Reflections, pairs: int, *, judges: bool) -> None:
+        self._work, self._pairs, self._judges = work, pairs, judges
+        self.finds_signal = True
+
+    def __call__(self, step: int, waveform: Tensor) -> float:
+        """Return the β of a step, from 1, given the last waveform."""
+        if step == _TEST_STEP + 1 and self._judges:
+            self.finds_signal = self._work.convergence_db(waveform) < _SIGNAL_DB
+        if self.finds_signal or step <= _TEST_STEP:
+            return self._wide(step)
+        share = (step - _TEST_STEP) / (self._pairs - _TEST_STEP)
+        return self._wide(_TEST_STEP) + share * (0.7 - self._wide(_TEST_STEP))
+
+    def _wide(self, step: int) -> float:
+        return 1.0 - 0.1 * (step - 1) / max(1, self._pairs - 1)
 
 
 def _given_start(

@@ -14,6 +14,7 @@ _BLOCK_CPU = 2**19
 """Samples of frames in work at once on a CPU: what a pair makes of them stays in the cache."""
 
 Report = Callable[[int], None]
+Schedule = Callable[[int, Tensor], float]
 
 
 class Reflections(Projection):
@@ -33,10 +34,8 @@ class Reflections(Projection):
         if magnitude.device.type == "cpu":
             self._block = max(1, _BLOCK_CPU // (settings.n_fft * max(1, magnitude.shape[0])))
 
-    def raar(
-        self, phase: Tensor, pairs: int, *, start: float = 1.0, end: float = 0.9, report: Report | None = None
-    ) -> Tensor:
-        """Run relaxed averaged alternating reflections, β falling from ``start`` to ``end``.
+    def raar(self, phase: Tensor, pairs: int, beta: Schedule, *, report: Report | None = None) -> Tensor:
+        """Run relaxed averaged alternating reflections.
 
         With c₀ = S·e^{iφ}, p = P c and x = A⁺p, a step is c ← β (c + A(2x - A⁺c)) + (1 - 2β) p: the paper's
         β/2 (R₁R₂ + 1) + (1 - β) P₂ with P₂ = P and P₁ = A A⁺ written out. As A⁺A = 1, the next A⁺c is this
@@ -45,8 +44,8 @@ class Reflections(Projection):
         Args:
             phase: Complex start of which the phase counts, ``[channels, n_bins, frames]``.
             pairs: Number of pairs, after the start's own inverse; 0: that inverse.
-            start: First β, from 0 to 1.
-            end: Last β.
+            beta: Gives the β of each step, from 0 to 1. It is called with the step's number, from 1, and the
+                last A⁺p by then, which is that of the step before the last.
             report: Called after each pair with its number, from 1.
 
         Returns:
@@ -56,15 +55,15 @@ class Reflections(Projection):
             Luke 2005, "Relaxed averaged alternating reflections for diffraction imaging", Inverse
             Problems 21(1).
         """
-        betas = [start + (end - start) * step / max(1, pairs - 1) for step in range(pairs)]
-        x, kept = self._begin(phase, betas[0] if betas else 0.0)
-        reflected = x
-        for number, beta in enumerate(betas, start=1):
-            following = betas[number] if number < pairs else 0.0
+        x, kept = self._begin(phase)
+        reflected, following = x, beta(1, x) if pairs else 0.0
+        kept.mul_(1.0 - following)
+        for number in range(1, pairs + 1):
+            now, following = following, beta(number + 1, x) if number < pairs else 0.0
             rows = self._rows()
             for first, spec in self._spectra(reflected):
                 c = kept[:, first : first + spec.shape[1]]
-                c.add_(spec, alpha=beta)
+                c.add_(spec, alpha=now)
                 p = c * self._factor(c, first)
                 self._add(rows, first, p)
                 c.mul_(following).add_(p, alpha=1.0 - 2.0 * following)
@@ -120,15 +119,15 @@ class Reflections(Projection):
                 report(number)
         return t
 
-    def _begin(self, phase: Tensor, beta: float) -> tuple[Tensor, Tensor]:
-        """Return x = A⁺c and β c + (1 - 2β) P c, for c = S·e^{iφ} = P c."""
+    def _begin(self, phase: Tensor) -> tuple[Tensor, Tensor]:
+        """Return A⁺c and c = S·e^{iφ}."""
         c = phase.transpose(-1, -2).to(self._target.dtype.to_complex())
         c = self._impose(c.clone(memory_format=torch.contiguous_format), 0)
         rows = self._rows()
         for first in range(0, c.shape[1], self._block):
             self._add(rows, first, c[:, first : first + self._block])
         x = crop(rows, self._settings, self._length) * self._inverse_sum
-        return x, c.mul_(1.0 - beta)
+        return x, c
 
     def _impose(self, spec: Tensor, start: int) -> Tensor:
         """Replace the magnitudes of a block in place and keep its phases; 0 stays 0."""

@@ -87,7 +87,17 @@ def test_raar_equals_the_papers_formula(pairs: int) -> None:
     work = Reflections(magnitude, SETTINGS, LENGTH)
     betas = [0.95 - 0.2 * k / max(1, pairs - 1) for k in range(pairs)]
     expected = raar_loop(magnitude * phase, magnitude, betas)
-    result = work.raar(phase, pairs, start=0.95, end=0.75)
+    seen: list[int] = []
+
+    def beta(step: int, waveform: torch.Tensor) -> float:
+        # At step n the waveform of n - 2 pairs is known (at the first one that of the start).
+        before = raar_loop(magnitude * phase, magnitude, betas[: max(0, step - 2)])
+        torch.testing.assert_close(waveform, before, rtol=0, atol=1e-9)
+        seen.append(step)
+        return betas[step - 1]
+
+    result = work.raar(phase, pairs, beta)
+    assert seen == list(range(1, pairs + 1))
     torch.testing.assert_close(result, expected, rtol=0, atol=1e-9)  # float64; the loop amplifies rounding
 
 
@@ -185,13 +195,30 @@ def test_reports_what_it_returns() -> None:
     assert (result.method, result.start) == ("pghi-raar", "pghi")
 
 
-def test_magnitudes_of_no_signal_get_less_momentum() -> None:
-    mixed = (stft(chirps(), SETTINGS).abs() * stft(noise(LENGTH), SETTINGS).abs()).sqrt()
-    for magnitude, momentum in ((mixed, 0.95), (stft(chirps(), SETTINGS).abs(), 0.99)):
-        work, phase = Reflections(magnitude[None], SETTINGS, LENGTH), pghi(magnitude[None], SETTINGS)
-        expected = work.accelerated(work.raar(phase, 10), 10, alpha=momentum, beta=momentum)[0]
-        result = invert(magnitude, SETTINGS, LENGTH, iterations=20).waveform
-        torch.testing.assert_close(result, expected, rtol=0, atol=1e-9)
+@pytest.mark.parametrize(
+    ("target", "start", "pairs", "noticed"),
+    [
+        ("mixed", "pghi", 40, True),
+        ("mixed", "pghi", 6, False),  # after 4 reflections; 3 of them decide nothing
+        ("mixed", "random", 40, False),
+        ("own", "pghi", 40, False),
+    ],
+)
+def test_magnitudes_of_no_signal_are_noticed(target: str, start: Any, pairs: int, noticed: bool) -> None:
+    own = stft(chirps(), SETTINGS).abs()
+    magnitude = own if target == "own" else (own * stft(noise(LENGTH), SETTINGS).abs()).sqrt()
+    half = pairs // 2
+    betas = [1.0 - 0.1 * k / (half - 1) for k in range(half)]
+    if noticed:
+        betas[4:] = [betas[3] + (0.7 - betas[3]) * k / (half - 4) for k in range(1, half - 3)]
+    momentum = 0.95 if noticed else 0.99
+    work, phase = Reflections(magnitude[None], SETTINGS, LENGTH), pghi(magnitude[None], SETTINGS)
+    if start == "random":
+        phase = random_phase(tuple(magnitude.shape), generator(), like=magnitude)[None]
+    x = work.raar(phase, half, lambda step, _: betas[step - 1])
+    expected = work.accelerated(x, pairs - half, alpha=momentum, beta=momentum)[0]
+    result = invert(magnitude, SETTINGS, LENGTH, iterations=pairs, start=start, generator=generator())
+    torch.testing.assert_close(result.waveform, expected, rtol=0, atol=1e-6)  # rounding is amplified
 
 
 @pytest.mark.parametrize("iterations", [0, 1, 3])
