@@ -183,6 +183,8 @@ def invert_spectrogram(
 def _read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
     """Return the arrays of a .npz file; nothing in it is run."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise FileError(f"{path} cannot be read: it is no plain file; {_HINT}")
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
             if not isinstance(loaded, np.lib.npyio.NpzFile):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,8 +157,10 @@ def test_what_is_no_such_file_is_refused(tmp_path: Path) -> None:
         load_spectrogram(tmp_path / "one.npy")
     with pytest.raises(FileError, match="No such file"):
         load_spectrogram(tmp_path / "missing.npz")
-    with pytest.raises(FileError, match="cannot be read"):
-        load_spectrogram(tmp_path)
+    os.mkfifo(tmp_path / "pipe.npz")
+    for path in (tmp_path, tmp_path / "pipe.npz"):
+        with pytest.raises(FileError, match="cannot be read: it is no plain file"):
+            load_spectrogram(path)
 
 
 def test_wrong_sounds_and_paths_are_refused(tmp_path: Path) -> None:
