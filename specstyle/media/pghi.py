@@ -54,10 +54,7 @@ def pghi(magnitude: Tensor, settings: StftSettings, *, tolerance: float = 1e-3) 
     """
     flat = magnitude.reshape(-1, *magnitude.shape[-2:]).transpose(-1, -2)
     if flat.numel():  # to a peak from 0.5 to 1, by a power of two: levels change nothing, not even rounding
-        exponent = torch.frexp(flat.amax(dim=(1, 2), keepdim=True)).exponent
-        # 2 to the largest exponent a type has is a number still; beyond, at subnormal peaks, it is infinite.
-        most = 120 if flat.dtype == torch.float32 else 1000
-        flat = torch.ldexp(flat, (-exponent).clamp(max=most))
+        flat = torch.ldexp(flat, -torch.frexp(flat.amax(dim=(1, 2), keepdim=True)).exponent)
     values = flat.to(device="cpu", dtype=torch.float32).contiguous().numpy()
     phase = torch.from_numpy(_integrate(values, settings, tolerance)).to(magnitude.device, magnitude.dtype)
     unit = torch.polar(torch.ones_like(phase), phase)
