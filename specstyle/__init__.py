@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     from specstyle.engine.optimize import StopRun
     from specstyle.errors import SpecstyleError
     from specstyle.media.imagefiles import Picture
+    from specstyle.media.inversion import invert
     from specstyle.media.phase import griffin_lim
     from specstyle.media.sounds import Sound
+    from specstyle.media.spectrogramfile import (
+        invert_spectrogram,
+        load_spectrogram,
+        save_spectrogram,
+        spectrogram_of,
+    )
     from specstyle.recipes import RECIPES, Recipe
     from specstyle.run.api import transfer_audio, transfer_image
     from specstyle.run.transfer import Progress, Request, Result, transfer
@@ -31,6 +38,11 @@ _HOMES = {
     "SpecstyleError": "specstyle.errors",
     "StopRun": "specstyle.engine.optimize",
     "griffin_lim": "specstyle.media.phase",
+    "invert": "specstyle.media.inversion",
+    "invert_spectrogram": "specstyle.media.spectrogramfile",
+    "load_spectrogram": "specstyle.media.spectrogramfile",
+    "save_spectrogram": "specstyle.media.spectrogramfile",
+    "spectrogram_of": "specstyle.media.spectrogramfile",
     "transfer": "specstyle.run.transfer",
     "transfer_audio": "specstyle.run.api",
     "transfer_image": "specstyle.run.api",
@@ -48,6 +60,11 @@ __all__ = [
     "StopRun",
     "__version__",
     "griffin_lim",
+    "invert",
+    "invert_spectrogram",
+    "load_spectrogram",
+    "save_spectrogram",
+    "spectrogram_of",
     "transfer",
     "transfer_audio",
     "transfer_image",

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from specstyle.media.base import Encoded
-from specstyle.media.phase import griffin_lim, random_phase
+from specstyle.media.inversion import METHODS, STARTS, InversionResult, Method, Start, invert
+from specstyle.media.phase import random_phase
 from specstyle.media.soundfiles import Sound, read_sound, resample, write_sound
 from specstyle.media.stft import StftSettings, auto_stft, stft
 
@@ -42,9 +43,11 @@ class AudioSettings:
         unit_scale: Divide the compressed magnitudes so that they lie at about 0..1. ``False``: plain
             log1p(k |S| / level), or decibels above -100 dB.
         sample_rate: Working rate in Hz; ``None``: the sound's own.
-        phase: Where the phase reconstruction starts: ``"content"``, ``"random"`` or ``"zero"``.
-        phase_iterations: Of Griffin-Lim; 0: the start phase as it is.
-        phase_momentum: Of fast Griffin-Lim; 0: the plain one.
+        phase: Where the phase reconstruction starts, see ``invert``: ``"auto"``, ``"content"``, ``"pghi"``,
+            ``"random"`` or ``"zero"``.
+        phase_method: ``"pghi-raar"``, ``"fast-griffin-lim"`` or ``"griffin-lim"``.
+        phase_iterations: Pairs of one transform and one inverse; 0: the start phase as it is.
+        phase_momentum: Of fast Griffin-Lim.
 
     Raises:
         ValueError: If a value is out of range; the message names it.
@@ -59,15 +62,17 @@ class AudioSettings:
     normalize_level: bool = True
     unit_scale: bool = True
     sample_rate: int | None = None
-    phase: Literal["content", "random", "zero"] = "content"
+    phase: Start = "auto"
+    phase_method: Method = "pghi-raar"
     phase_iterations: int = 64
     phase_momentum: float = 0.99
 
     def __post_init__(self) -> None:
         if self.compression not in ("log1p", "db"):
             raise ValueError(f"compression is {self.compression!r}; it must be 'log1p' or 'db'")
-        if self.phase not in ("content", "random", "zero"):
-            raise ValueError(f"phase is {self.phase!r}; it must be 'content', 'random' or 'zero'")
+        for name, known in (("phase", STARTS), ("phase_method", METHODS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}")
         if not 0.0 < self.log_gain < math.inf:
             raise ValueError(f"log_gain is {self.log_gain}; it must be a number above 0")
         if self.phase_iterations < 0:
@@ -182,16 +187,17 @@ class SoundMedium:
 
     def decode_with_report(
         self, image: Tensor, like: Encoded, *, on_iteration: Callable[[int], None] | None = None
-    ) -> tuple[Sound, float]:
-        """Decode as ``decode`` does, and say how near the phase reconstruction came.
+    ) -> tuple[Sound, InversionResult]:
+        """Decode as ``decode`` does, and say how the phase was reconstructed and how near it came.
 
         Args:
             image: Of the shape of ``like.image``.
             like: What ``encode`` returned for the content.
-            on_iteration: Called after each iteration of Griffin-Lim with its number, from 1.
+            on_iteration: Called after each iteration with its number, from 1.
 
         Returns:
-            The sound and the spectral convergence in dB (channels at equal level; lower is better).
+            The sound, and the inversion at the working rate with all channels at equal level: method, start
+            and spectral convergence.
         """
         context: SoundContext = like.context
         if image.shape != like.image.shape:
@@ -200,20 +206,21 @@ class SoundMedium:
         compute = _to_compute(image.detach()[:, 0], image.dtype, image.device)
         magnitude = _expand(compute, settings)
         generator = torch.Generator().manual_seed(self._seed)
-        result = griffin_lim(
+        uses_content = settings.phase in ("auto", "content")
+        result = invert(
             magnitude,
             context.stft,
             context.working.shape[1],
+            method=settings.phase_method,
             iterations=settings.phase_iterations,
             momentum=settings.phase_momentum,
-            phase=_content_phase(context, magnitude, generator)
-            if settings.phase == "content"
-            else settings.phase,
+            start=settings.phase,
+            content=_content_phase(context, magnitude, generator) if uses_content else None,
             generator=generator,
             on_iteration=on_iteration,
         )
         samples = result.waveform.double().cpu() * context.level
-        return replace(context.sound, samples=bring_back(samples, context)), result.spectral_convergence_db
+        return replace(context.sound, samples=bring_back(samples, context)), result
 
     def finish(self, sound: Sound, like: Encoded | Sound) -> tuple[Sound, float]:
         """Bring a decoded sound to the content's loudness, see ``finish_sound``."""

@@ -83,19 +83,19 @@ def griffin_lim(
         Griffin & Lim 1984; Perraudin, Balazs & Søndergaard 2013, "A fast Griffin-Lim algorithm", alg. 2.
     """
     check_shape(magnitude, settings, length, name="magnitude")
-    _check_magnitude(magnitude)
+    check_magnitude(magnitude)
     if iterations < 0:
         raise ValueError(f"iterations is {iterations}; it must be at least 0")
     if not 0.0 <= momentum <= 1.0:
         raise ValueError(f"momentum is {momentum}; it must be from 0 to 1 (more does not converge)")
     batch = magnitude.shape[:-2]
-    start = _start_phase(phase, magnitude, generator)
+    start = start_phase(phase, magnitude, generator)
     peak = float(magnitude.max()) if magnitude.numel() else 0.0
     if peak == 0.0:
         return GriffinLimResult(magnitude.new_zeros(*batch, length), -math.inf)
     # A power of two: nothing is rounded, and no square of a quiet signal's bins underflows.
     unit = 2.0 ** -max(math.frexp(peak)[1], -120)
-    projection = _Projection(magnitude.reshape(-1, *magnitude.shape[-2:]) * unit, settings, length)
+    projection = Projection(magnitude.reshape(-1, *magnitude.shape[-2:]) * unit, settings, length)
     x = projection.invert(start.reshape(-1, *start.shape[-2:]))
     extrapolated = x
     for iteration in range(iterations):
@@ -129,7 +129,7 @@ def spectral_convergence_db(waveform: Tensor, magnitude: Tensor, settings: StftS
     if waveform.shape[:-1] != magnitude.shape[:-2]:
         raise ValueError(f"waveform is {list(waveform.shape)}, but magnitude is {list(magnitude.shape)}")
     flat = magnitude.reshape(-1, *magnitude.shape[-2:])
-    return _Projection(flat, settings, length).convergence_db(waveform.reshape(-1, length))
+    return Projection(flat, settings, length).convergence_db(waveform.reshape(-1, length))
 
 
 def random_phase(shape: tuple[int, ...], generator: torch.Generator, *, like: Tensor) -> Tensor:
@@ -145,7 +145,12 @@ def random_phase(shape: tuple[int, ...], generator: torch.Generator, *, like: Te
     return torch.polar(torch.ones_like(angle), angle)
 
 
-def _start_phase(
+def magnitudes(spec: Tensor) -> Tensor:
+    """Return ``|spec|``: on a CPU by NumPy, which is 10 times as fast at it as torch."""
+    return torch.from_numpy(abs(spec.numpy())) if spec.device.type == "cpu" else spec.abs()
+
+
+def start_phase(
     phase: Tensor | Literal["random", "zero"], magnitude: Tensor, generator: torch.Generator | None
 ) -> Tensor:
     """Return the start as a complex tensor of the magnitude's shape (expanded where it repeats)."""
@@ -169,7 +174,7 @@ def _start_phase(
         ) from None
 
 
-def _check_magnitude(magnitude: Tensor) -> None:
+def check_magnitude(magnitude: Tensor) -> None:
     """Refuse values that are no magnitudes; a single NaN would spread over many samples."""
     if magnitude.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"magnitude has dtype {magnitude.dtype}; it must be float32 or float64")
@@ -179,7 +184,7 @@ def _check_magnitude(magnitude: Tensor) -> None:
         raise ValueError(f"magnitude has {n_bad} values that are negative, NaN or infinite; none may be")
 
 
-class _Projection:
+class Projection:
     """The two projections of Griffin-Lim, fused over blocks of frames.
 
     ``torch.istft`` is some times slower than this overlap-add, and ``torch.sgn`` than the two
@@ -224,7 +229,8 @@ class _Projection:
         """Return the spectral convergence of ``x`` ``[channels, length]``."""
         error = torch.zeros((), dtype=torch.float64)
         for start, spec in self._spectra(x):
-            error += (spec.abs() - self._target[:, start : start + spec.shape[1]]).norm().cpu().double() ** 2
+            difference = magnitudes(spec) - self._target[:, start : start + spec.shape[1]]
+            error += difference.norm().cpu().double() ** 2
         wanted = float(self._target.norm())
         distance = math.sqrt(float(error))
         if distance == 0.0:

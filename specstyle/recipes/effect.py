@@ -17,7 +17,12 @@ _ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
     ("compression", ("log1p",), ("log_gain",)),
     ("init", ("noise",), ("noise", "noise_scale", "noise_center")),
     ("keep", ("average",), ("average_decay",)),
-    ("canvas", ("image",), ("phase", "phase_iterations", "phase_momentum", "clip", "refine_steps")),
+    ("phase_method", ("fast-griffin-lim",), ("phase_momentum",)),
+    (
+        "canvas",
+        ("image",),
+        ("phase", "phase_method", "phase_iterations", "phase_momentum", "clip", "refine_steps"),
+    ),
 )
 """A field, values of it, and the fields that matter with these values only."""
 

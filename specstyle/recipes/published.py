@@ -189,6 +189,7 @@ ULYANOV2016 = Recipe(
     normalize_level=False,
     unit_scale=False,
     phase="random",
+    phase_method="griffin-lim",
     phase_iterations=500,
     phase_momentum=0.0,
 )

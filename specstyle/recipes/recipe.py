@@ -212,10 +212,24 @@ class Recipe:
     normalize_level: bool = _option(True, "divide the spectrogram by its own RMS", group="audio")
     unit_scale: bool = _option(True, "scale the compressed image to about 0..1", group="audio")
     phase: str = _option(
-        "content", "where Griffin-Lim starts", group="audio", choices=("content", "random", "zero")
+        "auto",
+        "where the phase reconstruction starts; pghi: from the slopes of the magnitudes; auto: from pghi or "
+        "content, whichever is closer",
+        group="audio",
+        choices=("auto", "content", "pghi", "random", "zero"),
     )
-    phase_iterations: int = _option(64, "Griffin-Lim iterations", group="audio")
-    phase_momentum: float = _option(0.99, "Griffin-Lim momentum", group="audio")
+    phase_method: str = _option(
+        "pghi-raar",
+        "how the phase is reconstructed; pghi-raar: reflections, then accelerated Griffin-Lim",
+        group="audio",
+        choices=("pghi-raar", "fast-griffin-lim", "griffin-lim"),
+    )
+    phase_iterations: int = _option(64, "iterations of the phase reconstruction", group="audio")
+    phase_momentum: float = _option(
+        0.99,
+        "momentum of fast-griffin-lim; given without phase_method, it asks for that",
+        group="audio",
+    )
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -225,7 +239,8 @@ class Recipe:
         """Return a copy with some fields changed.
 
         What belongs to a replaced value goes with it: layer weights with their layers, ``first_steps``
-        with ``steps``; ``height``, ``width`` and the leave to enlarge with ``size``.
+        with ``steps``; ``height``, ``width`` and the leave to enlarge with ``size``. A ``phase_momentum``
+        brings its method, Griffin-Lim: the only one there was when the first recipe files were written.
 
         Raises:
             RecipeError: If a name is not a field, or a value is not accepted.
@@ -240,6 +255,9 @@ class Recipe:
             layers, weights = f"{kind}_layers", f"{kind}_layer_weights"
             if layers in changes and changes[layers] not in (getattr(self, layers), [*getattr(self, layers)]):
                 changes.setdefault(weights, ())
+        if "phase_momentum" in changes:
+            has_momentum = changes["phase_momentum"] != 0
+            changes.setdefault("phase_method", "fast-griffin-lim" if has_momentum else "griffin-lim")
         if "steps" in changes:
             changes.setdefault("first_steps", None)
         if "size" in changes:

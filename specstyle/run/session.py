@@ -160,7 +160,7 @@ class Session:
 
     def _refine(self, sound: SoundAdapter, before: State, objective: Objective) -> State:
         """Go on from the image's sound on the waveform itself: what no phase could give is mended."""
-        decoded, _ = sound.decode(before.image.clamp(0.0, self.upper), self.content)
+        decoded = sound.decode(before.image.clamp(0.0, self.upper), self.content)
         waveform = sound.waveform(self.content, start=decoded)
         settings, steps = optimizer_settings(self.recipe), self.recipe.refine_steps
         report = self._reporter(len(self.shapes) - 1, before.steps, waveform)

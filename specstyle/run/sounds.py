@@ -111,11 +111,9 @@ class SoundAdapter:
         repeated = samples.repeat(1, -(-length // samples.shape[1]))[:, :length]
         return dataclasses.replace(like, samples=repeated.contiguous())
 
-    def decode(self, image: Tensor, content: Encoded) -> tuple[Sound, float]:
-        """Reconstruct the phase; return the sound, not yet at its loudness, and the convergence in dB."""
-        sound, convergence_db = self._medium.decode_with_report(image, content)
-        # An exact match has no finite level; -300 dB is float64's own precision.
-        return sound, max(convergence_db, -300.0)
+    def decode(self, image: Tensor, content: Encoded) -> Sound:
+        """Reconstruct the phase; return the sound, not yet at its loudness."""
+        return self._medium.decode(image, content)
 
     def check_output(self, path: Path, source: Sound, content: Encoded) -> None:
         """Refuse an output whose format cannot hold the content's rate, channels and length."""
@@ -128,11 +126,16 @@ class SoundAdapter:
         finished, gain_db = self._medium.finish(canvas.sound(samples), original)
         return finished, {"peak_gain_db": gain_db}
 
-    def finish(self, image: Tensor, content: Encoded, original: Sound) -> tuple[Sound, dict[str, float]]:
+    def finish(self, image: Tensor, content: Encoded, original: Sound) -> tuple[Sound, dict[str, Any]]:
         """Reconstruct the phase and bring the result to the content's loudness."""
-        sound, convergence_db = self.decode(image, content)
+        sound, found = self._medium.decode_with_report(image, content)
         finished, gain_db = self._medium.finish(sound, original)
-        return finished, {"spectral_convergence_db": convergence_db, "peak_gain_db": gain_db}
+        return finished, {
+            "phase": {"method": found.method, "start": found.start},
+            # An exact match has no finite level; -300 dB is float64's own precision.
+            "spectral_convergence_db": max(found.spectral_convergence_db, -300.0),
+            "peak_gain_db": gain_db,
+        }
 
     def describe_encoding(self, content: Encoded) -> dict[str, Any]:
         """Return the transform that ran, with what the recipe left open."""

@@ -166,7 +166,7 @@ def test_working_rate(working: int) -> None:
     assert snr_db(sound.samples, back.samples) > 90  # soxr's VHQ, there and back
 
 
-@pytest.mark.parametrize("phase", ["content", "random", "zero"])
+@pytest.mark.parametrize("phase", ["content", "pghi", "random", "zero"])
 def test_decode_reports_the_convergence_reached(phase: str) -> None:
     """A mono sound: with one level the report is the definition's figure."""
     sound = Sound(stereo().samples[:1], 22050)
@@ -177,7 +177,8 @@ def test_decode_reports_the_convergence_reached(phase: str) -> None:
     decoded, reported = medium.decode_with_report(image, encoded, on_iteration=seen.append)
     wanted = torch.expm1(image[0] * math.log1p(100)) * encoded.context.level[0]
     actual = spectral_convergence_db(decoded.samples, wanted, encoded.context.stft)
-    assert reported == pytest.approx(actual, abs=1e-6)
+    assert reported.spectral_convergence_db == pytest.approx(actual, abs=1e-6)
+    assert (reported.method, reported.start) == ("pghi-raar", phase)
     assert seen == list(range(1, 11))
     assert torch.equal(medium.decode(image, encoded).samples, decoded.samples)  # the seed decides
     other = SoundMedium(medium.settings, seed=4).decode(image, encoded)
@@ -206,7 +207,7 @@ def test_sound_in_the_contents_silence_is_not_lost() -> None:
 def test_stereo_stays_stereo() -> None:
     mid, side = noise(1, 20000)[0], noise(1, 20000, 1)[0]
     sound = Sound(torch.stack([mid + 0.15 * side, mid - 0.15 * side]), 22050)
-    for phase, least in (("content", 0.9), ("random", 0.3)):
+    for phase, least in (("content", 0.9), ("pghi", 0.9), ("random", 0.8)):
         medium = SoundMedium(AudioSettings(phase=phase, phase_iterations=32))
         encoded = medium.encode(sound)
         image = encoded.image * 0.98 + 0.01
@@ -247,6 +248,7 @@ def test_wrong_images_are_refused() -> None:
     [
         ({"compression": "mel"}, "compression"),
         ({"phase": "style"}, "phase"),
+        ({"phase_method": "best"}, "phase_method is 'best'; it must be one of pghi-raar"),
         ({"log_gain": 0.0}, "log_gain"),
         ({"log_gain": math.nan}, "log_gain"),
         ({"phase_iterations": -1}, "phase_iterations"),

@@ -95,7 +95,8 @@ TABLE: dict[str, dict[str, Any]] = {
         "noise_center": "zero", "optimizer": "lbfgs", "steps": 300, "clip": False, "keep": "last",
         "smallest_scale": None, "sample_rate": 22050, "n_fft": 2048, "hop_length": 512,
         "win_length": None, "compression": "log1p", "log_gain": 1.0, "normalize_level": False,
-        "unit_scale": False, "phase": "random", "phase_iterations": 500, "phase_momentum": 0.0,
+        "unit_scale": False, "phase": "random", "phase_method": "griffin-lim",
+        "phase_iterations": 500, "phase_momentum": 0.0,
     },
 }  # fmt: skip
 
@@ -287,6 +288,7 @@ BAD = [
     {"smallest_scale": 0}, {"phase_iterations": -1}, {"phase_momentum": -0.5},
     {"optimizer": "rmsprop"}, {"keep": "first"}, {"noise": "pink"}, {"carry": "all"},
     {"style_size": "big"}, {"compression": "sqrt"}, {"phase": "magic"}, {"padding": "same"},
+    {"phase_method": "magic"},
     {"filter_scaling": "xavier"}, {"content_loss": "l1"}, {"tv_loss": "l1"},
     {"content_layers": ()}, {"style_layers": ()},
     {"style_layer_weights": (1.0,)}, {"content_layer_weights": (1.0, 2.0)},
@@ -361,6 +363,24 @@ def test_height_and_width_go_with_size() -> None:
     taller = get_recipe("tf2").replace(height=700)
     assert (taller.size, taller.height, taller.width) == (0, 700, None)
     assert (base.replace(steps=5).height, base.replace(steps=5).width) == (400, 600)
+
+
+@pytest.mark.parametrize(("momentum", "method"), [(0.99, "fast-griffin-lim"), (0.0, "griffin-lim")])
+def test_a_recipe_file_of_old_keeps_griffin_lim(momentum: float, method: str) -> None:
+    """Files were written with every field, and had a momentum before there was a method to choose."""
+    lines = to_toml(Recipe(phase="content", phase_momentum=momentum)).splitlines()
+    old = "\n".join(line for line in lines if not line.startswith("phase_method"))
+    assert (from_toml(old).phase, from_toml(old).phase_method) == ("content", method)
+    assert from_toml(old).phase_momentum == momentum
+    named = Recipe().replace(phase_momentum=momentum, phase_method="pghi-raar")
+    assert named.phase_method == "pghi-raar"
+
+
+def test_phase_by_default() -> None:
+    """Ours is PGHI; a published recipe that names Griffin-Lim keeps it."""
+    for recipe in RECIPES.values():
+        expected = ("random", "griffin-lim") if recipe.name == "ulyanov2016" else ("auto", "pghi-raar")
+        assert (recipe.phase, recipe.phase_method) == expected, recipe.name
 
 
 def test_replace_refuses_an_unknown_field_and_changes_no_original() -> None:

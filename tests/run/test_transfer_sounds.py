@@ -118,7 +118,8 @@ def test_any_number_of_channels(channels: int) -> None:
 def test_channels_do_not_mix() -> None:
     """Each channel of a pair becomes what it becomes alone (the loss is their mean, so only nearly)."""
     content = melody(channels=2)
-    options: dict[str, Any] = {"optimizer": "adam", "lr": 0.02}
+    # Any start but the content's phase is common to all channels.
+    options: dict[str, Any] = {"optimizer": "adam", "lr": 0.02, "phase": "content"}
     pair = run(content, **options).output.samples
     for channel in range(2):
         alone = run(content[channel], **options).output.samples[0]
@@ -436,8 +437,8 @@ def test_coarse_to_fine(network: str, carry: str) -> None:
 @pytest.mark.parametrize("options", [
     {"n_fft": 512}, {"n_fft": 300, "hop_length": 100}, {"n_fft": 512, "win_length": 400},
     {"window": "blackmanharris"}, {"compression": "db"}, {"log_gain": 100.0}, {"normalize_level": False},
-    {"unit_scale": False, "clip": False}, {"phase": "zero"}, {"phase": "random"}, {"phase_iterations": 0},
-    {"phase_momentum": 0.0}, {"filter_width": 3}, {"filter_scaling": "fan_avg"},
+    {"unit_scale": False, "clip": False}, {"phase": "zero"}, {"phase": "random"}, {"phase": "pghi"},
+    {"phase_iterations": 0}, {"phase_momentum": 0.0}, {"filter_width": 3}, {"filter_scaling": "fan_avg"},
 ], ids=str)  # fmt: skip
 def test_options_of_the_medium(options: dict[str, Any]) -> None:
     content = melody(channels=2)
@@ -488,6 +489,14 @@ def test_the_seed_alone_changes_what_is_random(options: dict[str, Any], differs:
     """The style's own weight is 0, so the network's weights do not count."""
     pair = [run(strength=0.0, seed=s, **options).output.samples for s in (0, 1)]
     assert (snr_db(*pair) < 40) == differs
+
+
+@pytest.mark.parametrize("start", ["content", "pghi", "random", "zero"])
+@pytest.mark.parametrize("method", ["pghi-raar", "fast-griffin-lim", "griffin-lim"])
+def test_the_record_names_method_and_start(method: str, start: str) -> None:
+    record = run(phase_method=method, phase=start, steps=2, phase_iterations=2).record
+    assert record["phase"] == {"method": method, "start": start}
+    assert record["recipe"]["phase_method"] == method
 
 
 def test_phase_iterations_help() -> None:
@@ -678,6 +687,8 @@ def test_record(tmp_path: Path) -> None:
         assert {"total", "content", "style"} <= set(record["losses"][when])
     assert record["steps"] == FAST["steps"]
     assert -300 <= record["spectral_convergence_db"] < -5
+    assert record["phase"]["method"] == "pghi-raar"
+    assert record["phase"]["start"] in ("content", "pghi")
     assert record["seconds"] > 0
     assert record["peak_gain_db"] <= 0
     assert tuple(record["notes"]) == result.notes == tuple(notes)

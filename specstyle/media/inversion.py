@@ -1,0 +1,231 @@
+"""Magnitude to waveform, the best way known here: a good start, reflections, then momentum."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from specstyle.media.pghi import pghi
+from specstyle.media.phase import check_magnitude, griffin_lim, start_phase
+from specstyle.media.projections import Reflections
+from specstyle.media.stft import StftSettings, check_shape, stft
+
+Method = Literal["pghi-raar", "fast-griffin-lim", "griffin-lim"]
+Start = Literal["auto", "content", "pghi", "random", "zero"]
+
+METHODS: tuple[str, ...] = get_args(Method)
+"""What ``invert`` accepts as its method."""
+
+STARTS: tuple[str, ...] = get_args(Start)
+"""What ``invert`` accepts as its start, beside a tensor."""
+
+
+_TEST_STEP = 4
+_SIGNAL_DB = -17.0
+"""Reflections from PGHI are nearer than this after 3 pairs if there is a signal with these magnitudes (-18 dB
+and below on recordings), and if there is none they stay above (-16 dB even after 50 pairs)."""
+
+
+@dataclass(frozen=True, eq=False)
+class InversionResult:
+    """A waveform, how near its magnitudes came, and how it was found.
+
+    Attributes:
+        waveform: Shape ``[..., length]``.
+        spectral_convergence_db: See ``phase.spectral_convergence_db``; lower is better.
+        method: One of ``METHODS``.
+        start: ``"content"``, ``"pghi"``, ``"random"``, ``"zero"`` or ``"given"`` (a tensor).
+    """
+
+    waveform: Tensor
+    spectral_convergence_db: float
+    method: str
+    start: str
+
+
+@torch.no_grad()
+def invert(
+    magnitude: Tensor,
+    settings: StftSettings,
+    length: int,
+    *,
+    method: Method = "pghi-raar",
+    iterations: int = 64,
+    momentum: float = 0.99,
+    start: Tensor | Start = "auto",
+    content: Tensor | None = None,
+    generator: torch.Generator | None = None,
+    on_iteration: Callable[[int], None] | None = None,
+) -> InversionResult:
+    """Find a waveform with (nearly) the given magnitudes.
+
+    ``"pghi-raar"`` spends the first half of its pairs on relaxed averaged alternating reflections, which
+    leave a wrong phase that Griffin-Lim would keep, and the rest on accelerated Griffin-Lim, which settles.
+
+    Channels that are inverted each from its own start lose their correlation. Unless the start is the
+    content's phase or a tensor, it is therefore one phase for all of several channels: that of their mean
+    magnitude, inverted first, with as many pairs (one channel's worth). Channels that have nothing in common
+    come out a little alike for it.
+
+    Args:
+        magnitude: At least 0, float32 or float64, shape ``[..., n_bins, n_frames(length)]``; the leading
+            dimensions are the channels of one sound.
+        settings: The transform.
+        length: Number of samples.
+        method: ``"pghi-raar"``, or ``phase.griffin_lim``: ``"fast-griffin-lim"`` with ``momentum`` and
+            ``"griffin-lim"`` without.
+        iterations: Pairs of one transform and one inverse after the start; 0: invert with the start phase.
+        momentum: Of ``"fast-griffin-lim"``, from 0 to 1; the other methods leave it alone.
+        start: ``"content"``: the phase of ``content``; ``"pghi"``: see ``pghi``; ``"auto"``: that of the two
+            from which the first waveform comes nearer (PGHI without ``content``); ``"random"``, ``"zero"``
+            or a complex tensor: as for ``griffin_lim``.
+        content: A complex spectrogram that broadcasts to ``magnitude``'s shape, of which the phase counts.
+        generator: Source of ``"random"``; required for it. Nothing else is random.
+        on_iteration: Called after each pair with its number, from 1.
+
+    Returns:
+        The waveform and its spectral convergence. All-zero magnitudes give zeros at once.
+
+    Raises:
+        ValueError: If magnitudes are negative, NaN or infinite, or an argument is out of range.
+
+    Reference:
+        Průša et al. 2017 (start), Luke 2005 (reflections), Nenov et al. 2023 (momentum).
+    """
+    check_shape(magnitude, settings, length, name="magnitude")
+    check_magnitude(magnitude)
+    if method not in METHODS:
+        raise ValueError(f"method is {method!r}; it must be one of {', '.join(METHODS)}")
+    if iterations < 0:
+        raise ValueError(f"iterations is {iterations}; it must be at least 0")
+    if not 0.0 <= momentum <= 1.0:
+        raise ValueError(f"momentum is {momentum}; it must be from 0 to 1 (more does not converge)")
+    batch = magnitude.shape[:-2]
+    wanted: str = "given" if isinstance(start, Tensor) else start
+    given = _given_start(start, content, magnitude, generator)
+    peak = float(magnitude.max()) if magnitude.numel() else 0.0
+    if peak == 0.0:
+        used = "pghi" if wanted == "auto" else wanted
+        return InversionResult(magnitude.new_zeros(*batch, length), -math.inf, method, used)
+    # A power of two: nothing is rounded, and no square of a quiet signal's bins underflows.
+    unit = 2.0 ** -max(math.frexp(peak)[1], -120)
+    scaled = magnitude.reshape(-1, *magnitude.shape[-2:]) * unit
+    search = _Search(method, settings, length, iterations, momentum, wanted in {"auto", "content", "pghi"})
+    phase, used = _choose(search, scaled, wanted=wanted, given=given)
+    waveform, convergence = search(scaled, phase, on_iteration)
+    return InversionResult((waveform / unit).reshape(*batch, length), convergence, method, used)
+
+
+@dataclass(frozen=True)
+class _Search:
+    """A method with all that it needs beside magnitudes and a start; see ``invert`` and ``_Relaxation``."""
+
+    method: str
+    settings: StftSettings
+    length: int
+    pairs: int
+    momentum: float
+    judges: bool
+
+    def __call__(
+        self, magnitude: Tensor, phase: Tensor, report: Callable[[int], None] | None = None
+    ) -> tuple[Tensor, float]:
+        """Return the waveform ``[channels, length]`` and its spectral convergence."""
+        if self.method == "pghi-raar":
+            return self._reflect_then_settle(magnitude, phase, report)
+        result = griffin_lim(
+            magnitude,
+            self.settings,
+            self.length,
+            iterations=self.pairs,
+            momentum=self.momentum if self.method == "fast-griffin-lim" else 0.0,
+            phase=phase,
+            on_iteration=report,
+        )
+        return result.waveform, result.spectral_convergence_db
+
+    def _reflect_then_settle(
+        self, magnitude: Tensor, phase: Tensor, report: Callable[[int], None] | None
+    ) -> tuple[Tensor, float]:
+        """Spend half of the pairs on reflections and the rest on accelerated Griffin-Lim."""
+        work, half = Reflections(magnitude, self.settings, self.length), self.pairs // 2
+        relaxation = _Relaxation(work, half, judges=self.judges)
+        waveform = work.raar(phase, half, relaxation, report=report)
+        later = None if report is None else lambda number: report(half + number)
+        momentum = 0.99 if relaxation.finds_signal else 0.95
+        waveform = work.accelerated(waveform, self.pairs - half, alpha=momentum, beta=momentum, report=later)
+        return waveform, work.convergence_db(waveform)
+
+
+class _Relaxation:
+    """β of the reflections, falling from 1 to 0.9; to 0.7 where there turns out to be no signal to find.
+
+    A stylization's magnitudes are no signal's. There, wide reflections only wander, and a high momentum
+    only overshoots. A few reflections tell the two apart: see ``_SIGNAL_DB``.
+
+    Args:
+        work: The reflections.
+        pairs: Their number.
+        judges: Whether to tell them apart. After a random start that would take many more reflections.
+    """
+
+    def __init__(self, work: Reflections, pairs: int, *, judges: bool) -> None:
+        self._work, self._pairs, self._judges = work, pairs, judges
+        self.finds_signal = True
+
+    def __call__(self, step: int, waveform: Tensor) -> float:
+        """Return the β of a step, from 1, given the last waveform."""
+        if step == _TEST_STEP + 1 and self._judges:
+            self.finds_signal = self._work.convergence_db(waveform) < _SIGNAL_DB
+        if self.finds_signal or step <= _TEST_STEP:
+            return self._wide(step)
+        share = (step - _TEST_STEP) / (self._pairs - _TEST_STEP)
+        return self._wide(_TEST_STEP) + share * (0.7 - self._wide(_TEST_STEP))
+
+    def _wide(self, step: int) -> float:
+        return 1.0 - 0.1 * (step - 1) / max(1, self._pairs - 1)
+
+
+def _given_start(
+    start: Tensor | Start, content: Tensor | None, magnitude: Tensor, generator: torch.Generator | None
+) -> Tensor | None:
+    """Return the start that need not be estimated, ``[channels, n_bins, frames]``, or None for PGHI."""
+    source: Tensor | Literal["random", "zero"]
+    if isinstance(start, Tensor) or start == "random" or start == "zero":  # noqa: PLR1714 (mypy narrows)
+        source = start
+    elif start in STARTS:
+        if start == "content" and content is None:
+            raise ValueError("start is 'content', which needs content (a complex spectrogram)")
+        if content is None or start == "pghi":
+            return None
+        source = content
+    else:
+        raise ValueError(f"start is {start!r}; it must be one of {', '.join(STARTS)} or a tensor")
+    return start_phase(source, magnitude, generator).reshape(-1, *magnitude.shape[-2:])
+
+
+def _choose(search: _Search, magnitude: Tensor, *, wanted: str, given: Tensor | None) -> tuple[Tensor, str]:
+    """Return the start phase ``[channels, n_bins, frames]`` and its name."""
+    if given is not None and wanted in {"content", "given"}:
+        return given, wanted
+    mid = magnitude.mean(dim=0, keepdim=True)
+    if given is not None and wanted in {"random", "zero"}:
+        common, used = given[:1], wanted
+    else:
+        common, used = pghi(mid, search.settings), "pghi"
+        if given is not None and _is_closer(given, common.expand(magnitude.shape), search, magnitude):
+            return given, "content"
+    if magnitude.shape[0] > 1:
+        common = stft(search(mid, common)[0], search.settings)
+    return common.expand(magnitude.shape), used
+
+
+def _is_closer(phase: Tensor, other: Tensor, search: _Search, magnitude: Tensor) -> bool:
+    """Return whether a start's first waveform is at least as near as another's."""
+    work = Reflections(magnitude, search.settings, search.length)
+    return work.convergence_db(work.invert(phase)) <= work.convergence_db(work.invert(other))
