@@ -37,16 +37,21 @@ def _converter(annotation: str) -> tuple[Callable[[str], Any], str]:
         return _listed(int, "whole numbers"), "M,N,..."
     if annotation.startswith("tuple[float"):
         return _listed(float, "numbers"), "X,Y,..."
-    if annotation == "int | None":
-        return _whole_or_none, "N|none"
+    if annotation in ("int | None", "float | None"):
+        whole = annotation.startswith("int")
+        return _number_or_none(int if whole else float), "N|none" if whole else "X|none"
     return {"str": (str, "WORD"), "int": (int, "N"), "float": (float, "X")}[annotation]
 
 
-def _whole_or_none(text: str) -> int | None:
-    try:
-        return None if text.lower() == "none" else int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number or none, got {text!r}") from None
+def _number_or_none(kind: type[int] | type[float]) -> Callable[[str], float | None]:
+    def parse(text: str) -> float | None:
+        try:
+            return None if text.lower() == "none" else kind(text)
+        except ValueError:
+            what = "whole number" if kind is int else "number"
+            raise argparse.ArgumentTypeError(f"expected a {what} or none, got {text!r}") from None
+
+    return parse
 
 
 def add_recipe_options(parser: argparse.ArgumentParser, medium: str) -> None:

@@ -32,6 +32,7 @@ AUDIO = Recipe(
     style_weight=0.75,
     canvas="waveform",
     equalize=True,
+    init_noise_db=-20.0,
     unit_scale=False,
     steps=50,
     clip=False,
@@ -48,6 +49,7 @@ AUDIO_VGG19 = Recipe(
     style_bands=32,
     content_weight=0.3,
     equalize=True,
+    init_noise_db=-20.0,
     steps=30,
     log_gain=30.0,
 )

@@ -15,6 +15,7 @@ _ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
     ("network", ("vgg19", "vgg19-random"), ("style_bands",)),
     ("network", ("kernel",), ("kernel_widths",)),
     ("compression", ("log1p",), ("log_gain",)),
+    ("init", ("content",), ("init_noise_db",)),
     ("init", ("noise",), ("noise", "noise_scale", "noise_center")),
     ("keep", ("average",), ("average_decay",)),
     ("phase_method", ("fast-griffin-lim",), ("phase_momentum",)),

@@ -197,6 +197,12 @@ class Recipe:
     refine_steps: int = _option(
         0, "after --canvas image: so many evaluations more on the waveform that came of it", group="audio"
     )
+    init_noise_db: float | None = _option(
+        None,
+        "for --init content: add noise with the styles' spectrum, so many dB re the content's level; without "
+        "it, what a style puts into silence is the same in every frame (none: no noise)",
+        group="audio",
+    )
     equalize: bool = _option(
         False, "give the content the style's long-term spectrum before all else", group="audio"
     )

@@ -61,12 +61,16 @@ class Session:
         self.upper = max([self.content.upper, *(s.upper for s in styles)])
         self.init_file: dict[str, str] | None = None
         self.start_source = self._read_start()
+        self.start = self.content
         self.generator = torch.Generator().manual_seed(request.seed)
         self.reference = (
             self.adapter.reference(self.style_sources, self.content, self.generator)
             if recipe.balance == "gradient"
             else None
         )
+        if self.sound is not None and recipe.init == "content" and recipe.init_noise_db is not None:
+            noised = self.sound.noised(seen, self.style_sources, self.generator)
+            self.start = self.adapter.encode_content(noised)
         channels, height = self.content.image.shape[1:3]
         self.network: Network = network_for(
             recipe,
@@ -85,7 +89,7 @@ class Session:
         if self.sound is not None and recipe.canvas == "waveform":
             start = self.style_sources[0] if recipe.init == "style" else self.start_source
             noise = self.generator if recipe.init == "noise" else None
-            self.waveform = self.sound.waveform(self.content, start=start, noise=noise)
+            self.waveform = self.sound.waveform(self.start, start=start, noise=noise)
         self.shapes = scale_shapes(
             *self.content.image.shape[2:],
             smallest=recipe.smallest_scale,
@@ -128,7 +132,7 @@ class Session:
                 for s in self.styles
             ]
             if state is None:
-                start = self._first_image(content_here)
+                start = self._first_image(resize(self.start.image, height, width))
             else:
                 start = carry_up(state.image, content, content_here, what=recipe.carry)
                 moments = resize_moments(state.moments, height, width)

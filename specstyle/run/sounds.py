@@ -88,6 +88,18 @@ class SoundAdapter:
         colored = self.equalized(dataclasses.replace(original, samples=noise), styles)
         return self._medium.encode(colored, device=self._device).image
 
+    def noised(self, content: Sound, styles: Sequence[Sound], generator: torch.Generator) -> Sound:
+        """Return the content with noise of the styles' spectrum: the seed of a texture in its silences."""
+        white = torch.randn(content.samples.shape, generator=generator, dtype=torch.float64)
+        noise = self.equalized(dataclasses.replace(content, samples=white), styles).samples
+        level = content.samples.std(1, correction=0, keepdim=True)
+        gain = (
+            level
+            / noise.std(1, correction=0, keepdim=True)
+            * 10 ** ((self._recipe.init_noise_db or 0.0) / 20)
+        )
+        return dataclasses.replace(content, samples=content.samples + gain * noise)
+
     def waveform(
         self, content: Encoded, *, start: Sound | None = None, noise: torch.Generator | None = None
     ) -> WaveformCanvas:

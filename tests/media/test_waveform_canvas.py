@@ -12,7 +12,7 @@ from specstyle.media.audio import AudioSettings, SoundMedium
 from specstyle.media.equalize import equalize, long_term_power
 from specstyle.media.soundfiles import write_sound
 from specstyle.media.sounds import Sound
-from specstyle.media.stft import StftSettings
+from specstyle.media.stft import StftSettings, auto_stft
 from specstyle.media.waveform import WaveformCanvas
 
 RATE = 8000
@@ -71,7 +71,8 @@ def test_the_kernel_network_brings_the_style_nearer(canvas: str) -> None:
     assert losses["end"]["style"] < 0.5 * losses["start"]["style"]
     assert ("spectral_convergence_db" in result.record) == (canvas == "image")
     rms = [x.square().mean(1).sqrt() for x in (result.output.samples, content.samples)]
-    assert torch.allclose(*rms, rtol=1e-3)
+    gain = 10 ** (result.record["peak_gain_db"] / 20)
+    assert torch.allclose(rms[0], gain * rms[1], rtol=1e-3)
 
 
 def test_strength_moves_the_kernel_from_content_to_style() -> None:
@@ -99,6 +100,7 @@ def test_where_the_waveform_starts(init: str, tmp_path: Path) -> None:
         network="kernel",
         init=str(tmp_path / "start.wav") if init == "file" else init,
         equalize=False,
+        init_noise_db=None,
         steps=1,
         on_step=lambda progress: seen.append(progress.image()),
     )
@@ -167,3 +169,62 @@ def test_a_stop_while_refining_keeps_the_waveform() -> None:
     )
     assert (result.record["steps"], result.record["stopped"]) == (6, True)
     assert "spectral_convergence_db" not in result.record
+
+
+def fill_silence(canvas: str, init_noise_db: float | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Stylize a quarter of a second of sound and then silence; return the silence's samples and image."""
+    content, style = sounds()
+    samples = torch.zeros(1, 12_000, dtype=torch.float64)
+    samples[:, :2000] = content.samples[:, :2000]
+    images: list[torch.Tensor] = []
+    result = specstyle.transfer_audio(
+        Sound(samples, RATE),
+        style,
+        network="kernel",
+        canvas=canvas,
+        init_noise_db=init_noise_db,
+        steps=8,
+        on_step=lambda progress: images.append(progress.image()),
+    )
+    return result.output.samples[0, 5120:10880], images[-1][:, :, :, 80:170]
+
+
+def test_noise_at_the_start_keeps_a_waveform_from_buzzing() -> None:
+    """Without it digital silence becomes the same frame again and again: a tone that no style has."""
+    lag = 2 * auto_stft(RATE).hop_length
+    alike = []
+    for level in (None, -20.0):
+        x, _ = fill_silence("waveform", level)
+        x = torch.diff(x)  # the style is deep brown noise, alike at any small lag
+        alike.append(float((x[lag:] * x[:-lag]).sum() / x.square().sum()))
+    assert alike[0] > 0.5
+    assert abs(alike[1]) < 0.2
+
+
+def test_noise_at_the_start_makes_the_frames_of_an_image_differ() -> None:
+    spread = [
+        image.std(3).mean() / image.mean() for _, image in (fill_silence("image", d) for d in (None, -20.0))
+    ]
+    assert spread[0] < 0.02
+    assert spread[1] > 0.1
+
+
+def test_the_noise_has_the_level_asked_for() -> None:
+    content, style = sounds(2)
+    starts: list[torch.Tensor] = []
+    for level in (None, -30.0, -10.0):
+        specstyle.transfer_audio(
+            content,
+            style,
+            network="kernel",
+            equalize=False,
+            init_noise_db=level,
+            steps=1,
+            on_step=lambda progress: starts.append(progress.result().samples),
+        )
+    plain = starts[0]
+    for start, level in zip(starts[1:], (-30.0, -10.0), strict=True):
+        # The result has the content's RMS again: find the noise as what is not the content.
+        share = (start * plain).sum(1, keepdim=True) / plain.square().sum(1, keepdim=True)
+        noise = (start - share * plain).square().mean(1) / (share * plain).square().mean(1)
+        assert torch.allclose(10.0 * noise.log10(), torch.tensor(level, dtype=torch.float64), atol=0.5)

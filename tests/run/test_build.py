@@ -52,9 +52,12 @@ def test_default_sound(not_cached: None) -> None:
     assert "specstyle networks fetch vgg19" in notes
 
 
-def test_a_sound_takes_vgg19_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sound_takes_vgg19_where_it_is_and_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel won against VGG19 on recordings, so the default for sounds is the same everywhere."""
     monkeypatch.setattr(vgg_weights, "is_cached", lambda: True)
-    assert settle("audio")[0].name == "default-audio-vgg19"
+    assert settle("audio")[0].name == "default-audio"
+    assert settle("audio", network="auto")[0].name == "default-audio-vgg19"
+    assert settle("audio", style_layers=("relu1_1",), content_layers=("relu2_1",))[0].network == "vgg19"
 
 
 @pytest.mark.parametrize("medium", ["audio", "image"])
