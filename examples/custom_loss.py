@@ -14,7 +14,8 @@ from torch import Tensor
 
 from specstyle.engine import Objective, Pixels, optimize
 from specstyle.features import WideRandom
-from specstyle.media.audio import AudioSettings, SoundMedium
+from specstyle.media.audio import SoundMedium
+from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.soundfiles import write_sound
 from specstyle.media.sounds import Sound
 from specstyle.recipes import get_recipe

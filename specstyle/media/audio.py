@@ -6,93 +6,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from specstyle.media.audiosettings import AudioSettings, compress, expand
 from specstyle.media.base import Encoded
-from specstyle.media.inversion import METHODS, STARTS, InversionResult, Method, Start, invert
+from specstyle.media.filterbanks import Filterbank
+from specstyle.media.inversion import InversionResult, invert
 from specstyle.media.phase import random_phase
 from specstyle.media.soundfiles import Sound, read_sound, resample, write_sound
-from specstyle.media.stft import StftSettings, auto_stft, stft
+from specstyle.media.stft import StftSettings, stft
 
 PEAK_LIMIT = 0.999
 """Largest sample of a finished sound."""
-
-_DB_FLOOR = 1e-5
-_DB_OFFSET = 100.0
-_DB_RANGE = 140.0
-_LOG1P_TOP = 100.0
-"""Magnitude, as a multiple of the channel's RMS, that the image value 1 stands for (log1p)."""
-
-
-@dataclass(frozen=True)
-class AudioSettings:
-    """How a sound becomes an image, and how an image becomes a sound.
-
-    Attributes:
-        n_fft: FFT size in samples; ``None``: see ``auto_stft``. So for ``hop_length`` and ``win_length``.
-        hop_length: Samples from frame to frame.
-        win_length: Window length in samples.
-        window: Name of a SciPy window.
-        compression: ``"log1p"`` or ``"db"``.
-        log_gain: k in log1p(k |S| / level).
-        normalize_level: Divide each channel's magnitudes by their RMS, so that loudness does not count.
-        unit_scale: Divide the compressed magnitudes so that they lie at about 0..1. ``False``: plain
-            log1p(k |S| / level), or decibels above -100 dB.
-        sample_rate: Working rate in Hz; ``None``: the sound's own.
-        phase: Where the phase reconstruction starts, see ``invert``: ``"auto"``, ``"content"``, ``"pghi"``,
-            ``"random"`` or ``"zero"``.
-        phase_method: ``"pghi-raar"``, ``"fast-griffin-lim"`` or ``"griffin-lim"``.
-        phase_iterations: Pairs of one transform and one inverse; 0: the start phase as it is.
-        phase_momentum: Of fast Griffin-Lim.
-
-    Raises:
-        ValueError: If a value is out of range; the message names it.
-    """
-
-    n_fft: int | None = None
-    hop_length: int | None = None
-    win_length: int | None = None
-    window: str = "hann"
-    compression: Literal["log1p", "db"] = "log1p"
-    log_gain: float = 1.0
-    normalize_level: bool = True
-    unit_scale: bool = True
-    sample_rate: int | None = None
-    phase: Start = "auto"
-    phase_method: Method = "pghi-raar"
-    phase_iterations: int = 64
-    phase_momentum: float = 0.99
-
-    def __post_init__(self) -> None:
-        if self.compression not in ("log1p", "db"):
-            raise ValueError(f"compression is {self.compression!r}; it must be 'log1p' or 'db'")
-        for name, known in (("phase", STARTS), ("phase_method", METHODS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}")
-        if not 0.0 < self.log_gain < math.inf:
-            raise ValueError(f"log_gain is {self.log_gain}; it must be a number above 0")
-        if self.phase_iterations < 0:
-            raise ValueError(f"phase_iterations is {self.phase_iterations}; it must be at least 0")
-        if not 0.0 <= self.phase_momentum <= 1.0:
-            raise ValueError(f"phase_momentum is {self.phase_momentum}; it must be from 0 to 1")
-        if self.sample_rate is not None and self.sample_rate < 1:
-            raise ValueError(f"sample_rate is {self.sample_rate}; it must be at least 1 Hz, or None")
-        if self.n_fft is not None or (self.hop_length is None and self.win_length is None):
-            self.stft_at(44100)  # the rate may decide the rest, but not whether these fit together
-
-    def stft_at(self, sample_rate: int) -> StftSettings:
-        """Return the transform for a sound of ``sample_rate`` Hz (the working rate, if one is set)."""
-        return auto_stft(
-            self.sample_rate or sample_rate,
-            n_fft=self.n_fft,
-            hop_length=self.hop_length,
-            win_length=self.win_length,
-            window=self.window,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +34,7 @@ class SoundContext:
         working_rate: In Hz.
         stft: The transform.
         level: float64, ``[channels, 1]``: what magnitudes were divided by.
+        bank: Of mel and constant-Q images; ``None``: the image has the STFT's own bins.
     """
 
     sound: Sound
@@ -113,6 +42,7 @@ class SoundContext:
     working_rate: int
     stft: StftSettings
     level: Tensor
+    bank: Filterbank | None = None
 
 
 class SoundMedium:
@@ -161,12 +91,14 @@ class SoundMedium:
         scaled = _times_power(source.samples, np.negative(exponent))
         working = resample(replace(source, samples=scaled), rate).samples
         transform = settings.stft_at(source.sample_rate)
+        bank = settings.filterbank(transform, rate)
         magnitude = stft(_to_compute(working, dtype, device), transform).abs()
+        magnitude = magnitude if bank is None else bank.bands(magnitude)
         level = _levels(magnitude) if settings.normalize_level else magnitude.new_ones(len(magnitude), 1)
         image = compress(magnitude / level[..., None], settings).unsqueeze(1)
         image = image.to(device=device, dtype=dtype)
         true_level = _times_power(level.double().cpu(), np.asarray(exponent))
-        context = SoundContext(source, working, rate, transform, true_level)
+        context = SoundContext(source, working, rate, transform, true_level, bank)
         return Encoded(image, max(1.0, float(image.max())), context)
 
     def decode(self, image: Tensor, like: Encoded) -> Sound:
@@ -204,7 +136,8 @@ class SoundMedium:
             raise ValueError(f"image has shape {list(image.shape)}; it must be {list(like.image.shape)}")
         settings = self.settings
         compute = _to_compute(image.detach()[:, 0], image.dtype, image.device)
-        magnitude = _expand(compute, settings)
+        magnitude = expand(compute, settings)
+        magnitude = magnitude if context.bank is None else context.bank.bins(magnitude)
         generator = torch.Generator().manual_seed(self._seed)
         uses_content = settings.phase in ("auto", "content")
         result = invert(
@@ -259,30 +192,6 @@ def finish_sound(sound: Sound, content: Sound) -> tuple[Sound, float]:
     peak_out = float(samples.abs().max()) if samples.numel() else 0.0
     gain = min(1.0, PEAK_LIMIT / peak_out) if peak_out > 0 else 1.0
     return replace(sound, samples=samples * gain), 20.0 * math.log10(gain)
-
-
-def compress(ratio: Tensor, settings: AudioSettings) -> Tensor:
-    """Turn magnitudes (as multiples of the level) into image values."""
-    if settings.compression == "log1p":
-        return torch.log1p(settings.log_gain * ratio) / _scale(settings)
-    return (20.0 * torch.log10(ratio + _DB_FLOOR) + _DB_OFFSET) / _scale(settings)
-
-
-def _expand(image: Tensor, settings: AudioSettings) -> Tensor:
-    """Turn image values into magnitudes (as multiples of the level): the inverse of ``_compress``."""
-    values = image * _scale(settings)
-    if settings.compression == "log1p":
-        ratio = torch.expm1(values) / settings.log_gain
-    else:
-        ratio = torch.pow(10.0, (values - _DB_OFFSET) / 20.0) - _DB_FLOOR
-    return ratio.clamp(min=0.0)
-
-
-def _scale(settings: AudioSettings) -> float:
-    """Return what compressed magnitudes are divided by."""
-    if not settings.unit_scale:
-        return 1.0
-    return math.log1p(settings.log_gain * _LOG1P_TOP) if settings.compression == "log1p" else _DB_RANGE
 
 
 def _levels(magnitude: Tensor) -> Tensor:

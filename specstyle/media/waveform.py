@@ -7,7 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from specstyle.media.audio import AudioSettings, SoundContext, bring_back, compress
+from specstyle.media.audio import SoundContext, bring_back
+from specstyle.media.audiosettings import AudioSettings, compress
 from specstyle.media.base import Encoded
 from specstyle.media.sounds import Sound
 from specstyle.media.stft import stft
@@ -42,7 +43,7 @@ class WaveformCanvas:
         working = context.working.to(device=device, dtype=torch.float32)
         rms = working.square().mean(1, keepdim=True).sqrt()
         rms = torch.where(rms > 0, rms, 1.0)
-        magnitude = stft(working, context.stft).abs()
+        magnitude = self._banded(stft(working, context.stft).abs())
         level = magnitude.square().mean((1, 2)).sqrt()[:, None, None]
         own_level = level if settings.normalize_level else torch.ones_like(level)
         self._gain = rms[..., None] / torch.where(own_level > 0, own_level, 1.0)
@@ -58,8 +59,11 @@ class WaveformCanvas:
     def image(self) -> Tensor:
         """Return their log-magnitude image, ``[channels, 1, n_bins, frames]``."""
         spec = stft(self._samples, self._context.stft)
-        magnitude = (spec.real.square() + spec.imag.square() + _TINY).sqrt()
+        magnitude = self._banded((spec.real.square() + spec.imag.square() + _TINY).sqrt())
         return compress(magnitude * self._gain, self._settings)[:, None]
+
+    def _banded(self, magnitude: Tensor) -> Tensor:
+        return magnitude if self._context.bank is None else self._context.bank.bands(magnitude)
 
     def bounds(self) -> None:
         """Return ``None``: samples have no box."""

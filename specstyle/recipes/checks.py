@@ -79,7 +79,8 @@ _AT_LEAST_ZERO = ("content_weight", "style_weight", "tv_weight", "phase_iteratio
 _ABOVE_ZERO = (
     "pooling_gain", "n_filters", "filter_width", "pixel_range", "noise_scale", "lr", "lr_decay",
     "lr_decay_steps", "epsilon", "history", "restart_every", "steps", "first_steps", "smallest_scale",
-    "height", "width", "style_bands", "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
+    "height", "width", "style_bands", "n_mels", "bins_per_octave",
+    "duration_s", "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
 )  # fmt: skip
 _BELOW_ONE = ("beta1", "beta2", "average_decay")
 
@@ -107,6 +108,11 @@ def _check_ranges(recipe: Recipe) -> None:
 
 def _check_together(recipe: Recipe) -> None:
     """Refuse fields that contradict each other."""
+    if recipe.duration_s is not None and (recipe.effective_weights()[0] > 0 or recipe.init == "content"):
+        raise RecipeError(
+            "duration_s is for textures, which take nothing from the content but its rate and loudness: "
+            "use it with strength 1 (or content_weight 0) and init noise"
+        )
     if recipe.canvas == "waveform" and recipe.smallest_scale is not None:
         raise RecipeError(
             f"canvas waveform has one scale and contradicts smallest_scale {recipe.smallest_scale}; "

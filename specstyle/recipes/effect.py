@@ -14,6 +14,8 @@ _ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
     ("network", ("wide-random",), ("n_filters", "filter_width", "filter_scaling")),
     ("network", ("vgg19", "vgg19-random"), ("style_bands",)),
     ("network", ("kernel",), ("kernel_widths",)),
+    ("representation", ("mel",), ("n_mels",)),
+    ("representation", ("cqt",), ("bins_per_octave",)),
     ("compression", ("log1p",), ("log_gain",)),
     ("init", ("content",), ("init_noise_db",)),
     ("init", ("noise",), ("noise", "noise_scale", "noise_center")),

@@ -194,6 +194,11 @@ class Recipe:
         group="audio",
         choices=("image", "waveform"),
     )
+    duration_s: float | None = _option(
+        None,
+        "for a texture (strength 1 or content_weight 0, init noise): seconds of the result",
+        group="audio",
+    )
     refine_steps: int = _option(
         0, "after --canvas image: so many evaluations more on the waveform that came of it", group="audio"
     )
@@ -206,6 +211,14 @@ class Recipe:
     equalize: bool = _option(
         False, "give the content the style's long-term spectrum before all else", group="audio"
     )
+    representation: str = _option(
+        "stft",
+        "rows of the image: the STFT's bins, mel bands or constant-Q bands",
+        group="audio",
+        choices=("stft", "mel", "cqt"),
+    )
+    n_mels: int = _option(128, "bands of --representation mel", group="audio")
+    bins_per_octave: int = _option(24, "bands per octave of --representation cqt", group="audio")
     sample_rate: int | None = _option(
         None, "working rate in Hz; none: the content's (the output always has the content's)", group="audio"
     )

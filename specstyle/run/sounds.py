@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from specstyle.media.audio import AudioSettings, SoundMedium
+from specstyle.media.audio import SoundMedium
+from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.base import Encoded
 from specstyle.media.equalize import equalize
 from specstyle.media.soundfiles import check_output_fits, read_sound
@@ -49,6 +50,10 @@ class SoundAdapter:
         else:
             sound = _sound_of_array(given, self._sample_rate, role)
         self._check(sound, role)
+        if role == "content" and self._recipe.duration_s is not None:
+            length = max(round(self._recipe.duration_s * sound.sample_rate), 1)
+            sound = dataclasses.replace(sound, samples=_looped(sound.samples, length))
+            self._check(sound, role)
         return sound
 
     def _check(self, sound: Sound, role: str) -> None:
@@ -120,8 +125,7 @@ class SoundAdapter:
         channels, length = like.samples.shape
         if samples.shape[0] != channels:
             samples = samples.mean(0, keepdim=True).expand(channels, -1)
-        repeated = samples.repeat(1, -(-length // samples.shape[1]))[:, :length]
-        return dataclasses.replace(like, samples=repeated.contiguous())
+        return dataclasses.replace(like, samples=_looped(samples, length))
 
     def decode(self, image: Tensor, content: Encoded) -> Sound:
         """Reconstruct the phase; return the sound, not yet at its loudness."""
@@ -163,6 +167,11 @@ class SoundAdapter:
             "samples": samples,
             "duration_s": samples / source.sample_rate,
         }
+
+
+def _looped(samples: Tensor, length: int) -> Tensor:
+    """Repeat or cut samples ``[channels, length']`` to a length."""
+    return samples.repeat(1, -(-length // samples.shape[1]))[:, :length].contiguous()
 
 
 def _heard(style: Sound) -> Sound:

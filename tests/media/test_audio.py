@@ -12,7 +12,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specstyle.media.audio import AudioSettings, SoundMedium, finish_sound
+from specstyle.media.audio import SoundMedium, finish_sound
+from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.base import Encoded, Medium
 from specstyle.media.phase import spectral_convergence_db
 from specstyle.media.soundfiles import Sound, read_sound

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from specstyle.media.audio import AudioSettings, SoundMedium
+from specstyle.media.audio import SoundMedium
+from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.inversion import METHODS, InversionResult
 from specstyle.media.phase import griffin_lim
 from specstyle.media.sounds import Sound

@@ -341,6 +341,34 @@ def test_style_alone_from_noise() -> None:
     assert losses["end"]["style"] < losses["start"]["style"]
 
 
+@pytest.mark.usefixtures("each_network")
+@pytest.mark.parametrize("duration_s", [0.3, 1.7])
+def test_a_texture_of_any_length(duration_s: float) -> None:
+    result = run(strength=1.0, init="noise", duration_s=duration_s)
+    samples = check(result, np.resize(melody(), (1, round(duration_s * RATE))))
+    assert samples.shape[1] == round(duration_s * RATE)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"strength": 1.0, "init": "content"}, {"init": "noise"}],
+    ids=["neither", "init", "weight"],
+)
+def test_a_duration_is_for_textures(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="duration_s is for textures"):
+        run(duration_s=2.0, **options)
+
+
+@pytest.mark.parametrize("network", ["wide-random", "vgg19-random"])
+def test_every_network_on_the_waveform(network: str) -> None:
+    content = melody(channels=2)
+    result = run(content, network=network, canvas="waveform", steps=6)
+    check(result, content)
+    losses = result.record["losses"]
+    assert losses["end"]["style"] < 0.8 * losses["start"]["style"]
+    assert "spectral_convergence_db" not in result.record
+
+
 def test_total_variation() -> None:
     losses = run(tv_weight=1.0).record["losses"]
     assert losses["start"]["tv"] > 0
