@@ -24,6 +24,7 @@ def equalize(
     style: Sound | Sequence[Sound],
     *,
     blend: Sequence[float] = (),
+    amount: float = 1.0,
     settings: StftSettings | None = None,
 ) -> Sound:
     """Give a sound the long-term spectrum of another one, level included.
@@ -39,6 +40,7 @@ def equalize(
         style: The sound whose spectrum it gets, or several whose powers are averaged; other rates are
             resampled.
         blend: Weight of each of several styles; none: the same for each.
+        amount: From 0 (the content as it is, but for its faded ends) to 1: exponent of the filter's gains.
         settings: The transform; ``None``: Hann, 93 ms, a quarter of it as hop.
 
     Returns:
@@ -52,7 +54,8 @@ def equalize(
     powers = [long_term_power(resample(s, content.sample_rate), settings) for s in styles]
     wanted = np.tensordot(shares / shares.sum(), np.stack(powers), axes=1)
     found = long_term_power(content, settings)
-    gains = np.sqrt(wanted / np.maximum(found, max(_FLOOR * found.max(), np.finfo(float).tiny)))
+    ratio = wanted / np.maximum(found, max(_FLOOR * found.max(), np.finfo(float).tiny))
+    gains = ratio ** (0.5 * amount)
     spec = stft(_fade(content), settings) * torch.from_numpy(gains)[:, None]
     return replace(content, samples=istft(spec, settings, content.samples.shape[1]))
 

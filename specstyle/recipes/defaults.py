@@ -18,6 +18,8 @@ AUDIO_WIDE = Recipe(
     content_layers=("relu1",),
     style_layers=("relu1",),
     content_weight=0.03,
+    equalize=True,
+    init_noise_db=-20.0,
     steps=40,
 )
 

@@ -33,6 +33,10 @@ QUIETER_DB = -0.5
 """A peak limit that takes away more than this is worth a note."""
 
 
+FULL_PREPARATION = 0.2
+"""Strength from which on a content is fully equalized to the style's spectrum."""
+
+
 class Session:
     """The parts of one run, and its course: sources to images, scales, optimization, and back."""
 
@@ -51,8 +55,12 @@ class Session:
         self.style_sources = tuple(self.adapter.source(s, "style") for s in request.styles)
         seen = self.content_source
         self.sound = self.adapter if isinstance(self.adapter, SoundAdapter) else None
-        if self.sound is not None and recipe.equalize:
-            seen = self.sound.equalized(seen, self.style_sources)
+        # A strength of 0 is the content itself, so what prepares it for the style comes in gradually.
+        style_share = (
+            min(1.0, recipe.strength / FULL_PREPARATION) if recipe.effective_weights()[1] > 0 else 0.0
+        )
+        if self.sound is not None and recipe.equalize and style_share > 0:
+            seen = self.sound.equalized(seen, self.style_sources, style_share)
         self.content: Encoded = self.adapter.encode_content(seen)
         if request.output is not None:
             self.adapter.check_output(request.output, self.content_source, self.content)
@@ -68,8 +76,10 @@ class Session:
             if recipe.balance == "gradient"
             else None
         )
-        if self.sound is not None and recipe.init == "content" and recipe.init_noise_db is not None:
-            noised = self.sound.noised(seen, self.style_sources, self.generator)
+        if recipe.init != "content" or recipe.init_noise_db is None:
+            style_share = 0.0
+        if self.sound is not None and style_share > 0:
+            noised = self.sound.noised(seen, self.style_sources, self.generator, style_share)
             self.start = self.adapter.encode_content(noised)
         channels, height = self.content.image.shape[1:3]
         self.network: Network = network_for(

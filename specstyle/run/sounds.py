@@ -82,9 +82,10 @@ class SoundAdapter:
             return looped
         return looped.mean(0, keepdim=True).expand_as(like)
 
-    def equalized(self, content: Sound, styles: Sequence[Sound]) -> Sound:
-        """Return the content with the styles' long-term spectrum, at its own loudness."""
-        return equalize(content, [_heard(style) for style in styles], blend=self._recipe.style_blend)
+    def equalized(self, content: Sound, styles: Sequence[Sound], amount: float = 1.0) -> Sound:
+        """Return the content with the styles' long-term spectrum, level included."""
+        heard = [_heard(style) for style in styles]
+        return equalize(content, heard, blend=self._recipe.style_blend, amount=amount)
 
     def reference(self, styles: Sequence[Sound], content: Encoded, generator: torch.Generator) -> Tensor:
         """Return the image of Gaussian noise with the styles' long-term spectrum."""
@@ -93,7 +94,9 @@ class SoundAdapter:
         colored = self.equalized(dataclasses.replace(original, samples=noise), styles)
         return self._medium.encode(colored, device=self._device).image
 
-    def noised(self, content: Sound, styles: Sequence[Sound], generator: torch.Generator) -> Sound:
+    def noised(
+        self, content: Sound, styles: Sequence[Sound], generator: torch.Generator, amount: float = 1.0
+    ) -> Sound:
         """Return the content with noise of the styles' spectrum: the seed of a texture in its silences."""
         white = torch.randn(content.samples.shape, generator=generator, dtype=torch.float64)
         noise = self.equalized(dataclasses.replace(content, samples=white), styles).samples
@@ -103,7 +106,7 @@ class SoundAdapter:
             / noise.std(1, correction=0, keepdim=True)
             * 10 ** ((self._recipe.init_noise_db or 0.0) / 20)
         )
-        return dataclasses.replace(content, samples=content.samples + gain * noise)
+        return dataclasses.replace(content, samples=content.samples + amount * gain * noise)
 
     def waveform(
         self, content: Encoded, *, start: Sound | None = None, noise: torch.Generator | None = None

@@ -229,3 +229,17 @@ def test_the_noise_has_the_level_asked_for() -> None:
         share = (start * plain).sum(1, keepdim=True) / plain.square().sum(1, keepdim=True)
         noise = (start - share * plain).square().mean(1) / (share * plain).square().mean(1)
         assert torch.allclose(10.0 * noise.log10(), torch.tensor(level, dtype=torch.float64), atol=0.5)
+
+
+def test_equalizing_halfway() -> None:
+    """Half the amount is half the way in decibels; none is the content but for its faded ends."""
+    content, style = sounds()
+    stft = StftSettings(512, 128, 512)
+    before, half, after = (
+        np.log10(long_term_power(equalize(content, style, amount=a, settings=stft), stft))
+        for a in (0.0, 0.5, 1.0)
+    )
+    assert np.abs(after - before).mean() > 1.0
+    assert np.abs(half - (before + after) / 2).mean() < 0.05
+    none = equalize(content, style, amount=0.0, settings=stft)
+    torch.testing.assert_close(none.samples[:, 100:-100], content.samples[:, 100:-100], rtol=0, atol=1e-9)

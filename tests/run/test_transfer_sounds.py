@@ -26,7 +26,10 @@ from specstyle.run.transfer import TransferError
 RATE = 8000
 LENGTH = 4001
 ESC10 = Path(__file__).parents[2].parent / "shared" / "data" / "esc10"
-FAST: dict[str, Any] = {"network": "wide-random", "n_filters": 32, "steps": 3, "phase_iterations": 4}
+FAST: dict[str, Any] = {
+    "network": "wide-random", "n_filters": 32, "steps": 3, "phase_iterations": 4,
+    "equalize": False, "init_noise_db": None,
+}  # fmt: skip
 PEAK_LIMIT = 0.999
 
 
@@ -60,6 +63,9 @@ def run(content: Any = None, style: Any = None, **options: Any) -> specstyle.Res
 def each_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run a test on an image with Griffin-Lim, and on the waveform itself (the default)."""
     monkeypatch.setitem(FAST, "network", request.param)
+    if request.param == "kernel":
+        monkeypatch.setitem(FAST, "equalize", True)
+        monkeypatch.setitem(FAST, "init_noise_db", -20.0)
 
 
 def rms(samples: torch.Tensor) -> torch.Tensor:
@@ -299,6 +305,7 @@ def test_the_style_loss_falls() -> None:
     assert losses["end"]["style"] < 0.1 * losses["start"]["style"]
 
 
+@pytest.mark.usefixtures("each_network")
 def test_strength_0_is_the_content() -> None:
     content = melody(channels=2)
     result = run(content, strength=0.0, phase_iterations=16)
