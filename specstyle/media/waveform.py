@@ -40,7 +40,10 @@ class WaveformCanvas:
     ) -> None:
         context: SoundContext = start.context
         self._settings, self._context = settings, context
-        working = context.working.to(device=device, dtype=torch.float32)
+        self._device = torch.device(device)
+        # Fourier transforms run on the CPU where the device is MPS; the image goes to the device.
+        compute = torch.device("cpu") if self._device.type == "mps" else self._device
+        working = context.working.to(device=compute, dtype=torch.float32)
         rms = working.square().mean(1, keepdim=True).sqrt()
         rms = torch.where(rms > 0, rms, 1.0)
         magnitude = self._banded(stft(working, context.stft).abs())
@@ -60,7 +63,7 @@ class WaveformCanvas:
         """Return their log-magnitude image, ``[channels, 1, n_bins, frames]``."""
         spec = stft(self._samples, self._context.stft)
         magnitude = self._banded((spec.real.square() + spec.imag.square() + _TINY).sqrt())
-        return compress(magnitude * self._gain, self._settings)[:, None]
+        return compress(magnitude * self._gain, self._settings)[:, None].to(self._device)
 
     def _banded(self, magnitude: Tensor) -> Tensor:
         return magnitude if self._context.bank is None else self._context.bank.bands(magnitude)
