@@ -122,7 +122,10 @@ def _tone(frequency: float, length: float, stft: StftSettings, sample_rate: int)
 
 def _check_count(name: str, count: int, stft: StftSettings) -> None:
     if not 1 <= count <= stft.n_bins:
-        raise ValueError(f"{name} is {count}; it must be from 1 to the number of bins, {stft.n_bins}")
+        raise ValueError(
+            f"{name} is {count}; it must be from 1 to the number of bins, {stft.n_bins}; "
+            "choose fewer bands or a larger n_fft"
+        )
 
 
 def _with_way_back(bands: NDArray[np.float64], centers: NDArray[np.float64]) -> Filterbank:
