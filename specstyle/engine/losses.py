@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 Statistic = Callable[[Tensor], Tensor]
 """``F [B, C, h, w]`` to a sum over positions ``[B, ...]``."""
@@ -35,10 +36,41 @@ def gram(features: Tensor) -> Tensor:
         ``sum_m f_m f_m^T``, shape ``[B, C, C]``.
 
     Reference:
-        Gatys, Ecker & Bethge 2016, equation 3.
+        Gatys, Ecker & Bethge 2016, equation 3; its gradient, equation 6, is written out, since automatic
+        differentiation would compute both of its equal halves.
     """
-    flat = features.flatten(2)
-    return flat @ flat.transpose(1, 2)
+    product: Tensor = _Gram.apply(features)  # type: ignore[no-untyped-call]
+    return product
+
+
+class _Gram(torch.autograd.Function):
+    """``F F^T`` with its gradient ``(D + D^T) F``, in whichever memory layout the maps have."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor) -> Tensor:
+        ctx.save_for_backward(features)
+        if _channels_last(features):
+            rows = features.permute(0, 2, 3, 1).flatten(1, 2)
+            return rows.transpose(1, 2) @ rows
+        flat = features.flatten(2)
+        return flat @ flat.transpose(1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grad: Tensor) -> Tensor:
+        (features,) = ctx.saved_tensors
+        gradient: Tensor
+        both = grad[0] + grad[0].transpose(1, 2)
+        if _channels_last(features):
+            rows = features.permute(0, 2, 3, 1)
+            gradient = (rows.flatten(1, 2) @ both).unflatten(1, rows.shape[1:3]).permute(0, 3, 1, 2)
+            return gradient
+        gradient = (both @ features.flatten(2)).view_as(features)
+        return gradient
+
+
+def _channels_last(maps: Tensor) -> bool:
+    return maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
 
 
 def moments(features: Tensor) -> Tensor:

@@ -110,11 +110,15 @@ class VGG19:
         self._gains = {name: g.to(device=device, dtype=dtype) for name, g in (gains or {}).items()}
         self._pooling, self._pooling_gain, self._padding = pooling, pooling_gain, padding
         self._preprocessing = weights.preprocessing
+        # Faster by a third on CPUs, where convolutions of doubles know no such layout; slower on MPS.
+        self._channels_last = dtype != torch.float64 and torch.device(device).type != "mps"
         self.stride, self.halo = _stride_and_halo(deepest)
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Turn ``[B, 1 or 3, H, W]`` in 0..1 into ``{"relu1_1": [B, 64, H, W], ...}``."""
         x = prepare(image, self._preprocessing)
+        if self._channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
         maps: dict[str, Tensor] = {}
         for number, (name, weight, bias) in enumerate(self._convolutions):
             if name.endswith("_1") and number:

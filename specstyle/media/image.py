@@ -279,7 +279,7 @@ class PictureMedium:
         picture = resize_picture(source, height, width)
         # A copy always: an optimizer may write into the image, and the picture must not change with it.
         image = picture.pixels.detach().to(device=device, dtype=dtype, copy=True)[None]
-        return Encoded(image, 1.0, PictureContext(picture.alpha, source.name))
+        return Encoded(image.contiguous(), 1.0, PictureContext(picture.alpha, source.name))
 
     def decode(self, image: Tensor, like: Encoded) -> Picture:
         """Turn an image into a picture with the alpha and the name of another.

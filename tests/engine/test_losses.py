@@ -335,3 +335,14 @@ def test_silence_as_style_keeps_the_loss_finite(form: str) -> None:
     (gradient,) = torch.autograd.grad(cost, maps)
     assert math.isfinite(cost.item())
     assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_of_a_gram_matrix_is_autograds_in_either_layout(layout: torch.memory_format) -> None:
+    maps = torch.randn(2, 3, 4, 5, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    upstream = torch.randn(2, 3, 3, dtype=torch.float64)  # not symmetric
+    plain = torch.einsum("bchw,bdhw->bcd", maps, maps)
+    assert torch.allclose(losses.gram(maps), plain, rtol=1e-12)
+    (expected,) = torch.autograd.grad((plain * upstream).sum(), maps)
+    (found,) = torch.autograd.grad((losses.gram(maps) * upstream).sum(), maps)
+    assert torch.allclose(found, expected, rtol=1e-12, atol=1e-14)
