@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from specstyle.engine import lbfgs
 from specstyle.engine.canvas import Canvas, clip_
 from specstyle.engine.objective import Objective, summarize
 from specstyle.errors import SpecstyleError
@@ -261,89 +261,32 @@ def _first_order(run: _Run, moments: dict[str, Any]) -> None:
     run.evaluate_last()
 
 
-class _Enough(Exception):  # noqa: N818 (ends SciPy's loop, is no error)
-    """The evaluations are used up."""
-
-
 def _lbfgs(run: _Run) -> None:
-    """L-BFGS-B (Byrd, Lu, Nocedal & Zhu 1995) by SciPy, on the host, in float64.
-
-    A round ends after ``restart_every`` evaluations, or where SciPy gives up (a line search that rounding
-    in float32 defeats); the next starts from the best image with an empty memory. Two rounds without
-    progress end the run.
-    """
-    from scipy.optimize import minimize
-
+    """L-BFGS, within the canvas' box if it has one."""
     parameters = run.canvas.parameters()
-    box = run.canvas.bounds()
-    bounds = None if box is None else _bounds(box, sum(p.numel() for p in parameters))
-    best = (math.inf, _gather(parameters))
-    remaining, budget = run.steps, 0
 
-    scale = 0.0
-
-    def evaluate(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal best, remaining, budget, scale
-        if budget == 0:
-            raise _Enough
+    def evaluate(flat: Tensor) -> tuple[float, Tensor]:
         _scatter(flat, parameters)
         total, gradients = run.evaluate()
-        gradient = _gather(gradients)
-        budget, remaining = budget - 1, remaining - 1
-        if total < best[0]:
-            best = (total, flat.copy())
-        scale = scale or _first_step_scale(flat, gradient, box)
-        return scale * total, scale * gradient
+        return total, _gather(gradients)
 
-    memory, endless = {"maxcor": run.settings.history}, {"maxfun": 10**9, "maxiter": 10**9}
-    options = {**memory, **endless, "ftol": 0.0, "gtol": 0.0}
-    stalled = 0
-    while remaining > 0 and stalled < 2:
-        budget = min(remaining, run.settings.restart_every or remaining)
-        reached = best[0]
-        try:
-            minimize(evaluate, best[1], jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        except _Enough:
-            continue
-        stalled = 0 if best[0] < reached else stalled + 1
+    lbfgs.minimize(
+        evaluate,
+        _gather(parameters),
+        evaluations=run.steps,
+        history=run.settings.history,
+        box=run.canvas.bounds(),
+        restart_every=run.settings.restart_every,
+    )
 
 
-FIRST_STEP = 0.01
-"""Root-mean-square length of L-BFGS-B's first trial step, relative to the width of the box."""
-
-
-def _first_step_scale(flat: np.ndarray, gradient: np.ndarray, box: tuple[float, float] | None) -> float:
-    """Return the factor on the loss that gives L-BFGS-B a sensible first step.
-
-    Without bounds SciPy's first step has length 1 whatever the loss. With bounds it is the negative gradient
-    itself, and at most that: where a loss is normalized its gradient is so small that the search creeps for
-    a dozen evaluations, in steps whose change of gradient drowns in rounding.
-    """
-    if box is None:
-        return 1.0
-    blocked = ((flat <= box[0]) & (gradient > 0)) | ((flat >= box[1]) & (gradient < 0))
-    length = float(np.linalg.norm(np.where(blocked, 0.0, gradient)))
-    wanted = FIRST_STEP * (box[1] - box[0]) * math.sqrt(max(int(np.count_nonzero(~blocked)), 1))
-    return wanted / length if length > 0 else 1.0
-
-
-def _bounds(box: tuple[float, float], size: int) -> Any:
-    from scipy.optimize import Bounds
-
-    return Bounds(np.full(size, box[0]), np.full(size, box[1]))
-
-
-def _gather(tensors: list[Tensor]) -> np.ndarray:
-    flat = torch.cat([t.detach().reshape(-1) for t in tensors])
-    values: np.ndarray = flat.cpu().numpy().astype(np.float64)
-    return values
+def _gather(tensors: list[Tensor]) -> Tensor:
+    return torch.cat([t.detach().reshape(-1) for t in tensors])
 
 
 @torch.no_grad()
-def _scatter(flat: np.ndarray, parameters: list[Tensor]) -> None:
+def _scatter(flat: Tensor, parameters: list[Tensor]) -> None:
     start = 0
     for parameter in parameters:
-        stop = start + parameter.numel()
-        values = torch.from_numpy(flat[start:stop].copy()).reshape(parameter.shape)
-        parameter.copy_(values.to(parameter.dtype))
-        start = stop
+        parameter.copy_(flat[start : start + parameter.numel()].view_as(parameter))
+        start += parameter.numel()

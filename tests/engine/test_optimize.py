@@ -198,23 +198,6 @@ def test_lbfgs_reaches_the_minimum_in_a_box() -> None:
     np.testing.assert_allclose(state.image.numpy().ravel(), expected, atol=1e-6)
 
 
-def test_lbfgs_takes_scipys_path() -> None:
-    start, goal = rand(*SHAPE), objective()
-    tried: list[np.ndarray] = []
-
-    def function(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        tried.append(flat.copy())
-        losses, gradient = goal.value_and_grad(torch.from_numpy(flat.copy()).reshape(SHAPE))
-        return sum(loss.item() for loss in losses.values()), gradient.numpy().ravel()
-
-    scipy.optimize.minimize(
-        function, start.numpy().ravel(), jac=True, method="L-BFGS-B", options={"maxcor": 5, "maxfun": 14}
-    )
-    _, seen = run(start, 12, method="lbfgs", history=5)
-    for step, flat in zip(seen, tried, strict=False):
-        np.testing.assert_allclose(step.image().numpy().ravel(), flat, rtol=1e-12)
-
-
 def valley(image: Tensor) -> Tensor:
     """Rosenbrock's function of twelve numbers, which keeps any method busy."""
     x = 3.0 * image.flatten(1)
