@@ -72,8 +72,8 @@ class Runner:
         """Return a recipe's result. ``recipe``: a name, then ``:field=value`` as often as wanted."""
         name, *changes = recipe.split(":")
         overrides = {key: _value(text) for key, text in (change.split("=", 1) for change in changes)}
-        network = "vgg19" if "vgg" in name else None
-        weights = self._weights if network and "random" not in name else None
+        network = overrides.get("network", "vgg19" if name in ("vgg", "default-audio-vgg19") else None)
+        weights = self._weights if network == "vgg19" else None
         result = transfer_audio(
             pair.content,
             pair.style,

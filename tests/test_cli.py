@@ -284,7 +284,7 @@ def test_networks(cli: Callable[..., Outcome]) -> None:
     outcome = cli("networks")
     assert (outcome.code, outcome.err) == (0, "")
     lines = {line.split()[0]: line for line in outcome.out.splitlines()}
-    assert set(lines) == {"vgg19", "vgg19-random", "wide-random", "kernel", "auto"}
+    assert set(lines) == {"vgg19", "vgg19-lite", "vgg19-random", "wide-random", "kernel", "auto"}
     assert "not on this machine" in lines["vgg19"]
     assert "not its brush strokes" in lines["vgg19-random"]
 
@@ -353,7 +353,7 @@ def test_a_run_says_what_it_did(medium: str, cli: Callable[..., Outcome]) -> Non
     assert new_files() == {OUT[medium], f"{OUT[medium]}.json"}
 
 
-@pytest.mark.parametrize(("medium", "network"), [("audio", "kernel"), ("image", "vgg19-random")])
+@pytest.mark.parametrize(("medium", "network"), [("audio", "kernel"), ("image", "vgg19-lite")])
 def test_the_automatic_network_is_said_in_one_line(
     medium: str, network: str, cli: Callable[..., Outcome]
 ) -> None:

@@ -86,7 +86,7 @@ def test_it_takes_no_network_that_must_be_downloaded(
     code, _, _ = run(capsys, "here", "--quiet")
     assert code == 0
     used = {json.loads(p.read_text(encoding="utf-8"))["network"]["name"] for p in Path("here").glob("*.json")}
-    assert used == {"kernel", "vgg19-random"}
+    assert used == {"kernel", "vgg19-lite"}
 
 
 def test_the_same_twice_and_in_silence(capsys: pytest.CaptureFixture[str]) -> None:

@@ -49,7 +49,7 @@ def _recipes(arguments: argparse.Namespace) -> int:
         for recipe in sorted(RECIPES.values(), key=lambda r: r.name not in own):
             print(f"{recipe.name:<{width}}  {recipe.source}")
     elif arguments.name == "default":
-        network = {"audio": "kernel", "image": "vgg19-random"}[arguments.medium]
+        network = {"audio": "kernel", "image": "vgg19-lite"}[arguments.medium]
         print(to_toml(default_recipe(arguments.medium, network)), end="")
     elif arguments.name == "vgg":
         print(to_toml(default_recipe(arguments.medium, "vgg19")), end="")

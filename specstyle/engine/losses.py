@@ -214,28 +214,35 @@ class _RootTrace(torch.autograd.Function):
 
 
 def content_distance(form: str, features: Tensor, target: Tensor) -> Tensor:
-    """Return the content loss of one layer.
+    """Return the content loss of one layer: ``content_scale`` times ``sum (F - P)^2``.
+
+    Args:
+        form: See ``content_scale``.
+        features: F, shape ``[B, C, h, w]``.
+        target: P, the same shape.
+    """
+    return content_scale(form, target) * (features - target).square().flatten(1).sum(1)
+
+
+def content_scale(form: str, target: Tensor) -> Tensor:
+    """Return what a content loss multiplies the sum of squared errors by, ``[B]``.
 
     Args:
         form: ``mean`` of (F - P)^2 (TensorFlow tutorials; Johnson's division by CHW), ``sum`` (Keras),
-            ``half_sum`` (Gatys et al. 2016, equation 1), ``relative`` to the sum of P^2.
-        features: F, shape ``[B, C, h, w]``.
-        target: P, the same shape.
+            ``half_sum`` (Gatys et al. 2016, equation 1), ``relative`` to the sum of P^2; a silent target
+            costs nothing.
+        target: P, ``[B, C, h, w]``.
 
     Raises:
         ValueError: If the form is unknown.
     """
-    error = (features - target).square().flatten(1)
-    if form == "mean":
-        return error.mean(1)
-    if form == "sum":
-        return error.sum(1)
-    if form == "half_sum":
-        return 0.5 * error.sum(1)
     if form == "relative":
         norm = target.square().flatten(1).sum(1)
-        return torch.where(norm > 0, error.sum(1) / norm.clamp_min(_TINY), 0.0)
-    raise ValueError(f"content_loss must be mean, sum, half_sum or relative, got {form!r}")
+        return torch.where(norm > 0, norm.clamp_min(_TINY).reciprocal(), 0.0)
+    factors = {"mean": 1.0 / max(target[0].numel(), 1), "sum": 1.0, "half_sum": 0.5}
+    if form not in factors:
+        raise ValueError(f"content_loss must be mean, sum, half_sum or relative, got {form!r}")
+    return target.new_full((target.shape[0],), factors[form])
 
 
 def total_variation(form: str, image: Tensor) -> Tensor:

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from specstyle.features import kernel, vgg, weights, wide
+from specstyle.features import kernel, lite, vgg, weights, wide
 from specstyle.features.random import random_weights
 from specstyle.features.references import reference_images
-from specstyle.features.vgg import VGG19, canonical_layer, normalizing_gains
+from specstyle.features.vgg import VGG19, canonical_layer, convolution, normalizing_gains
 from specstyle.features.wide import WideRandom
 
 
@@ -37,6 +37,13 @@ NETWORKS = {
             "pictures; a 548 MB download, once, or --weights FILE",
         ),
         NetworkInfo(
+            "vgg19-lite",
+            ("audio", "image"),
+            False,
+            "a small network in the package that answers like VGG19's first three blocks, up to relu3_3: "
+            "brush strokes without a download",
+        ),
+        NetworkInfo(
             "vgg19-random",
             ("audio", "image"),
             False,
@@ -58,6 +65,9 @@ NETWORKS = {
     )
 }
 """Every network by its name. ``auto`` is a choice among them, not one of them."""
+
+WITH_WEIGHTS = ("vgg19", "vgg19-lite")
+"""Networks that can take their weights from a file that the user names."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,8 @@ def layers_of(network: str) -> tuple[str, ...]:
     """
     if network not in NETWORKS:
         raise ValueError(f"there is no network {network!r}; there are {', '.join(NETWORKS)}")
-    return {"wide-random": (wide.LAYER,), "kernel": (kernel.LAYER,)}.get(network, weights.LAYERS)
+    own = {"wide-random": (wide.LAYER,), "kernel": (kernel.LAYER,), "vgg19-lite": lite.REACH}
+    return own.get(network, weights.LAYERS)
 
 
 def canonical_layers(network: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -115,7 +126,7 @@ def canonical_layers(network: str, names: tuple[str, ...]) -> tuple[str, ...]:
         ValueError: If the network has no such layer; the message lists its layers.
     """
     known = layers_of(network)
-    if known == weights.LAYERS:
+    if network.startswith("vgg19"):  # how deep its weights reach is said when they are there
         return tuple(canonical_layer(name) for name in names)
     for name in names:
         if name not in known:
@@ -141,7 +152,8 @@ def build_network(
         layers: Layers in use, in the network's own spelling.
         rows: C * H of the images (``wide-random`` takes rows as input channels).
         seed: Of random weights.
-        weights_file: For ``vgg19``: this file instead of the pretrained download.
+        weights_file: For ``vgg19``: this file instead of the pretrained download; for ``vgg19-lite``: another
+            network made by `training/`.
         options: Pooling and so on.
         device: Where to run.
         dtype: Of weights and maps.
@@ -150,10 +162,13 @@ def build_network(
         ValueError: If the network or a layer does not exist, or ``weights_file`` does not belong here.
         WeightsError: If weights cannot be had.
     """
-    known = layers_of(name)
+    layers_of(name)
     options = options or NetworkOptions()
-    if weights_file is not None and name != "vgg19":
-        raise ValueError(f"weights are for the network vgg19, not for {name}; drop --weights or --network")
+    if weights_file is not None and name not in WITH_WEIGHTS:
+        raise ValueError(
+            f"weights are for the networks {' and '.join(WITH_WEIGHTS)}, not for {name}; drop --weights or "
+            "--network"
+        )
     if name == "wide-random":
         features = WideRandom(
             rows,
@@ -170,9 +185,11 @@ def build_network(
     if name == "kernel":
         # Its terms read the image itself; there is no feature map, and nothing random.
         return Network(name, _no_maps, "closed form", lambda: "", "none", fixed_height=True)
-    deepest = max(layers, key=known.index, default=known[0])
+    deepest = max(map(convolution, layers), key=weights.LAYERS.index, default=weights.LAYERS[0])
     if name == "vgg19-random":
         loaded = random_weights(seed, up_to=deepest)
+    elif name == "vgg19-lite":
+        loaded = lite.load(weights_file)
     elif weights_file is not None:
         loaded = weights.load(weights_file, preprocessing=options.preprocessing)
     else:

@@ -15,25 +15,48 @@ CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 IMAGENET_MEAN_RGB = (0.485, 0.456, 0.406)
 IMAGENET_STD_RGB = (0.229, 0.224, 0.225)
 
-_LAYER = re.compile(r"(?:relu|conv)(\d)_(\d)|block(\d)_conv(\d)")
+_LAYER = re.compile(r"(?:(?:relu|conv)(\d)_(\d)|block(\d)_conv(\d))(?:@([248]))?")
 
 
 def canonical_layer(name: str) -> str:
     """Return a layer's name as ``relu<block>_<number>``.
 
-    The papers' ``conv4_2`` and Keras' ``block4_conv2`` mean the same layer after its ReLU.
+    The papers' ``conv4_2`` and Keras' ``block4_conv2`` mean the same layer after its ReLU. A name may end in
+    ``@2``, ``@4`` or ``@8``: the layer on the image reduced so many times, whose positions reach that much
+    further.
 
     Raises:
         ValueError: If VGG19 has no such layer; the message lists the layers.
 
-    >>> canonical_layer("conv4_2"), canonical_layer("block5_conv2")
-    ('relu4_2', 'relu5_2')
+    >>> canonical_layer("conv4_2"), canonical_layer("block5_conv2"), canonical_layer("conv3_1@2")
+    ('relu4_2', 'relu5_2', 'relu3_1@2')
     """
     match = _LAYER.fullmatch(name)
-    found = "relu{}_{}".format(*(g for g in match.groups() if g)) if match else ""
-    if found not in LAYERS:
-        raise ValueError(f"VGG19 has no layer {name!r}; its layers are {', '.join(LAYERS)}")
-    return found
+    found = "relu{}_{}".format(*(g for g in match.groups()[:4] if g)) if match else ""
+    if match is None or found not in LAYERS:
+        raise ValueError(
+            f"VGG19 has no layer {name!r}; its layers are {', '.join(LAYERS)}, each with @2, @4 or @8 for "
+            "the image reduced so many times"
+        )
+    return f"{found}@{match[5]}" if match[5] else found
+
+
+def convolution(layer: str) -> str:
+    """Return a canonical layer's name without the reduction of the image.
+
+    >>> convolution("relu3_1@2")
+    'relu3_1'
+    """
+    return layer.partition("@")[0]
+
+
+def reduction(layer: str) -> int:
+    """Return how many times the image is reduced for a canonical layer.
+
+    >>> reduction("relu3_1@2"), reduction("relu3_1")
+    (2, 1)
+    """
+    return int(layer.partition("@")[2] or 1)
 
 
 def prepare(image: Tensor, preprocessing: str) -> Tensor:
@@ -59,12 +82,43 @@ def prepare(image: Tensor, preprocessing: str) -> Tensor:
     raise ValueError(f"preprocessing must be torchvision or caffe, got {preprocessing!r}")
 
 
+def reduced(image: Tensor, factor: int) -> Tensor:
+    """Return an image at 1/2, 1/4 or 1/8 of its size, smoothed before each halving.
+
+    Block means would do for the value, but their gradient is as blocky as they are.
+
+    Args:
+        image: ``[B, C, H, W]``. A side of one pixel stays one pixel.
+        factor: 1, 2, 4 or 8.
+
+    Returns:
+        ``[B, C, H // factor, W // factor]``, at least one pixel a side.
+
+    Reference:
+        Burt & Adelson 1983, with the binomial filter of four taps.
+    """
+    channels = image.shape[1]
+    taps = image.new_tensor([0.125, 0.375, 0.375, 0.125])
+    while factor > 1:
+        factor //= 2
+        if image.shape[2] > 1:
+            columns = taps[:, None].expand(channels, 1, 4, 1)
+            padded = F.pad(image, (0, 0, 1, 1), mode="replicate")
+            image = F.conv2d(padded, columns, stride=(2, 1), groups=channels)
+        if image.shape[3] > 1:
+            rows = taps.expand(channels, 1, 1, 4)
+            padded = F.pad(image, (1, 1, 0, 0), mode="replicate")
+            image = F.conv2d(padded, rows, stride=(1, 2), groups=channels)
+    return image
+
+
 class VGG19:
     """Feature maps of VGG19 after the ReLUs, frozen, for the layers asked for and no deeper.
 
     Args:
         weights: Convolutions; those after the deepest layer are not kept.
-        layers: Layer names (``relu4_1``, ``conv4_1`` or ``block4_conv1``).
+        layers: Layer names (``relu4_1``, ``conv4_1`` or ``block4_conv1``; ``relu3_1@2`` on the image at half
+            its size).
         pooling: ``max`` or ``average`` (Gatys et al. 2016 prefer average), 2x2.
         pooling_gain: Factor on each pooling's output (with average, Crowson 2021 takes 2).
         padding: ``zeros``, ``replicate``, or ``replicate_first`` (the first convolution's only).
@@ -76,7 +130,8 @@ class VGG19:
         ValueError: If a layer is unknown or not covered by the weights, or an option is unknown.
 
     Reference:
-        Simonyan & Zisserman 2015, configuration E.
+        Simonyan & Zisserman 2015, configuration E. The same layers on a pyramid of the image in the place of
+        deeper ones: Snelgrove 2017, for textures.
     """
 
     def __init__(
@@ -96,13 +151,18 @@ class VGG19:
         if padding not in ("zeros", "replicate", "replicate_first"):
             raise ValueError(f"padding must be zeros, replicate or replicate_first, got {padding!r}")
         self.layers = tuple(dict.fromkeys(canonical_layer(name) for name in layers))
-        missing = [name for name in self.layers if name not in weights.tensors]
+        missing = [name for name in self.layers if convolution(name) not in weights.tensors]
         if missing:
             raise ValueError(
-                f"the weights of {weights.origin} do not reach {', '.join(missing)}; they cover "
-                f"{', '.join(weights.layers)}: choose among these with --content-layers and --style-layers"
+                f"{weights.origin} does not reach {', '.join(missing)}; it covers "
+                f"{', '.join(weights.layers)}: choose among these with --content-layers and "
+                "--style-layers, or pretrained VGG19"
             )
-        deepest = max((LAYERS.index(name) for name in self.layers), default=-1)
+        self._levels = {
+            factor: [name for name in self.layers if reduction(name) == factor]
+            for factor in sorted({reduction(name) for name in self.layers})
+        }
+        deepest = max((_depth(name) for name in self.layers), default=-1)
         self._convolutions: list[tuple[str, Tensor, Tensor]] = []
         for name in LAYERS[: deepest + 1]:
             weight, bias = (t.to(device=device, dtype=dtype) for t in weights.tensors[name])
@@ -112,7 +172,9 @@ class VGG19:
         self._preprocessing = weights.preprocessing
         # Faster by a third on CPUs, where convolutions of doubles know no such layout; slower on MPS.
         self._channels_last = dtype != torch.float64 and torch.device(device).type != "mps"
-        self.stride, self.halo = _stride_and_halo(deepest)
+        self.strides = {n: _stride_and_halo(_depth(n), reduction(n))[0] for n in self.layers}
+        reaches = [_stride_and_halo(_depth(n), reduction(n)) for n in self.layers] or [(1, 0)]
+        self.stride, self.halo = (max(part) for part in zip(*reaches, strict=True))
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Turn ``[B, 1 or 3, H, W]`` in 0..1 into ``{"relu1_1": [B, 64, H, W], ...}``."""
@@ -120,14 +182,20 @@ class VGG19:
         if self._channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         maps: dict[str, Tensor] = {}
-        for number, (name, weight, bias) in enumerate(self._convolutions):
+        for factor, layers in self._levels.items():
+            self._run(reduced(x, factor), {convolution(name): name for name in layers}, maps)
+        return maps
+
+    def _run(self, x: Tensor, wanted: dict[str, str], maps: dict[str, Tensor]) -> None:
+        """Add the maps of some layers, by convolution the names under which they are wanted."""
+        deepest = max(map(LAYERS.index, wanted))
+        for number, (name, weight, bias) in enumerate(self._convolutions[: deepest + 1]):
             if name.endswith("_1") and number:
                 x = self._pool(x)
             x = F.relu_(self._convolve(x, weight, bias, first=number == 0))
-            if name in self.layers:
-                gain = self._gains.get(name)
-                maps[name] = x if gain is None else x * gain[:, None, None]
-        return maps
+            if name in wanted:
+                gain = self._gains.get(wanted[name])
+                maps[wanted[name]] = x if gain is None else x * gain[:, None, None]
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor, *, first: bool) -> Tensor:
         if self._padding == "zeros" or (self._padding == "replicate_first" and not first):
@@ -142,15 +210,19 @@ class VGG19:
         return pooled if self._pooling_gain == 1.0 else pooled * self._pooling_gain
 
 
-def _stride_and_halo(deepest: int) -> tuple[int, int]:
-    """Return pixels per position of the deepest layer, and how far around it reaches."""
+def _depth(layer: str) -> int:
+    return LAYERS.index(convolution(layer))
+
+
+def _stride_and_halo(deepest: int, factor: int) -> tuple[int, int]:
+    """Return pixels per position of a layer on the reduced image, and how far around it reaches."""
     stride, halo = 1, 0
     for number, name in enumerate(LAYERS[: deepest + 1]):
         if name.endswith("_1") and number:
             halo += stride
             stride *= 2
         halo += stride
-    return stride, halo
+    return stride * factor, halo * factor + 2 * (factor - 1)
 
 
 @torch.no_grad()

@@ -131,7 +131,9 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def load(path: Path, *, preprocessing: str | None = None, up_to: str | None = None) -> Weights:
+def load(
+    path: Path, *, preprocessing: str | None = None, up_to: str | None = None, any_width: bool = False
+) -> Weights:
     """Load VGG19 weights in torchvision's naming (``features.N.weight``) from ``.pth`` or ``.safetensors``.
 
     Args:
@@ -139,6 +141,7 @@ def load(path: Path, *, preprocessing: str | None = None, up_to: str | None = No
         preprocessing: ``torchvision`` or ``caffe``; by default what the file's metadata says, else
             ``torchvision``.
         up_to: The deepest layer to load; by default all that the file covers.
+        any_width: Accept layers of other widths than VGG19's (those of a small network with its layers).
 
     Raises:
         WeightsError: If the file is missing, no weights file, or holds tensors of other shapes.
@@ -160,11 +163,12 @@ def load(path: Path, *, preprocessing: str | None = None, up_to: str | None = No
             "(--preprocessing caffe for the original Oxford weights)",
         )
     chosen = preprocessing or (said if said in PREPROCESSINGS else "torchvision")
-    return Weights(_layers_of(state, path, up_to), chosen, str(path), sha256_of(path), notes)
+    tensors = _layers_of(state, path, up_to, any_width=any_width)
+    return Weights(tensors, chosen, str(path), sha256_of(path), notes)
 
 
 def _layers_of(
-    state: Callable[[str], Tensor | None], path: Path, up_to: str | None
+    state: Callable[[str], Tensor | None], path: Path, up_to: str | None, *, any_width: bool
 ) -> dict[str, tuple[Tensor, Tensor]]:
     tensors: dict[str, tuple[Tensor, Tensor]] = {}
     channels_in = 3
@@ -173,17 +177,18 @@ def _layers_of(
         bias = state(f"features.{CONV_INDEX[name]}.bias")
         if weight is None or bias is None:
             break
-        expected = (CHANNELS[name], channels_in, 3, 3)
+        width = weight.shape[0] if any_width and weight.ndim == 4 else CHANNELS[name]
+        expected = (width, channels_in, 3, 3)
         if tuple(weight.shape) != expected or tuple(bias.shape) != expected[:1]:
             raise WeightsError(
                 f"{path}: features.{CONV_INDEX[name]} ({name}) has weight {list(weight.shape)} and bias "
                 f"{list(bias.shape)}, expected {list(expected)} and {list(expected[:1])}; "
-                "these are not VGG19's weights"
+                "these are not VGG19's weights (a smaller network's belong to --network vgg19-lite)"
             )
         if not (weight.isfinite().all() and bias.isfinite().all()):
             raise WeightsError(f"{path}: features.{CONV_INDEX[name]} ({name}) holds NaN or infinite values")
         tensors[name] = (weight.float(), bias.float())
-        channels_in = CHANNELS[name]
+        channels_in = width
         if name == up_to:
             break
     if not tensors:

@@ -36,6 +36,7 @@ class WideRandom:
     """
 
     stride = 1
+    strides = {LAYER: 1}  # noqa: RUF012  # never changed
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class WideRandom:
         if scaling not in variances:
             raise ValueError(f"filter_scaling must be fan_in or fan_avg, got {scaling!r}")
         self.rows, self.width = rows, width
-        self.halo = width // 2
+        self.halo = width - 1  # a position sits at the first of its frames
         generator = torch.Generator().manual_seed(seed)
         filters = torch.randn(n_filters, rows, width, generator=generator)
         self._filters = (filters * math.sqrt(variances[scaling])).to(device=device, dtype=dtype)

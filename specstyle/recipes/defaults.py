@@ -47,7 +47,7 @@ AUDIO_VGG19 = Recipe(
     pooling="average",
     padding="replicate",
     content_layers=("relu3_1",),
-    style_layers=BLOCKS_1_TO_3,
+    style_layers=(*BLOCKS_1_TO_3, "relu3_1@2"),
     style_bands=32,
     content_weight=0.3,
     equalize=True,
@@ -56,10 +56,10 @@ AUDIO_VGG19 = Recipe(
     log_gain=30.0,
 )
 
-IMAGE = Recipe(
-    name="default-image",
+IMAGE_RANDOM = Recipe(
+    name="default-image-vgg19-random",
     source=_OWN,
-    network="auto",
+    network="vgg19-random",
     pooling="average",
     padding="replicate",
     content_layers=("relu3_1",),
@@ -70,6 +70,15 @@ IMAGE = Recipe(
     scale_factor=2.0,
     carry="change",
 )
+
+IMAGE_LITE = IMAGE_RANDOM.replace(
+    name="default-image",
+    network="vgg19-lite",
+    style_layers=(*BLOCKS_1_TO_3, "relu3_1@2", "relu3_1@4"),
+    content_weight=0.005,
+    smallest_scale=64,
+)
+"""Reduced images stand in for relu4_1 and relu5_1: what is large in a style comes with them."""
 
 IMAGE_VGG19 = Recipe(
     name="default-image-vgg19",
@@ -101,8 +110,10 @@ DEFAULTS = {
     ("audio", "kernel"): AUDIO,
     ("audio", "wide-random"): AUDIO_WIDE,
     ("audio", "vgg19"): AUDIO_VGG19,
+    ("audio", "vgg19-lite"): AUDIO_VGG19.replace(name="default-audio-vgg19-lite", network="vgg19-lite"),
     ("audio", "vgg19-random"): AUDIO_VGG19.replace(name="default-audio-vgg19-random", network="vgg19-random"),
-    ("image", "vgg19-random"): IMAGE,
+    ("image", "vgg19-lite"): IMAGE_LITE,
+    ("image", "vgg19-random"): IMAGE_RANDOM,
     ("image", "vgg19"): IMAGE_VGG19,
     ("image", "wide-random"): IMAGE_WIDE,
 }

@@ -6,13 +6,15 @@ from collections.abc import Iterable
 
 from specstyle.recipes.recipe import Recipe
 
+_VGG = ("vgg19", "vgg19-lite", "vgg19-random")
+
 _ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
     ("optimizer", ("adam", "sgd"), ("lr", "lr_decay", "lr_decay_steps")),
     ("optimizer", ("adam",), ("beta1", "beta2", "epsilon", "epsilon_hat")),
     ("optimizer", ("lbfgs",), ("history", "restart_every")),
-    ("network", ("vgg19", "vgg19-random"), ("pooling", "pooling_gain", "padding", "normalize_activations")),
+    ("network", _VGG, ("pooling", "pooling_gain", "padding", "normalize_activations")),
     ("network", ("wide-random",), ("n_filters", "filter_width", "filter_scaling")),
-    ("network", ("vgg19", "vgg19-random"), ("style_bands",)),
+    ("network", _VGG, ("style_bands",)),
     ("network", ("kernel",), ("kernel_widths",)),
     ("representation", ("mel",), ("n_mels",)),
     ("representation", ("cqt",), ("bins_per_octave",)),

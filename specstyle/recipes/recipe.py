@@ -37,7 +37,9 @@ class Recipe:
     source: str = "yours"
 
     # The network
-    network: str = _option("auto", "auto, vgg19, vgg19-random, wide-random or kernel", group="network")
+    network: str = _option(
+        "auto", "auto, vgg19, vgg19-lite, vgg19-random, wide-random or kernel", group="network"
+    )
     pooling: str = _option("max", "pooling of VGG19", group="network", choices=("max", "average"))
     pooling_gain: float = _option(1.0, "factor on each pooling's output", group="network")
     padding: str = _option(
@@ -63,7 +65,11 @@ class Recipe:
     )
 
     # The losses
-    content_layers: tuple[str, ...] = _option(("relu4_2",), "layers of the content loss", group="loss")
+    content_layers: tuple[str, ...] = _option(
+        ("relu4_2",),
+        "layers of the content loss; relu3_1@2: on the image at half its size (@4, @8)",
+        group="loss",
+    )
     content_layer_weights: tuple[float, ...] = _option(
         (), "one weight per content layer; none given: 1/n each", group="loss"
     )
@@ -71,7 +77,7 @@ class Recipe:
         "relative", "normalization", group="loss", choices=("mean", "sum", "half_sum", "relative")
     )
     content_weight: float = _option(1.0, "weight of the content loss; 0: style only", group="loss")
-    style_layers: tuple[str, ...] = _option(S5, "layers of the style loss", group="loss")
+    style_layers: tuple[str, ...] = _option(S5, "layers of the style loss, as above", group="loss")
     style_layer_weights: tuple[float, ...] = _option(
         (), "one weight per style layer; none given: 1/n each", group="loss"
     )

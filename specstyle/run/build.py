@@ -10,14 +10,17 @@ import torch
 
 from specstyle.engine.optimize import OptimizerSettings
 from specstyle.errors import RecipeError
+from specstyle.features import lite
 from specstyle.features import weights as vgg_weights
 from specstyle.features.networks import (
+    WITH_WEIGHTS,
     Network,
     NetworkOptions,
     build_network,
     canonical_layers,
     layers_of,
 )
+from specstyle.features.vgg import convolution
 from specstyle.recipes import PUBLISHED, Recipe, default_recipe, get_recipe, read_recipe
 from specstyle.recipes.effect import without_effect
 
@@ -71,7 +74,7 @@ def settle_recipe(
     Raises:
         RecipeError: If recipe, network and overrides do not fit together.
     """
-    base = _find_recipe(medium, recipe)
+    base = _find_recipe(medium, recipe, vgg19=weights is not None or overrides.get("network") == "vgg19")
     asked = str(overrides.get("network") or (base.network if base else "auto"))
     layers = [
         name
@@ -82,9 +85,10 @@ def settle_recipe(
         name, notes = _SOUND_DEFAULT
     else:
         name, notes = _choose_network(medium, asked, layers, weights)
-    if weights is not None and name != "vgg19":
+    if weights is not None and name not in WITH_WEIGHTS:
         raise RecipeError(
-            f"--weights belongs to the network vgg19, but {name} was asked for; drop one of them"
+            f"--weights belongs to the networks {' and '.join(WITH_WEIGHTS)}, but {name} was asked for; drop "
+            "one of them"
         )
     settled = (base or default_recipe(medium, name)).replace(**{**overrides, "network": name})
     settled = settled.replace(
@@ -93,9 +97,13 @@ def settle_recipe(
         content_layer_weights=settled.content_layer_weights,
         style_layer_weights=settled.style_layer_weights,
     )
-    if base is not None and base.name in PUBLISHED and name == "vgg19-random":
+    if name == "vgg19-lite" and weights is None:
+        _check_reach(settled)
+    if recipe == "vgg" and name == "vgg19-lite":
+        notes += (f"network: vgg19-lite stands in for VGG19; {_FETCH}",)
+    if base is not None and base.name in PUBLISHED and name in ("vgg19-random", "vgg19-lite"):
         notes += (
-            f"recipe {base.name} was balanced for pretrained VGG19: on vgg19-random its content outweighs "
+            f"recipe {base.name} was balanced for pretrained VGG19: on {name} its content outweighs "
             "the style; try --content-weight or --strength",
         )
     return settled, notes + without_effect(settled, overrides)
@@ -108,13 +116,37 @@ _SOUND_DEFAULT: tuple[str, tuple[str, ...]] = (
 """Nearer to the style than VGG19 at equal onsets, and many times as fast (bench/results/quality.md)."""
 
 
-def _find_recipe(medium: str, recipe: str | Path | Recipe) -> Recipe | None:
+_FETCH = "pretrained VGG19 is not on this machine: `specstyle networks fetch vgg19` gets it"
+
+
+def _check_reach(recipe: Recipe) -> None:
+    """Refuse layers that are deeper than the network in the package."""
+    deeper = [
+        name for name in (*recipe.content_layers, *recipe.style_layers) if convolution(name) not in lite.REACH
+    ]
+    if deeper:
+        raise RecipeError(
+            f"vgg19-lite reaches {lite.REACH[-1]}, and {', '.join(dict.fromkeys(deeper))} is deeper; choose "
+            "other --content-layers and --style-layers, or --network vgg19 or vgg19-random"
+        )
+
+
+def _find_recipe(medium: str, recipe: str | Path | Recipe, *, vgg19: bool) -> Recipe | None:
+    """Return the recipe that was asked for, ``None`` for the default.
+
+    Args:
+        medium: ``audio`` or ``image``.
+        recipe: A recipe, its name or its file.
+        vgg19: Whether VGG19 itself is meant, by a weights file or by name.
+    """
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, Path) or recipe.lower().endswith(".toml"):
         return read_recipe(Path(recipe))
     if recipe == "vgg":
-        return default_recipe(medium, "vgg19")
+        # On pictures this recipe goes deeper than any stand-in reaches.
+        real = vgg19 or medium == "image" or vgg_weights.is_cached()
+        return default_recipe(medium, "vgg19" if real else "vgg19-lite")
     return None if recipe == "default" else get_recipe(recipe)
 
 
@@ -127,16 +159,25 @@ def _choose_network(
         except ValueError as error:
             raise RecipeError(str(error)) from error
         return asked, ()
-    if weights is not None:
-        return "vgg19", ()
+    return ("vgg19", ()) if weights is not None else _auto_network(medium, layers)
+
+
+def _auto_network(medium: str, layers: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    """Return the network for some layers of which nothing needs to be downloaded, and what to say of it."""
     for name in ("wide-random", "kernel"):
         if layers and set(layers) <= set(layers_of(name)):
             return name, (f"network: {name}",)
     if vgg_weights.is_cached():
         return "vgg19", ("network: vgg19 (pretrained, found on this machine)",)
-    name = "kernel" if medium == "audio" and not layers else "vgg19-random"
-    hint = "pretrained VGG19 is not on this machine: `specstyle networks fetch vgg19` gets it"
-    return name, (f"network: {name}; {hint}",)
+    if medium == "audio" and not layers:
+        return "kernel", (f"network: kernel; {_FETCH}",)
+    deeper = [name for name in _canonical("vgg19", tuple(layers)) if convolution(name) not in lite.REACH]
+    if not deeper:
+        return "vgg19-lite", (f"network: vgg19-lite; {_FETCH}",)
+    return "vgg19-random", (
+        f"network: vgg19-random, since {', '.join(dict.fromkeys(deeper))} is deeper than vgg19-lite reaches "
+        f"({lite.REACH[-1]}): expect palette and grain, not brush strokes; {_FETCH}",
+    )
 
 
 def _canonical(network: str, names: tuple[str, ...]) -> tuple[str, ...]:

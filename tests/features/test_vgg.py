@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
+import scipy.ndimage
 import torch
 import torchvision
 from hypothesis import given, settings
@@ -139,7 +140,7 @@ def test_an_unknown_layer_lists_the_layers(name: str) -> None:
 
 def test_partial_weights_say_what_they_cover() -> None:
     with pytest.raises(
-        ValueError, match=r"do not reach relu3_1, relu5_2; they cover relu1_1, relu1_2, relu2_1"
+        ValueError, match=r"does not reach relu3_1, relu5_2; it covers relu1_1, relu1_2, relu2_1"
     ):
         vgg(("relu1_1", "relu3_1", "relu5_2"), small("relu2_1"))
 
@@ -211,9 +212,29 @@ def test_maps_are_not_changed_by_what_follows() -> None:
     assert torch.equal(image, before)
 
 
+def test_a_layer_of_the_reduced_image_is_the_layer_on_a_pyramids_level() -> None:
+    image = rand(1, 3, 26, 33)
+    level = image.numpy()
+    for axis in (2, 3, 2, 3):  # twice halved, by SciPy's correlation with the binomial taps
+        smooth = scipy.ndimage.correlate1d(
+            level, [0.125, 0.375, 0.375, 0.125], axis, mode="nearest", origin=-1
+        )
+        level = smooth.take(range(0, level.shape[axis] - 1, 2), axis)
+    assert level.shape == (1, 3, 6, 8)
+    network = vgg(("conv2_1@4", "relu1_2", "relu1_1@2"))
+    assert network.layers == ("relu2_1@4", "relu1_2", "relu1_1@2")
+    maps = network(image)
+    assert list(maps) == ["relu1_2", "relu1_1@2", "relu2_1@4"]
+    torch.testing.assert_close(
+        maps["relu2_1@4"], vgg(("relu2_1",))(torch.from_numpy(level))["relu2_1"], rtol=1e-12, atol=1e-12
+    )
+    assert network(rand(1, 3, 3, 9))["relu2_1@4"].shape[2:] == (1, 1)
+
+
 @pytest.mark.parametrize("pooling", ["max", "average"])
 @pytest.mark.parametrize(
-    "layer", ["relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_4", "relu4_1"]
+    "layer",
+    ["relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_4", "relu4_1", "relu1_1@4", "relu2_2@2"],
 )
 def test_halo_is_how_far_a_position_reaches(layer: str, pooling: str) -> None:
     """Position p sits at pixel p * stride; beyond the halo nothing counts, at it something does."""

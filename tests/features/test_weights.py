@@ -240,7 +240,7 @@ def test_the_real_first_blocks() -> None:
     assert loaded.notes == ()
     # A known landmark of the Oxford network: biases and filters of the first layer are of order 1.
     assert 0.01 < loaded.tensors["relu1_1"][0].std().item() < 1.0
-    with pytest.raises(ValueError, match=r"do not reach relu4_1; they cover .*relu3_4"):
+    with pytest.raises(ValueError, match=r"does not reach relu4_1; it covers .*relu3_4"):
         VGG19(loaded, ["relu4_1"])
 
 

@@ -58,7 +58,7 @@ def test_the_published_figures_are_the_defaults() -> None:
     network = WideRandom(3)
     assert network._filters.shape == (4096, 3, 11)
     assert network.width == 11
-    assert (network.stride, network.halo) == (1, 5)
+    assert (network.stride, network.halo) == (1, 10)
 
 
 def test_the_spread_does_not_depend_on_the_clip() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from specstyle.errors import RecipeError
+from specstyle.features import NETWORKS
 from specstyle.features import weights as vgg_weights
 from specstyle.recipes import PUBLISHED, Recipe, get_recipe, to_toml
 from specstyle.run.build import choose_device, network_for, optimizer_settings, settle_recipe
@@ -30,7 +31,7 @@ def settle(
     medium: str, recipe: str | Path | Recipe = "default", *, weights: Path | None = None, **overrides: Any
 ) -> tuple[Recipe, str]:
     settled, notes = settle_recipe(medium, recipe, weights=weights, overrides=overrides)
-    assert settled.network in ("vgg19", "vgg19-random", "wide-random", "kernel")
+    assert settled.network in NETWORKS
     return settled, "\n".join(notes)
 
 
@@ -40,7 +41,7 @@ def test_default_picture(cached: bool) -> None:
         assert (recipe.name, recipe.network) == ("default-image-vgg19", "vgg19")
         assert "found on this machine" in notes
     else:
-        assert (recipe.name, recipe.network) == ("default-image", "vgg19-random")
+        assert (recipe.name, recipe.network) == ("default-image", "vgg19-lite")
         assert "specstyle networks fetch vgg19" in notes
 
 
@@ -70,6 +71,39 @@ def test_the_recipe_for_vgg19_is_one_flag_away(medium: str, not_cached: None) ->
         assert recipe.style_bands > 1
 
 
+def test_the_recipe_for_vgg19_on_sounds_takes_the_small_network_where_there_is_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for here, network in ((False, "vgg19-lite"), (True, "vgg19")):
+        monkeypatch.setattr(vgg_weights, "is_cached", lambda here=here: here)
+        recipe, notes = settle("audio", "vgg")
+        assert (recipe.name, recipe.network) == (f"default-audio-{network}", network)
+        assert ("vgg19-lite stands in for VGG19" in notes) == (not here)
+        assert settle("audio", "vgg", network="vgg19")[0].name == "default-audio-vgg19"
+        assert settle("image", "vgg")[0].network == "vgg19"
+
+
+@pytest.mark.parametrize("medium", ["audio", "image"])
+def test_auto_takes_the_small_network_as_far_as_it_reaches(medium: str, not_cached: None) -> None:
+    recipe = Recipe(network="auto", content_layers=("block3_conv3",), style_layers=("conv1_1", "relu2_2"))
+    settled, notes = settle(medium, recipe)
+    assert settled.network == "vgg19-lite"
+    assert "specstyle networks fetch vgg19" in notes
+    settled, notes = settle(medium, recipe, content_layers=("conv3_4",))
+    assert settled.network == "vgg19-random"
+    assert "relu3_4 is deeper than vgg19-lite reaches (relu3_3): expect palette and grain, not" in notes
+
+
+def test_the_small_network_refuses_layers_that_it_does_not_reach(not_cached: None) -> None:
+    expected = r"vgg19-lite reaches relu3_3, and relu4_2, relu4_1, relu5_1 is deeper; .* or --network vgg19"
+    with pytest.raises(RecipeError, match=expected):
+        settle("image", "gatys2016", network="vgg19-lite")
+    notes = settle(
+        "image", "tf2", network="vgg19-lite", content_layers=("relu3_3",), style_layers=("relu3_1",)
+    )[1]
+    assert "balanced for pretrained VGG19: on vgg19-lite" in notes
+
+
 @pytest.mark.parametrize("medium", ["audio", "image"])
 @pytest.mark.parametrize("name", [n for n, r in PUBLISHED.items() if r.network == "auto"])
 def test_a_published_recipe_takes_vgg19_where_it_is_and_else_says_what_it_takes(
@@ -77,6 +111,7 @@ def test_a_published_recipe_takes_vgg19_where_it_is_and_else_says_what_it_takes(
 ) -> None:
     recipe, notes = settle(medium, name)
     assert recipe.network == ("vgg19" if cached else "vgg19-random")
+    assert ("is deeper than vgg19-lite reaches (relu3_3): expect palette and grain" in notes) == (not cached)
     assert recipe.replace(network="auto") == get_recipe(name)
     assert ("balanced for pretrained VGG19" in notes) == (not cached)
 
@@ -100,7 +135,9 @@ def test_a_weights_file_means_vgg19(medium: str, name: str, not_cached: None) ->
 
 @pytest.mark.parametrize("network", ["wide-random", "vgg19-random"])
 def test_a_weights_file_and_another_network_contradict_each_other(network: str, not_cached: None) -> None:
-    with pytest.raises(RecipeError, match=f"--weights belongs to the network vgg19, but {network}"):
+    with pytest.raises(
+        RecipeError, match=f"--weights belongs to the networks vgg19 and vgg19-lite, but {network}"
+    ):
         settle("image", weights=WEIGHTS, network=network)
     if network == "wide-random":
         with pytest.raises(RecipeError, match="--weights belongs"):
@@ -115,7 +152,9 @@ def test_a_weights_file_and_another_network_contradict_each_other(network: str, 
         ("audio", "wide-random", "default-audio-wide"),
         ("audio", "kernel", "default-audio"),
         ("image", "vgg19", "default-image-vgg19"),
-        ("image", "vgg19-random", "default-image"),
+        ("audio", "vgg19-lite", "default-audio-vgg19-lite"),
+        ("image", "vgg19-lite", "default-image"),
+        ("image", "vgg19-random", "default-image-vgg19-random"),
         ("image", "wide-random", "default-image-wide"),
     ],
 )
@@ -129,7 +168,7 @@ def test_the_default_suits_the_network_asked_for(
 
 def test_layers_choose_among_networks_where_none_was_asked_for(not_cached: None) -> None:
     recipe, _ = settle("audio", style_layers=("conv2_1",), content_layers=("block3_conv1",))
-    assert recipe.network == "vgg19-random"
+    assert recipe.network == "vgg19-lite"
     assert (recipe.style_layers, recipe.content_layers) == (("relu2_1",), ("relu3_1",))
     recipe, _ = settle("image", style_layers=("relu1",), content_layers=("relu1",))
     assert recipe.network == "wide-random"
@@ -177,7 +216,9 @@ def test_unknown_names_are_refused(tmp_path: Path, not_cached: None) -> None:
         settle("image", stepz=3)
     with pytest.raises(RecipeError, match="no default recipe for video"):
         settle("video")
-    with pytest.raises(ValueError, match=r"no network 'resnet'; there are vgg19, vgg19-random, wide-random"):
+    with pytest.raises(
+        ValueError, match=r"no network 'resnet'; there are vgg19, vgg19-lite, vgg19-random, wide-random"
+    ):
         settle("image", network="resnet")
 
 
@@ -282,5 +323,5 @@ def test_weights_that_do_not_reach_are_a_recipe_error(tmp_path: Path) -> None:
     path = tmp_path / "first.pth"
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}, path)
     recipe = Recipe(network="vgg19", content_layers=("relu1_1",), style_layers=("relu2_1",))
-    with pytest.raises(RecipeError, match=r"do not reach relu2_1; they cover relu1_1"):
+    with pytest.raises(RecipeError, match=r"does not reach relu2_1; it covers relu1_1"):
         build(recipe, weights=path)

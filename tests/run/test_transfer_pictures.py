@@ -262,7 +262,7 @@ def test_defaults(network: str) -> None:
         scene(), brush(), network=network, steps=2, n_filters=32, size=48, on_note=notes.append
     )
     check(result)
-    ran = "vgg19-random" if network == "auto" else network
+    ran = "vgg19-lite" if network == "auto" else network
     assert result.record["network"]["name"] == ran
     assert any(f"network: {ran}" in note for note in notes) == (network == "auto")
 

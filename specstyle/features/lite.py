@@ -1,0 +1,73 @@
+"""vgg19-lite: a network of half a megabyte inside the package that stands in for VGG19's first three blocks.
+
+It has VGG19's layers at a fraction of their widths and was fitted and tuned to answer like it (`training/`):
+the layers that style losses see keep half of the teacher's channels, those between are narrow passages. Gram
+matrices of its maps are used as they are.
+
+Reference:
+    Distillation: Hinton, Vinyals & Dean 2015; layer by layer from the student's own maps: Zhang, Zou, He &
+    Sun 2016 (asymmetric reconstruction). The teacher: Simonyan & Zisserman 2015, configuration E; its weights
+    by the Visual Geometry Group, University of Oxford, CC BY 4.0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from specstyle.errors import WeightsError
+from specstyle.features import weights
+from specstyle.features.weights import LAYERS, Weights
+
+FILE = Path(__file__).with_name("vgg19-lite.safetensors")
+SHA256 = "9649bad35af4303efb8b459893e18a42140568b87631972e01da5e7f59c4c3ca"
+"""Of ``FILE``."""
+
+FORMAT = 1
+METADATA = "vgg19-lite"
+"""The entry of a file's metadata that says, as JSON, what it is and how it was made."""
+
+REACH = LAYERS[: LAYERS.index("relu3_3") + 1]
+"""The layers of the network in the package."""
+
+
+def load(path: Path | None = None) -> Weights:
+    """Load the network in the package, or another one made by `training/`.
+
+    Args:
+        path: ``None``: the one in the package.
+
+    Raises:
+        WeightsError: If the file is missing, damaged, no such network, or of another format.
+    """
+    file = path or FILE
+    loaded = weights.load(file, preprocessing="torchvision", any_width=True)
+    if path is None and loaded.sha256 != SHA256:
+        raise WeightsError(
+            f"{FILE}: damaged: its SHA-256 starts with {loaded.sha256[:12]}, expected {SHA256[:12]}; install "
+            "specstyle again"
+        )
+    said = description(file)
+    if said.get("format") != FORMAT:
+        raise WeightsError(
+            f"{file}: expected a network of `python -m training` in format {FORMAT}, but its metadata says "
+            f"{said.get('format', 'nothing of a format')}"
+        )
+    return loaded if path else dataclasses.replace(loaded, origin=f"vgg19-lite (format {FORMAT})")
+
+
+def description(path: Path = FILE) -> dict[str, Any]:
+    """Return what a file says of itself: format, attribution, channels, how it was trained."""
+    from safetensors import safe_open
+
+    if path.suffix.lower() != ".safetensors":
+        return {}
+    with safe_open(str(path), framework="pt") as file:
+        text = (file.metadata() or {}).get(METADATA, "{}")
+    try:
+        said = json.loads(text)
+    except json.JSONDecodeError:
+        return {}
+    return said if isinstance(said, dict) else {}
