@@ -10,6 +10,7 @@ is the network itself.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -19,6 +20,9 @@ from lite import JUDGED, PAIRS, PICTURES, measure_speed, network, read, stepping
 
 from specstyle.features import lite, random_weights, weights
 from specstyle.features.weights import LAYERS, Weights
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
 from training.closed_form import fit, make_lesson
 from training.plan import make_plan
 from training.pool import cut
@@ -52,11 +56,12 @@ def draw(points: dict[str, tuple[float, float]], path: Path) -> None:
     """Plot error against speed."""
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(8, 4.5), dpi=110)
-    for name, (speed, error) in points.items():
-        own = name[0].isalpha()
-        axes.plot(speed, error, "s" if own else "o", color="tab:red" if own else "tab:blue")
-        axes.annotate(name, (speed, error), textcoords="offset points", xytext=(5, 4), fontsize=7)
+    figure, axes = plt.subplots(figsize=(9, 5), dpi=110)
+    colors = plt.get_cmap("tab20")
+    for number, (name, (speed, error)) in enumerate(sorted(points.items(), key=lambda item: item[1])):
+        marker = "o" if name[0].isdigit() else "s"  # round: fitted in closed form only
+        axes.plot(speed, error, marker, color=colors(number), markersize=8, label=name)
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
     axes.set(
         xscale="log",
         yscale="log",
