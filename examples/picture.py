@@ -19,7 +19,7 @@ def main(folder: Path) -> None:
     result = specstyle.transfer_image(
         drawn_scene(SIZE, SIZE, seed=1),
         [brush_texture(SIZE, SIZE, seed=2), drawn_scene(SIZE, SIZE, seed=5)],
-        network="vgg19-random",
+        network="vgg19-lite",
         style_blend=(3.0, 1.0),
         steps=20,
     )

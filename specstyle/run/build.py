@@ -126,8 +126,8 @@ def _check_reach(recipe: Recipe) -> None:
     ]
     if deeper:
         raise RecipeError(
-            f"vgg19-lite reaches {lite.REACH[-1]}, and {', '.join(dict.fromkeys(deeper))} is deeper; choose "
-            "other --content-layers and --style-layers, or --network vgg19 or vgg19-random"
+            f"vgg19-lite reaches {lite.REACH[-1]} and not {', '.join(dict.fromkeys(deeper))}; choose other "
+            "--content-layers and --style-layers, or --network vgg19 or vgg19-random"
         )
 
 
@@ -175,8 +175,8 @@ def _auto_network(medium: str, layers: Sequence[str]) -> tuple[str, tuple[str, .
     if not deeper:
         return "vgg19-lite", (f"network: vgg19-lite; {_FETCH}",)
     return "vgg19-random", (
-        f"network: vgg19-random, since {', '.join(dict.fromkeys(deeper))} is deeper than vgg19-lite reaches "
-        f"({lite.REACH[-1]}): expect palette and grain, not brush strokes; {_FETCH}",
+        f"network: vgg19-random, since vgg19-lite reaches {lite.REACH[-1]} and not "
+        f"{', '.join(dict.fromkeys(deeper))}: expect palette and grain, not brush strokes; {_FETCH}",
     )
 
 
