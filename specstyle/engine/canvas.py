@@ -43,8 +43,9 @@ class Pixels:
         return [self._pixels]
 
     def image(self) -> Tensor:
-        """Return the pixels in the medium's range."""
-        return self._pixels / self._pixel_range
+        """Return the pixels in the medium's range; without a range of their own, no copy is made."""
+        pixels = self._pixels
+        return pixels.view_as(pixels) if self._pixel_range == 1.0 else pixels / self._pixel_range
 
     def bounds(self) -> tuple[float, float] | None:
         """Return the valid range in the parameters' units, if one was asked for."""

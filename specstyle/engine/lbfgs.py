@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from specstyle.engine.team import ALONE, Team
 
 FIRST_STEP = 0.01
 """Root-mean-square length of the first trial step, relative to the width of the box."""
@@ -29,27 +32,33 @@ class Memory:
 
     Args:
         size: Pairs to keep; older ones are forgotten.
+        team: Who holds the other parts of all vectors.
 
     Reference:
         Nocedal & Wright 2006, algorithm 7.4.
     """
 
-    def __init__(self, size: int) -> None:
-        self._pairs: deque[tuple[Tensor, Tensor]] = deque(maxlen=size)
+    def __init__(self, size: int, team: Team = ALONE) -> None:
+        self._pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=size)
+        self._team = team
 
     def __len__(self) -> int:
         return len(self._pairs)
 
     def add(self, step: Tensor, change: Tensor) -> None:
         """Remember a step and the change of gradient along it, both ``[n]``."""
-        self._pairs.append((step, change))
+        self._pairs.append((step, change, self._dots((step, change), (change, change))))
+
+    def pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """Return steps and changes of gradient, the oldest first."""
+        return [(step, change) for step, change, _ in self._pairs]
 
     def forget(self) -> None:
         """Start anew."""
         self._pairs.clear()
 
     def product(self, vector: Tensor, free: Tensor | None = None) -> Tensor:
-        """Return the inverse Hessian times a vector ``[n]``.
+        """Return the inverse Hessian times a vector ``[n]``; nothing is brought to the host.
 
         Args:
             vector: What to multiply.
@@ -59,23 +68,28 @@ class Memory:
         q = vector.clone() if free is None else vector * free
         used: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         scale: Tensor | None = None
-        for step, change in reversed(self._pairs):
+        for step, change, dots in reversed(self._pairs):
+            # Not kept for all pairs at once: they would be half as many vectors again.
             part = change if free is None else change * free
-            curvature, square = torch.dot(step, part), torch.dot(part, part)
+            curvature, square = dots if free is None else self._dots((step, part), (part, part))
             # Held variables may take a pair's curvature away: then it says nothing, and its weight is 0.
             good = curvature > _PARALLEL * square
             rho = torch.where(good, 1.0 / curvature, 0.0)
             scale = torch.where(good, curvature / square, 1.0) if scale is None else scale
-            alpha = rho * torch.dot(step, q)
+            alpha = rho * self._dots((step, q))[0]
             q.addcmul_(part, alpha, value=-1.0)
-            used.append((step, part, rho, alpha))
+            used.append((step, change, rho, alpha))
         if scale is not None:
             q.mul_(scale)
-        for step, part, rho, alpha in reversed(used):
-            q.addcmul_(step, alpha - rho * torch.dot(part, q))
+        for step, change, rho, alpha in reversed(used):
+            # q is 0 where a variable is held, so that the whole change serves here.
+            q.addcmul_(step, alpha - rho * self._dots((change, q))[0])
             if free is not None:
                 q.mul_(free)
         return q
+
+    def _dots(self, *pairs: tuple[Tensor, Tensor]) -> Tensor:
+        return self._team.sum(torch.stack([torch.dot(left, right) for left, right in pairs]))
 
 
 Evaluate = Callable[[Tensor], tuple[float, Tensor]]
@@ -121,7 +135,9 @@ def minimize(
     history: int = 10,
     box: tuple[float, float] | None = None,
     restart_every: int | None = None,
-) -> None:
+    memory: Memory | None = None,
+    team: Team = ALONE,
+) -> Memory:
     """Lower a function by L-BFGS; whoever evaluates it keeps the best point.
 
     A round ends after ``restart_every`` evaluations, or where no step along the steepest descent helps any
@@ -134,97 +150,109 @@ def minimize(
         history: Steps to remember.
         box: Smallest and largest value of every variable.
         restart_every: Evaluations of one round.
+        memory: What the first round knows of the function already; changed in place.
+        team: Who holds the other variables.
+
+    Returns:
+        The memory at the end.
 
     Reference:
         Nocedal & Wright 2006, chapter 7, with the projection of Bertsekas 1982: variables at a border that
         the gradient pushes against are held, and trial points are brought back into the box.
     """
     function = _Evaluations(evaluate, start, evaluations)
+    memory = Memory(history, team) if memory is None else memory
+    search = _Search(function, memory, box, team)
     stalled = 0
     while function.remaining > 0 and stalled < 2:
         function.budget = min(function.remaining, restart_every or function.remaining)
         before = function.best_value
         try:
-            _round(function, history, box)
+            search.run()
         except _Spent:
+            # Only the end of a round forgets: at the very end the memory is given back.
+            if function.remaining > 0:
+                memory.forget()
             continue
         stalled = 0 if function.best_value < before else stalled + 1
+    return memory
 
 
-def _round(function: _Evaluations, history: int, box: tuple[float, float] | None) -> None:
-    memory = Memory(history)
-    here = function(function.best)
-    while True:
-        free = None if box is None else _free(here, box)
-        direction = memory.product(here.gradient, free).neg_()
-        slope = float(torch.dot(here.gradient, direction))
-        found = None
-        if slope < 0.0:
-            length = 1.0 if len(memory) else _first_length(direction, box)
-            found = _line_search(function, here, direction, length, box)
-        if found is None:
-            if not len(memory):
-                return
-            memory.forget()
-            continue
-        step, change = found.x - here.x, found.gradient - here.gradient
-        curvature, square = torch.stack([torch.dot(step, change), torch.dot(change, change)]).tolist()
-        if curvature > _PARALLEL * square:
-            memory.add(step, change)
-        here = found
+@dataclass(frozen=True)
+class _Search:
+    """Rounds of steps, each along a direction that the memory gives."""
+
+    function: _Evaluations
+    memory: Memory
+    box: tuple[float, float] | None
+    team: Team
+
+    def run(self) -> None:
+        """Step after step, until none helps."""
+        here = self.function(self.function.best)
+        while True:
+            free = None if self.box is None else _free(here, self.box)
+            direction = self.memory.product(here.gradient, free).neg_()
+            slope = float(self.team.sum(torch.dot(here.gradient, direction)))
+            found = None
+            if slope < 0.0:
+                length = 1.0 if len(self.memory) else self._first_length(direction, -slope)
+                found = self._along(here, direction, length)
+            if found is None:
+                if not len(self.memory):
+                    return
+                self.memory.forget()
+                continue
+            here = found
+
+    def _first_length(self, direction: Tensor, square: float) -> float:
+        """Return the length of the first trial step along the steepest descent.
+
+        Without a box the step has norm 1, as SciPy's; with one, its root-mean-square is a share of the box: a
+        normalized loss has so small a gradient that the gradient itself would creep.
+        """
+        if self.box is None:
+            return 1.0 / math.sqrt(square)
+        moving = float(self.team.sum(torch.count_nonzero(direction)))
+        return FIRST_STEP * (self.box[1] - self.box[0]) * math.sqrt(moving / square)
+
+    def _along(self, here: Point, direction: Tensor, length: float) -> Point | None:
+        """Return a point along a direction that is lower enough, and flat enough if a longer step can be.
+
+        Too long a step is shortened by quadratic interpolation; one that is still steep is lengthened. The
+        memory learns of the step that is returned.
+        """
+        good: Point | None = None
+        kept: tuple[Tensor, Tensor, float, float] | None = None
+        shortened = False
+        for _ in range(_TRIES):
+            x = torch.add(here.x, direction, alpha=length)
+            if self.box is not None:
+                x.clamp_(*self.box)
+            moved = x - here.x
+            trial = self.function(x)
+            change = trial.gradient - here.gradient
+            products = [torch.dot(here.gradient, moved), torch.dot(moved, change), torch.dot(change, change)]
+            slope, curvature, square = self.team.sum(torch.stack(products)).tolist()
+            lower = trial.value <= here.value + _SUFFICIENT * slope and slope < 0.0
+            if good is not None and not (lower and trial.value < good.value):
+                break
+            if lower:
+                good, kept = trial, (moved, change, curvature, square)
+                if shortened or slope + curvature >= _CURVATURE * slope:
+                    break
+                length *= 4.0
+                continue
+            shortened = True
+            bend = trial.value - here.value - slope
+            share = -slope / (2.0 * bend) if bend > 0.0 else 0.5
+            length *= min(max(share, 0.1), 0.5)
+        if kept is not None and kept[2] > _PARALLEL * kept[3]:
+            self.memory.add(*kept[:2])
+        return good
 
 
 def _free(here: Point, box: tuple[float, float]) -> Tensor | None:
     """Return 1 where a variable may move and 0 where a border holds it; ``None``: all may."""
     held = ((here.x <= box[0]) & (here.gradient > 0)) | ((here.x >= box[1]) & (here.gradient < 0))
     return (~held).to(here.x.dtype) if bool(held.any()) else None
-
-
-def _first_length(direction: Tensor, box: tuple[float, float] | None) -> float:
-    """Return the length of the first trial step along the steepest descent.
-
-    Without a box the step has norm 1, as SciPy's; with one, its root-mean-square is a share of the box: a
-    normalized loss has so small a gradient that the gradient itself would creep.
-    """
-    norm = float(direction.norm())
-    if box is None:
-        return 1.0 / norm
-    return FIRST_STEP * (box[1] - box[0]) * math.sqrt(int(torch.count_nonzero(direction))) / norm
-
-
-def _line_search(
-    function: _Evaluations,
-    here: Point,
-    direction: Tensor,
-    length: float,
-    box: tuple[float, float] | None,
-) -> Point | None:
-    """Return a point along a direction that is lower enough, and flat enough if a longer step can be.
-
-    Too long a step is shortened by quadratic interpolation; one that is still steep is lengthened.
-    """
-    good: Point | None = None
-    shortened = False
-    for _ in range(_TRIES):
-        x = torch.add(here.x, direction, alpha=length)
-        if box is not None:
-            x.clamp_(*box)
-        moved = x - here.x
-        trial = function(x)
-        slope, trial_slope = torch.stack(
-            [torch.dot(here.gradient, moved), torch.dot(trial.gradient, moved)]
-        ).tolist()
-        lower = trial.value <= here.value + _SUFFICIENT * slope and slope < 0.0
-        if good is not None and not (lower and trial.value < good.value):
-            return good
-        if lower:
-            good = trial
-            if shortened or trial_slope >= _CURVATURE * slope:
-                return good
-            length *= 4.0
-            continue
-        shortened = True
-        bend = trial.value - here.value - slope
-        share = -slope / (2.0 * bend) if bend > 0.0 else 0.5
-        length *= min(max(share, 0.1), 0.5)
-    return good

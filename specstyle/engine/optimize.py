@@ -13,6 +13,7 @@ from torch import Tensor
 from specstyle.engine import lbfgs
 from specstyle.engine.canvas import Canvas, clip_
 from specstyle.engine.objective import Objective, summarize
+from specstyle.engine.team import ALONE, Team
 from specstyle.errors import SpecstyleError
 
 
@@ -45,7 +46,8 @@ class Step:
         step: Its number in this call of ``optimize``, from 1.
         steps: How many there will be.
         losses: Weighted losses: ``total``, then by group (``content``, ``style``, ``tv``), then by term.
-        image: Returns a copy of the image that was evaluated, ``[B, C, H, W]``.
+        image: Returns a copy of the image that was evaluated, ``[B, C, H, W]``. It and ``parameters`` are to
+            be called before ``on_step`` returns.
         parameters: Returns copies of the canvas' parameters that made it.
     """
 
@@ -67,7 +69,8 @@ class State:
         losses_start: Losses of the first image.
         losses_end: Losses of the result.
         stopped: Whether an ``on_step`` function ended the run early.
-        moments: Adam's memory (step count and its two averages), for the next scale.
+        memory: The optimizer's: Adam's step count and two averages (``step``, ``exp_avg``, ``exp_avg_sq``),
+            or L-BFGS' steps and changes of gradient (``pairs``, the oldest first), in the parameters' shape.
     """
 
     image: Tensor
@@ -76,7 +79,7 @@ class State:
     losses_start: dict[str, float]
     losses_end: dict[str, float]
     stopped: bool = False
-    moments: dict[str, Any] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,17 +119,23 @@ def optimize(
     steps: int,
     *,
     on_step: Callable[[Step], None] = ignore,
-    moments: dict[str, Any] | None = None,
+    memory: dict[str, Any] | None = None,
+    report_every: int = 1,
+    team: Team = ALONE,
 ) -> State:
     """Lower an objective by changing a canvas.
 
     Args:
-        canvas: What to change, in place.
+        canvas: What to change, in place; it ends as the result (for an average: as the last image).
         objective: What to lower.
         settings: The method.
         steps: Evaluations of loss and gradient.
-        on_step: Called after each evaluation; may raise ``StopRun``.
-        moments: ``State.moments`` of an earlier call, to go on with Adam's memory.
+        on_step: Called after each evaluation that is reported; may raise ``StopRun``.
+        memory: ``State.memory`` of an earlier call, to go on with.
+        report_every: Bring losses to the host, check and report them only at the first and the last step and
+            at every so many. A GPU then need not wait for the host in between. L-BFGS, which decides by
+            the losses, and ``keep`` other than ``"last"`` report every step.
+        team: Who holds the other parts of the canvas.
 
     Returns:
         The result. L-BFGS keeps the evaluated image of lowest loss even for ``keep="last"``: its last
@@ -134,17 +143,18 @@ def optimize(
 
     Raises:
         NonFiniteLossError: If a loss becomes NaN or infinite.
-        ValueError: If ``steps`` is not positive.
+        ValueError: If ``steps`` or ``report_every`` is not positive.
     """
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
-    run = _Run(canvas, objective, settings, steps, on_step)
+    for name, value in (("steps", steps), ("report_every", report_every)):
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    run = _Run(canvas, objective, settings, steps, on_step=on_step, report_every=report_every, team=team)
     clip_(canvas)
     try:
         if settings.method == "lbfgs":
-            _lbfgs(run)
+            _lbfgs(run, memory or {})
         else:
-            _first_order(run, moments or {})
+            _first_order(run, memory or {})
     except StopRun:
         return run.state(stopped=True)
     return run.state()
@@ -159,71 +169,108 @@ class _Run:
         objective: Objective,
         settings: OptimizerSettings,
         steps: int,
+        *,
         on_step: Callable[[Step], None],
+        report_every: int,
+        team: Team,
     ) -> None:
         self.canvas, self.objective, self.settings = canvas, objective, settings
-        self.steps, self.on_step, self.done = steps, on_step, 0
+        self.steps, self.on_step, self.team, self.done = steps, on_step, team, 0
         self.keep = "best" if settings.method == "lbfgs" and settings.keep == "last" else settings.keep
+        self.report_every = report_every if self.keep == "last" else 1
         self.first: dict[str, float] = {}
-        self.last: dict[str, float] = {}
-        self.last_image: Tensor | None = None
-        self.last_parameters: list[Tensor] = []
-        self.best_parameters: list[Tensor] = []
-        self.best_total = math.inf
-        self.best: dict[str, float] = {}
-        self.best_image: Tensor | None = None
+        self.kept: dict[str, float] = {}
+        self.kept_parameters: list[Tensor] = []
         self.average: Tensor | None = None
         self.average_count = 0
-        self.moments: dict[str, Any] = {}
+        self.memory: dict[str, Any] = {}
 
     def evaluate(self) -> tuple[float, list[Tensor]]:
-        """Evaluate the canvas as it is; return the total and the gradients of its parameters."""
+        """Evaluate the canvas as it is; return the total (NaN if unreported) and the gradients."""
         parameters = self.canvas.parameters()
         with torch.enable_grad():
             image = self.canvas.image()
         losses, gradient = self.objective.value_and_grad(image)
         gradients = list(torch.autograd.grad(image, parameters, gradient))
-        report = self._accept(image.detach(), losses)
         self.done += 1
-        copies = self.last_parameters
-        self.on_step(Step(self.done, self.steps, dict(report), image.detach().clone, lambda: [*copies]))
+        if self.done % self.report_every and self.done not in (1, self.steps):
+            return math.nan, gradients
+        report = self._accept(self.done, image.detach(), losses)
+        self._tell(report, image.detach())
         return report["total"], gradients
+
+    def _tell(self, report: dict[str, float], image: Tensor) -> None:
+        """Call ``on_step``; if it asks for the end in one process of the team, all end."""
+        now, stop = _Moment(image, self.canvas.parameters()), False
+        try:
+            self.on_step(Step(self.done, self.steps, dict(report), now.image, now.parameters))
+        except StopRun:
+            stop = True
+        now.over = True
+        if self.team.any(stop):
+            raise StopRun
 
     @torch.no_grad()
     def evaluate_last(self) -> None:
         """Take in the image that the last update left; it is a candidate for the result, but no step."""
         image = self.canvas.image()
-        self._accept(image, self.objective.losses(image))
+        self._accept(self.done + 1, image, self.objective.losses(image))
 
-    def _accept(self, image: Tensor, losses: dict[str, Tensor]) -> dict[str, float]:
+    def _accept(self, step: int, image: Tensor, losses: dict[str, Tensor]) -> dict[str, float]:
         report = _report(losses)
         if not math.isfinite(report["total"]):
-            raise NonFiniteLossError(self.done + 1, self.state() if self.done else None)
+            raise NonFiniteLossError(step, self.state(steps=step - 1) if self.kept else None)
         self.first = self.first or report
-        self.last, self.last_image = report, image
-        self.last_parameters = [p.detach().clone() for p in self.canvas.parameters()]
-        if report["total"] < self.best_total:
-            self.best_total, self.best = report["total"], report
-            self.best_image, self.best_parameters = image, self.last_parameters
-        if self.settings.keep == "average":
+        if self.keep != "best" or not self.kept or report["total"] < self.kept["total"]:
+            self.kept = report
+            if self.kept_parameters:
+                for copy, parameter in zip(self.kept_parameters, self.canvas.parameters(), strict=True):
+                    copy.copy_(parameter.detach())
+            else:
+                self.kept_parameters = _copies(self.canvas.parameters())
+        if self.keep == "average":
             self.average_count += 1
-            decay = self.settings.average_decay
-            old = torch.zeros_like(image) if self.average is None else self.average
-            self.average = decay * old + (1.0 - decay) * image
+            self.average = torch.zeros_like(image) if self.average is None else self.average
+            self.average.lerp_(image, 1.0 - self.settings.average_decay)
         return report
 
     @torch.no_grad()
-    def state(self, *, stopped: bool = False) -> State:
+    def state(self, *, stopped: bool = False, steps: int | None = None) -> State:
         """Return the result so far, with its own losses."""
-        if self.last_image is None or self.best_image is None:
+        done = self.done if steps is None else steps
+        if not self.kept_parameters:
             raise RuntimeError("no step was made")
-        image, parameters, losses = self.last_image, self.last_parameters, self.last
-        if self.average is not None:
+        for parameter, copy in zip(self.canvas.parameters(), self.kept_parameters, strict=True):
+            parameter.copy_(copy)
+        if self.average is None:
+            image, losses = self.canvas.image().clone(), self.kept
+        else:
             image = self.average / (1.0 - self.settings.average_decay**self.average_count)
             losses = _report(self.objective.losses(image))
-        elif self.keep == "best":
-            image, parameters, losses = self.best_image, self.best_parameters, self.best
-        return State(image.clone(), parameters, self.done, self.first, losses, stopped, self.moments)
+        return State(image, self.kept_parameters, done, self.first, losses, stopped, self.memory)
+
+
+class _Moment:
+    """What was evaluated, as long as the optimizer has not changed it."""
+
+    def __init__(self, image: Tensor, parameters: list[Tensor]) -> None:
+        self._image, self._parameters, self.over = image, parameters, False
+
+    def image(self) -> Tensor:
+        self._check()
+        return self._image.clone()
+
+    def parameters(self) -> list[Tensor]:
+        self._check()
+        return _copies(self._parameters)
+
+    def _check(self) -> None:
+        if self.over:
+            raise RuntimeError("a step's image and parameters are to be asked for before on_step returns")
+
+
+def _copies(parameters: list[Tensor]) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in parameters]
 
 
 def _report(losses: dict[str, Tensor]) -> dict[str, float]:
@@ -232,19 +279,23 @@ def _report(losses: dict[str, Tensor]) -> dict[str, float]:
     return {**summarize(values), **{name: value for name, value in values.items() if ":" in name}}
 
 
-def _first_order(run: _Run, moments: dict[str, Any]) -> None:
+def _first_order(run: _Run, memory: dict[str, Any]) -> None:
     """Adam (Kingma & Ba 2015) or gradient descent, with an exponential decay of the learning rate."""
     settings = run.settings
     parameters = run.canvas.parameters()
     optimizer: torch.optim.Optimizer
+    # One pass over the parameters, without temporary copies of them.
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
     if settings.method == "adam":
         betas = (settings.beta1, settings.beta2)
-        optimizer = torch.optim.Adam(parameters, lr=settings.lr, betas=betas, eps=settings.epsilon)
-        for parameter in parameters[: 1 if moments else 0]:
-            optimizer.state[parameter] = {k: v.clone() for k, v in moments.items()}
+        optimizer = torch.optim.Adam(
+            parameters, lr=settings.lr, betas=betas, eps=settings.epsilon, fused=fused
+        )
+        for parameter in parameters[: 1 if "exp_avg" in memory else 0]:
+            optimizer.state[parameter] = {k: v.clone() for k, v in memory.items()}
     else:
-        optimizer = torch.optim.SGD(parameters, lr=settings.lr)
-    before = int(moments["step"]) if moments else 0
+        optimizer = torch.optim.SGD(parameters, lr=settings.lr, fused=fused)
+    before = int(memory["step"]) if "step" in memory else 0
     for step in range(run.steps):
         _, gradients = run.evaluate()
         for group in optimizer.param_groups:
@@ -256,14 +307,19 @@ def _first_order(run: _Run, moments: dict[str, Any]) -> None:
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         optimizer.step()
+        for parameter in parameters:
+            parameter.grad = None
         clip_(run.canvas)
-        run.moments = dict(optimizer.state[parameters[0]]) if settings.method == "adam" else {}
+        run.memory = dict(optimizer.state[parameters[0]]) if settings.method == "adam" else {}
     run.evaluate_last()
 
 
-def _lbfgs(run: _Run) -> None:
+def _lbfgs(run: _Run, before: dict[str, Any]) -> None:
     """L-BFGS, within the canvas' box if it has one."""
     parameters = run.canvas.parameters()
+    memory = lbfgs.Memory(run.settings.history, run.team)
+    for step, change in before.get("pairs", ()):
+        memory.add(step.flatten(), change.flatten())
 
     def evaluate(flat: Tensor) -> tuple[float, Tensor]:
         _scatter(flat, parameters)
@@ -272,16 +328,21 @@ def _lbfgs(run: _Run) -> None:
 
     lbfgs.minimize(
         evaluate,
-        _gather(parameters),
+        _gather(parameters).clone(),
         evaluations=run.steps,
-        history=run.settings.history,
         box=run.canvas.bounds(),
         restart_every=run.settings.restart_every,
+        memory=memory,
+        team=run.team,
     )
+    if len(parameters) == 1:
+        shape = parameters[0].shape
+        run.memory = {"pairs": [(s.view(shape), y.view(shape)) for s, y in memory.pairs()]}
 
 
 def _gather(tensors: list[Tensor]) -> Tensor:
-    return torch.cat([t.detach().reshape(-1) for t in tensors])
+    flat = [t.detach().reshape(-1) for t in tensors]
+    return flat[0] if len(flat) == 1 else torch.cat(flat)
 
 
 @torch.no_grad()

@@ -48,22 +48,38 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(image, (height, width), mode="bicubic", align_corners=False, antialias=True)
 
 
-def resize_moments(moments: dict[str, Any], height: int, width: int) -> dict[str, Any]:
-    """Resize Adam's averages to a new scale, the squares so that they stay positive.
+def resize_memory(memory: dict[str, Any], height: int, width: int) -> dict[str, Any]:
+    """Resize what an optimizer remembers (``State.memory``) to a new scale.
+
+    Adam's averages, the squares so that they stay positive; L-BFGS' steps like images, and its changes of
+    gradient like images, too, and by the ratio of the numbers of pixels, since a pixel's share of a mean is
+    the smaller the more pixels there are.
 
     Reference:
-        Crowson 2021 (style-transfer-pytorch).
+        Crowson 2021 (style-transfer-pytorch) for Adam's.
     """
-    if not moments:
+    if "pairs" in memory:
+        return {
+            "pairs": [
+                (resize(step, height, width), _resize_gradient(change, height, width))
+                for step, change in memory["pairs"]
+            ]
+        }
+    if not memory:
         return {}
     size = (height, width)
-    first: Tensor = moments["exp_avg"]
-    second: Tensor = moments["exp_avg_sq"]
+    first: Tensor = memory["exp_avg"]
+    second: Tensor = memory["exp_avg_sq"]
     return {
-        "step": moments["step"],
+        "step": memory["step"],
         "exp_avg": F.interpolate(first, size, mode="bicubic", align_corners=False),
         "exp_avg_sq": F.interpolate(second, size, mode="bilinear", align_corners=False).clamp_min(0.0),
     }
+
+
+def _resize_gradient(gradient: Tensor, height: int, width: int) -> Tensor:
+    ratio = gradient.shape[2] * gradient.shape[3] / (height * width)
+    return resize(gradient, height, width) * ratio
 
 
 def carry_up(image: Tensor, content: Tensor, content_up: Tensor, *, what: str) -> Tensor:

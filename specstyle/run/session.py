@@ -15,7 +15,7 @@ from specstyle._version import __version__
 from specstyle.engine.canvas import Canvas, Pixels
 from specstyle.engine.objective import Objective
 from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
-from specstyle.engine.scales import carry_up, resize, resize_moments, scale_shapes, start_image
+from specstyle.engine.scales import carry_up, resize, resize_memory, scale_shapes, start_image
 from specstyle.errors import FileError
 from specstyle.features.networks import Network
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
@@ -130,7 +130,7 @@ class Session:
         recipe, state = self.recipe, None
         content, full = self.content.image, self.content.image.shape[2:]
         done, losses_start = 0, None
-        moments: dict[str, Any] = {}
+        memory: dict[str, Any] = {}
         for scale, (height, width) in enumerate(self.shapes):
             content_here = resize(self.content.image, height, width)
             styles = [
@@ -145,7 +145,7 @@ class Session:
                 start = self._first_image(resize(self.start.image, height, width))
             else:
                 start = carry_up(state.image, content, content_here, what=recipe.carry)
-                moments = resize_moments(state.moments, height, width)
+                memory = resize_memory(state.memory, height, width)
             content = content_here
             reference = None if self.reference is None else resize(self.reference, height, width)
             objective = build_objective(
@@ -155,7 +155,7 @@ class Session:
             settings, steps = optimizer_settings(recipe), self._steps_at(scale)
             report = self._reporter(scale, done)
             try:
-                state = optimize(canvas, objective, settings, steps, on_step=report, moments=moments)
+                state = optimize(canvas, objective, settings, steps, on_step=report, memory=memory)
             except NonFiniteLossError as error:
                 # What an earlier scale reached is better than nothing.
                 raise NonFiniteLossError(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -62,20 +63,21 @@ def run(
     goal: Objective | None = None,
     upper: float | None = None,
     pixel_range: float = 1.0,
-    moments: dict[str, object] | None = None,
+    memory: dict[str, object] | None = None,
     on_step: Callable[[Step], None] | None = None,
     **settings: object,
 ) -> tuple[State, list[Step]]:
     seen: list[Step] = []
 
     def note(step: Step) -> None:
-        seen.append(step)
+        image = step.image()
+        seen.append(dataclasses.replace(step, image=image.clone))
         if on_step:
             on_step(step)
 
     canvas = Pixels(start, upper=upper, pixel_range=pixel_range)
     options = OptimizerSettings(**settings)  # type: ignore[arg-type]
-    state = optimize(canvas, goal or objective(), options, steps, on_step=note, moments=moments)
+    state = optimize(canvas, goal or objective(), options, steps, on_step=note, memory=memory)
     return state, seen
 
 
@@ -315,11 +317,11 @@ def test_a_run_in_two_parts_is_the_run_in_one(epsilon_hat: bool) -> None:
     settings = {"method": "adam", "lr": 0.03, "epsilon": 0.05, "epsilon_hat": epsilon_hat}
     whole, _ = run(start, 14, **settings)
     first, _ = run(start, 7, **settings)
-    kept = {k: v.clone() for k, v in first.moments.items()}
-    second, _ = run(first.image, 7, moments=first.moments, **settings)
+    kept = {k: v.clone() for k, v in first.memory.items()}
+    second, _ = run(first.image, 7, memory=first.memory, **settings)
     torch.testing.assert_close(second.image, whole.image, rtol=1e-12, atol=1e-13)
-    assert float(second.moments["step"]) == float(whole.moments["step"]) == 14
-    assert all(torch.equal(first.moments[k], v) for k, v in kept.items()), "given moments stay as they are"
+    assert float(second.memory["step"]) == float(whole.memory["step"]) == 14
+    assert all(torch.equal(first.memory[k], v) for k, v in kept.items()), "given memory stays as they are"
     without, _ = run(first.image, 7, **settings)
     assert (without.image - whole.image).abs().max() > 1e-4
 
@@ -393,6 +395,67 @@ def test_an_image_that_only_the_last_update_spoiled_is_not_the_result() -> None:
         run(torch.full(SHAPE, 0.01, dtype=torch.float64), 1, goal=goal, method="adam", lr=1.0)
     assert caught.value.state is not None
     assert torch.equal(caught.value.state.image, torch.full(SHAPE, 0.01, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("every", [2, 4, 100])
+def test_reporting_seldom_changes_nothing_but_the_reports(every: int) -> None:
+    start, steps = rand(*SHAPE), 9
+    results = []
+    for report_every in (1, every):
+        seen: list[int] = []
+        state = optimize(
+            Pixels(start, upper=1.0),
+            objective(),
+            OptimizerSettings("adam", lr=0.05),
+            steps,
+            on_step=lambda step, seen=seen: seen.append(step.step),  # type: ignore[misc]
+            report_every=report_every,
+        )
+        results.append((state, seen))
+    (whole, all_steps), (seldom, some) = results
+    assert all_steps == list(range(1, steps + 1))
+    assert some == sorted({1, steps, *range(every, steps + 1, every)})
+    assert torch.equal(whole.image, seldom.image)
+    assert (whole.losses_start, whole.losses_end) == (seldom.losses_start, seldom.losses_end)
+
+
+def test_reporting_seldom_still_ends_on_nan_with_a_good_result() -> None:
+    goal = Objective(None, [ImageTerm("tv", 1.0, cliff)])
+    canvas = Pixels(torch.full(SHAPE, 0.5, dtype=torch.float64))
+    with pytest.raises(NonFiniteLossError) as caught:
+        optimize(canvas, goal, OptimizerSettings("adam", lr=0.1), 50, report_every=4)
+    assert caught.value.state is not None
+    assert caught.value.state.image.isfinite().all()
+
+
+@pytest.mark.parametrize("settings", [{"method": "lbfgs"}, {"method": "adam", "keep": "best"}])
+def test_what_decides_by_the_losses_reports_every_step(settings: dict[str, str]) -> None:
+    seen: list[int] = []
+    options = OptimizerSettings(**settings, lr=0.05)  # type: ignore[arg-type]
+    optimize(
+        Pixels(rand(*SHAPE)), objective(), options, 5, on_step=lambda s: seen.append(s.step), report_every=3
+    )
+    assert seen == [1, 2, 3, 4, 5]
+
+
+def test_lbfgs_goes_on_with_what_it_remembers() -> None:
+    start = rand(*SHAPE)
+    first, _ = run(start, 8, method="lbfgs")
+    pairs = first.memory["pairs"]
+    assert len(pairs) >= 3
+    assert all(step.shape == change.shape == start.shape for step, change in pairs)
+    assert all(float((step * change).sum()) > 0 for step, change in pairs)
+    after, _ = run(first.image, 4, method="lbfgs", memory=first.memory)
+    anew, _ = run(first.image, 4, method="lbfgs")
+    assert after.losses_end["total"] < anew.losses_end["total"]
+
+
+def test_a_step_does_not_outlive_its_moment() -> None:
+    seen: list[Step] = []
+    optimize(Pixels(rand(*SHAPE)), objective(), OptimizerSettings("adam"), 2, on_step=seen.append)
+    for ask in (seen[0].image, seen[1].parameters):
+        with pytest.raises(RuntimeError, match="before on_step returns"):
+            ask()
 
 
 def test_steps_are_reported_with_images_of_their_own() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.engine.scales import carry_up, resize, resize_moments, scale_shapes, start_image
+from specstyle.engine.scales import carry_up, resize, resize_memory, scale_shapes, start_image
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
@@ -79,13 +79,25 @@ def test_adams_squares_stay_positive() -> None:
     spike = torch.zeros(1, 1, 6, 6, dtype=torch.float64)
     spike[0, 0, 3, 3] = 1.0  # bicubic interpolation swings below zero beside it
     moments = {"step": torch.tensor(7.0), "exp_avg": spike - 0.5, "exp_avg_sq": spike}
-    larger = resize_moments(moments, 9, 9)
+    larger = resize_memory(moments, 9, 9)
     assert torch.nn.functional.interpolate(spike, (9, 9), mode="bicubic").min() < 0
     assert larger["exp_avg_sq"].min() >= 0.0
     assert larger["exp_avg"].shape == larger["exp_avg_sq"].shape == (1, 1, 9, 9)
     assert float(larger["step"]) == 7.0
     assert larger["exp_avg"].min() < 0
-    assert resize_moments({}, 9, 9) == {}
+    assert resize_memory({}, 9, 9) == {}
+
+
+def test_what_lbfgs_remembers_is_resized_as_images_and_gradients_are() -> None:
+    generator = torch.Generator().manual_seed(0)
+    step, change = torch.rand(2, 1, 3, 6, 8, generator=generator)
+    ((larger, larger_change),) = resize_memory({"pairs": [(step, change)]}, 12, 16)["pairs"]
+    assert torch.equal(larger, resize(step, 12, 16))
+    torch.testing.assert_close(larger_change * 4.0, resize(change, 12, 16))
+    # A loss that is a mean over pixels changes along the step by as much as before.
+    flat = torch.ones(1, 1, 6, 8)
+    ((up, up_change),) = resize_memory({"pairs": [(flat, flat)]}, 12, 16)["pairs"]
+    assert float((up * up_change).sum()) == pytest.approx(float((flat * flat).sum()), rel=1e-5)
 
 
 def test_unchanged_content_goes_up_as_the_larger_content_itself() -> None:
