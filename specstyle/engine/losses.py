@@ -1,4 +1,4 @@
-"""Style statistics, distances between them, and total variation.
+"""Style statistics, distances between them, and content losses.
 
 A statistic is a *sum* over positions; its mean is that sum divided by their number. Everything that a
 style loss sees is such a mean, so that several styles, masks, tiles and devices are sums as well.
@@ -236,54 +236,20 @@ def content_scale(form: str, target: Tensor) -> Tensor:
     Raises:
         ValueError: If the form is unknown.
     """
-    if form == "relative":
-        norm = target.square().flatten(1).sum(1)
-        return torch.where(norm > 0, norm.clamp_min(_TINY).reciprocal(), 0.0)
-    factors = {"mean": 1.0 / max(target[0].numel(), 1), "sum": 1.0, "half_sum": 0.5}
-    if form not in factors:
-        raise ValueError(f"content_loss must be mean, sum, half_sum or relative, got {form!r}")
-    return target.new_full((target.shape[0],), factors[form])
+    return content_scale_of(form, target.square().flatten(1).sum(1), target[0].numel())
 
 
-def total_variation(form: str, image: Tensor) -> Tensor:
-    """Return the total variation of an image.
+def content_scale_of(form: str, squares: Tensor, count: int) -> Tensor:
+    """Return ``content_scale`` of a target of which only the sum of its squares is known.
 
     Args:
-        form: ``absolute`` sum |dx| + sum |dy| (tf.image.total_variation); ``power`` sum (dx^2 + dy^2)^1.25 on
-            the (H-1) x (W-1) grid (Chollet 2017); ``squared`` half the sum of dx^2 + dy^2 on that grid
-            (Johnson 2015, whose code states its gradient); ``nine_point`` mean squares of row, column and
-            diagonal differences with weights 2/3, 2/3, 1/6, 1/6 on the replicate-padded image (Crowson
-            2021); ``squared_mean`` mean dx^2 + mean dy^2, which does not depend on the size.
-        image: ``[B, C, H, W]`` in the range that the source optimizes.
-
-    Raises:
-        ValueError: If the form is unknown.
+        form: See ``content_scale``.
+        squares: Sum of P^2, ``[B]``.
+        count: Values of P per batch entry.
     """
-    dx, dy = image.diff(dim=3), image.diff(dim=2)
-    if form == "absolute":
-        return dx.abs().flatten(1).sum(1) + dy.abs().flatten(1).sum(1)
-    if form == "squared_mean":
-        return _mean_square(dx) + _mean_square(dy)
-    if form == "nine_point":
-        return _nine_point(image)
-    inner = dx[:, :, :-1].square() + dy[:, :, :, :-1].square()
-    if form == "power":
-        return inner.pow(1.25).flatten(1).sum(1)
-    if form == "squared":
-        return 0.5 * inner.flatten(1).sum(1)
-    raise ValueError(f"tv_loss must be absolute, power, squared, nine_point or squared_mean, got {form!r}")
-
-
-def _mean_square(differences: Tensor) -> Tensor:
-    return differences.square().flatten(1).sum(1) / max(differences[0].numel(), 1)
-
-
-def _nine_point(image: Tensor) -> Tensor:
-    x = torch.nn.functional.pad(image, (1, 1, 1, 1), mode="replicate")
-    right = x[:, :, 1:-1, 2:] - x[:, :, 1:-1, 1:-1]
-    below = x[:, :, 2:, 1:-1] - x[:, :, 1:-1, 1:-1]
-    falling = x[:, :, 1:, 1:] - x[:, :, :-1, :-1]
-    rising = x[:, :, 1:, :-1] - x[:, :, :-1, 1:]
-    straight = (_mean_square(right) + _mean_square(below)) / 3.0
-    diagonal = (_mean_square(falling) + _mean_square(rising)) / 12.0
-    return 2.0 * (straight + diagonal)
+    if form == "relative":
+        return torch.where(squares > 0, squares.clamp_min(_TINY).reciprocal(), 0.0)
+    factors = {"mean": 1.0 / max(count, 1), "sum": 1.0, "half_sum": 0.5}
+    if form not in factors:
+        raise ValueError(f"content_loss must be mean, sum, half_sum or relative, got {form!r}")
+    return torch.full_like(squares, factors[form])

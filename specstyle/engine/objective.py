@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from specstyle.engine.losses import Distance, Statistic, content_distance
+from specstyle.engine.variation import Part, total_variation
 
 
 class Features(Protocol):
@@ -87,7 +88,7 @@ class StyleTerm:
 
 @dataclass(frozen=True)
 class ImageTerm:
-    """A loss of the image itself, in the range in which it is optimized (total variation)."""
+    """Any loss of the whole image itself, in the range in which it is optimized."""
 
     name: str
     weight: float
@@ -97,6 +98,24 @@ class ImageTerm:
     def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Return ``[B]``."""
         return self.function(image * self.pixel_range)
+
+
+@dataclass(frozen=True)
+class VariationTerm:
+    """Total variation of the image, in the range in which it is optimized."""
+
+    weight: float
+    form: str
+    pixel_range: float = 1.0
+    name: str = "tv"
+
+    def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """Return ``[B]``."""
+        return total_variation(self.form, image * self.pixel_range)
+
+    def share(self, image: Tensor, part: Part) -> Tensor:
+        """Return what a part of the image adds, ``[B]``."""
+        return total_variation(self.form, image * self.pixel_range, part)
 
 
 def mean_statistic(statistic: Statistic, features: Tensor) -> Tensor:

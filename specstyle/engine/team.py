@@ -27,6 +27,37 @@ class Team(Protocol):
         ...
 
 
+class Columns(Protocol):
+    """The columns of an image that one process holds, between those of its neighbors.
+
+    Attributes:
+        start: The first.
+        stop: The one after the last.
+        width: Of the whole image.
+    """
+
+    start: int
+    stop: int
+    width: int
+
+    def with_margins(self, own: Tensor, margin: int) -> tuple[Tensor, int]:
+        """Return own columns ``[B, C, H, stop - start]`` with others around them, and the first's number.
+
+        Args:
+            own: What this process holds.
+            margin: Columns wanted on either side, as far as the image goes.
+        """
+        ...
+
+    def fold(self, outer: Tensor) -> Tensor:
+        """Return own columns of a sum over all processes.
+
+        Args:
+            outer: What this process adds to its own columns and to the margins it was given last.
+        """
+        ...
+
+
 class Alone:
     """One process, which holds the whole image."""
 

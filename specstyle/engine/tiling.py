@@ -1,158 +1,63 @@
 """The same losses and the same gradient, tile by tile: memory depends on the tile, not on the image.
 
 Style statistics are sums over positions. A first pass adds them up without a graph; the losses are
-differentiated by those sums; a second pass runs each tile forward and back with that gradient. Each tile is
-seen with a margin around it, its losses are taken on its inner positions only, and the gradient of the whole
-tile, margin included, is added up. That is exact: each position is computed once from all the pixels that it
-sees.
+differentiated by those sums; a second pass runs each tile forward and back with that gradient. A tile's
+losses are taken on its own positions only, and the gradient of all that it sees, margin included, is added
+up. That is exact.
+
+Several processes share an image by columns: each sees its neighbors' margins, sums are added up over all, and
+the gradient of a margin goes back to whom it belongs.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from specstyle.engine.losses import Statistic, content_scale
-from specstyle.engine.objective import ContentTerm, Features, ImageTerm, Objective, StyleTerm, Term
-
-
-class TileableFeatures(Features, Protocol):
-    """A network whose positions see a bounded neighborhood.
-
-    Position p of a layer sits at pixel ``p * strides[layer]`` and sees no pixel more than ``halo`` away.
-    """
-
-    strides: dict[str, int]
+from specstyle.engine.losses import content_scale_of
+from specstyle.engine.objective import ImageTerm, Objective, StyleTerm, Term, VariationTerm
+from specstyle.engine.team import ALONE, Columns, Team
+from specstyle.engine.tiles import Size, Tile, TileableFeatures, add_up, margin_of, tiles
 
 
 @dataclass(frozen=True)
-class Tile:
-    """A rectangle of pixels that are its own, and a larger one that it sees.
+class TiledContentTerm:
+    """Distance of one layer's features from the content's, whose image the objective is given."""
+
+    layer: str
+    weight: float
+    form: str
+
+    @property
+    def name(self) -> str:
+        """The group and the layer."""
+        return f"content:{self.layer}"
+
+    def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
+        """Refuse: there is no target without the objective."""
+        raise NotImplementedError("a tiled content term belongs to a TiledObjective")
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What the second pass over the tiles needs, and what it adds to.
 
     Attributes:
-        top: First row of its own.
-        bottom: Row after its last.
-        left: First column of its own.
-        right: Column after its last.
-        outer: Top, bottom, left and right of what it sees.
-        last_row: Whether nothing is below.
-        last_column: Whether nothing is to the right.
+        outer: Columns of the image.
+        first: Number of the first of them.
+        upstream: Gradient of the style losses by each layer's summed statistic.
+        gradient: With respect to ``outer``; ``None``: the losses only.
+        losses: Content and variation losses by name.
     """
 
-    top: int
-    bottom: int
-    left: int
-    right: int
-    outer: tuple[int, int, int, int]
-    last_row: bool
-    last_column: bool
-
-    def seen(self, image: Tensor) -> Tensor:
-        """Return the part of an image ``[B, C, H, W]`` that the tile sees."""
-        top, bottom, left, right = self.outer
-        return image[:, :, top:bottom, left:right]
-
-    def inner(self, maps: Tensor, stride: int) -> Tensor:
-        """Return the tile's own positions of the maps of what it sees."""
-        top, _, left, _ = self.outer
-        rows = slice((self.top - top) // stride, None if self.last_row else (self.bottom - top) // stride)
-        columns = slice(
-            (self.left - left) // stride, None if self.last_column else (self.right - left) // stride
-        )
-        return maps[:, :, rows, columns]
-
-    def place(self, part: Tensor, stride: int) -> tuple[slice, slice]:
-        """Return where the tile's own positions lie in the whole map."""
-        top, left = self.top // stride, self.left // stride
-        return slice(top, top + part.shape[2]), slice(left, left + part.shape[3])
-
-
-def tiles(
-    height: int, width: int, size: tuple[int | None, int | None], features: TileableFeatures
-) -> list[Tile]:
-    """Cut an image into tiles.
-
-    Args:
-        height: Of the image in pixels.
-        width: Of the image in pixels.
-        size: Height and width of a tile in pixels; ``None``: the whole side. They are rounded up to what the
-            network's strides allow.
-        features: The network.
-    """
-    stride = math.lcm(*features.strides.values())
-    rows = _cuts(height, size[0], stride, features.halo)
-    columns = _cuts(width, size[1], stride, features.halo)
-    return [
-        Tile(top, bottom, left, right, (*row_outer, *column_outer), bottom == height, right == width)
-        for (top, bottom, row_outer) in rows
-        for (left, right, column_outer) in columns
-    ]
-
-
-def _cuts(length: int, size: int | None, stride: int, halo: int) -> list[tuple[int, int, tuple[int, int]]]:
-    """Return start, end and outer start and end of each piece of one side."""
-    if size is not None and size < 1:
-        raise ValueError(f"a tile must be at least 1 pixel wide, got {size}")
-    step = length if size is None else -(-size // stride) * stride
-    margin = -(-halo // stride) * stride
-    return [
-        (start, min(start + step, length), (max(start - margin, 0), min(start + step + margin, length)))
-        for start in range(0, length, step)
-    ]
-
-
-@torch.no_grad()
-def tiled_means(
-    features: TileableFeatures,
-    image: Tensor,
-    statistics: dict[str, Statistic],
-    size: tuple[int | None, int | None],
-) -> dict[str, Tensor]:
-    """Return the mean over positions of a statistic of each layer, tile by tile.
-
-    Args:
-        features: The network.
-        image: ``[B, C, H, W]``.
-        statistics: By layer.
-        size: Of a tile, see ``tiles``.
-    """
-    sums, counts = _sums(features, image, statistics, tiles(image.shape[2], image.shape[3], size, features))
-    return {name: total / counts[name] for name, total in sums.items()}
-
-
-@torch.no_grad()
-def tiled_maps(
-    features: TileableFeatures, image: Tensor, layers: Sequence[str], size: tuple[int | None, int | None]
-) -> dict[str, Tensor]:
-    """Return whole maps ``[B, C, h, w]`` of some layers, computed tile by tile."""
-    rows: dict[str, list[list[Tensor]]] = {name: [] for name in layers}
-    for tile in tiles(image.shape[2], image.shape[3], size, features):
-        maps = features(tile.seen(image))
-        for name in layers:
-            if tile.left == 0:
-                rows[name].append([])
-            rows[name][-1].append(tile.inner(maps[name], features.strides[name]).clone())
-    return {name: torch.cat([torch.cat(row, 3) for row in parts], 2) for name, parts in rows.items()}
-
-
-def _sums(
-    features: TileableFeatures, image: Tensor, statistics: dict[str, Statistic], grid: list[Tile]
-) -> tuple[dict[str, Tensor], dict[str, int]]:
-    sums: dict[str, Tensor] = {}
-    counts: dict[str, int] = {}
-    for tile in grid:
-        maps = features(tile.seen(image))
-        for name, statistic in statistics.items():
-            inner = tile.inner(maps[name], features.strides[name])
-            if inner.numel():
-                sums[name] = sums[name] + statistic(inner) if name in sums else statistic(inner)
-                counts[name] = counts.get(name, 0) + inner.shape[2] * inner.shape[3]
-    return sums, counts
+    outer: Tensor
+    first: int
+    upstream: dict[str, Tensor]
+    gradient: Tensor | None
+    losses: dict[str, Tensor]
 
 
 class TiledObjective(Objective):
@@ -160,61 +65,103 @@ class TiledObjective(Objective):
 
     Args:
         features: The network.
-        terms: Content, style and image terms. Image terms (total variation) are computed on the whole image.
-        size: Of a tile, see ``tiles``.
+        terms: Content, style and image terms.
+        size: Of a tile, see ``tiles.Size``.
+        content: ``[B, C, H, W]``, for content terms.
+        keep_content: Keep the content's features, which takes memory in proportion to the image, instead of
+            computing them in each evaluation.
+        team: Who holds the other columns of image and content.
+        columns: Which columns are here.
 
     Raises:
         ValueError: If a term needs all positions at once, or two style terms share a layer.
     """
 
     def __init__(
-        self, features: TileableFeatures, terms: Sequence[Term], size: tuple[int | None, int | None]
+        self,
+        features: TileableFeatures,
+        terms: Sequence[Term],
+        size: Size,
+        *,
+        content: Tensor | None = None,
+        keep_content: bool = True,
+        team: Team = ALONE,
+        columns: Columns | None = None,
     ) -> None:
         super().__init__(features, terms)
+        self._network, self._size, self._team, self._columns = features, size, team, columns
+        self._styles = [term for term in terms if isinstance(term, StyleTerm)]
+        self._contents = [term for term in terms if isinstance(term, TiledContentTerm)]
+        self._variations = [term for term in terms if isinstance(term, VariationTerm)]
+        self._others = [term for term in terms if isinstance(term, ImageTerm)]
+        known = (StyleTerm, TiledContentTerm, VariationTerm, *((ImageTerm,) if team.size == 1 else ()))
         for term in terms:
-            if not isinstance(term, (ContentTerm, StyleTerm, ImageTerm)):
+            if not any(isinstance(term, kind) for kind in known):
                 raise ValueError(
                     f"the loss {term.name} needs all positions of the image at once and cannot be computed "
                     "tile by tile; turn tiling off"
                 )
-        self._network, self._size = features, size
-        self._styles = [term for term in terms if isinstance(term, StyleTerm)]
-        self._contents = [term for term in terms if isinstance(term, ContentTerm)]
-        self._others = [term for term in terms if isinstance(term, ImageTerm)]
         if len({term.layer for term in self._styles}) < len(self._styles):
             raise ValueError("tiling takes one style term per layer")
+        if self._contents and content is None:
+            raise ValueError("content terms need the content's image")
+        self._content, self._keep = content if self._contents else None, keep_content
+        self._kept: dict[tuple[int, int], dict[str, Tensor]] = {}
+        self._scales = {} if self._content is None else self._content_scales(self._content)
 
     @torch.no_grad()
     def losses(self, image: Tensor) -> dict[str, Tensor]:
         """Return each term's weighted loss, summed over the batch, by name."""
-        return self._evaluate(image, gradient=None)
+        return self._evaluate(image, gradient=False)[0]
 
     def value_and_grad(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the losses by name and the gradient of their sum with respect to the image."""
-        gradient = torch.zeros_like(image)
-        losses = self._evaluate(image.detach(), gradient=gradient)
+        """Return the losses by name and the gradient of their sum with respect to the image.
+
+        Args:
+            image: ``[B, C, H, W]``: the columns that are here.
+        """
+        losses, gradient = self._evaluate(image.detach(), gradient=True)
+        if gradient is None:
+            raise RuntimeError("no gradient was computed")
         return losses, gradient
 
-    def _evaluate(self, image: Tensor, gradient: Tensor | None) -> dict[str, Tensor]:
-        grid = tiles(image.shape[2], image.shape[3], self._size, self._network)
-        found, upstream = self._style_losses(image, grid)
-        if gradient is not None or self._contents:
+    def _evaluate(self, image: Tensor, *, gradient: bool) -> tuple[dict[str, Tensor], Tensor | None]:
+        outer, first, grid = self._layout(image)
+        found, upstream = self._style_losses(outer, first, grid)
+        pull = torch.zeros_like(outer) if gradient else None
+        local = {t.name: outer.new_zeros(()) for t in (*self._contents, *self._variations)}
+        if gradient or local:
+            run = _Pass(outer, first, upstream, pull, local)
             for tile in grid:
-                for name, loss in self._run_tile(image, tile, upstream, gradient).items():
-                    found[name] = (
-                        found.get(name, torch.zeros((), dtype=loss.dtype, device=loss.device)) + loss
-                    )
+                self._run_tile(tile, run)
+        if local:
+            found |= dict(zip(local, self._team.sum(torch.stack(list(local.values()))).unbind(), strict=True))
         for term in self._others:
-            found[term.name] = self._image_loss(term, image, gradient)
-        return {term.name: found[term.name] for term in self.terms}
+            found[term.name] = _image_loss(term, image, pull)
+        if pull is not None and self._columns is not None:
+            pull = self._columns.fold(pull)
+        return {term.name: found[term.name] for term in self.terms}, pull
 
-    def _style_losses(self, image: Tensor, grid: list[Tile]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _layout(self, image: Tensor) -> tuple[Tensor, int, list[Tile]]:
+        """Return an image's columns with their margins, the number of the first, and its tiles."""
+        height, width = image.shape[2:]
+        if self._columns is None:
+            return image, 0, tiles(height, width, self._size, self._network)
+        own = self._columns
+        outer, first = own.with_margins(image, margin_of(self._network))
+        grid = tiles(height, own.width, self._size, self._network, columns=(own.start, own.stop))
+        return outer, first, grid
+
+    def _style_losses(
+        self, outer: Tensor, first: int, grid: list[Tile]
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the style losses, and the gradient of their sum by each layer's summed statistic."""
         losses: dict[str, Tensor] = {}
         upstream: dict[str, Tensor] = {}
-        with torch.no_grad():
-            statistics = {term.layer: term.statistic for term in self._styles}
-            sums, counts = _sums(self._network, image, statistics, grid) if statistics else ({}, {})
+        if not self._styles:
+            return losses, upstream
+        statistics = {term.layer: term.statistic for term in self._styles}
+        sums, counts = self._over_team(*add_up(self._network, outer, statistics, grid, first))
         for term in self._styles:
             total = sums[term.layer].requires_grad_()
             with torch.enable_grad():
@@ -223,35 +170,84 @@ class TiledObjective(Objective):
             losses[term.name] = loss.detach()
         return losses, upstream
 
-    def _run_tile(
-        self, image: Tensor, tile: Tile, upstream: dict[str, Tensor], gradient: Tensor | None
-    ) -> dict[str, Tensor]:
-        """Return the tile's part of the content losses; add its part of the gradient."""
-        leaf = tile.seen(image).detach().clone().requires_grad_(gradient is not None)
-        with torch.set_grad_enabled(gradient is not None):
-            maps, strides = self._network(leaf), self._network.strides
-            parts = [
-                (tile.inner(maps[t.layer], strides[t.layer]), t) for t in self._styles if gradient is not None
-            ]
-            pull = [(upstream[t.layer] * t.statistic(m)).sum() for m, t in parts if m.numel()]
-            losses = {}
-            for term in self._contents:
-                inner = tile.inner(maps[term.layer], strides[term.layer])
-                rows, columns = tile.place(inner, strides[term.layer])
-                target = term.target[:, :, rows, columns]
-                error = (inner - target).square().flatten(1).sum(1)
-                losses[term.name] = term.weight * (content_scale(term.form, term.target) * error).sum()
-            total = [*pull, *losses.values()]
-            if gradient is not None and total:
-                (part,) = torch.autograd.grad(torch.stack(total).sum(), leaf)
-                tile.seen(gradient).add_(part)
-        return {name: loss.detach() for name, loss in losses.items()}
+    def _over_team(
+        self, sums: dict[str, Tensor], counts: dict[str, int]
+    ) -> tuple[dict[str, Tensor], dict[str, int]]:
+        """Add sums and counts up over all processes, in one message."""
+        if self._team.size == 1:
+            return sums, counts
+        like = next(iter(sums.values()))
+        numbers = torch.tensor(list(counts.values()), dtype=torch.float64, device=like.device)
+        flat = torch.cat([*(t.double().flatten() for t in sums.values()), numbers])
+        parts = torch.split(self._team.sum(flat), [*(t.numel() for t in sums.values()), len(counts)])
+        both = zip(sums.items(), parts[:-1], strict=True)
+        totals = {name: part.view_as(own).to(own) for (name, own), part in both}
+        return totals, dict(zip(counts, (round(n) for n in parts[-1].tolist()), strict=True))
 
-    @staticmethod
-    def _image_loss(term: ImageTerm, image: Tensor, gradient: Tensor | None) -> Tensor:
-        leaf = image.detach().requires_grad_(gradient is not None)
-        with torch.set_grad_enabled(gradient is not None):
-            loss = term.weight * term(leaf, {}).sum()
-            if gradient is not None:
-                gradient.add_(torch.autograd.grad(loss, leaf)[0])
-        return loss.detach()
+    def _run_tile(self, tile: Tile, run: _Pass) -> None:
+        """Add the tile's part of content and variation losses, and of the gradient."""
+        with_gradient = run.gradient is not None
+        leaf = tile.seen(run.outer, run.first).detach().clone().requires_grad_(with_gradient)
+        with torch.set_grad_enabled(with_gradient):
+            total: list[Tensor] = []
+            if self._contents or (self._styles and with_gradient):
+                total = self._pull(tile, self._network(leaf), run)
+            for term in self._variations:
+                share = term.weight * term.share(tile.own_and_next(leaf), tile.part).sum()
+                run.losses[term.name] += share.detach()
+                total.append(share)
+            if run.gradient is not None and total:
+                (part,) = torch.autograd.grad(torch.stack(total).sum(), leaf)
+                tile.seen(run.gradient, run.first).add_(part)
+
+    def _pull(self, tile: Tile, maps: dict[str, Tensor], run: _Pass) -> list[Tensor]:
+        """Return what the network's part of the gradient is the gradient of; add the content losses."""
+        strides, total = self._network.strides, []
+        for style in self._styles:
+            inner = tile.inner(maps[style.layer], strides[style.layer])
+            if run.gradient is not None and inner.numel():
+                total.append((run.upstream[style.layer] * style.statistic(inner)).sum())
+        targets = self._targets(tile)
+        for term in self._contents:
+            error = tile.inner(maps[term.layer], strides[term.layer]) - targets[term.layer]
+            loss = term.weight * (self._scales[term.layer] * error.square().flatten(1).sum(1)).sum()
+            run.losses[term.name] += loss.detach()
+            total.append(loss)
+        return total
+
+    @torch.no_grad()
+    def _targets(self, tile: Tile) -> dict[str, Tensor]:
+        """Return the content's features at a tile's own positions."""
+        key = (tile.top, tile.left)
+        if key in self._kept or self._content is None:
+            return self._kept.get(key, {})
+        outer, first = self._content_outer
+        maps = self._network(tile.seen(outer, first))
+        strides = self._network.strides
+        found = {t.layer: tile.inner(maps[t.layer], strides[t.layer]).clone() for t in self._contents}
+        if self._keep:
+            self._kept[key] = found
+        return found
+
+    @torch.no_grad()
+    def _content_scales(self, content: Tensor) -> dict[str, Tensor]:
+        """Return what each content loss multiplies its sum of squares by, ``[B]`` by layer."""
+        outer, first, grid = self._layout(content)
+        self._content_outer = outer, first
+        sums = {t.layer: content.new_zeros(content.shape[0]) for t in self._contents}
+        counts = dict.fromkeys(sums, 0)
+        for tile in grid:
+            for layer, target in self._targets(tile).items():
+                sums[layer] += target.square().flatten(1).sum(1)
+                counts[layer] += target[0].numel()
+        sums, counts = self._over_team(sums, counts)
+        return {t.layer: content_scale_of(t.form, sums[t.layer], counts[t.layer]) for t in self._contents}
+
+
+def _image_loss(term: ImageTerm, image: Tensor, gradient: Tensor | None) -> Tensor:
+    leaf = image.detach().requires_grad_(gradient is not None)
+    with torch.set_grad_enabled(gradient is not None):
+        loss = term.weight * term(leaf, {}).sum()
+        if gradient is not None:
+            gradient.add_(torch.autograd.grad(loss, leaf)[0])
+    return loss.detach()

@@ -15,11 +15,10 @@ from specstyle.engine.losses import (
     gram,
     gram_distance,
     moments,
-    total_variation,
     wasserstein2_distance,
     wasserstein2_target,
 )
-from specstyle.engine.objective import ContentTerm, ImageTerm, Objective, StyleTerm, Term, style_target
+from specstyle.engine.objective import ContentTerm, Objective, StyleTerm, Term, VariationTerm, style_target
 from specstyle.errors import RecipeError
 from specstyle.features.kernel import kernel_content_term, kernel_style_term
 from specstyle.recipes import Recipe
@@ -65,10 +64,7 @@ def build_objective(
     if recipe.balance == "gradient" and reference is not None:
         terms = [_balanced(term, features, reference) for term in terms]
     if recipe.tv_weight > 0:
-        form = recipe.tv_loss
-        terms.append(
-            ImageTerm("tv", recipe.tv_weight, lambda x: total_variation(form, x), recipe.pixel_range)
-        )
+        terms.append(VariationTerm(recipe.tv_weight, recipe.tv_loss, recipe.pixel_range))
     return Objective(features, terms)  # type: ignore[arg-type]  # any callable serves as features
 
 

@@ -15,7 +15,6 @@ from specstyle.engine.objective import mean_statistic
 
 GRAM_FORMS = ("gram_mean", "gram_gatys", "gram_keras", "gram_chw", "gram_half_sum", "gram_relative")
 CONTENT_FORMS = ("mean", "sum", "half_sum", "relative")
-TV_FORMS = ("absolute", "power", "squared", "nine_point", "squared_mean")
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
@@ -108,8 +107,6 @@ def test_an_unknown_form_is_refused_with_what_is_accepted() -> None:
         gram_form("gram", maps)
     with pytest.raises(ValueError, match=r"content_loss.*relative.*'l2'"):
         losses.content_distance("l2", maps, maps)
-    with pytest.raises(ValueError, match=r"tv_loss.*nine_point.*'l1'"):
-        losses.total_variation("l1", maps)
 
 
 @pytest.mark.parametrize("form", [*GRAM_FORMS, "wasserstein2"])
@@ -160,64 +157,6 @@ def test_content_losses_against_loops() -> None:
         for form, value in expected.items():
             ours = losses.content_distance(form, maps, target)[b].item()
             assert ours == pytest.approx(value, rel=1e-13), form
-
-
-def test_total_variations_against_loops() -> None:
-    images = rand(2, 2, 4, 5)
-    C, H, W = 2, 4, 5
-    for b, x in enumerate(images.tolist()):
-        sums = dict.fromkeys(("absolute", "power", "squared", "dx", "dy", "right", "below", "diagonal"), 0.0)
-
-        def at(c: int, i: int, j: int, x: list[list[list[float]]] = x) -> float:
-            return x[c][min(max(i, 0), H - 1)][min(max(j, 0), W - 1)]
-
-        for c in range(C):
-            for i in range(H):
-                for j in range(W):
-                    dx, dy = at(c, i, j + 1) - at(c, i, j), at(c, i + 1, j) - at(c, i, j)  # 0 at the border
-                    sums["absolute"] += abs(dx) + abs(dy)
-                    sums["dx"] += dx**2
-                    sums["dy"] += dy**2
-                    if i < H - 1 and j < W - 1:
-                        sums["power"] += (dx**2 + dy**2) ** 1.25
-                        sums["squared"] += 0.5 * (dx**2 + dy**2)
-            for i in range(-1, H):
-                for j in range(-1, W):
-                    sums["diagonal"] += (at(c, i + 1, j + 1) - at(c, i, j)) ** 2
-                    sums["diagonal"] += (at(c, i + 1, j) - at(c, i, j + 1)) ** 2
-        straight = (sums["dx"] + sums["dy"]) / (C * H * W)
-        nine = 2 * (straight / 3 + sums["diagonal"] / (C * (H + 1) * (W + 1)) / 12)
-        means = sums["dx"] / (C * H * (W - 1)) + sums["dy"] / (C * (H - 1) * W)
-        expected = {k: sums[k] for k in ("absolute", "power", "squared")}
-        for form, value in {**expected, "nine_point": nine, "squared_mean": means}.items():
-            assert losses.total_variation(form, images)[b].item() == pytest.approx(value, rel=1e-12), form
-
-
-@pytest.mark.parametrize("form", TV_FORMS)
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (1, 3, 1, 6), (2, 1, 6, 1)])
-def test_total_variation_of_one_row_or_column_is_finite(form: str, shape: tuple[int, ...]) -> None:
-    image = rand(*shape).requires_grad_(True)
-    value = losses.total_variation(form, image)
-    assert value.shape == shape[:1]
-    assert value.isfinite().all()
-    if value.requires_grad:
-        (gradient,) = torch.autograd.grad(value.sum(), image)
-        assert gradient.isfinite().all()
-
-
-@pytest.mark.parametrize("form", TV_FORMS)
-def test_total_variation_of_a_flat_image_is_zero_with_zero_gradient(form: str) -> None:
-    image = torch.full((1, 3, 5, 6), 0.3, dtype=torch.float64, requires_grad=True)
-    value = losses.total_variation(form, image).sum()
-    (gradient,) = torch.autograd.grad(value, image)
-    assert value.item() == 0.0
-    assert gradient.abs().max() == 0.0
-
-
-@pytest.mark.parametrize("form", TV_FORMS)
-def test_gradients_of_total_variation(form: str) -> None:
-    image = rand(2, 2, 4, 5).requires_grad_(True)
-    assert torch.autograd.gradcheck(lambda x: losses.total_variation(form, x), (image,))
 
 
 @pytest.mark.parametrize("form", CONTENT_FORMS)

@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from specstyle.engine import ContentTerm, ImageTerm, Objective, StyleTerm
-from specstyle.engine.losses import gram, moments, squared_distance, total_variation
-from specstyle.engine.objective import mean_statistic, style_target, summarize
+from specstyle.engine import ContentTerm, Objective, StyleTerm
+from specstyle.engine.losses import gram, moments, squared_distance
+from specstyle.engine.objective import VariationTerm, mean_statistic, style_target, summarize
+from specstyle.engine.variation import total_variation
 from specstyle.recipes import Recipe
 from specstyle.run.objectives import build_objective
 
@@ -144,14 +145,14 @@ def test_a_blend_that_does_not_fit_is_refused(blend: tuple[float, ...]) -> None:
 
 
 def test_terms_of_the_same_name_are_refused() -> None:
-    term = ImageTerm("tv", 1.0, lambda x: total_variation("squared", x))
+    term = VariationTerm(1.0, "squared")
     with pytest.raises(ValueError, match="different names"):
         Objective(None, [term, term])
 
 
 def test_an_image_term_sees_the_range_that_is_optimized() -> None:
     image = rand(1, 3, 4, 5)
-    term = ImageTerm("tv", 1.0, lambda x: total_variation("absolute", x), pixel_range=255.0)
+    term = VariationTerm(1.0, "absolute", pixel_range=255.0)
     expected = total_variation("absolute", 255.0 * image)
     torch.testing.assert_close(term(image, {}), expected)
 

@@ -12,12 +12,12 @@ from specstyle.engine.losses import (
     gram,
     moments,
     relative_distance,
-    total_variation,
     wasserstein2_distance,
     wasserstein2_target,
 )
-from specstyle.engine.objective import Term, mean_statistic
-from specstyle.engine.tiling import TiledObjective, tiled_maps, tiled_means, tiles
+from specstyle.engine.objective import Term, VariationTerm, mean_statistic
+from specstyle.engine.tiles import tiled_means, tiles
+from specstyle.engine.tiling import TiledContentTerm, TiledObjective
 from specstyle.features import VGG19, Weights, WideRandom
 from specstyle.features.weights import LAYERS
 
@@ -51,17 +51,31 @@ def terms(network: VGG19 | WideRandom, content: Tensor, style: Tensor, *, kind: 
             statistic = banded_gram(3)
             target = mean_statistic(statistic, theirs[layer])
             made.append(StyleTerm(layer, 1.0 + number, target, statistic, banded_relative_distance))
-    last = list(ours)[-1]
-    made.append(ContentTerm(last, 0.7, ours[last], "relative"))
-    made.append(ImageTerm("tv", 0.01, lambda x: total_variation("squared_mean", x)))
+    first, *_, last = [*ours, *ours]
+    made.append(ContentTerm(first, 0.2, ours[first], "mean"))
+    if first != last:
+        made.append(ContentTerm(last, 0.7, ours[last], "relative"))
+    made.append(VariationTerm(0.01, "nine_point", 3.0))
+    made.append(ImageTerm("bright", 0.1, lambda x: x.square().flatten(1).mean(1)))
     return made
 
 
+def for_tiles(made: list[Term]) -> list[Term]:
+    return [TiledContentTerm(t.layer, t.weight, t.form) if isinstance(t, ContentTerm) else t for t in made]
+
+
 def check(
-    network: VGG19 | WideRandom, made: list[Term], image: Tensor, size: tuple[int | None, int | None]
+    network: VGG19 | WideRandom,
+    made: list[Term],
+    image: Tensor,
+    size: tuple[int | None, int | None],
+    content: Tensor,
+    *,
+    keep_content: bool = True,
 ) -> None:
     losses, gradient = Objective(network, made).value_and_grad(image)
-    tiled = TiledObjective(network, made, size)
+    tiled = TiledObjective(network, for_tiles(made), size, content=content, keep_content=keep_content)
+    tiled.value_and_grad(image * 0.5)
     found, tiled_gradient = tiled.value_and_grad(image)
     assert list(found) == list(losses)
     for name, loss in losses.items():
@@ -78,14 +92,14 @@ def check(
 def test_tiles_give_the_whole_gradient(layers: tuple[str, ...], pooling: str, padding: str) -> None:
     network = vgg(*layers, pooling=pooling, padding=padding)
     image, content, style = rand(2, 3, 75, 58), rand(2, 3, 75, 58, seed=1), rand(2, 3, 40, 61, seed=2)
-    check(network, terms(network, content, style), image, (32, 16))
+    check(network, terms(network, content, style), image, (32, 16), content)
 
 
 def test_tiles_give_the_whole_gradient_down_to_relu5_1() -> None:
     layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
     network = vgg(*layers)
     image, content, style = rand(1, 3, 237, 211), rand(1, 3, 237, 211, seed=1), rand(1, 3, 64, 80, seed=2)
-    check(network, terms(network, content, style), image, (96, 112))
+    check(network, terms(network, content, style), image, (96, 112), content, keep_content=False)
 
 
 @settings(deadline=None, max_examples=15)
@@ -93,7 +107,8 @@ def test_tiles_give_the_whole_gradient_down_to_relu5_1() -> None:
 def test_any_size_and_any_tile(height: int, width: int, tile_height: int, tile_width: int) -> None:
     network = vgg("relu1_1", "relu2_2")
     image, content = rand(1, 3, height, width), rand(1, 3, height, width, seed=1)
-    check(network, terms(network, content, rand(1, 3, 20, 30, seed=2)), image, (tile_height, tile_width))
+    made = terms(network, content, rand(1, 3, 20, 30, seed=2))
+    check(network, made, image, (tile_height, tile_width), content, keep_content=height % 2 == 0)
 
 
 @pytest.mark.parametrize("width", [1, 4, 11])
@@ -101,32 +116,31 @@ def test_wide_random_in_time(width: int) -> None:
     network = WideRandom(6, n_filters=7, width=width, dtype=torch.float64)
     image, content, style = rand(2, 1, 6, 97), rand(2, 1, 6, 97, seed=1), rand(2, 1, 6, 50, seed=2)
     for size in (13, 40, 96, 200):
-        check(network, terms(network, content, style), image, (None, size))
+        check(network, terms(network, content, style), image, (None, size), content)
 
 
 @pytest.mark.parametrize("kind", ["wasserstein2", "bands"])
 def test_other_statistics(kind: str) -> None:
     network = vgg("relu1_1", "relu2_1")
     image, content, style = rand(1, 3, 24, 67), rand(1, 3, 24, 67, seed=1), rand(1, 3, 24, 41, seed=2)
-    check(network, terms(network, content, style, kind=kind), image, (None, 16))
+    check(network, terms(network, content, style, kind=kind), image, (None, 16), content)
 
 
-def test_maps_and_means_are_those_of_the_whole() -> None:
+def test_means_are_those_of_the_whole() -> None:
     network = vgg("relu1_1", "relu3_1")
     image = rand(2, 3, 51, 70)
     whole = network(image)
-    for name, maps in tiled_maps(network, image, ("relu1_1", "relu3_1"), (16, 24)).items():
-        torch.testing.assert_close(maps, whole[name], rtol=1e-12, atol=1e-12)
     for name, mean in tiled_means(network, image, {"relu1_1": gram, "relu3_1": gram}, (16, 24)).items():
         torch.testing.assert_close(mean, mean_statistic(gram, whole[name]), rtol=1e-12, atol=1e-12)
 
 
 def test_a_smaller_margin_would_show() -> None:
     network = vgg("relu2_1")
-    made = terms(network, rand(1, 3, 48, 48, seed=1), rand(1, 3, 40, 40, seed=2))
-    network.halo = 0
+    content = rand(1, 3, 48, 48, seed=1)
+    made = terms(network, content, rand(1, 3, 40, 40, seed=2))
+    network.halo = 1
     with pytest.raises(AssertionError):
-        check(network, made, rand(1, 3, 48, 48), (16, 16))
+        check(network, made, rand(1, 3, 48, 48), (16, 16), content)
 
 
 def test_tiles_cover_each_pixel_once() -> None:
@@ -149,3 +163,5 @@ def test_a_loss_that_needs_everything_at_once_refuses() -> None:
 
     with pytest.raises(ValueError, match="the loss histogram needs all positions of the image at once"):
         TiledObjective(vgg("relu1_1"), [Histogram()], (16, 16))
+    with pytest.raises(ValueError, match="content terms need the content's image"):
+        TiledObjective(vgg("relu1_1"), [TiledContentTerm("relu1_1", 1.0, "mean")], (16, 16))

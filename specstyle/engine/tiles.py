@@ -1,0 +1,180 @@
+"""An image cut into tiles, and what is a sum over its positions added up tile by tile.
+
+Each tile is seen with a margin around it, and only its own positions count: each is computed once, from all
+the pixels that it sees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from specstyle.engine.losses import Statistic
+from specstyle.engine.objective import Features
+from specstyle.engine.variation import Part
+
+Size = tuple[int | None, int | None]
+"""Height and width of a tile in pixels; ``None``: the whole side. Both are rounded up to what the network's
+strides allow."""
+
+
+class TileableFeatures(Features, Protocol):
+    """A network whose positions see a bounded neighborhood.
+
+    Position p of a layer sits at pixel ``p * strides[layer]`` and sees no pixel more than ``halo`` away.
+    """
+
+    strides: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of pixels that are its own, and a larger one that it sees.
+
+    Attributes:
+        top: First row of its own.
+        bottom: Row after its last.
+        left: First column of its own.
+        right: Column after its last.
+        outer: Top, bottom, left and right of what it sees.
+        part: Where its own pixels lie in the image.
+    """
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    outer: tuple[int, int, int, int]
+    part: Part
+
+    def seen(self, image: Tensor, first_column: int = 0) -> Tensor:
+        """Return the part of an image ``[B, C, H, W]`` that the tile sees.
+
+        Args:
+            image: The image, or columns of it.
+            first_column: Of the columns that are given.
+        """
+        top, bottom, left, right = self.outer
+        return image[:, :, top:bottom, left - first_column : right - first_column]
+
+    def inner(self, maps: Tensor, stride: int) -> Tensor:
+        """Return the tile's own positions of the maps of what it sees."""
+        top, _, left, _ = self.outer
+        last_row = None if self.part.bottom else (self.bottom - top) // stride
+        last_column = None if self.part.right else (self.right - left) // stride
+        rows = slice((self.top - top) // stride, last_row)
+        columns = slice((self.left - left) // stride, last_column)
+        return maps[:, :, rows, columns]
+
+    def own_and_next(self, seen: Tensor) -> Tensor:
+        """Return its own pixels of what it sees, and one row and column more where there are any."""
+        top, _, left, _ = self.outer
+        rows = slice(self.top - top, self.bottom - top + 1)
+        return seen[:, :, rows, self.left - left : self.right - left + 1]
+
+
+def tiles(
+    height: int,
+    width: int,
+    size: Size,
+    features: TileableFeatures,
+    *,
+    columns: tuple[int, int] | None = None,
+) -> list[Tile]:
+    """Cut an image into tiles.
+
+    Args:
+        height: Of the image in pixels.
+        width: Of the image in pixels.
+        size: Of a tile.
+        features: The network.
+        columns: First column and the one after the last, if only a part of the image is to be cut. The first
+            must be a multiple of ``grid_of(features)``.
+    """
+    return [
+        Tile(
+            top,
+            bottom,
+            left,
+            right,
+            (*row_outer, *column_outer),
+            Part(height, width, top == 0, bottom == height, left == 0, right == width),
+        )
+        for (top, bottom, row_outer) in _cuts(0, height, height, size[0], features)
+        for (left, right, column_outer) in _cuts(*(columns or (0, width)), width, size[1], features)
+    ]
+
+
+def grid_of(features: TileableFeatures) -> int:
+    """Return what the corners of tiles are multiples of, in pixels."""
+    return math.lcm(*features.strides.values())
+
+
+def margin_of(features: TileableFeatures) -> int:
+    """Return how many pixels around it a tile sees: a multiple of ``grid_of``, and at least one."""
+    grid = grid_of(features)
+    return -(-max(features.halo, 1) // grid) * grid
+
+
+def _cuts(
+    first: int, last: int, length: int, size: int | None, features: TileableFeatures
+) -> Iterator[tuple[int, int, tuple[int, int]]]:
+    """Yield start, end and outer start and end of each piece of one side."""
+    if size is not None and size < 1:
+        raise ValueError(f"a tile must be at least 1 pixel wide, got {size}")
+    grid, margin = grid_of(features), margin_of(features)
+    step = last - first if size is None else -(-size // grid) * grid
+    for start in range(first, last, step):
+        stop = min(start + step, last)
+        yield start, stop, (max(start - margin, 0), min(stop + margin, length))
+
+
+@torch.no_grad()
+def add_up(
+    features: TileableFeatures,
+    image: Tensor,
+    statistics: dict[str, Statistic],
+    grid: list[Tile],
+    first_column: int = 0,
+) -> tuple[dict[str, Tensor], dict[str, int]]:
+    """Return the sum of a statistic over the positions of some tiles by layer, and their number.
+
+    Args:
+        features: The network.
+        image: ``[B, C, H, W]``, or columns of it.
+        statistics: By layer.
+        grid: The tiles.
+        first_column: Of the columns that are given.
+    """
+    sums: dict[str, Tensor] = {}
+    counts = dict.fromkeys(statistics, 0)
+    for tile in grid:
+        maps = features(tile.seen(image, first_column))
+        for name, statistic in statistics.items():
+            inner = tile.inner(maps[name], features.strides[name])
+            if inner.numel() or name not in sums:
+                found = statistic(inner)
+                sums[name] = sums[name].add_(found) if name in sums else found
+                counts[name] += inner.shape[2] * inner.shape[3]
+    return sums, counts
+
+
+def tiled_means(
+    features: TileableFeatures, image: Tensor, statistics: dict[str, Statistic], size: Size
+) -> dict[str, Tensor]:
+    """Return the mean over positions of a statistic of each layer, tile by tile.
+
+    Args:
+        features: The network.
+        image: ``[B, C, H, W]``.
+        statistics: By layer.
+        size: Of a tile.
+    """
+    grid = tiles(image.shape[2], image.shape[3], size, features)
+    sums, counts = add_up(features, image, statistics, grid)
+    return {name: total / counts[name] for name, total in sums.items()}
