@@ -103,6 +103,8 @@ def _run_medium(arguments: argparse.Namespace) -> int:
         preprocessing=arguments.preprocessing,
         device=arguments.device,
         seed=arguments.seed,
+        tile=arguments.tile,
+        memory_limit=arguments.memory_limit,
     )
     job = Job(
         request,

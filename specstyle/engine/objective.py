@@ -123,17 +123,14 @@ def mean_statistic(statistic: Statistic, features: Tensor) -> Tensor:
     return statistic(features) / (features.shape[2] * features.shape[3])
 
 
-def style_target(
-    statistic: Statistic, maps: Sequence[Tensor], blend: Sequence[float], *, batch: int
-) -> Tensor:
+def blended(means: Sequence[Tensor], blend: Sequence[float], *, batch: int) -> Tensor:
     """Return the weighted mean statistic of several styles for each entry of a batch.
 
     Channels of a style meet channels of the content one to one where their numbers agree. Otherwise all
     channels of the style are taken together, as more positions of one style.
 
     Args:
-        statistic: The statistic.
-        maps: Feature maps of each style, ``[B_s, C, h_s, w_s]``.
+        means: Mean statistic of each style, ``[B_s, ...]``.
         blend: Weight of each style; only their ratios matter.
         batch: Entries of the content's batch.
 
@@ -143,13 +140,12 @@ def style_target(
     Raises:
         ValueError: If there is not one weight per style, or none is above 0.
     """
-    if len(maps) != len(blend) or not sum(blend) > 0:
-        raise ValueError(f"blend needs one weight per style ({len(maps)}), not all 0, got {list(blend)}")
+    if len(means) != len(blend) or not sum(blend) > 0:
+        raise ValueError(f"blend needs one weight per style ({len(means)}), not all 0, got {list(blend)}")
     parts = []
-    for features, weight in zip(maps, blend, strict=True):
-        mean = mean_statistic(statistic, features)
+    for mean, weight in zip(means, blend, strict=True):
         if mean.shape[0] != batch:
-            mean = mean.mean(0, keepdim=True).expand(batch, *mean.shape[1:])
+            mean = mean.mean(0, keepdim=True).expand(batch, *mean.shape[1:])  # noqa: PLW2901
         parts.append(mean * (weight / sum(blend)))
     return torch.stack(parts).sum(0)
 

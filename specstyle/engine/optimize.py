@@ -131,7 +131,7 @@ def optimize(
         settings: The method.
         steps: Evaluations of loss and gradient.
         on_step: Called after each evaluation that is reported; may raise ``StopRun``.
-        memory: ``State.memory`` of an earlier call, to go on with.
+        memory: ``State.memory`` of an earlier call, to go on with; it is used up.
         report_every: Bring losses to the host, check and report them only at the first and the last step and
             at every so many. A GPU then need not wait for the host in between. L-BFGS, which decides by
             the losses, and ``keep`` other than ``"last"`` report every step.
@@ -284,6 +284,7 @@ def _first_order(run: _Run, memory: dict[str, Any]) -> None:
     settings = run.settings
     parameters = run.canvas.parameters()
     optimizer: torch.optim.Optimizer
+    before = int(memory["step"]) if "step" in memory else 0
     # One pass over the parameters, without temporary copies of them.
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
     if settings.method == "adam":
@@ -292,10 +293,9 @@ def _first_order(run: _Run, memory: dict[str, Any]) -> None:
             parameters, lr=settings.lr, betas=betas, eps=settings.epsilon, fused=fused
         )
         for parameter in parameters[: 1 if "exp_avg" in memory else 0]:
-            optimizer.state[parameter] = {k: v.clone() for k, v in memory.items()}
+            optimizer.state[parameter] = dict(memory)
     else:
         optimizer = torch.optim.SGD(parameters, lr=settings.lr, fused=fused)
-    before = int(memory["step"]) if "step" in memory else 0
     for step in range(run.steps):
         _, gradients = run.evaluate()
         for group in optimizer.param_groups:

@@ -129,7 +129,8 @@ class TiledObjective(Objective):
         outer, first, grid = self._layout(image)
         found, upstream = self._style_losses(outer, first, grid)
         pull = torch.zeros_like(outer) if gradient else None
-        local = {t.name: outer.new_zeros(()) for t in (*self._contents, *self._variations)}
+        sums_of_parts: list[Term] = [*self._contents, *self._variations]
+        local = {term.name: outer.new_zeros(()) for term in sums_of_parts}
         if gradient or local:
             run = _Pass(outer, first, upstream, pull, local)
             for tile in grid:

@@ -176,6 +176,27 @@ class VGG19:
         reaches = [_stride_and_halo(_depth(n), reduction(n)) for n in self.layers] or [(1, 0)]
         self.stride, self.halo = (max(part) for part in zip(*reaches, strict=True))
 
+    def map_size(self, layer: str, height: int, width: int) -> tuple[int, int, int]:
+        """Return channels, height and width of a layer's maps of an image of ``height`` x ``width``."""
+        channels = self._convolutions[_depth(layer)][1].shape[0]
+        # Reduction and pooling halve and round down, and leave a side of one pixel alone.
+        rows, columns = (max(side // self.strides[layer], 1) for side in (height, width))
+        return channels, rows, columns
+
+    def activations(self, height: int, width: int) -> int:
+        """Return how many values forward and back hold at once for one image, from what was measured."""
+        held, largest = 0.0, 0
+        for factor, layers in self._levels.items():
+            stride = factor
+            for number, (name, weight, _) in enumerate(self._convolutions[: max(map(_depth, layers)) + 1]):
+                channels = weight.shape[0]
+                if name.endswith("_1") and number:
+                    stride *= 2
+                    held += weight.shape[1] / stride**2
+                held += channels / stride**2
+                largest = max(largest, channels) if stride == 1 else largest
+        return round((3 + held + 4 * largest) * height * width)
+
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Turn ``[B, 1 or 3, H, W]`` in 0..1 into ``{"relu1_1": [B, 64, H, W], ...}``."""
         x = prepare(image, self._preprocessing)

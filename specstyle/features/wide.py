@@ -62,6 +62,14 @@ class WideRandom:
         """Return the hash of the filters as hexadecimal digits."""
         return hashlib.sha256(self._filters.cpu().numpy().data).hexdigest()
 
+    def map_size(self, layer: str, height: int, width: int) -> tuple[int, int, int]:
+        """Return channels, height (1) and width of the maps of an image of ``height`` x ``width``."""
+        return len(self._filters), 1, max(width - self.width + 1, 1)
+
+    def activations(self, height: int, width: int) -> int:
+        """Return how many values forward and back hold at once for one image, from what was measured."""
+        return 2 * (len(self._filters) + self.rows) * width + 3 * self._filters.numel()
+
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Turn ``[B, C, H, W]`` into ``{"relu1": [B, n_filters, 1, W - width + 1]}``.
 

@@ -25,6 +25,7 @@ def transfer_audio(
     preprocessing: str | None = None,
     device: str = "auto",
     seed: int = 0,
+    tile: str | int = "auto",
     on_step: Callable[[Progress], None] = _ignore,
     on_note: Callable[[str], None] = _ignore,
     **overrides: Any,
@@ -42,6 +43,7 @@ def transfer_audio(
         preprocessing: ``torchvision`` or ``caffe``, if the weights file does not say.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         seed: Of random weights, noise and phase.
+        tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
         on_step: Called with each ``Progress``; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
         **overrides: Fields of ``Recipe`` to change (``steps=100``, ``strength=0.7``, ``network="vgg19"``).
@@ -73,6 +75,7 @@ def transfer_audio(
         preprocessing=preprocessing,
         device=device,
         seed=seed,
+        tile=tile,
         sample_rate=sample_rate,
     )
     return transfer(request, on_step=on_step, on_note=on_note)
@@ -87,6 +90,7 @@ def transfer_image(
     preprocessing: str | None = None,
     device: str = "auto",
     seed: int = 0,
+    tile: str | int = "auto",
     on_step: Callable[[Progress], None] = _ignore,
     on_note: Callable[[str], None] = _ignore,
     **overrides: Any,
@@ -102,6 +106,7 @@ def transfer_image(
         preprocessing: ``torchvision`` or ``caffe``, if the weights file does not say.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         seed: Of random weights and noise.
+        tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
         on_step: Called with each ``Progress``; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
         **overrides: Fields of ``Recipe`` to change (``size=256``, ``strength=0.7``, ``network="vgg19"``).
@@ -124,6 +129,7 @@ def transfer_image(
         preprocessing=preprocessing,
         device=device,
         seed=seed,
+        tile=tile,
     )
     return transfer(request, on_step=on_step, on_note=on_note)
 

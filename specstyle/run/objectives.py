@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -12,18 +12,51 @@ from torch import Tensor
 from specstyle.engine.bands import banded_gram, banded_relative_distance
 from specstyle.engine.losses import (
     Distance,
+    Statistic,
     gram,
     gram_distance,
     moments,
     wasserstein2_distance,
     wasserstein2_target,
 )
-from specstyle.engine.objective import ContentTerm, Objective, StyleTerm, Term, VariationTerm, style_target
+from specstyle.engine.objective import (
+    ContentTerm,
+    Objective,
+    StyleTerm,
+    Term,
+    VariationTerm,
+    blended,
+    mean_statistic,
+)
+from specstyle.engine.team import ALONE, Columns, Team
+from specstyle.engine.tiles import Size, tiled_means
+from specstyle.engine.tiling import TiledContentTerm, TiledObjective
 from specstyle.errors import RecipeError
 from specstyle.features.kernel import kernel_content_term, kernel_style_term
 from specstyle.recipes import Recipe
 
+MapSize = tuple[int, int, int]
+
+
 FeatureMaps = Callable[[Tensor], dict[str, Tensor]]
+"""A network: an image ``[B, C, H, W]`` to maps ``[B, C_l, h_l, w_l]`` by layer."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiling:
+    """How an objective is computed tile by tile.
+
+    Attributes:
+        size: Of a tile.
+        keep_content: See ``TiledObjective``.
+        team: Who holds the other columns.
+        columns: Which columns are here; the images given to ``build_objective`` are whole.
+    """
+
+    size: Size
+    keep_content: bool = True
+    team: Team = ALONE
+    columns: Columns | None = None
 
 
 @torch.no_grad()
@@ -34,38 +67,77 @@ def build_objective(
     styles: Sequence[Tensor],
     *,
     reference: Tensor | None = None,
+    tiling: Tiling | None = None,
 ) -> Objective:
     """Make a recipe's objective for one size.
 
     Args:
         recipe: Losses, layers and weights.
-        features: Image to feature maps by layer name.
+        features: Image to feature maps by layer name; if it has a ``map_size(layer, height, width)``, as the
+            networks of ``specstyle.features`` do, it is not run to learn the size of its maps.
         content: ``[B, C, H, W]``.
         styles: One or more ``[B', C, H', W']``.
         reference: For ``balance = "gradient"``: where gradients are brought to the same norm, an image of
             the content's shape.
+        tiling: Compute it tile by tile.
 
     Raises:
-        RecipeError: If there is not one blend weight per style.
+        RecipeError: If there is not one blend weight per style, or the network cannot be tiled.
     """
     blend = recipe.style_blend or (1.0,) * len(styles)
     if len(blend) != len(styles):
         raise RecipeError(f"style_blend has {len(blend)} weights for {len(styles)} styles; give one for each")
+    if recipe.network == "kernel" and tiling is not None:
+        raise RecipeError("the kernel works block by block in any case; drop --tile, or take another network")
     content_weight, style_weight = recipe.effective_weights()
     terms: list[Term] = []
     if recipe.network == "kernel":
         terms += _kernel_terms(recipe, content, styles, blend)
-    elif content_weight > 0:
-        maps = features(content)
-        for layer, share in recipe.layer_weights("content").items():
-            terms.append(ContentTerm(layer, content_weight * share, maps[layer], recipe.content_loss))
-    if style_weight > 0 and recipe.network != "kernel":
-        terms += _style_terms(recipe, features, content, styles, blend)
+    else:
+        if content_weight > 0:
+            terms += _content_terms(recipe, features, content, tiled=tiling is not None)
+        if style_weight > 0:
+            terms += _style_terms(recipe, features, content, styles, blend=blend, tiling=tiling)
+    finish = _assembler(features, content, tiling)
     if recipe.balance == "gradient" and reference is not None:
-        terms = [_balanced(term, features, reference) for term in terms]
+        terms = [_balanced(term, finish, _here(reference, tiling), tiling) for term in terms]
     if recipe.tv_weight > 0:
         terms.append(VariationTerm(recipe.tv_weight, recipe.tv_loss, recipe.pixel_range))
-    return Objective(features, terms)  # type: ignore[arg-type]  # any callable serves as features
+    return finish(terms)
+
+
+def _assembler(
+    features: Any, content: Tensor, tiling: Tiling | None
+) -> Callable[[Sequence[Term]], Objective]:
+    """Return what makes an objective of terms."""
+    if tiling is None:
+        return lambda terms: Objective(features, terms)
+    here = _here(content, tiling)
+    return lambda terms: TiledObjective(
+        features,
+        terms,
+        tiling.size,
+        content=here,
+        keep_content=tiling.keep_content,
+        team=tiling.team,
+        columns=tiling.columns,
+    )
+
+
+def _here(image: Tensor, tiling: Tiling | None) -> Tensor:
+    """Return the columns of an image that this process holds."""
+    if tiling is None or tiling.columns is None:
+        return image
+    return image[..., tiling.columns.start : tiling.columns.stop]
+
+
+def _content_terms(recipe: Recipe, features: FeatureMaps, content: Tensor, *, tiled: bool) -> list[Term]:
+    weight, form = recipe.effective_weights()[0], recipe.content_loss
+    shares = recipe.layer_weights("content")
+    if tiled:
+        return [TiledContentTerm(layer, weight * share, form) for layer, share in shares.items()]
+    maps = features(content)
+    return [ContentTerm(layer, weight * share, maps[layer], form) for layer, share in shares.items()]
 
 
 def _style_terms(
@@ -73,33 +145,60 @@ def _style_terms(
     features: FeatureMaps,
     content: Tensor,
     styles: Sequence[Tensor],
+    *,
     blend: Sequence[float],
+    tiling: Tiling | None,
 ) -> list[Term]:
-    _, weight = recipe.effective_weights()
-    all_maps = [features(style) for style in styles]
-    own_maps = features(content)
-    wasserstein, banded = recipe.style_loss == "wasserstein2", recipe.style_bands > 1
+    weight = recipe.effective_weights()[1]
+    shares = recipe.layer_weights("style")
+    own, *others = (_map_sizes(features, image, shares) for image in (content, *styles))
+    # As many bands in every map, though pictures of other heights have other numbers of rows.
+    rows = {layer: min(size[1], *(other[layer][1] for other in others)) for layer, size in own.items()}
+    statistics = {layer: _statistic(recipe, rows[layer]) for layer in shares}
+    means = [_means(features, style, statistics, tiling) for style in styles]
     terms: list[Term] = []
-    for layer, share in recipe.layer_weights("style").items():
-        # As many bands in every map, though pictures of other heights have other numbers of rows.
-        rows = min(maps[layer].shape[2] for maps in (own_maps, *all_maps))
-        statistic = moments if wasserstein else banded_gram(min(recipe.style_bands, rows)) if banded else gram
-        target = style_target(statistic, [m[layer] for m in all_maps], blend, batch=content.shape[0])
-        channels, height, width = own_maps[layer].shape[1:]
-        distance: Distance = wasserstein2_distance
-        if wasserstein:
+    for layer, share in shares.items():
+        target = blended([mean[layer] for mean in means], blend, batch=content.shape[0])
+        distance = _distance(recipe, own[layer], content.shape[2] * content.shape[3])
+        if recipe.style_loss == "wasserstein2":
             target = wasserstein2_target(target)
-        elif banded:
-            distance = banded_relative_distance
-        else:
-            distance = gram_distance(
-                recipe.style_loss,
-                channels=channels,
-                positions=height * width,
-                image_positions=content.shape[2] * content.shape[3],
-            )
-        terms.append(StyleTerm(layer, weight * share, target, statistic, distance))
+        terms.append(StyleTerm(layer, weight * share, target, statistics[layer], distance))
     return terms
+
+
+def _map_sizes(features: Any, image: Tensor, layers: Iterable[str]) -> dict[str, MapSize]:
+    """Return channels, height and width of the maps of an image by layer."""
+    if hasattr(features, "map_size"):
+        return {layer: features.map_size(layer, *image.shape[2:]) for layer in layers}
+    maps = features(image)
+    return {layer: tuple(maps[layer].shape[1:]) for layer in layers}
+
+
+def _statistic(recipe: Recipe, rows: int) -> Statistic:
+    if recipe.style_loss == "wasserstein2":
+        return moments
+    return banded_gram(min(recipe.style_bands, rows)) if recipe.style_bands > 1 else gram
+
+
+def _distance(recipe: Recipe, size: MapSize, image_positions: int) -> Distance:
+    if recipe.style_loss == "wasserstein2":
+        return wasserstein2_distance
+    if recipe.style_bands > 1:
+        return banded_relative_distance
+    channels, height, width = size
+    return gram_distance(
+        recipe.style_loss, channels=channels, positions=height * width, image_positions=image_positions
+    )
+
+
+def _means(
+    features: Any, style: Tensor, statistics: dict[str, Statistic], tiling: Tiling | None
+) -> dict[str, Tensor]:
+    """Return the mean of each layer's statistic over a style."""
+    if tiling is not None:
+        return tiled_means(features, style, statistics, tiling.size)
+    maps = features(style)
+    return {layer: mean_statistic(statistic, maps[layer]) for layer, statistic in statistics.items()}
 
 
 def _kernel_terms(
@@ -115,10 +214,13 @@ def _kernel_terms(
     return terms
 
 
-def _balanced(term: Any, features: FeatureMaps, reference: Tensor) -> Term:
+def _balanced(
+    term: Any, finish: Callable[[Sequence[Term]], Objective], reference: Tensor, tiling: Tiling | None
+) -> Term:
     """Divide a term's weight by the norm of its own gradient at a reference image."""
     alone = dataclasses.replace(term, weight=1.0)
-    _, gradient = Objective(features, [alone]).value_and_grad(reference)  # type: ignore[arg-type]
-    norm = float(gradient.norm())
+    _, gradient = finish([alone]).value_and_grad(reference)
+    square = gradient.square().sum()
+    norm = float((square if tiling is None else tiling.team.sum(square)).sqrt())
     balanced: Term = dataclasses.replace(term, weight=term.weight / norm if norm > 0 else term.weight)
     return balanced

@@ -85,6 +85,8 @@ class Request:
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         seed: Of random weights, noise and phase.
         sample_rate: Of arrays of samples, in Hz.
+        tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
+        memory_limit: The most memory that the process may hold on its device, in GiB; ``None``: what is free.
         output: Where the result will be written, so that what its format cannot hold is told at once.
     """
 
@@ -98,4 +100,6 @@ class Request:
     device: str = "auto"
     seed: int = 0
     sample_rate: int | None = None
+    tile: str | int = "auto"
+    memory_limit: float | None = None
     output: Path | None = None

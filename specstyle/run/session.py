@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import platform
 import time
 from collections.abc import Callable
@@ -25,13 +26,26 @@ from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe, to_dict
 from specstyle.run.adapters import Adapter, make_adapter
 from specstyle.run.build import network_for, optimizer_settings
-from specstyle.run.objectives import build_objective
+from specstyle.run.objectives import Tiling, build_objective
+from specstyle.run.planning import Plan, check_tile, describe, free_memory, plan, readable
 from specstyle.run.request import Progress, Request, Result
 from specstyle.run.sounds import SoundAdapter
 
 QUIETER_DB = -0.5
 """A peak limit that takes away more than this is worth a note."""
 
+
+LARGE_RUN = 2**30
+"""Bytes of memory that are worth a note."""
+
+LARGE_WORK = 2e7
+"""Pixels times steps that are worth an estimate of the time."""
+
+LONG_RUN_S = 60.0
+"""Seconds that are worth a note."""
+
+PROBE = 256
+"""Side of the part of an image on which the network is timed."""
 
 FULL_PREPARATION = 0.2
 """Strength from which on a content is fully equalized to the style's spectrum."""
@@ -100,6 +114,8 @@ class Session:
             start = self.style_sources[0] if recipe.init == "style" else self.start_source
             noise = self.generator if recipe.init == "noise" else None
             self.waveform = self.sound.waveform(self.start, start=start, noise=noise)
+        self.plans: list[Plan] = []
+        self.objective: Objective
         self.shapes = scale_shapes(
             *self.content.image.shape[2:],
             smallest=recipe.smallest_scale,
@@ -128,39 +144,25 @@ class Session:
     def optimize(self) -> State:
         """Optimize at each scale, from the coarsest; return the last state with the losses of the whole."""
         recipe, state = self.recipe, None
-        content, full = self.content.image, self.content.image.shape[2:]
+        content = self.content.image
         done, losses_start = 0, None
         memory: dict[str, Any] = {}
         for scale, (height, width) in enumerate(self.shapes):
             content_here = resize(self.content.image, height, width)
-            styles = [
-                resize(
-                    s,
-                    max(round(s.shape[2] * height / full[0]), 1),
-                    max(round(s.shape[3] * width / full[1]), 1),
-                )
-                for s in self.styles
-            ]
             if state is None:
                 start = self._first_image(resize(self.start.image, height, width))
             else:
                 start = carry_up(state.image, content, content_here, what=recipe.carry)
                 memory = resize_memory(state.memory, height, width)
-            content = content_here
-            reference = None if self.reference is None else resize(self.reference, height, width)
-            objective = build_objective(
-                recipe, self.network.features, content_here, styles, reference=reference
-            )
-            canvas = self._canvas(start)
-            settings, steps = optimizer_settings(recipe), self._steps_at(scale)
-            report = self._reporter(scale, done)
+            state, content = None if state is None else _light(state), content_here
             try:
-                state = optimize(canvas, objective, settings, steps, on_step=report, memory=memory)
+                reached = self._optimize_scale(scale, done, content_here, start, memory)
             except NonFiniteLossError as error:
                 # What an earlier scale reached is better than nothing.
                 raise NonFiniteLossError(
                     done + error.step, self._last_good(error.state, state, done)
                 ) from None
+            state = reached
             losses_start = losses_start or state.losses_start
             done += state.steps
             state.steps, state.losses_start = done, losses_start
@@ -169,8 +171,91 @@ class Session:
         if state is None:
             raise RuntimeError("there is no scale")
         if self.sound is not None and self.waveform is None and recipe.refine_steps and not state.stopped:
-            return self._refine(self.sound, state, objective)
+            return self._refine(self.sound, state, self.objective)
         return state
+
+    def _optimize_scale(
+        self, scale: int, done: int, content: Tensor, start: Tensor, memory: dict[str, Any]
+    ) -> State:
+        """Optimize at one scale, after ``done`` steps at others."""
+        height, width = self.shapes[scale]
+        styles = self._styles_at(height, width)
+        planned = self._plan(scale)
+        self.plans.append(planned)
+        self.objective = build_objective(
+            self.recipe,
+            self.network.features,
+            content,
+            styles,
+            reference=None if self.reference is None else resize(self.reference, height, width),
+            tiling=None if planned.size is None else Tiling(planned.size, planned.keep_content),
+        )
+        del styles
+        return optimize(
+            self._canvas(start),
+            self.objective,
+            dataclasses.replace(optimizer_settings(self.recipe), history=planned.history),
+            self._steps_at(scale),
+            on_step=self._reporter(scale, done),
+            memory=memory,
+        )
+
+    def _styles_at(self, height: int, width: int) -> list[Tensor]:
+        """Return the styles at the scale of a content of some size."""
+        full = self.content.image.shape[2:]
+        return [
+            resize(
+                s,
+                max(round(s.shape[2] * height / full[0]), 1),
+                max(round(s.shape[3] * width / full[1]), 1),
+            )
+            for s in self.styles
+        ]
+
+    def _plan(self, scale: int) -> Plan:
+        height, width = self.shapes[scale]
+        batch, channels = self.content.image.shape[:2]
+        shrunk = height * width / (self.shapes[-1][0] * self.shapes[-1][1])
+        return plan(
+            self.recipe,
+            self.network.features,
+            (batch, channels, height, width),
+            tile=check_tile(self.request.tile),
+            free=free_memory(self.device, self.request.memory_limit),
+            style_pixels=round(shrunk * max(s.shape[2] * s.shape[3] for s in self.styles)),
+        )
+
+    def outlook(self) -> tuple[str, ...]:
+        """Return what a user should know of a large run before it starts."""
+        planned = self._plan(len(self.shapes) - 1)
+        notes: tuple[str, ...] = ()
+        if planned.size is not None or planned.needed > LARGE_RUN or not planned.fits:
+            notes += (describe(planned),)
+        if planned.history < self.recipe.history and self.recipe.optimizer == "lbfgs":
+            notes += (f"L-BFGS remembers {planned.history} steps instead of {self.recipe.history}, to fit",)
+        seconds = self._seconds(tiled=planned.size is not None)
+        if seconds > LONG_RUN_S:
+            notes += (
+                f"time: very roughly {readable(seconds)} on this device; Ctrl-C keeps the result so far",
+            )
+        return notes
+
+    def _seconds(self, *, tiled: bool) -> float:
+        """Estimate how long the optimization takes, from a run of the network on a small part."""
+        work = sum(self._steps_at(i) * h * w for i, (h, w) in enumerate(self.shapes))
+        if not hasattr(self.network.features, "strides") or work < LARGE_WORK:
+            return 0.0
+        rows = None if self.network.fixed_height else PROBE
+        probe = self.content.image[:1, :, :rows, :PROBE].contiguous()
+        with torch.no_grad():
+            self.network.features(probe)
+            started = time.perf_counter()
+            sum(float(maps.sum()) for maps in self.network.features(probe).values())
+            spent = time.perf_counter() - started
+        # Forward and back take as long as three times forward; tiles go forward once more.
+        passes = 4 if tiled else 3
+        share = self.content.image.shape[0] * work / (probe.shape[2] * probe.shape[3])
+        return spent * passes * share
 
     def _refine(self, sound: SoundAdapter, before: State, objective: Objective) -> State:
         """Go on from the image's sound on the waveform itself: what no phase could give is mended."""
@@ -270,6 +355,7 @@ class Session:
             "image_shape": list(self.content.image.shape),
             **self.adapter.describe_encoding(self.content),
             "scales": [list(shape) for shape in self.shapes],
+            "tiles": [None if planned.size is None else list(planned.size) for planned in self.plans],
             "network": {
                 "name": self.network.name,
                 "origin": self.network.origin,
@@ -288,6 +374,11 @@ class Session:
             "seconds": round(time.monotonic() - started, 3),
         }
         return Result(output, self.content_source, self.style_sources, record, notes)
+
+
+def _light(state: State) -> State:
+    """Return a state without the optimizer's memory, which the next scale has its own copy of."""
+    return dataclasses.replace(state, memory={})
 
 
 def _device_name(device: torch.device) -> str:

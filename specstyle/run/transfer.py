@@ -9,6 +9,7 @@ from typing import Any
 from specstyle.engine.optimize import NonFiniteLossError
 from specstyle.errors import RecipeError
 from specstyle.run.build import choose_device, settle_recipe
+from specstyle.run.planning import check_tile
 from specstyle.run.request import Progress, Request, Result, Stage, TransferError
 from specstyle.run.session import Session
 
@@ -51,7 +52,7 @@ def transfer(
             "give one for each"
         )
     run = Session(request, recipe, device, on_step)
-    notes += run.network.notes + run.notes
+    notes += run.network.notes + run.notes + run.outlook()
     for note in notes:
         on_note(note)
     failure: NonFiniteLossError | None = None
@@ -83,6 +84,9 @@ def _check(request: Request) -> None:
         raise ValueError("give at least one style")
     if not 0 <= request.seed < 2**63:
         raise ValueError(f"seed must be from 0 to 2^63 - 1, got {request.seed}")
+    check_tile(request.tile)
+    if request.memory_limit is not None and not request.memory_limit > 0:
+        raise ValueError(f"memory_limit must be above 0 GiB, got {request.memory_limit}")
     if request.preprocessing is not None and request.weights is None:
         raise RecipeError("preprocessing describes the file of --weights; give both or neither")
 

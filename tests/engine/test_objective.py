@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from specstyle.engine import ContentTerm, Objective, StyleTerm
 from specstyle.engine.losses import gram, moments, squared_distance
-from specstyle.engine.objective import VariationTerm, mean_statistic, style_target, summarize
+from specstyle.engine.objective import VariationTerm, blended, mean_statistic, summarize
 from specstyle.engine.variation import total_variation
 from specstyle.recipes import Recipe
 from specstyle.run.objectives import build_objective
@@ -29,6 +29,9 @@ class Toy:
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         a = F.softplus(F.conv2d(F.pad(image, (1, 1, 1, 1), mode="circular"), self.first))
         return {"a": a, "b": F.softplus(F.conv2d(a, self.second))}
+
+    def map_size(self, layer: str, height: int, width: int) -> tuple[int, int, int]:
+        return {"a": 4, "b": 5}[layer], height, width
 
 
 LOSSES = [
@@ -122,18 +125,18 @@ def test_two_equal_styles_are_one_style_and_only_ratios_of_the_blend_count() -> 
     means = [gram(m) / (m.shape[2] * m.shape[3]) for m in maps]
     expected = 0.25 * means[0] + 0.75 * means[1]
     for blend in ((1.0, 3.0), (10.0, 30.0)):
-        torch.testing.assert_close(style_target(gram, maps, blend, batch=1), expected, rtol=1e-13, atol=0)
-    twice = style_target(gram, [maps[0], maps[0]], (1.0, 7.0), batch=1)
+        torch.testing.assert_close(blended(means, blend, batch=1), expected, rtol=1e-13, atol=0)
+    twice = blended([means[0], means[0]], (1.0, 7.0), batch=1)
     torch.testing.assert_close(twice, means[0], rtol=1e-13, atol=0)
 
 
 def test_channels_of_a_style_meet_channels_of_the_content_or_are_taken_together() -> None:
     style = rand(2, 3, 4, 5)
-    each = style_target(moments, [style], [1.0], batch=2)
+    each = blended([mean_statistic(moments, style)], [1.0], batch=2)
     torch.testing.assert_close(each, mean_statistic(moments, style))
     joined = torch.cat([style[:1], style[1:]], dim=3)
     for batch in (1, 3):
-        together = style_target(moments, [style], [1.0], batch=batch)
+        together = blended([mean_statistic(moments, style)], [1.0], batch=batch)
         expected = mean_statistic(moments, joined).expand(batch, -1, -1)
         torch.testing.assert_close(together, expected, rtol=1e-13, atol=0)
 
@@ -141,7 +144,7 @@ def test_channels_of_a_style_meet_channels_of_the_content_or_are_taken_together(
 @pytest.mark.parametrize("blend", [(), (1.0,), (0.0, 0.0), (1.0, 1.0, 1.0)])
 def test_a_blend_that_does_not_fit_is_refused(blend: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="blend needs one weight per style"):
-        style_target(gram, [rand(1, 2, 3, 3)] * 2, blend, batch=1)
+        blended([rand(1, 2, 2)] * 2, blend, batch=1)
 
 
 def test_terms_of_the_same_name_are_refused() -> None:

@@ -1,0 +1,221 @@
+"""How much memory a run needs, and how it is made to fit: whole, or tile by tile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from specstyle.engine.tiles import Size, margin_of
+from specstyle.errors import RecipeError
+from specstyle.recipes import Recipe
+
+GIB = 2**30
+
+SHARE = 0.8
+"""Of the memory that is free, what a plan may use: estimates are estimates, and others run here, too."""
+
+TILES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
+"""Tile sizes to choose from, in pixels. Larger ones save little: their margins are a tenth of them."""
+
+MIN_HISTORY = 3
+"""Steps that L-BFGS remembers at least, where memory is short."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one size of an image is optimized.
+
+    Attributes:
+        size: Of a tile; ``None``: the image as a whole.
+        keep_content: Whether the content's features are kept between evaluations.
+        history: Steps that L-BFGS remembers.
+        needed: Estimate of the memory that it takes beyond what is in use, in bytes.
+        free: What there was, in bytes.
+    """
+
+    size: Size | None
+    keep_content: bool
+    history: int
+    needed: int
+    free: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether the estimate is within what is free."""
+        return self.needed <= self.free
+
+
+def check_tile(tile: str | int) -> int | None:
+    """Return a tile's size in pixels, 0 for ``off`` and ``None`` for ``auto``.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if isinstance(tile, str) and tile in ("auto", "off"):
+        return None if tile == "auto" else 0
+    try:
+        size = int(tile)
+    except ValueError:
+        size = 0
+    if size < 1:
+        raise ValueError(f"tile must be auto, off or a number of pixels above 0, got {tile!r}")
+    return size
+
+
+def free_memory(device: torch.device, limit: float | None = None) -> int:
+    """Return the bytes that a run may take beyond what it holds.
+
+    Args:
+        device: Where it runs.
+        limit: The most that the process may hold on the device in all, in GiB; ``None``: what is free.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        held = torch.cuda.memory_allocated(device)
+        free += torch.cuda.memory_reserved(device) - held
+    else:  # Apple's GPUs share the main memory
+        free, held = _free_main_memory(), psutil.Process().memory_info().rss
+    return max(free if limit is None else min(free, round(limit * GIB) - held), 0)
+
+
+def _free_main_memory() -> int:
+    """Return the free main memory, of the machine or of the container that the process is in."""
+    free = int(psutil.virtual_memory().available)
+    group = Path("/sys/fs/cgroup")
+    try:
+        most, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+    except (OSError, ValueError):  # no container, or one without a limit
+        return free
+    return min(free, most - used)
+
+
+def plan(
+    recipe: Recipe,
+    features: Any,
+    shape: tuple[int, int, int, int],
+    *,
+    tile: int | None,
+    free: int,
+    style_pixels: int = 0,
+    sharers: int = 1,
+) -> Plan:
+    """Choose how to optimize an image.
+
+    Args:
+        recipe: Losses and optimizer.
+        features: The network.
+        shape: Of the image, ``[B, C, H, W]``.
+        tile: See ``check_tile``.
+        free: Memory for it, in bytes.
+        style_pixels: Of the largest style.
+        sharers: Processes that share the image.
+
+    Raises:
+        RecipeError: If a tile size was asked for and the network cannot be tiled.
+    """
+    tileable = hasattr(features, "strides")
+    if tile and not tileable:
+        raise RecipeError("the kernel works block by block in any case; drop --tile, or take another network")
+    batch, channels, height, width = shape
+    canvas = 4 * batch * channels * height * width // sharers
+    # An image that is optimized on samples has neither its own optimizer nor copies of it.
+    on_samples = recipe.canvas == "waveform"
+    budget, history = round(SHARE * free), recipe.history
+    fixed = (3 if on_samples else _optimizer_copies(recipe, history)) * canvas
+    while recipe.optimizer == "lbfgs" and not on_samples and history > MIN_HISTORY and fixed > 0.75 * budget:
+        history -= 1
+        fixed = _optimizer_copies(recipe, history) * canvas
+    if not tileable:
+        return Plan(None, True, history, fixed, free)
+    targets = _content_bytes(recipe, features, shape) // sharers
+    largest = max(
+        batch * features.activations(height, width), style_pixels and _style(features, style_pixels)
+    )
+    whole = Plan(None, True, history, fixed + targets + 4 * largest, free)
+    if sharers == 1 and (tile == 0 or (tile is None and whole.needed <= budget)):
+        return whole
+    return _tiled(whole, recipe, features, shape, tile=tile or None, fixed=fixed, targets=targets)
+
+
+def _style(features: Any, pixels: int) -> int:
+    side = math.isqrt(pixels)
+    values: int = features.activations(side, side)
+    return values
+
+
+def _tiled(
+    whole: Plan,
+    recipe: Recipe,
+    features: Any,
+    shape: tuple[int, int, int, int],
+    *,
+    tile: int | None,
+    fixed: int,
+    targets: int,
+) -> Plan:
+    """Return the plan of the largest tile that fits, or of the one that was asked for."""
+    batch, _, height, width = shape
+    budget = round(SHARE * whole.free)
+    keep = fixed + targets <= 0.75 * budget
+    held = fixed + (targets if keep else 0)
+    found = whole
+    for size in _sizes(recipe, height, width, tile):
+        margin = 2 * margin_of(features)
+        rows = min((size[0] or height) + margin, height)
+        columns = min((size[1] or width) + margin, width)
+        values = batch * features.activations(rows, columns)
+        found = Plan(size, keep, whole.history, held + 4 * values, whole.free)
+        if found.needed <= budget:
+            break
+    return found
+
+
+def _sizes(recipe: Recipe, height: int, width: int, tile: int | None) -> Iterator[Size]:
+    """Yield the sizes of tiles to try, the largest first."""
+    # Bands are shares of all rows, and wide-random takes all rows at once.
+    whole_rows = recipe.style_bands > 1 or recipe.network == "wide-random"
+    for side in (tile,) if tile else TILES:
+        if tile or side < max(height, width):
+            yield (None if whole_rows else side), side
+    if not tile and max(height, width) <= TILES[-1]:
+        yield None, None
+
+
+def _optimizer_copies(recipe: Recipe, history: int) -> int:
+    """Return how many images the optimizer, the start and the contents take."""
+    if recipe.optimizer == "lbfgs":
+        return 2 * history + 12
+    return {"adam": 8, "sgd": 6}[recipe.optimizer] + (2 if recipe.keep == "average" else 0)
+
+
+def _content_bytes(recipe: Recipe, features: Any, shape: tuple[int, int, int, int]) -> int:
+    if recipe.effective_weights()[0] == 0:
+        return 0
+    values = sum(math.prod(features.map_size(layer, *shape[2:])) for layer in recipe.content_layers)
+    return 4 * shape[0] * int(values)
+
+
+def describe(plan: Plan) -> str:
+    """Return what to tell the user of a plan: what it takes, and how."""
+    text = f"memory: about {plan.needed / GIB:.1f} of {plan.free / GIB:.1f} GiB"
+    if plan.size is not None:
+        sides = [str(side) if side else "all" for side in plan.size]
+        text += f", in tiles of {sides[0]} x {sides[1]} pixels"
+    if not plan.fits:
+        text += "; it may not be enough: take --optimizer adam, a smaller size or a shorter sound"
+    return text
+
+
+def readable(seconds: float) -> str:
+    """Return a rough duration in words.
+
+    >>> readable(95.0), readable(4000.0)
+    ('2 minutes', '1.1 hours')
+    """
+    return f"{seconds / 60:.0f} minutes" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
