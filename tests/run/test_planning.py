@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import specstyle
+from specstyle.errors import RecipeError
+from specstyle.features import WideRandom
+from specstyle.features.networks import build_network
+from specstyle.recipes import default_recipe, get_recipe
+from specstyle.run import planning
+from specstyle.run.planning import GIB, check_tile, describe, free_memory, plan, readable
+
+GATYS = get_recipe("gatys2016").replace(network="vgg19-random")
+
+
+@pytest.fixture(scope="module")
+def vgg() -> object:
+    layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
+    return build_network("vgg19-random", layers, rows=3).features
+
+
+@given(height=st.integers(1, 60), width=st.integers(1, 60))
+def test_map_sizes_are_those_of_the_maps(vgg: object, height: int, width: int) -> None:
+    lite = build_network("vgg19-lite", ("relu1_2", "relu3_1", "relu2_1@2", "relu3_3@4"), rows=3).features
+    image = torch.zeros(1, 3, height, width)
+    for name, maps in lite(image).items():
+        assert lite.map_size(name, height, width) == tuple(maps.shape[1:])
+    wide = WideRandom(height, n_filters=5, width=7)
+    assert wide.map_size("relu1", height, width) == tuple(wide(image[:, :1])["relu1"].shape[1:])
+
+
+def test_what_fits_is_not_cut(vgg: object) -> None:
+    found = plan(GATYS, vgg, (1, 3, 512, 512), tile=None, free=8 * GIB)
+    assert found.size is None
+    assert found.keep_content
+    assert found.history == GATYS.history
+    assert found.fits
+
+
+def test_a_large_picture_is_cut_so_that_it_fits(vgg: object) -> None:
+    recipe = GATYS.replace(optimizer="adam")
+    found = plan(recipe, vgg, (1, 3, 6000, 6000), tile=None, free=8 * GIB)
+    assert found.size is not None
+    assert found.size[0] == found.size[1] in planning.TILES
+    assert found.needed <= planning.SHARE * found.free
+    larger = plan(recipe, vgg, (1, 3, 6000, 6000), tile=None, free=80 * GIB)
+    assert larger.size is None or larger.size[0] >= found.size[0]  # type: ignore[operator]
+
+
+def test_lbfgs_remembers_less_where_it_must(vgg: object) -> None:
+    found = plan(GATYS, vgg, (1, 3, 6000, 6000), tile=None, free=16 * GIB)
+    assert planning.MIN_HISTORY <= found.history < GATYS.history
+    tiny = plan(GATYS, vgg, (1, 3, 6000, 6000), tile=None, free=GIB)
+    assert tiny.history == planning.MIN_HISTORY
+    assert not tiny.fits
+    assert "may not be enough: take --optimizer adam" in describe(tiny)
+
+
+def test_tiles_as_asked_for(vgg: object) -> None:
+    shape = (1, 3, 700, 900)
+    assert plan(GATYS, vgg, shape, tile=300, free=80 * GIB).size == (300, 300)
+    assert plan(GATYS, vgg, shape, tile=0, free=1).size is None
+    banded = default_recipe("audio", "vgg19-lite")
+    lite = build_network("vgg19-lite", banded.style_layers, rows=1).features
+    assert plan(banded, lite, (2, 1, 1025, 9000), tile=512, free=80 * GIB).size == (None, 512)
+
+
+@pytest.mark.parametrize("tile", ["auto", "off", "256", 256])
+def test_tile_sizes(tile: str | int) -> None:
+    assert check_tile(tile) == {"auto": None, "off": 0}.get(str(tile), 256)
+
+
+@pytest.mark.parametrize("tile", ["", "0", "-3", "1.5", "all"])
+def test_other_tile_sizes_are_refused(tile: str) -> None:
+    with pytest.raises(ValueError, match="tile must be auto, off or a number of pixels above 0"):
+        check_tile(tile)
+
+
+def test_free_memory_is_that_of_the_machine_or_up_to_a_limit() -> None:
+    cpu = torch.device("cpu")
+    free = free_memory(cpu)
+    assert 0 < free < 2**50
+    assert free_memory(cpu, 1e-9) == 0
+    assert free_memory(cpu, 1e9) > 0.5 * free
+
+
+def test_durations_are_readable() -> None:
+    assert readable(119.0) == "2 minutes"
+    assert readable(7200.0) == "2.0 hours"
+
+
+def pictures() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.random((90, 70, 3)), rng.random((50, 60, 3))
+
+
+@pytest.mark.parametrize("overrides", [{}, {"balance": "gradient"}, {"optimizer": "adam", "lr": 0.02}])
+def test_a_picture_in_tiles_is_the_picture(overrides: dict[str, object]) -> None:
+    results = [
+        specstyle.transfer_image(
+            *pictures(),
+            network="vgg19-lite",
+            tile=tile,
+            steps=4,
+            smallest_scale=40,
+            tv_weight=0.01,
+            **overrides,
+        )
+        for tile in ("off", 32)
+    ]
+    whole, tiled = (r.output.pixels for r in results)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=2e-3)
+    assert [r.record["tiles"] for r in results] == [[None, None], [[32, 32], [32, 32]]]
+    for name, value in results[0].record["losses"]["start"].items():
+        assert results[1].record["losses"]["start"][name] == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.parametrize("network", ["wide-random", "vgg19-lite"])
+def test_a_sound_in_tiles_is_the_sound(network: str) -> None:
+    content, style = np.random.default_rng(0).normal(size=(2, 2, 24000)) * 0.1
+    results = [
+        specstyle.transfer_audio(
+            content,
+            style,
+            sample_rate=8000,
+            network=network,
+            n_filters=32,
+            steps=3,
+            tile=tile,
+            phase_iterations=2,
+        )
+        for tile in ("off", 20)
+    ]
+    assert results[1].record["tiles"] == [[None, 20]]
+    for when in ("start", "end"):
+        for name, value in results[0].record["losses"][when].items():
+            assert results[1].record["losses"][when][name] == pytest.approx(value, rel=1e-3)
+
+
+def test_the_kernel_is_not_cut() -> None:
+    noise = np.random.default_rng(0).normal(size=8000)
+    with pytest.raises(RecipeError, match="drop --tile, or take another network"):
+        specstyle.transfer_audio(noise, noise, sample_rate=8000, tile=100, steps=1)
+
+
+def test_a_memory_limit_cuts_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "TILES", (64, 32))
+    monkeypatch.setattr("specstyle.run.session.free_memory", lambda device, limit: 10_000_000)
+    notes: list[str] = []
+    tall = np.random.default_rng(0).random((400, 60, 3))
+    result = specstyle.transfer_image(
+        tall,
+        pictures()[1],
+        network="vgg19-lite",
+        steps=1,
+        smallest_scale=None,
+        optimizer="adam",
+        on_note=notes.append,
+    )
+    assert result.record["tiles"] == [[64, 64]]
+    assert any("in tiles of 64 x 64 pixels" in note for note in notes)
