@@ -13,11 +13,17 @@ from torch import Tensor
 
 from specstyle.media.audiosettings import AudioSettings, compress, expand
 from specstyle.media.base import Encoded
+from specstyle.media.blocks import stft_magnitude
 from specstyle.media.filterbanks import Filterbank
 from specstyle.media.inversion import InversionResult, invert
-from specstyle.media.phase import random_phase
 from specstyle.media.soundfiles import Sound, read_sound, resample, write_sound
-from specstyle.media.stft import StftSettings, stft
+from specstyle.media.stft import StftSettings
+
+_FAINT = 1e-8
+"""RMS of the noise that stands in for digital silence, where a channel's peak is near 1."""
+
+_BLOCK = 1024
+"""Frames in work at once."""
 
 PEAK_LIMIT = 0.999
 """Largest sample of a finished sound."""
@@ -29,8 +35,8 @@ class SoundContext:
 
     Attributes:
         sound: What was encoded.
-        working: float64 on the CPU, ``[channels, length]`` at the working rate, each channel scaled by a
-            power of two to a peak of 0.5 to 1 if levels are normalized.
+        normalized: Whether levels are normalized.
+        length: In samples at the working rate.
         working_rate: In Hz.
         stft: The transform.
         level: float64, ``[channels, 1]``: what magnitudes were divided by.
@@ -38,11 +44,22 @@ class SoundContext:
     """
 
     sound: Sound
-    working: Tensor
+    normalized: bool
+    length: int
     working_rate: int
     stft: StftSettings
     level: Tensor
     bank: Filterbank | None = None
+
+    def working(self) -> Tensor:
+        """Return float64 samples at the working rate on the CPU, ``[channels, length]``, made anew.
+
+        Each channel is scaled by a power of two to a peak of 0.5 to 1 if levels are normalized.
+        """
+        samples = self.sound.samples
+        if self.normalized:
+            samples = _times_power(samples, np.negative(_exponents(samples)))
+        return resample(replace(self.sound, samples=samples), self.working_rate).samples
 
 
 class SoundMedium:
@@ -87,18 +104,19 @@ class SoundMedium:
         if source.samples.shape[1] < 1:
             raise ValueError(f"{source.name} has no samples; at least one is needed")
         settings, rate = self.settings, self.settings.sample_rate or source.sample_rate
-        exponent = _exponents(source.samples) if settings.normalize_level else 0
-        scaled = _times_power(source.samples, np.negative(exponent))
-        working = resample(replace(source, samples=scaled), rate).samples
         transform = settings.stft_at(source.sample_rate)
+        context = SoundContext(source, settings.normalize_level, 0, rate, transform, torch.ones(1, 1))
+        working = _to_compute(context.working(), dtype, device)
         bank = settings.filterbank(transform, rate)
-        magnitude = stft(_to_compute(working, dtype, device), transform).abs()
-        magnitude = magnitude if bank is None else bank.bands(magnitude)
-        level = _levels(magnitude) if settings.normalize_level else magnitude.new_ones(len(magnitude), 1)
-        image = compress(magnitude / level[..., None], settings).unsqueeze(1)
-        image = image.to(device=device, dtype=dtype)
-        true_level = _times_power(level.double().cpu(), np.asarray(exponent))
-        context = SoundContext(source, working, rate, transform, true_level, bank)
+        image = stft_magnitude(working, transform)
+        image = image if bank is None else bank.bands(image)
+        level = _levels(image) if settings.normalize_level else image.new_ones(len(image), 1)
+        for part in torch.split(image, _BLOCK, dim=2):  # in place: no second image is held
+            part.copy_(compress(part / level[..., None], settings))
+        exponent = _exponents(source.samples) if settings.normalize_level else np.zeros(1, np.int32)
+        true_level = _times_power(level.double().cpu(), exponent)
+        context = replace(context, length=working.shape[1], level=true_level, bank=bank)
+        image = image.unsqueeze(1).to(device=device, dtype=dtype)
         return Encoded(image, max(1.0, float(image.max())), context)
 
     def decode(self, image: Tensor, like: Encoded) -> Sound:
@@ -135,15 +153,14 @@ class SoundMedium:
         if image.shape != like.image.shape:
             raise ValueError(f"image has shape {list(image.shape)}; it must be {list(like.image.shape)}")
         settings = self.settings
-        compute = _to_compute(image.detach()[:, 0], image.dtype, image.device)
-        magnitude = expand(compute, settings)
+        magnitude = _expanded(_to_compute(image.detach()[:, 0], image.dtype, image.device), settings)
         magnitude = magnitude if context.bank is None else context.bank.bins(magnitude)
         generator = torch.Generator().manual_seed(self._seed)
         uses_content = settings.phase in ("auto", "content")
         result = invert(
             magnitude,
             context.stft,
-            context.working.shape[1],
+            context.length,
             method=settings.phase_method,
             iterations=settings.phase_iterations,
             momentum=settings.phase_momentum,
@@ -152,7 +169,7 @@ class SoundMedium:
             generator=generator,
             on_iteration=on_iteration,
         )
-        samples = result.waveform.double().cpu() * context.level
+        samples = result.waveform.cpu() * context.level  # float64, as the level is
         return replace(context.sound, samples=bring_back(samples, context)), result
 
     def finish(self, sound: Sound, like: Encoded | Sound) -> tuple[Sound, float]:
@@ -181,22 +198,30 @@ def finish_sound(sound: Sound, content: Sound) -> tuple[Sound, float]:
         )
     if not bool(torch.isfinite(sound.samples).all()):
         raise ValueError("the sound has samples that are NaN or infinite; it cannot be brought to a level")
-    centered = sound.samples - sound.samples.mean(dim=1, keepdim=True)
+    wanted = _rms_without_mean(content.samples)
+    # Channel by channel: of a long sound no more copies are held than must be.
+    samples = torch.stack([_at_level(*both) for both in zip(sound.samples, wanted, strict=True)])
+    peak_out = float(torch.linalg.vector_norm(samples, math.inf)) if samples.numel() else 0.0
+    gain = min(1.0, PEAK_LIMIT / peak_out) if peak_out > 0 else 1.0
+    return replace(sound, samples=samples.mul_(gain)), 20.0 * math.log10(gain)
+
+
+def _at_level(samples: Tensor, wanted: Tensor) -> Tensor:
+    """Return one channel ``[length]`` without its mean and with the RMS that is wanted."""
+    centered = samples - samples.mean()
     # In two steps, so that the square of a very quiet sound does not vanish. What a constant leaves when
     # its mean is taken away is rounding, not sound.
-    peak = centered.abs().amax(dim=1, keepdim=True)
-    audible = peak > 1e-12 * sound.samples.abs().amax(dim=1, keepdim=True)
-    centered = torch.where(audible, centered / peak, 0.0)
-    rms = centered.square().mean(dim=1, keepdim=True).sqrt()
-    samples = torch.where(rms > 0, centered * (_rms_without_mean(content.samples) / rms), 0.0)
-    peak_out = float(samples.abs().max()) if samples.numel() else 0.0
-    gain = min(1.0, PEAK_LIMIT / peak_out) if peak_out > 0 else 1.0
-    return replace(sound, samples=samples * gain), 20.0 * math.log10(gain)
+    peak, peak_before = (torch.linalg.vector_norm(x, math.inf) for x in (centered, samples))
+    if not bool(peak > 1e-12 * peak_before):
+        return centered.zero_()
+    centered /= peak
+    rms = torch.linalg.vector_norm(centered) / math.sqrt(len(centered))
+    return centered.mul_(wanted / rms)
 
 
 def _levels(magnitude: Tensor) -> Tensor:
     """Return each channel's RMS magnitude ``[channels, 1]``, and 1 for a silent channel."""
-    level = magnitude.square().mean(dim=(1, 2)).sqrt()
+    level = torch.linalg.vector_norm(magnitude, dim=(1, 2)) / math.sqrt(max(magnitude[0].numel(), 1))
     return torch.where(level > 0, level, 1.0).unsqueeze(1)
 
 
@@ -218,17 +243,27 @@ def _to_compute(x: Tensor, dtype: torch.dtype, device: torch.device | str) -> Te
     return x.to(device=device, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
 
 
+def _expanded(image: Tensor, settings: AudioSettings) -> Tensor:
+    """Return ``expand`` of an image ``[channels, bins, frames]``, block by block."""
+    magnitude = torch.empty_like(image)
+    for values, part in zip(
+        torch.split(image, _BLOCK, dim=2), torch.split(magnitude, _BLOCK, dim=2), strict=True
+    ):
+        part.copy_(expand(values, settings))
+    return magnitude
+
+
 def _content_phase(context: SoundContext, magnitude: Tensor, generator: torch.Generator) -> Tensor:
-    """Return the content's spectrogram, whose phase counts, with random phase where it is exactly zero.
+    """Return the content's waveform, of whose spectrogram the phase counts, with faint noise for zeros.
 
     In digital silence there is no phase, and what a style puts there would be lost.
     """
-    spec = stft(context.working.to(device=magnitude.device, dtype=magnitude.dtype), context.stft)
-    silent = spec == 0
+    working = context.working()
+    silent = working == 0
     if bool(silent.any()):
-        noise = random_phase(tuple(spec.shape[-2:]), generator, like=magnitude)
-        spec = torch.where(silent, noise, spec)
-    return spec
+        noise = torch.randn(working.shape[1], generator=generator, dtype=torch.float64)
+        working = torch.where(silent, _FAINT * noise, working)
+    return working.to(device=magnitude.device, dtype=magnitude.dtype)
 
 
 def bring_back(samples: Tensor, context: SoundContext) -> Tensor:
@@ -241,6 +276,8 @@ def bring_back(samples: Tensor, context: SoundContext) -> Tensor:
 
 def _rms_without_mean(samples: Tensor) -> Tensor:
     """Return each channel's RMS about its mean, ``[channels, 1]``; exactly 0 for a constant."""
-    constant = (samples == samples[:, :1]).all(dim=1, keepdim=True)
-    rms = (samples - samples.mean(dim=1, keepdim=True)).square().mean(dim=1, keepdim=True).sqrt()
-    return torch.where(constant, 0.0, rms)
+    found = samples.new_zeros(samples.shape[0], 1)
+    for channel, rms in zip(samples, found, strict=True):
+        if not bool((channel == channel[:1]).all()):
+            rms[0] = torch.linalg.vector_norm(channel - channel.mean()) / math.sqrt(len(channel))
+    return found

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from specstyle.media.blocks import filtered, mean_power
 from specstyle.media.sounds import Sound, resample
-from specstyle.media.stft import StftSettings, auto_stft, istft, stft
+from specstyle.media.stft import StftSettings, auto_stft
 
 _SMOOTHING_OCTAVES = 1 / 6
 _FADE_S = 0.005
@@ -56,8 +57,7 @@ def equalize(
     found = long_term_power(content, settings)
     ratio = wanted / np.maximum(found, max(_FLOOR * found.max(), np.finfo(float).tiny))
     gains = ratio ** (0.5 * amount)
-    spec = stft(_fade(content), settings) * torch.from_numpy(gains)[:, None]
-    return replace(content, samples=istft(spec, settings, content.samples.shape[1]))
+    return replace(content, samples=filtered(_fade(content), torch.from_numpy(gains), settings))
 
 
 def long_term_power(sound: Sound, settings: StftSettings) -> np.ndarray[Any, Any]:
@@ -70,7 +70,7 @@ def long_term_power(sound: Sound, settings: StftSettings) -> np.ndarray[Any, Any
     Returns:
         Shape ``[n_bins]``: |S|² averaged over channels and frames.
     """
-    power = stft(_fade(sound), settings).abs().square().mean(dim=(0, 2)).numpy()
+    power = mean_power(_fade(sound), settings).numpy()
     k = np.arange(power.size)
     first = np.floor(k * 2 ** (-_SMOOTHING_OCTAVES / 2)).astype(int)
     end = np.minimum(np.ceil(k * 2 ** (_SMOOTHING_OCTAVES / 2)).astype(int) + 1, power.size)
@@ -84,7 +84,7 @@ def _fade(sound: Sound) -> Tensor:
     length = sound.samples.shape[1]
     n = min(round(_FADE_S * sound.sample_rate), length // 4)
     ramp = torch.sin(torch.pi / 2 * (torch.arange(n, dtype=torch.float64) + 0.5) / max(n, 1)).square()
-    window = torch.ones(length, dtype=torch.float64)
-    window[:n] = ramp
-    window[length - n :] = ramp.flip(0)
-    return sound.samples * window
+    samples = sound.samples.clone()
+    samples[:, :n] *= ramp
+    samples[:, length - n :] *= ramp.flip(0)
+    return samples

@@ -84,7 +84,8 @@ def invert(
         start: ``"content"``: the phase of ``content``; ``"pghi"``: see ``pghi``; ``"auto"``: that of the two
             from which the first waveform comes nearer (PGHI without ``content``); ``"random"``, ``"zero"``
             or a complex tensor: as for ``griffin_lim``.
-        content: A complex spectrogram that broadcasts to ``magnitude``'s shape, of which the phase counts.
+        content: A complex spectrogram that broadcasts to ``magnitude``'s shape, of which the phase counts; or
+            a waveform ``[..., length]``, of whose spectrogram it does (which takes less memory).
         generator: Source of ``"random"``; required for it. Nothing else is random.
         on_iteration: Called after each pair with its number, from 1.
 
@@ -114,10 +115,11 @@ def invert(
         return InversionResult(magnitude.new_zeros(*batch, length), -math.inf, method, used)
     # A power of two: nothing is rounded, and no square of a quiet signal's bins underflows.
     unit = 2.0 ** -max(math.frexp(peak)[1], -120)
-    scaled = magnitude.reshape(-1, *magnitude.shape[-2:]) * unit
-    search = _Search(method, settings, length, iterations, momentum, wanted in {"auto", "content", "pghi"})
-    phase, used = _choose(search, scaled, wanted=wanted, given=given)
-    waveform, convergence = search(scaled, phase, on_iteration)
+    flat = magnitude.reshape(-1, *magnitude.shape[-2:])
+    judges = wanted in {"auto", "content", "pghi"}
+    search = _Search(method, settings, length, iterations, momentum, judges, unit)
+    phase, used = _choose(search, flat, wanted=wanted, given=given)
+    waveform, convergence = search(flat, phase, on_iteration)
     return InversionResult((waveform / unit).reshape(*batch, length), convergence, method, used)
 
 
@@ -131,13 +133,16 @@ class _Search:
     pairs: int
     momentum: float
     judges: bool
+    unit: float
 
     def __call__(
         self, magnitude: Tensor, phase: Tensor, report: Callable[[int], None] | None = None
     ) -> tuple[Tensor, float]:
-        """Return the waveform ``[channels, length]`` and its spectral convergence."""
+        """Return the waveform ``[channels, length]`` times the unit, and its spectral convergence."""
         if self.method == "pghi-raar":
             return self._reflect_then_settle(magnitude, phase, report)
+        if not phase.is_complex():
+            phase = stft(phase, self.settings)
         result = griffin_lim(
             magnitude,
             self.settings,
@@ -147,13 +152,17 @@ class _Search:
             phase=phase,
             on_iteration=report,
         )
-        return result.waveform, result.spectral_convergence_db
+        return result.waveform * self.unit, result.spectral_convergence_db
+
+    def work(self, magnitude: Tensor) -> Reflections:
+        """Return the projections for some magnitudes ``[channels, n_bins, frames]``."""
+        return Reflections(magnitude, self.settings, self.length, unit=self.unit)
 
     def _reflect_then_settle(
         self, magnitude: Tensor, phase: Tensor, report: Callable[[int], None] | None
     ) -> tuple[Tensor, float]:
         """Spend half of the pairs on reflections and the rest on accelerated Griffin-Lim."""
-        work, half = Reflections(magnitude, self.settings, self.length), self.pairs // 2
+        work, half = self.work(magnitude), self.pairs // 2
         relaxation = _Relaxation(work, half, judges=self.judges)
         waveform = work.raar(phase, half, relaxation, report=report)
         later = None if report is None else lambda number: report(half + number)
@@ -194,7 +203,10 @@ class _Relaxation:
 def _given_start(
     start: Tensor | Start, content: Tensor | None, magnitude: Tensor, generator: torch.Generator | None
 ) -> Tensor | None:
-    """Return the start that need not be estimated, ``[channels, n_bins, frames]``, or None for PGHI."""
+    """Return the start that need not be estimated, or None for PGHI.
+
+    Complex, ``[channels, n_bins, frames]``, or a waveform ``[channels, length]``.
+    """
     source: Tensor | Literal["random", "zero"]
     if isinstance(start, Tensor) or start == "random" or start == "zero":  # noqa: PLR1714 (mypy narrows)
         source = start
@@ -203,6 +215,8 @@ def _given_start(
             raise ValueError("start is 'content', which needs content (a complex spectrogram)")
         if content is None or start == "pghi":
             return None
+        if not content.is_complex():
+            return content.expand(*magnitude.shape[:-2], -1).reshape(-1, content.shape[-1]).to(magnitude)
         source = content
     else:
         raise ValueError(f"start is {start!r}; it must be one of {', '.join(STARTS)} or a tensor")
@@ -210,7 +224,7 @@ def _given_start(
 
 
 def _choose(search: _Search, magnitude: Tensor, *, wanted: str, given: Tensor | None) -> tuple[Tensor, str]:
-    """Return the start phase ``[channels, n_bins, frames]`` and its name."""
+    """Return the start and its name: complex ``[channels, n_bins, frames]``, or ``[channels, length]``."""
     if given is not None and wanted in {"content", "given"}:
         return given, wanted
     mid = magnitude.mean(dim=0, keepdim=True)
@@ -221,11 +235,11 @@ def _choose(search: _Search, magnitude: Tensor, *, wanted: str, given: Tensor | 
         if given is not None and _is_closer(given, common.expand(magnitude.shape), search, magnitude):
             return given, "content"
     if magnitude.shape[0] > 1:
-        common = stft(search(mid, common)[0], search.settings)
+        return search(mid, common)[0].expand(magnitude.shape[0], -1), used
     return common.expand(magnitude.shape), used
 
 
 def _is_closer(phase: Tensor, other: Tensor, search: _Search, magnitude: Tensor) -> bool:
     """Return whether a start's first waveform is at least as near as another's."""
-    work = Reflections(magnitude, search.settings, search.length)
+    work = search.work(magnitude)
     return work.convergence_db(work.invert(phase)) <= work.convergence_db(work.invert(other))

@@ -95,7 +95,7 @@ def griffin_lim(
         return GriffinLimResult(magnitude.new_zeros(*batch, length), -math.inf)
     # A power of two: nothing is rounded, and no square of a quiet signal's bins underflows.
     unit = 2.0 ** -max(math.frexp(peak)[1], -120)
-    projection = Projection(magnitude.reshape(-1, *magnitude.shape[-2:]) * unit, settings, length)
+    projection = Projection(magnitude.reshape(-1, *magnitude.shape[-2:]), settings, length, unit=unit)
     x = projection.invert(start.reshape(-1, *start.shape[-2:]))
     extrapolated = x
     for iteration in range(iterations):
@@ -178,9 +178,10 @@ def check_magnitude(magnitude: Tensor) -> None:
     """Refuse values that are no magnitudes; a single NaN would spread over many samples."""
     if magnitude.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"magnitude has dtype {magnitude.dtype}; it must be float32 or float64")
-    good = (magnitude >= 0) & (magnitude < math.inf)
-    if not bool(good.all()):
-        n_bad = int((~good).sum())
+    n_bad = sum(
+        int(((part < 0) | ~torch.isfinite(part)).sum()) for part in torch.split(magnitude, 1024, dim=-1)
+    )
+    if n_bad:
         raise ValueError(f"magnitude has {n_bad} values that are negative, NaN or infinite; none may be")
 
 
@@ -194,10 +195,11 @@ class Projection:
         magnitude: Shape ``[channels, n_bins, frames]``.
         settings: The transform.
         length: Number of samples.
+        unit: What magnitudes are multiplied by first.
     """
 
-    def __init__(self, magnitude: Tensor, settings: StftSettings, length: int) -> None:
-        self._target = magnitude.transpose(-1, -2).contiguous()
+    def __init__(self, magnitude: Tensor, settings: StftSettings, length: int, *, unit: float = 1.0) -> None:
+        self._target = magnitude.transpose(-1, -2).clone(memory_format=torch.contiguous_format).mul_(unit)
         self._settings = settings
         self._length = length
         dtype, device = magnitude.dtype, magnitude.device
@@ -214,16 +216,28 @@ class Projection:
         return crop(rows, self._settings, self._length) * self._inverse_sum
 
     def invert(self, phase: Tensor) -> Tensor:
-        """Put the wanted magnitudes on the phases of ``[channels, n_bins, frames]``, and invert."""
+        """Put the wanted magnitudes on the phases of a start (see ``_starts``), and invert."""
         rows = self._rows()
+        for start, spec in self._starts(phase):
+            self._add(rows, start, self._impose(spec, start))
+        return crop(rows, self._settings, self._length) * self._inverse_sum
+
+    def _starts(self, phase: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Yield the first frame and the spectrum ``[channels, frames, n_bins]`` of each block of a start.
+
+        Args:
+            phase: Complex, ``[channels, n_bins, frames]``, or a waveform ``[channels, length]``.
+        """
+        if not phase.is_complex():
+            yield from self._spectra(phase.expand(self._target.shape[0], -1))
+            return
         for start in range(0, self._target.shape[1], self._block):
             spec = phase[..., start : start + self._block].transpose(-1, -2).contiguous()
             spec = spec.to(self._target.dtype.to_complex(), copy=True)
             # A start from outside may be of any size: bring it near 1, so that no square underflows.
             largest = torch.view_as_real(spec).abs().amax(-1).clamp_(min=torch.finfo(spec.dtype).tiny)
             spec /= largest
-            self._add(rows, start, self._impose(spec, start))
-        return crop(rows, self._settings, self._length) * self._inverse_sum
+            yield start, spec
 
     def convergence_db(self, x: Tensor) -> float:
         """Return the spectral convergence of ``x`` ``[channels, length]``."""

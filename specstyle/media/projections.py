@@ -27,10 +27,11 @@ class Reflections(Projection):
         magnitude: Shape ``[channels, n_bins, frames]``.
         settings: The transform.
         length: Number of samples.
+        unit: What magnitudes are multiplied by first.
     """
 
-    def __init__(self, magnitude: Tensor, settings: StftSettings, length: int) -> None:
-        super().__init__(magnitude, settings, length)
+    def __init__(self, magnitude: Tensor, settings: StftSettings, length: int, *, unit: float = 1.0) -> None:
+        super().__init__(magnitude, settings, length, unit=unit)
         if magnitude.device.type == "cpu":
             self._block = max(1, _BLOCK_CPU // (settings.n_fft * max(1, magnitude.shape[0])))
 
@@ -42,7 +43,8 @@ class Reflections(Projection):
         x, so that a step takes one pair; and all that it needs of a block of frames is done in one pass.
 
         Args:
-            phase: Complex start of which the phase counts, ``[channels, n_bins, frames]``.
+            phase: Start of which the phase counts: complex, ``[channels, n_bins, frames]``, or a waveform
+                ``[channels, length]``.
             pairs: Number of pairs, after the start's own inverse; 0: that inverse.
             beta: Gives the β of each step, from 0 to 1. It is called with the step's number, from 1, and the
                 last A⁺p by then, which is that of the step before the last.
@@ -121,11 +123,16 @@ class Reflections(Projection):
 
     def _begin(self, phase: Tensor) -> tuple[Tensor, Tensor]:
         """Return A⁺c and c = S·e^{iφ}."""
-        c = phase.transpose(-1, -2).to(self._target.dtype.to_complex())
-        c = self._impose(c.clone(memory_format=torch.contiguous_format), 0)
+        c = torch.empty(
+            (*self._target.shape[:2], self._settings.n_bins),
+            dtype=self._target.dtype.to_complex(),
+            device=self._target.device,
+        )
         rows = self._rows()
-        for first in range(0, c.shape[1], self._block):
-            self._add(rows, first, c[:, first : first + self._block])
+        for first, spec in self._starts(phase):
+            block = c[:, first : first + spec.shape[1]]
+            block.copy_(spec)
+            self._add(rows, first, self._impose(block, first))
         x = crop(rows, self._settings, self._length) * self._inverse_sum
         return x, c
 

@@ -43,7 +43,7 @@ class WaveformCanvas:
         self._device = torch.device(device)
         # Fourier transforms run on the CPU where the device is MPS; the image goes to the device.
         compute = torch.device("cpu") if self._device.type == "mps" else self._device
-        working = context.working.to(device=compute, dtype=torch.float32)
+        working = context.working().to(device=compute, dtype=torch.float32)
         rms = working.square().mean(1, keepdim=True).sqrt()
         rms = torch.where(rms > 0, rms, 1.0)
         magnitude = self._banded(stft(working, context.stft).abs())

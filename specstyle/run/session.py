@@ -171,8 +171,18 @@ class Session:
         if state is None:
             raise RuntimeError("there is no scale")
         if self.sound is not None and self.waveform is None and recipe.refine_steps and not state.stopped:
-            return self._refine(self.sound, state, self.objective)
-        return state
+            state = self._refine(self.sound, state, self.objective)
+        return self._let_go(state)
+
+    def _let_go(self, state: State) -> State:
+        """Free what only the optimization needed, before the way back takes memory of its own."""
+        del self.objective
+        self.styles = []
+        # Whoever decodes asks for the content's shape, and no more for its values.
+        shape_only = self.content.image.new_zeros(()).expand(self.content.image.shape)
+        self.content = self.start = dataclasses.replace(self.content, image=shape_only)
+        parameters = [] if self.waveform is None else state.parameters
+        return dataclasses.replace(state, memory={}, parameters=parameters)
 
     def _optimize_scale(
         self, scale: int, done: int, content: Tensor, start: Tensor, memory: dict[str, Any]
@@ -333,8 +343,9 @@ class Session:
     ) -> tuple[Any, dict[str, float]]:
         if waveform is not None and self.sound is not None:
             return self.sound.finish_waveform(waveform, parameters[0], self.content_source)
-        whole = resize(image, *self.content.image.shape[2:])
-        return self.adapter.finish(whole.clamp(0.0, self.upper), self.content, self.content_source)
+        # Both are copies of what was optimized.
+        whole = resize(image, *self.content.image.shape[2:]).clamp_(0.0, self.upper)
+        return self.adapter.finish(whole, self.content, self.content_source)
 
     def result(
         self, state: State, notes: tuple[str, ...], started: float, failure: str | None = None

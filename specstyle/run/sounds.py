@@ -39,7 +39,7 @@ class SoundAdapter:
         names = AudioSettings.__dataclass_fields__
         self._recipe, self._device, self._sample_rate = recipe, device, sample_rate
         self._medium = SoundMedium(AudioSettings(**{n: getattr(recipe, n) for n in names}), seed=seed)
-        self._content: Sound | None = None
+        self._content_rate: int | None = None
 
     def source(self, given: Any, role: str) -> Sound:
         """Return a checked sound from a path, a ``Sound``, or samples ``[(channels,) length]``."""
@@ -63,14 +63,14 @@ class SoundAdapter:
 
     def encode_content(self, source: Sound) -> Encoded:
         """Return the content's log-magnitude image."""
-        self._content = source
+        self._content_rate = source.sample_rate
         return self._medium.encode(_centered(source), device=self._device)
 
     def encode_style(self, source: Sound, content: Encoded) -> Encoded:
         """Return a style's log-magnitude image at the content's sample rate."""
-        if self._content is None:
+        if self._content_rate is None:
             raise RuntimeError("encode the content first")
-        comparable = resample(_heard(source), self._content.sample_rate)
+        comparable = resample(_heard(source), self._content_rate)
         self._check(comparable, "style")
         return self._medium.encode(_centered(comparable), device=self._device)
 
@@ -180,6 +180,8 @@ def _looped(samples: Tensor, length: int) -> Tensor:
 def _heard(style: Sound) -> Sound:
     """Leave out silent channels: they say nothing of a style, and the others then count for all channels."""
     moving = style.samples.amax(1) > style.samples.amin(1)
+    if bool(moving.all()):
+        return style
     return dataclasses.replace(style, samples=style.samples[moving])
 
 

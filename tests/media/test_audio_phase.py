@@ -66,7 +66,7 @@ def test_named_griffin_lim_is_griffin_lim(momentum: float) -> None:
     encoded = medium.encode(sound, dtype=torch.float64)
     image = encoded.image.roll(30, dims=3)
     _, found = medium.decode_with_report(image, encoded)
-    spec = stft(encoded.context.working, encoded.context.stft)
+    spec = stft(encoded.context.working(), encoded.context.stft)
     plain = griffin_lim(
         torch.expm1(image[:, 0]), encoded.context.stft, LENGTH, iterations=5, momentum=momentum, phase=spec
     )

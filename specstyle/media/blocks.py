@@ -1,0 +1,78 @@
+"""Transforms of long signals, block by block: only what is asked for is ever held whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from specstyle.media.stft import (
+    StftSettings,
+    add_frames,
+    crop,
+    inverse_window_sum,
+    overlap_rows,
+    window_tensor,
+)
+
+BLOCK = 2**22
+"""Samples of frames in work at once."""
+
+
+def stft_blocks(x: Tensor, settings: StftSettings) -> Iterator[tuple[int, Tensor]]:
+    """Yield the number of the first frame and the spectra of each block of frames.
+
+    Args:
+        x: ``[channels, length]``.
+        settings: The transform.
+
+    Yields:
+        Complex, ``[channels, n_bins, frames of the block]``: together what ``stft`` returns.
+    """
+    n_fft, hop, length = settings.n_fft, settings.hop_length, x.shape[-1]
+    n_frames = settings.n_frames(length)
+    size = max(1, BLOCK // (n_fft * max(1, x.shape[0])))
+    window = window_tensor(settings, x.dtype, x.device)
+    for first in range(0, n_frames, size):
+        count = min(size, n_frames - first)
+        start = first * hop - n_fft // 2
+        stop = start + (count - 1) * hop + n_fft
+        part = x[:, max(start, 0) : min(stop, length)]
+        part = pad(part, (max(-start, 0), max(stop - length, 0)))
+        yield first, torch.stft(part, n_fft, hop, window=window, center=False, return_complex=True)
+
+
+def stft_magnitude(x: Tensor, settings: StftSettings) -> Tensor:
+    """Return the magnitudes of ``stft``, ``[channels, n_bins, n_frames(length)]``."""
+    found = x.new_empty(x.shape[0], settings.n_bins, settings.n_frames(x.shape[-1]))
+    for first, spec in stft_blocks(x, settings):
+        found[:, :, first : first + spec.shape[2]] = spec.abs()
+    return found
+
+
+def mean_power(x: Tensor, settings: StftSettings) -> Tensor:
+    """Return the mean over channels and frames of the squared magnitudes, ``[n_bins]``."""
+    total = x.new_zeros(settings.n_bins)
+    for _, spec in stft_blocks(x, settings):
+        total += (spec.real.square() + spec.imag.square()).sum(dim=(0, 2))
+    return total / (x.shape[0] * settings.n_frames(x.shape[-1]))
+
+
+def filtered(x: Tensor, gains: Tensor, settings: StftSettings) -> Tensor:
+    """Return the signal whose transform is nearest to that of ``x`` times a gain for each bin.
+
+    Args:
+        x: ``[channels, length]``.
+        gains: ``[n_bins]``.
+        settings: The transform.
+    """
+    length = x.shape[-1]
+    window = window_tensor(settings, x.dtype, x.device)
+    shape = x.new_empty(()).expand(x.shape[0], settings.n_frames(length), settings.n_fft)
+    rows = overlap_rows(shape, settings)
+    for first, spec in stft_blocks(x, settings):
+        frames = torch.fft.irfft((spec * gains[:, None]).transpose(-1, -2), n=settings.n_fft) * window
+        add_frames(rows[:, first:], frames, settings.hop_length)
+    return crop(rows, settings, length).mul_(inverse_window_sum(settings, length, x.dtype, x.device))
