@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +92,7 @@ def _explain(error: Exception) -> tuple[str, int]:
 
 
 def _run_medium(arguments: argparse.Namespace) -> int:
-    from specstyle.run.job import Job, run_job
+    from specstyle.run.job import Job, run_job, take_part_in_job
     from specstyle.run.transfer import Request
 
     request = Request(
@@ -113,8 +115,24 @@ def _run_medium(arguments: argparse.Namespace) -> int:
         save_every=arguments.save_every,
         plot=arguments.plot,
     )
+    team: Any = None
+    if is_launched_by_torchrun(os.environ):
+        from specstyle.run.sharing import join
+
+        team, device = join(arguments.device)
+        job = dataclasses.replace(job, request=dataclasses.replace(request, device=device))
+    if team is not None and team.rank > 0:
+        with ProgressLine(quiet=True) as progress:
+            take_part_in_job(job, on_step=progress, team=team)
+        return 0
     with ProgressLine(quiet=arguments.quiet) as progress:
-        result, written = run_job(job, on_step=progress, on_note=progress.note, on_stage=progress.enter_stage)
+        result, written = run_job(
+            job,
+            on_step=progress,
+            on_note=progress.note,
+            on_stage=progress.enter_stage,
+            **({} if team is None else {"team": team}),
+        )
     record = result.record
     if not arguments.quiet:
         print(summary(record))
@@ -125,6 +143,11 @@ def _run_medium(arguments: argparse.Namespace) -> int:
             INTERRUPTED,
         )
     return 0
+
+
+def is_launched_by_torchrun(environment: Mapping[str, str]) -> bool:
+    """Return whether ``torchrun`` started this process as one of several."""
+    return "TORCHELASTIC_RUN_ID" in environment and int(environment.get("WORLD_SIZE", "1")) > 1
 
 
 def summary(record: dict[str, Any]) -> str:

@@ -26,6 +26,10 @@ class Team(Protocol):
         """Return whether a flag is set in any process."""
         ...
 
+    def least(self, number: int) -> int:
+        """Return the least of all processes' numbers."""
+        ...
+
 
 class Columns(Protocol):
     """The columns of an image that one process holds, between those of its neighbors.
@@ -71,6 +75,10 @@ class Alone:
     def any(self, flag: bool) -> bool:
         """Return the flag."""
         return flag
+
+    def least(self, number: int) -> int:
+        """Return the number."""
+        return number
 
 
 ALONE = Alone()

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from specstyle import figures
+from specstyle.engine.team import ALONE, Team
 from specstyle.errors import FileError
 from specstyle.features.weights import sha256_of
 from specstyle.media import imagefiles, soundfiles
 from specstyle.run.output import atomic, check_output, write_json
-from specstyle.run.transfer import Progress, Request, Result, Stage, TransferError, transfer
+from specstyle.run.transfer import Progress, Request, Result, Stage, TransferError, take_part, transfer
 
 SHEET_COLUMNS = 5
 
@@ -61,6 +62,7 @@ def run_job(
     on_step: Callable[[Progress], None],
     on_note: Callable[[str], None],
     on_stage: Callable[[Stage], None],
+    team: Team = ALONE,
 ) -> tuple[Result, list[Path]]:
     """Run a job.
 
@@ -69,6 +71,7 @@ def run_job(
         on_step: Called after each step; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
         on_stage: Called as each stage of the run begins.
+        team: The processes that share the run; the first one writes.
 
     Returns:
         The result, and the files written.
@@ -98,7 +101,7 @@ def run_job(
         on_step(progress)
 
     try:
-        result = transfer(request, on_step=report, on_note=on_note, on_stage=on_stage)
+        result = transfer(request, on_step=report, on_note=on_note, on_stage=on_stage, team=team)
         written = _write(job, result, inputs, on_note)
     except TransferError as error:
         if error.result is None:
@@ -111,6 +114,21 @@ def run_job(
         draw_figure(job.request.medium, result, job.figure_path)
         written.append(job.figure_path)
     return result, written
+
+
+def take_part_in_job(job: Job, *, on_step: Callable[[Progress], None], team: Team) -> None:
+    """Do the part of a job of a process that is not the first of its team: it computes, and writes nothing.
+
+    Raises:
+        SpecstyleError: If an input or an option cannot be used, or another process is gone.
+    """
+
+    def step(progress: Progress) -> None:
+        if job.save_every and progress.step % job.save_every == 0:
+            progress.image()  # the first process asks for the whole image, which takes all of them
+        on_step(progress)
+
+    take_part(dataclasses.replace(job.request, output=job.output), on_step=step, team=team)
 
 
 def _write(

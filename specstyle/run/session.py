@@ -17,6 +17,7 @@ from specstyle.engine.canvas import Canvas, Pixels
 from specstyle.engine.objective import Objective
 from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
 from specstyle.engine.scales import carry_up, resize, resize_memory, scale_shapes, start_image
+from specstyle.engine.team import ALONE, Team
 from specstyle.errors import FileError
 from specstyle.features.networks import Network
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
@@ -26,26 +27,16 @@ from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe, to_dict
 from specstyle.run.adapters import Adapter, make_adapter
 from specstyle.run.build import network_for, optimizer_settings
-from specstyle.run.objectives import Tiling, build_objective
-from specstyle.run.planning import Plan, check_tile, describe, free_memory, plan, readable
+from specstyle.run.objectives import build_objective
+from specstyle.run.outlook import Outlook
+from specstyle.run.planning import Plan
 from specstyle.run.request import Progress, Request, Result
+from specstyle.run.sharing import Share, check_shared
 from specstyle.run.sounds import SoundAdapter
 
 QUIETER_DB = -0.5
 """A peak limit that takes away more than this is worth a note."""
 
-
-LARGE_RUN = 2**30
-"""Bytes of memory that are worth a note."""
-
-LARGE_WORK = 2e7
-"""Pixels times steps that are worth an estimate of the time."""
-
-LONG_RUN_S = 60.0
-"""Seconds that are worth a note."""
-
-PROBE = 256
-"""Side of the part of an image on which the network is timed."""
 
 FULL_PREPARATION = 0.2
 """Strength from which on a content is fully equalized to the style's spectrum."""
@@ -60,8 +51,10 @@ class Session:
         recipe: Recipe,
         device: torch.device,
         on_step: Callable[[Progress], None],
+        team: Team = ALONE,
     ) -> None:
         self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
+        self.team = team
         self.adapter: Adapter = make_adapter(
             request.medium, recipe, seed=request.seed, device=device, sample_rate=request.sample_rate
         )
@@ -122,6 +115,18 @@ class Session:
             factor=recipe.scale_factor,
             fixed_height=self.network.fixed_height,
         )
+        check_shared(team, recipe, self.network.features)
+        self.outlook = Outlook(
+            request,
+            recipe,
+            self.network,
+            device,
+            self.content.image,
+            max(s.shape[2] * s.shape[3] for s in self.styles),
+            self.shapes,
+            [self._steps_at(scale) for scale in range(len(self.shapes))],
+            team,
+        )
 
     def _read_start(self) -> Any:
         """Return the source of ``--init FILE``, read before the run so that a bad file is told at once."""
@@ -143,7 +148,7 @@ class Session:
 
     def optimize(self) -> State:
         """Optimize at each scale, from the coarsest; return the last state with the losses of the whole."""
-        recipe, state = self.recipe, None
+        state: State | None = None
         content = self.content.image
         done, losses_start = 0, None
         memory: dict[str, Any] = {}
@@ -152,17 +157,20 @@ class Session:
             if state is None:
                 start = self._first_image(resize(self.start.image, height, width))
             else:
-                start = carry_up(state.image, content, content_here, what=recipe.carry)
+                start = carry_up(state.image, content, content_here, what=self.recipe.carry)
                 memory = resize_memory(state.memory, height, width)
-            state, content = None if state is None else _light(state), content_here
+                state = dataclasses.replace(state, memory={})
+            content = content_here
+            share = Share(self.team, self.network.features, width)
+            canvas = self._canvas(share.own(start))
+            del start
             try:
-                reached = self._optimize_scale(scale, done, content_here, start, memory)
+                reached = self._optimize_scale(scale, done, canvas, share, share.own_memory(memory))
             except NonFiniteLossError as error:
                 # What an earlier scale reached is better than nothing.
-                raise NonFiniteLossError(
-                    done + error.step, self._last_good(error.state, state, done)
-                ) from None
-            state = reached
+                good = None if error.state is None else share.whole_state(error.state)
+                raise NonFiniteLossError(done + error.step, self._last_good(good, state, done)) from None
+            state = share.whole_state(reached, with_memory=scale + 1 < len(self.shapes))
             losses_start = losses_start or state.losses_start
             done += state.steps
             state.steps, state.losses_start = done, losses_start
@@ -170,44 +178,39 @@ class Session:
                 break
         if state is None:
             raise RuntimeError("there is no scale")
-        if self.sound is not None and self.waveform is None and recipe.refine_steps and not state.stopped:
+        if (
+            self.sound is not None
+            and self.waveform is None
+            and self.recipe.refine_steps
+            and not state.stopped
+        ):
             state = self._refine(self.sound, state, self.objective)
         return self._let_go(state)
 
-    def _let_go(self, state: State) -> State:
-        """Free what only the optimization needed, before the way back takes memory of its own."""
-        del self.objective
-        self.styles = []
-        # Whoever decodes asks for the content's shape, and no more for its values.
-        shape_only = self.content.image.new_zeros(()).expand(self.content.image.shape)
-        self.content = self.start = dataclasses.replace(self.content, image=shape_only)
-        parameters = [] if self.waveform is None else state.parameters
-        return dataclasses.replace(state, memory={}, parameters=parameters)
-
     def _optimize_scale(
-        self, scale: int, done: int, content: Tensor, start: Tensor, memory: dict[str, Any]
+        self, scale: int, done: int, canvas: Canvas, share: Share, memory: dict[str, Any]
     ) -> State:
         """Optimize at one scale, after ``done`` steps at others."""
         height, width = self.shapes[scale]
-        styles = self._styles_at(height, width)
-        planned = self._plan(scale)
+        planned = self.outlook.plan(scale)
         self.plans.append(planned)
         self.objective = build_objective(
             self.recipe,
             self.network.features,
-            content,
-            styles,
+            resize(self.content.image, height, width),
+            self._styles_at(height, width),
             reference=None if self.reference is None else resize(self.reference, height, width),
-            tiling=None if planned.size is None else Tiling(planned.size, planned.keep_content),
+            tiling=share.tiling(planned),
         )
-        del styles
+        history = self.team.least(planned.history)
         return optimize(
-            self._canvas(start),
+            canvas,
             self.objective,
-            dataclasses.replace(optimizer_settings(self.recipe), history=planned.history),
+            dataclasses.replace(optimizer_settings(self.recipe), history=history),
             self._steps_at(scale),
-            on_step=self._reporter(scale, done),
+            on_step=self._reporter(scale, done, share=share),
             memory=memory,
+            team=self.team,
         )
 
     def _styles_at(self, height: int, width: int) -> list[Tensor]:
@@ -222,50 +225,15 @@ class Session:
             for s in self.styles
         ]
 
-    def _plan(self, scale: int) -> Plan:
-        height, width = self.shapes[scale]
-        batch, channels = self.content.image.shape[:2]
-        shrunk = height * width / (self.shapes[-1][0] * self.shapes[-1][1])
-        return plan(
-            self.recipe,
-            self.network.features,
-            (batch, channels, height, width),
-            tile=check_tile(self.request.tile),
-            free=free_memory(self.device, self.request.memory_limit),
-            style_pixels=round(shrunk * max(s.shape[2] * s.shape[3] for s in self.styles)),
-        )
-
-    def outlook(self) -> tuple[str, ...]:
-        """Return what a user should know of a large run before it starts."""
-        planned = self._plan(len(self.shapes) - 1)
-        notes: tuple[str, ...] = ()
-        if planned.size is not None or planned.needed > LARGE_RUN or not planned.fits:
-            notes += (describe(planned),)
-        if planned.history < self.recipe.history and self.recipe.optimizer == "lbfgs":
-            notes += (f"L-BFGS remembers {planned.history} steps instead of {self.recipe.history}, to fit",)
-        seconds = self._seconds(tiled=planned.size is not None)
-        if seconds > LONG_RUN_S:
-            notes += (
-                f"time: very roughly {readable(seconds)} on this device; Ctrl-C keeps the result so far",
-            )
-        return notes
-
-    def _seconds(self, *, tiled: bool) -> float:
-        """Estimate how long the optimization takes, from a run of the network on a small part."""
-        work = sum(self._steps_at(i) * h * w for i, (h, w) in enumerate(self.shapes))
-        if not hasattr(self.network.features, "strides") or work < LARGE_WORK:
-            return 0.0
-        rows = None if self.network.fixed_height else PROBE
-        probe = self.content.image[:1, :, :rows, :PROBE].contiguous()
-        with torch.no_grad():
-            self.network.features(probe)
-            started = time.perf_counter()
-            sum(float(maps.sum()) for maps in self.network.features(probe).values())
-            spent = time.perf_counter() - started
-        # Forward and back take as long as three times forward; tiles go forward once more.
-        passes = 4 if tiled else 3
-        share = self.content.image.shape[0] * work / (probe.shape[2] * probe.shape[3])
-        return spent * passes * share
+    def _let_go(self, state: State) -> State:
+        """Free what only the optimization needed, before the way back takes memory of its own."""
+        del self.objective, self.outlook
+        self.styles = []
+        # Whoever decodes asks for the content's shape, and no more for its values.
+        shape_only = self.content.image.new_zeros(()).expand(self.content.image.shape)
+        self.content = self.start = dataclasses.replace(self.content, image=shape_only)
+        parameters = [] if self.waveform is None else state.parameters
+        return dataclasses.replace(state, memory={}, parameters=parameters)
 
     def _refine(self, sound: SoundAdapter, before: State, objective: Objective) -> State:
         """Go on from the image's sound on the waveform itself: what no phase could give is mended."""
@@ -317,13 +285,21 @@ class Session:
         )
 
     def _reporter(
-        self, scale: int, done: int, waveform: WaveformCanvas | None = None
+        self,
+        scale: int,
+        done: int,
+        waveform: WaveformCanvas | None = None,
+        *,
+        share: Share | None = None,
     ) -> Callable[[Step], None]:
         refined = self.recipe.refine_steps if self.sound is not None and self.waveform is None else 0
         total = sum(self._steps_at(i) for i in range(len(self.shapes))) + refined
         canvas = self.waveform or waveform
 
         def report(step: Step) -> None:
+            def image() -> Tensor:
+                return step.image() if share is None else share.whole(step.image())
+
             self.on_step(
                 Progress(
                     step=done + step.step,
@@ -331,8 +307,8 @@ class Session:
                     scale=scale + 1,
                     scales=len(self.shapes),
                     losses=step.losses,
-                    image=step.image,
-                    result=lambda: self._finish(step.image(), step.parameters(), canvas)[0],
+                    image=image,
+                    result=lambda: self._finish(image(), step.parameters(), canvas)[0],
                 )
             )
 
@@ -375,6 +351,7 @@ class Session:
             },
             "seed": self.request.seed,
             "device": _device_name(self.device),
+            **({} if self.team.size == 1 else {"processes": self.team.size}),
             "torch": torch.__version__,
             "steps": state.steps,
             "stopped": state.stopped,
@@ -385,11 +362,6 @@ class Session:
             "seconds": round(time.monotonic() - started, 3),
         }
         return Result(output, self.content_source, self.style_sources, record, notes)
-
-
-def _light(state: State) -> State:
-    """Return a state without the optimizer's memory, which the next scale has its own copy of."""
-    return dataclasses.replace(state, memory={})
 
 
 def _device_name(device: torch.device) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import Any
 
 from specstyle.engine.optimize import NonFiniteLossError
+from specstyle.engine.team import ALONE, Team
 from specstyle.errors import RecipeError
 from specstyle.run.build import choose_device, settle_recipe
 from specstyle.run.planning import check_tile
@@ -24,6 +26,7 @@ def transfer(
     on_step: Callable[[Progress], None] = _ignore,
     on_note: Callable[[str], None] = _ignore,
     on_stage: Callable[[Stage], None] = _ignore,
+    team: Team = ALONE,
 ) -> Result:
     """Stylize a content by styles, without touching the disk but to read.
 
@@ -33,6 +36,7 @@ def transfer(
         on_note: Called with each line that a user should know, as soon as it is known.
         on_stage: Called as each stage begins: ``optimize`` after the inputs and the network were read, then
             ``finish``, the way from the image back to a sound or picture.
+        team: The processes that share the run (``run.sharing.join``); each calls this with the same request.
 
     Raises:
         RecipeError: If options do not fit together.
@@ -41,18 +45,8 @@ def transfer(
         TransferError: If a loss became NaN or infinite; it carries the last good result.
     """
     started = time.monotonic()
-    _check(request)
-    device = choose_device(request.device)
-    recipe, notes = settle_recipe(
-        request.medium, request.recipe, weights=request.weights, overrides=request.overrides
-    )
-    if recipe.style_blend and len(recipe.style_blend) != len(request.styles):
-        raise RecipeError(
-            f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
-            "give one for each"
-        )
-    run = Session(request, recipe, device, on_step)
-    notes += run.network.notes + run.notes + run.outlook()
+    run, notes = _prepare(request, on_step, team)
+    notes += run.outlook.notes()
     for note in notes:
         on_note(note)
     failure: NonFiniteLossError | None = None
@@ -70,6 +64,40 @@ def transfer(
     if failure is not None:
         raise TransferError(str(failure), result) from failure
     return result
+
+
+def take_part(request: Request, *, on_step: Callable[[Progress], None] = _ignore, team: Team = ALONE) -> None:
+    """Do one process' part of a run whose result another one makes: that of rank 0, by ``transfer``.
+
+    Args:
+        request: The same as in all processes.
+        on_step: Called after each step.
+        team: The processes.
+
+    Raises:
+        SpecstyleError: As ``transfer`` does, or if another process is gone.
+    """
+    run, _ = _prepare(request, on_step, team)
+    with contextlib.suppress(NonFiniteLossError):  # rank 0 sees it, too, and tells
+        run.optimize()
+
+
+def _prepare(
+    request: Request, on_step: Callable[[Progress], None], team: Team
+) -> tuple[Session, tuple[str, ...]]:
+    """Return what is ready to run, and what the user should be told of it."""
+    _check(request)
+    device = choose_device(request.device)
+    recipe, notes = settle_recipe(
+        request.medium, request.recipe, weights=request.weights, overrides=request.overrides
+    )
+    if recipe.style_blend and len(recipe.style_blend) != len(request.styles):
+        raise RecipeError(
+            f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
+            "give one for each"
+        )
+    run = Session(request, recipe, device, on_step, team)
+    return run, notes + run.network.notes + run.notes
 
 
 def _check(request: Request) -> None:
@@ -91,4 +119,4 @@ def _check(request: Request) -> None:
         raise RecipeError("preprocessing describes the file of --weights; give both or neither")
 
 
-__all__ = ["Progress", "Request", "Result", "Stage", "TransferError", "transfer"]
+__all__ = ["Progress", "Request", "Result", "Stage", "TransferError", "take_part", "transfer"]

@@ -1,0 +1,102 @@
+"""What a run will take, before it starts: memory, tiles, time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from specstyle.engine.team import ALONE, Team
+from specstyle.features.networks import Network
+from specstyle.recipes import Recipe
+from specstyle.run.planning import Plan, check_tile, describe, free_memory, plan, readable
+from specstyle.run.request import Request
+
+LARGE_RUN = 2**30
+"""Bytes of memory that are worth a note."""
+
+LARGE_WORK = 2e7
+"""Pixels times steps that are worth an estimate of the time."""
+
+LONG_RUN_S = 60.0
+"""Seconds that are worth a note."""
+
+PROBE = 256
+"""Side of the part of an image on which the network is timed."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """A run before it starts.
+
+    Attributes:
+        request: What is asked for.
+        recipe: With its network settled.
+        network: Ready to run.
+        device: Where.
+        content: ``[B, C, H, W]``.
+        style_pixels: Of the largest style.
+        shapes: Height and width of each scale.
+        steps: At each scale.
+        team: Who shares the image.
+    """
+
+    request: Request
+    recipe: Recipe
+    network: Network
+    device: torch.device
+    content: Tensor
+    style_pixels: int
+    shapes: Sequence[tuple[int, int]]
+    steps: Sequence[int]
+    team: Team = ALONE
+
+    def plan(self, scale: int) -> Plan:
+        """Return how a scale is to be optimized, with the memory that is free now."""
+        height, width = self.shapes[scale]
+        batch, channels = self.content.shape[:2]
+        shrunk = height * width / (self.shapes[-1][0] * self.shapes[-1][1])
+        return plan(
+            self.recipe,
+            self.network.features,
+            (batch, channels, height, width),
+            tile=check_tile(self.request.tile),
+            free=free_memory(self.device, self.request.memory_limit),
+            style_pixels=round(shrunk * self.style_pixels),
+            sharers=self.team.size,
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a user should know of a large run."""
+        planned = self.plan(len(self.shapes) - 1)
+        notes: tuple[str, ...] = ()
+        if planned.size is not None or planned.needed > LARGE_RUN or not planned.fits:
+            notes += (describe(planned),)
+        if planned.history < self.recipe.history and self.recipe.optimizer == "lbfgs":
+            notes += (f"L-BFGS remembers {planned.history} steps instead of {self.recipe.history}, to fit",)
+        seconds = self._seconds(tiled=planned.size is not None)
+        if seconds > LONG_RUN_S:
+            notes += (
+                f"time: very roughly {readable(seconds)} on this device; Ctrl-C keeps the result so far",
+            )
+        return notes
+
+    def _seconds(self, *, tiled: bool) -> float:
+        """Estimate how long the optimization takes, from a run of the network on a small part."""
+        work = sum(steps * h * w for steps, (h, w) in zip(self.steps, self.shapes, strict=True))
+        if not hasattr(self.network.features, "strides") or work < LARGE_WORK:
+            return 0.0
+        rows = None if self.network.fixed_height else PROBE
+        probe = self.content[:1, :, :rows, :PROBE].contiguous()
+        with torch.no_grad():
+            self.network.features(probe)
+            started = time.perf_counter()
+            sum(float(maps.sum()) for maps in self.network.features(probe).values())
+            spent = time.perf_counter() - started
+        # Forward and back take as long as three times forward; tiles go forward once more.
+        passes = 4 if tiled else 3
+        share = self.content.shape[0] * work / (probe.shape[2] * probe.shape[3])
+        return spent * passes * share / self.team.size

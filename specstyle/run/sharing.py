@@ -1,0 +1,128 @@
+"""One run on several processes: how they find each other, and what each has of an image."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from specstyle.engine.distrib import Ranks, Strip
+from specstyle.engine.optimize import State
+from specstyle.engine.team import Team
+from specstyle.engine.tiles import grid_of
+from specstyle.errors import RecipeError
+from specstyle.recipes import Recipe
+from specstyle.run.build import choose_device
+from specstyle.run.objectives import Tiling
+from specstyle.run.planning import Plan
+
+
+def join(device_name: str) -> tuple[Team, str]:
+    """Meet the other processes that ``torchrun`` started.
+
+    Args:
+        device_name: Where to run, as a user says it; of several GPUs each process takes its own.
+
+    Returns:
+        The team, and the name of this process' own device.
+
+    Raises:
+        ValueError: If there are more processes than GPUs on a machine, or the device cannot be shared.
+    """
+    import torch.distributed as dist
+
+    device = choose_device(device_name)
+    if device.type == "mps":
+        raise ValueError("several processes cannot share an MPS device; use --device cpu, or one process")
+    if device.type == "cuda":
+        local = int(os.environ["LOCAL_RANK"])
+        if local >= torch.cuda.device_count():
+            raise ValueError(
+                f"{os.environ['LOCAL_WORLD_SIZE']} processes for {torch.cuda.device_count()} GPUs; start one "
+                "for each, or use --device cpu"
+            )
+        device = torch.device("cuda", local)
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Ranks(device), str(device)
+
+
+def leave() -> None:
+    """Say goodbye to the other processes, if there are any."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def check_shared(team: Team, recipe: Recipe, features: Any) -> None:
+    """Refuse what several processes cannot share.
+
+    Raises:
+        RecipeError: Saying what to do instead.
+    """
+    if team.size == 1:
+        return
+    if not hasattr(features, "strides") or recipe.canvas == "waveform":
+        raise RecipeError(
+            f"{team.size} processes share an image, and {recipe.network} on the {recipe.canvas} works on the "
+            "sound as a whole; take --network wide-random or a vgg19 network, or one process"
+        )
+    if recipe.refine_steps:
+        raise RecipeError("--refine-steps works on the sound as a whole; set it to 0, or use one process")
+
+
+class Share:
+    """What one process has of an image of some width: all of it, if it is alone.
+
+    Args:
+        team: The processes.
+        features: The network.
+        width: Of the image.
+
+    Raises:
+        RecipeError: If the image is too small for so many.
+    """
+
+    def __init__(self, team: Team, features: Any, width: int) -> None:
+        self._team = team
+        self._strip: Strip | None = None
+        if isinstance(team, Ranks):
+            try:
+                self._strip = Strip(width, grid_of(features), team)
+            except ValueError as error:
+                raise RecipeError(str(error)) from error
+
+    def own(self, image: Tensor) -> Tensor:
+        """Return what this process has of a whole image."""
+        return image if self._strip is None else self._strip.own(image)
+
+    def whole(self, own: Tensor) -> Tensor:
+        """Return the whole image; all processes must ask for it."""
+        return own if self._strip is None else self._strip.whole(own)
+
+    def own_memory(self, memory: dict[str, Any]) -> dict[str, Any]:
+        """Return what this process has of a whole image's optimizer memory."""
+        return _mapped(memory, self.own)
+
+    def whole_state(self, state: State, *, with_memory: bool = False) -> State:
+        """Return a state of the whole image, its optimizer's memory only if asked for."""
+        memory = _mapped(state.memory, self.whole) if with_memory else {}
+        return dataclasses.replace(state, image=self.whole(state.image), memory=memory)
+
+    def tiling(self, plan: Plan) -> Tiling | None:
+        """Return how an objective is computed here."""
+        if self._strip is None:
+            return None if plan.size is None else Tiling(plan.size, plan.keep_content)
+        return Tiling(plan.size or (None, None), plan.keep_content, self._team, self._strip)
+
+
+def _mapped(memory: dict[str, Any], change: Any) -> dict[str, Any]:
+    """Return an optimizer's memory with each of its images changed."""
+    if "pairs" in memory:
+        return {"pairs": [(change(step), change(delta)) for step, delta in memory["pairs"]]}
+    return {name: change(value) if value.ndim == 4 else value for name, value in memory.items()}

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+WORKER = Path(__file__).with_name("worker.py")
+CASES = ("vgg19-lite", "bands", "wide-random")
+
+
+def torchrun(count: int, *arguments: str | Path) -> list[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count)]
+    # A port of its own for each: tests run side by side.
+    return [*launcher, "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    root = Path(__file__).resolve().parents[2]
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}
+
+
+@pytest.fixture(scope="module", params=[2, 3])
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    out = tmp_path_factory.mktemp("ranks") / "found.pt"
+    command = torchrun(request.param, WORKER, out)
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    result: dict[str, Any] = torch.load(out, weights_only=True)
+    return result
+
+
+def test_strips_and_flags(found: dict[str, Any]) -> None:
+    assert found["strips"]
+    assert found["any"] == [True, False]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_losses_and_gradient_are_those_of_one_process(found: dict[str, Any], name: str) -> None:
+    ours, alone = found["cases"][name], found["alone"][name]
+    assert list(ours["losses"]) == list(alone["losses"])
+    for term, loss in alone["losses"].items():
+        assert float(ours["losses"][term]) == pytest.approx(float(loss), rel=1e-6)
+    error = (ours["gradient"] - alone["gradient"]).norm() / alone["gradient"].norm()
+    assert float(error) < 1e-6
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("method", ["adam", "sgd", "lbfgs"])
+def test_runs_are_those_of_one_process(found: dict[str, Any], name: str, method: str) -> None:
+    ours, alone = found["cases"][name][method], found["alone"][name][method]
+    assert ours["end"] == pytest.approx(alone["end"], rel=1e-5 if method == "lbfgs" else 1e-6)
+    difference = (ours["image"] - alone["image"]).abs()
+    # A line search divides differences of nearly equal losses. Adam divides each gradient by its own size, so
+    # that a pixel whose gradient is nothing but rounding may go either way: a few in a thousand.
+    assert float(difference.norm() / alone["image"].norm()) < (1e-4 if method == "lbfgs" else 1e-5)
+    if method != "lbfgs":
+        assert float((difference < 1e-6).float().mean()) > 0.995
+
+
+def pictures(folder: Path) -> tuple[Path, Path]:
+    rng = np.random.default_rng(0)
+    paths = folder / "content.png", folder / "style.png"
+    for path, width in zip(paths, (160, 90), strict=True):
+        Image.fromarray(rng.integers(0, 255, (80, width, 3), dtype=np.uint8)).save(path)
+    return paths
+
+
+def image_command(folder: Path, output: Path, *more: str) -> list[str | Path]:
+    options = ["--network", "vgg19-lite", "--steps", "4", "--optimizer", "adam", "--lr", "0.02", *more]
+    return ["-m", "specstyle", "image", *pictures(folder), "-o", output, *options]
+
+
+def test_the_command_shares_a_picture(tmp_path: Path) -> None:
+    outputs = tmp_path / "one.png", tmp_path / "two.png"
+    more = ("--smallest-scale", "64", "--save-every", "4", "--tile", "64")
+    for count, output in zip((1, 2), outputs, strict=True):
+        command = torchrun(count, *image_command(tmp_path, output, *more))
+        done = subprocess.run(
+            command, env=environment(), capture_output=True, text=True, check=False, timeout=240
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert done.stdout.count("wrote ") == 1
+    one, two = (np.asarray(Image.open(path)).astype(int) for path in outputs)
+    assert abs(one - two).max() <= 1
+    records = [json.loads(path.with_name(path.name + ".json").read_text()) for path in outputs]
+    assert records[1]["processes"] == 2
+    assert "processes" not in records[0]
+    assert records[1]["losses"]["end"]["total"] == pytest.approx(
+        records[0]["losses"]["end"]["total"], rel=1e-5
+    )
+    assert sorted(p.name for p in (tmp_path / "two.steps").iterdir()) == sorted(
+        p.name for p in (tmp_path / "one.steps").iterdir()
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--size", "20"), "too small to be shared by 2 processes"),
+        (("--optimizer", "frobnicate"), "invalid choice"),
+    ],
+)
+def test_what_cannot_be_shared_is_told_in_one_line(tmp_path: Path, more: tuple[str, ...], said: str) -> None:
+    command = torchrun(2, *image_command(tmp_path, tmp_path / "out.png", "--smallest-scale", "none", *more))
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "specstyle: " in done.stderr or "invalid choice" in done.stderr
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_a_rank_that_dies_ends_the_run_with_an_error(tmp_path: Path) -> None:
+    output = tmp_path / "out.png"
+    command = torchrun(2, *image_command(tmp_path, output, "--steps", "100000"))
+    run = subprocess.Popen(
+        command, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert run.stdout is not None
+    said = ""
+    for line in run.stdout:
+        said += line
+        if line.startswith("step 1/"):
+            break
+    time.sleep(0.5)
+    os.kill(rank_one(run.pid), signal.SIGKILL)
+    said += run.communicate(timeout=120)[0]
+    assert run.returncode != 0
+    assert "another process of this run ended" in said or "Signal 9 (SIGKILL)" in said
+    assert not output.exists()
+
+
+def rank_one(launcher: int) -> int:
+    """Return the process of rank 1 that a launcher started."""
+    import psutil
+
+    for child in psutil.Process(launcher).children(recursive=True):
+        if child.environ().get("RANK") == "1":
+            return int(child.pid)
+    raise AssertionError("there is no rank 1")
