@@ -23,7 +23,8 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from specstyle.engine import Pixels, optimize
-from specstyle.engine.losses import gram, relative_distance
+from specstyle.engine.grams import gram
+from specstyle.engine.losses import relative_distance
 from specstyle.engine.objective import Objective, mean_statistic
 from specstyle.engine.optimize import OptimizerSettings
 from specstyle.evaluate.colors import color_transfer

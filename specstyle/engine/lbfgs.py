@@ -57,36 +57,40 @@ class Memory:
         """Start anew."""
         self._pairs.clear()
 
-    def product(self, vector: Tensor, free: Tensor | None = None) -> Tensor:
+    def product(self, vector: Tensor, held: Tensor | None = None) -> Tensor:
         """Return the inverse Hessian times a vector ``[n]``; nothing is brought to the host.
 
         Args:
             vector: What to multiply.
-            free: 1 where a variable may move and 0 where it is held, ``[n]``; the approximation is then that
-                of the free variables alone, and the others stay 0.
+            held: Indices of the variables that may not move, ``[k]``; the approximation is then that of the
+                others alone, and these stay 0.
         """
-        q = vector.clone() if free is None else vector * free
+        q = vector.clone()
+        q = q if held is None else q.index_fill_(0, held, 0.0)
         used: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         scale: Tensor | None = None
         for step, change, dots in reversed(self._pairs):
-            # Not kept for all pairs at once: they would be half as many vectors again.
-            part = change if free is None else change * free
-            curvature, square = dots if free is None else self._dots((step, part), (part, part))
+            curvature, square = dots if held is None else dots - self._held_dots(step, change, held)
             # Held variables may take a pair's curvature away: then it says nothing, and its weight is 0.
             good = curvature > _PARALLEL * square
             rho = torch.where(good, 1.0 / curvature, 0.0)
             scale = torch.where(good, curvature / square, 1.0) if scale is None else scale
+            # q is 0 where a variable is held, so that whole steps and changes serve in its products.
             alpha = rho * self._dots((step, q))[0]
-            q.addcmul_(part, alpha, value=-1.0)
+            q.addcmul_(change, alpha, value=-1.0)
+            q = q if held is None else q.index_fill_(0, held, 0.0)
             used.append((step, change, rho, alpha))
         if scale is not None:
             q.mul_(scale)
         for step, change, rho, alpha in reversed(used):
-            # q is 0 where a variable is held, so that the whole change serves here.
             q.addcmul_(step, alpha - rho * self._dots((change, q))[0])
-            if free is not None:
-                q.mul_(free)
+            q = q if held is None else q.index_fill_(0, held, 0.0)
         return q
+
+    def _held_dots(self, step: Tensor, change: Tensor, held: Tensor) -> Tensor:
+        """Return the part of a pair's products that is the held variables'."""
+        part = change[held]
+        return self._dots((step[held], part), (part, part))
 
     def _dots(self, *pairs: tuple[Tensor, Tensor]) -> Tensor:
         return self._team.sum(torch.stack([torch.dot(left, right) for left, right in pairs]))
@@ -191,8 +195,8 @@ class _Search:
         """Step after step, until none helps."""
         here = self.function(self.function.best)
         while True:
-            free = None if self.box is None else _free(here, self.box)
-            direction = self.memory.product(here.gradient, free).neg_()
+            held = None if self.box is None else _held(here, self.box, self.team)
+            direction = self.memory.product(here.gradient, held).neg_()
             slope = float(self.team.sum(torch.dot(here.gradient, direction)))
             found = None
             if slope < 0.0:
@@ -252,7 +256,8 @@ class _Search:
         return good
 
 
-def _free(here: Point, box: tuple[float, float]) -> Tensor | None:
-    """Return 1 where a variable may move and 0 where a border holds it; ``None``: all may."""
+def _held(here: Point, box: tuple[float, float], team: Team) -> Tensor | None:
+    """Return the indices of the variables that a border holds; ``None``: in no process is there one."""
     held = ((here.x <= box[0]) & (here.gradient > 0)) | ((here.x >= box[1]) & (here.gradient < 0))
-    return (~held).to(here.x.dtype) if bool(held.any()) else None
+    indices = held.nonzero()[:, 0]
+    return indices if team.any(len(indices) > 0) else None

@@ -10,11 +10,11 @@ Conventions: ``F`` are feature maps ``[B, C, h, w]``, ``M = h * w`` their positi
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 Statistic = Callable[[Tensor], Tensor]
 """``F [B, C, h, w]`` to a sum over positions ``[B, ...]``."""
@@ -24,53 +24,6 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 _TINY = 1e-30
-
-
-def gram(features: Tensor) -> Tensor:
-    """Return the Gram matrix of feature maps, summed over positions.
-
-    Args:
-        features: ``[B, C, h, w]``.
-
-    Returns:
-        ``sum_m f_m f_m^T``, shape ``[B, C, C]``.
-
-    Reference:
-        Gatys, Ecker & Bethge 2016, equation 3; its gradient, equation 6, is written out, since automatic
-        differentiation would compute both of its equal halves.
-    """
-    product: Tensor = _Gram.apply(features)  # type: ignore[no-untyped-call]
-    return product
-
-
-class _Gram(torch.autograd.Function):
-    """``F F^T`` with its gradient ``(D + D^T) F``, in whichever memory layout the maps have."""
-
-    @staticmethod
-    def forward(ctx: Any, features: Tensor) -> Tensor:
-        ctx.save_for_backward(features)
-        if _channels_last(features):
-            rows = features.permute(0, 2, 3, 1).flatten(1, 2)
-            return rows.transpose(1, 2) @ rows
-        flat = features.flatten(2)
-        return flat @ flat.transpose(1, 2)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grad: Tensor) -> Tensor:
-        (features,) = ctx.saved_tensors
-        gradient: Tensor
-        both = grad[0] + grad[0].transpose(1, 2)
-        if _channels_last(features):
-            rows = features.permute(0, 2, 3, 1)
-            gradient = (rows.flatten(1, 2) @ both).unflatten(1, rows.shape[1:3]).permute(0, 3, 1, 2)
-            return gradient
-        gradient = (both @ features.flatten(2)).view_as(features)
-        return gradient
-
-
-def _channels_last(maps: Tensor) -> bool:
-    return maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
 
 
 def moments(features: Tensor) -> Tensor:
@@ -87,22 +40,36 @@ def moments(features: Tensor) -> Tensor:
     return flat @ torch.cat([flat, ones], dim=1).transpose(1, 2)
 
 
+@dataclass(frozen=True)
+class SquaredDistance:
+    """The distance ``factor * sum (G - A)^2``.
+
+    Attributes:
+        factor: A number; ``None``: 1 / sum A^2, which is 1 for an empty image, whatever the network's scale.
+            An empty target (a silent channel) then has no scale to compare with, and costs nothing.
+    """
+
+    factor: float | None = None
+
+    def __call__(self, mean: Tensor, target: Tensor) -> Tensor:
+        """Return ``[B]``."""
+        return self.scale(target) * (mean - target).square().flatten(1).sum(1)
+
+    def scale(self, target: Tensor) -> Tensor:
+        """Return the factor of each batch entry, ``[B]``."""
+        if self.factor is not None:
+            return target.new_full((target.shape[0],), self.factor)
+        norm = target.square().flatten(1).sum(1)
+        return torch.where(norm > 0, norm.clamp_min(_TINY).reciprocal(), 0.0)
+
+
 def squared_distance(scale: float) -> Distance:
     """Return the distance ``scale * sum (G - A)^2``."""
-
-    def distance(mean: Tensor, target: Tensor) -> Tensor:
-        return scale * (mean - target).square().flatten(1).sum(1)
-
-    return distance
+    return SquaredDistance(scale)
 
 
-def relative_distance(mean: Tensor, target: Tensor) -> Tensor:
-    """Return ``sum (G - A)^2 / sum A^2``: 1 for an empty image, whatever the network's scale.
-
-    An empty target (a silent channel) has no scale to compare with, and costs nothing.
-    """
-    norm = target.square().flatten(1).sum(1)
-    return torch.where(norm > 0, (mean - target).square().flatten(1).sum(1) / norm.clamp_min(_TINY), 0.0)
+relative_distance = SquaredDistance()
+"""``sum (G - A)^2 / sum A^2``."""
 
 
 def gram_distance(form: str, *, channels: int, positions: int, image_positions: int) -> Distance:

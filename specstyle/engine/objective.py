@@ -9,7 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from specstyle.engine.losses import Distance, Statistic, content_distance
+from specstyle.engine.grams import gram, gram_error
+from specstyle.engine.losses import Distance, SquaredDistance, Statistic, content_distance
 from specstyle.engine.variation import Part, total_variation
 
 
@@ -83,7 +84,10 @@ class StyleTerm:
 
     def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Return ``[B]``."""
-        return self.distance(mean_statistic(self.statistic, features[self.layer]), self.target)
+        maps = features[self.layer]
+        if self.statistic is gram and isinstance(self.distance, SquaredDistance):
+            return self.distance.scale(self.target) * gram_error(maps, self.target)
+        return self.distance(mean_statistic(self.statistic, maps), self.target)
 
 
 @dataclass(frozen=True)

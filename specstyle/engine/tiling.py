@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from specstyle.engine.grams import gram, gram_pull
 from specstyle.engine.losses import content_scale_of
 from specstyle.engine.objective import ImageTerm, Objective, StyleTerm, Term, VariationTerm
 from specstyle.engine.team import ALONE, Columns, Team
@@ -207,7 +208,11 @@ class TiledObjective(Objective):
         for style in self._styles:
             inner = tile.inner(maps[style.layer], strides[style.layer])
             if run.gradient is not None and inner.numel():
-                total.append((run.upstream[style.layer] * style.statistic(inner)).sum())
+                upstream = run.upstream[style.layer]
+                if style.statistic is gram:
+                    total.append(gram_pull(inner, upstream))
+                else:
+                    total.append((upstream * style.statistic(inner)).sum())
         targets = self._targets(tile)
         for term in self._contents:
             error = tile.inner(maps[term.layer], strides[term.layer]) - targets[term.layer]

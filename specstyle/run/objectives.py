@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from specstyle.engine.bands import banded_gram, banded_relative_distance
+from specstyle.engine.grams import gram
 from specstyle.engine.losses import (
     Distance,
     Statistic,
-    gram,
     gram_distance,
     moments,
     wasserstein2_distance,

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specstyle.engine.bands import band_weights, banded_gram, banded_relative_distance
-from specstyle.engine.losses import gram, relative_distance
+from specstyle.engine.grams import gram
+from specstyle.engine.losses import relative_distance
 from specstyle.errors import RecipeError
 from specstyle.recipes import Recipe
 from specstyle.run.objectives import build_objective

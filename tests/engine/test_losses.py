@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from specstyle.engine import losses
+from specstyle.engine.grams import gram
 from specstyle.engine.objective import mean_statistic
 
 GRAM_FORMS = ("gram_mean", "gram_gatys", "gram_keras", "gram_chw", "gram_half_sum", "gram_relative")
@@ -32,7 +33,7 @@ def style_loss(form: str, maps: Tensor, style: Tensor) -> Tensor:
     if form == "wasserstein2":
         target = losses.wasserstein2_target(mean_statistic(losses.moments, style))
         return losses.wasserstein2_distance(mean_statistic(losses.moments, maps), target)
-    mean, target = mean_statistic(losses.gram, maps), mean_statistic(losses.gram, style)
+    mean, target = mean_statistic(gram, maps), mean_statistic(gram, style)
     return gram_form(form, maps)(mean, target)
 
 
@@ -45,7 +46,7 @@ def test_gram_is_the_sum_of_outer_products() -> None:
                 for y in range(4):
                     for x in range(5):
                         expected[b, i, j] += maps[b, i, y, x] * maps[b, j, y, x]
-    torch.testing.assert_close(losses.gram(maps), expected, rtol=1e-13, atol=0)
+    torch.testing.assert_close(gram(maps), expected, rtol=1e-13, atol=0)
     torch.testing.assert_close(losses.moments(maps)[:, :, :3], expected, rtol=1e-13, atol=0)
     torch.testing.assert_close(losses.moments(maps)[:, :, 3], maps.sum((2, 3)), rtol=1e-13, atol=0)
 
@@ -55,11 +56,11 @@ def test_gram_is_the_sum_of_outer_products() -> None:
 def test_gram_does_not_depend_on_the_order_of_positions(order: list[int]) -> None:
     maps = rand(1, 4, 3, 4)
     shuffled = maps.flatten(2)[:, :, order].reshape(maps.shape)
-    torch.testing.assert_close(losses.gram(shuffled), losses.gram(maps), rtol=1e-13, atol=1e-14)
+    torch.testing.assert_close(gram(shuffled), gram(maps), rtol=1e-13, atol=1e-14)
     torch.testing.assert_close(losses.moments(shuffled), losses.moments(maps), rtol=1e-13, atol=1e-14)
 
 
-@pytest.mark.parametrize("statistic", [losses.gram, losses.moments])
+@pytest.mark.parametrize("statistic", [gram, losses.moments])
 def test_statistics_are_sums_over_positions(statistic: losses.Statistic) -> None:
     maps = rand(2, 3, 4, 10)
     parts = statistic(maps[..., :3]) + statistic(maps[..., 3:])
@@ -129,9 +130,9 @@ def test_style_losses_do_not_depend_on_the_length(form: str) -> None:
     maps, style = rand(1, 4, 3, 6), rand(1, 4, 3, 8, seed=1)
     long_maps, long_style = maps.repeat(1, 1, 1, 3), style.repeat(1, 1, 1, 5)
     if form == "gram_keras":
-        mean, target = mean_statistic(losses.gram, maps), mean_statistic(losses.gram, style)
+        mean, target = mean_statistic(gram, maps), mean_statistic(gram, style)
         one = gram_form(form, maps, 4 * 18)(mean, target)
-        three = gram_form(form, long_maps, 4 * 54)(mean_statistic(losses.gram, long_maps), target)
+        three = gram_form(form, long_maps, 4 * 54)(mean_statistic(gram, long_maps), target)
     else:
         one, three = style_loss(form, maps, style), style_loss(form, long_maps, long_style)
     torch.testing.assert_close(three, one, rtol=1e-10, atol=0)
@@ -281,7 +282,7 @@ def test_the_gradient_of_a_gram_matrix_is_autograds_in_either_layout(layout: tor
     maps = torch.randn(2, 3, 4, 5, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
     upstream = torch.randn(2, 3, 3, dtype=torch.float64)  # not symmetric
     plain = torch.einsum("bchw,bdhw->bcd", maps, maps)
-    assert torch.allclose(losses.gram(maps), plain, rtol=1e-12)
+    assert torch.allclose(gram(maps), plain, rtol=1e-12)
     (expected,) = torch.autograd.grad((plain * upstream).sum(), maps)
-    (found,) = torch.autograd.grad((losses.gram(maps) * upstream).sum(), maps)
+    (found,) = torch.autograd.grad((gram(maps) * upstream).sum(), maps)
     assert torch.allclose(found, expected, rtol=1e-12, atol=1e-14)

@@ -6,7 +6,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from specstyle.engine import ContentTerm, Objective, StyleTerm
-from specstyle.engine.losses import gram, moments, squared_distance
+from specstyle.engine.grams import gram
+from specstyle.engine.losses import moments, squared_distance
 from specstyle.engine.objective import VariationTerm, blended, mean_statistic, summarize
 from specstyle.engine.variation import total_variation
 from specstyle.recipes import Recipe

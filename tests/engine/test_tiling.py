@@ -8,8 +8,8 @@ from torch import Tensor
 
 from specstyle.engine import ContentTerm, ImageTerm, Objective, StyleTerm
 from specstyle.engine.bands import banded_gram, banded_relative_distance
+from specstyle.engine.grams import gram
 from specstyle.engine.losses import (
-    gram,
     moments,
     relative_distance,
     wasserstein2_distance,

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.engine.losses import content_distance, gram, relative_distance
+from specstyle.engine.grams import gram
+from specstyle.engine.losses import content_distance, relative_distance
 from specstyle.engine.objective import mean_statistic
 from specstyle.features.kernel import (
     KernelStyleTerm,
