@@ -126,11 +126,24 @@ def style_target(
     """
     if len(maps) != len(blend) or not sum(blend) > 0:
         raise ValueError(f"blend needs one weight per style ({len(maps)}), not all 0, got {list(blend)}")
+    return blended_means([mean_statistic(statistic, features) for features in maps], blend, batch=batch)
+
+
+def blended_means(means: Sequence[Tensor], blend: Sequence[float], *, batch: int) -> Tensor:
+    """Return the weighted mean of several styles' mean statistics, as ``style_target`` does.
+
+    Args:
+        means: Of each style, ``[B_s, ...]``.
+        blend: Weight of each style, not all 0; only their ratios matter.
+        batch: Entries of the content's batch.
+
+    Returns:
+        ``[batch, ...]``.
+    """
     parts = []
-    for features, weight in zip(maps, blend, strict=True):
-        mean = mean_statistic(statistic, features)
+    for mean, weight in zip(means, blend, strict=True):
         if mean.shape[0] != batch:
-            mean = mean.mean(0, keepdim=True).expand(batch, *mean.shape[1:])
+            mean = mean.mean(0, keepdim=True).expand(batch, *mean.shape[1:])  # noqa: PLW2901
         parts.append(mean * (weight / sum(blend)))
     return torch.stack(parts).sum(0)
 

@@ -17,6 +17,7 @@ from specstyle.features.weights import sha256_of
 from specstyle.media import imagefiles, soundfiles
 from specstyle.run.output import atomic, check_output, write_json
 from specstyle.run.transfer import Progress, Request, Result, Stage, TransferError, transfer
+from specstyle.run.warm import COLD, Warm
 
 SHEET_COLUMNS = 5
 
@@ -61,6 +62,7 @@ def run_job(
     on_step: Callable[[Progress], None],
     on_note: Callable[[str], None],
     on_stage: Callable[[Stage], None],
+    warm: Warm = COLD,
 ) -> tuple[Result, list[Path]]:
     """Run a job.
 
@@ -69,6 +71,7 @@ def run_job(
         on_step: Called after each step; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
         on_stage: Called as each stage of the run begins.
+        warm: Networks and styles of earlier runs; by default nothing is kept.
 
     Returns:
         The result, and the files written.
@@ -98,7 +101,7 @@ def run_job(
         on_step(progress)
 
     try:
-        result = transfer(request, on_step=report, on_note=on_note, on_stage=on_stage)
+        result = transfer(request, on_step=report, on_note=on_note, on_stage=on_stage, warm=warm)
         written = _write(job, result, inputs, on_note)
     except TransferError as error:
         if error.result is None:

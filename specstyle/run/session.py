@@ -28,6 +28,7 @@ from specstyle.run.build import network_for, optimizer_settings
 from specstyle.run.objectives import build_objective
 from specstyle.run.request import Progress, Request, Result
 from specstyle.run.sounds import SoundAdapter
+from specstyle.run.warm import COLD, Warm
 
 QUIETER_DB = -0.5
 """A peak limit that takes away more than this is worth a note."""
@@ -46,13 +47,18 @@ class Session:
         recipe: Recipe,
         device: torch.device,
         on_step: Callable[[Progress], None],
+        warm: Warm = COLD,
     ) -> None:
         self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
+        self.warm = warm
         self.adapter: Adapter = make_adapter(
             request.medium, recipe, seed=request.seed, device=device, sample_rate=request.sample_rate
         )
         self.content_source = self.adapter.source(request.content, "content")
-        self.style_sources = tuple(self.adapter.source(s, "style") for s in request.styles)
+        self.style_sources = tuple(
+            warm.source(s, request.medium, lambda given: self.adapter.source(given, "style"))
+            for s in request.styles
+        )
         seen = self.content_source
         self.sound = self.adapter if isinstance(self.adapter, SoundAdapter) else None
         # A strength of 0 is the content itself, so what prepares it for the style comes in gradually.
@@ -82,7 +88,8 @@ class Session:
             noised = self.sound.noised(seen, self.style_sources, self.generator, style_share)
             self.start = self.adapter.encode_content(noised)
         channels, height = self.content.image.shape[1:3]
-        self.network: Network = network_for(
+        self.network: Network = warm.network(
+            network_for,
             recipe,
             rows=channels * height,
             seed=request.seed,
@@ -149,7 +156,12 @@ class Session:
             content = content_here
             reference = None if self.reference is None else resize(self.reference, height, width)
             objective = build_objective(
-                recipe, self.network.features, content_here, styles, reference=reference
+                recipe,
+                self.network.features,
+                content_here,
+                styles,
+                reference=reference,
+                warm=self.warm,
             )
             canvas = self._canvas(start)
             settings, steps = optimizer_settings(recipe), self._steps_at(scale)

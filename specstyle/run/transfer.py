@@ -11,6 +11,7 @@ from specstyle.errors import RecipeError
 from specstyle.run.build import choose_device, settle_recipe
 from specstyle.run.request import Progress, Request, Result, Stage, TransferError
 from specstyle.run.session import Session
+from specstyle.run.warm import COLD, Warm
 
 
 def _ignore(_: Any) -> None:
@@ -23,6 +24,7 @@ def transfer(
     on_step: Callable[[Progress], None] = _ignore,
     on_note: Callable[[str], None] = _ignore,
     on_stage: Callable[[Stage], None] = _ignore,
+    warm: Warm = COLD,
 ) -> Result:
     """Stylize a content by styles, without touching the disk but to read.
 
@@ -32,6 +34,7 @@ def transfer(
         on_note: Called with each line that a user should know, as soon as it is known.
         on_stage: Called as each stage begins: ``optimize`` after the inputs and the network were read, then
             ``finish``, the way from the image back to a sound or picture.
+        warm: Networks and styles of earlier runs; by default nothing is kept.
 
     Raises:
         RecipeError: If options do not fit together.
@@ -50,7 +53,7 @@ def transfer(
             f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
             "give one for each"
         )
-    run = Session(request, recipe, device, on_step)
+    run = Session(request, recipe, device, on_step, warm)
     notes += run.network.notes + run.notes
     for note in notes:
         on_note(note)
