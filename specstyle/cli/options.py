@@ -70,6 +70,21 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run that are not part of a recipe."""
     run = parser.add_argument_group("run")
     run.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="file to write")
+    add_shared_options(run)
+    run.add_argument(
+        "--save-every",
+        type=int,
+        default=0,
+        metavar="N",
+        help="also keep every N-th step's result, and a sheet",
+    )
+    run.add_argument("--plot", action="store_true", help="also write a figure: content, style, result")
+    run.add_argument("--force", action="store_true", help="replace an existing OUT")
+    add_output_options(run)
+
+
+def add_shared_options(run: Any) -> None:
+    """Add what a run and a list of runs have in common."""
     run.add_argument(
         "--recipe", default="default", metavar="R", help="a name (see `specstyle recipes`) or a .toml file"
     )
@@ -81,16 +96,6 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--seed", type=int, default=0, metavar="N", help="of random weights, noise, phase")
     run.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps")
-    run.add_argument(
-        "--save-every",
-        type=int,
-        default=0,
-        metavar="N",
-        help="also keep every N-th step's result, and a sheet",
-    )
-    run.add_argument("--plot", action="store_true", help="also write a figure: content, style, result")
-    run.add_argument("--force", action="store_true", help="replace an existing OUT")
-    add_output_options(run)
 
 
 def add_output_options(group: Any) -> None:

@@ -126,10 +126,10 @@ def style_target(
     """
     if len(maps) != len(blend) or not sum(blend) > 0:
         raise ValueError(f"blend needs one weight per style ({len(maps)}), not all 0, got {list(blend)}")
-    return blended_means([mean_statistic(statistic, features) for features in maps], blend, batch=batch)
+    return blended([mean_statistic(statistic, features) for features in maps], blend, batch=batch)
 
 
-def blended_means(means: Sequence[Tensor], blend: Sequence[float], *, batch: int) -> Tensor:
+def blended(means: Sequence[Tensor], blend: Sequence[float], *, batch: int) -> Tensor:
     """Return the weighted mean of several styles' mean statistics, as ``style_target`` does.
 
     Args:

@@ -26,7 +26,7 @@ from specstyle.engine.objective import (
     Objective,
     StyleTerm,
     Term,
-    blended_means,
+    blended,
     mean_statistic,
 )
 from specstyle.errors import RecipeError
@@ -105,7 +105,7 @@ def _style_terms(
         statistic = moments if wasserstein else banded_gram(bands) if banded else gram
         kind = (wasserstein, bands)
         means = [side.mean(layer, statistic, kind) for side in sides]
-        target = blended_means(means, blend, batch=content.shape[0])
+        target = blended(means, blend, batch=content.shape[0])
         channels, height, width = own_maps[layer].shape[1:]
         distance: Distance = wasserstein2_distance
         if wasserstein:
