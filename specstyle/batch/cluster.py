@@ -57,6 +57,7 @@ class RayCrew:
 
     Attributes:
         workers: How many the cluster has room for.
+        asks: What each of them needs.
     """
 
     def __init__(self, address: str, device: str, workers: int | None) -> None:
@@ -69,12 +70,12 @@ class RayCrew:
         self._device = device
         if gpus:
             self.workers = min(workers or gpus, gpus)
-            self._asks = {"num_gpus": 1, "num_cpus": 1 if sum(cpus) >= self.workers else 0}
+            self.asks = {"num_gpus": 1, "num_cpus": 1 if sum(cpus) >= self.workers else 0}
         else:
             self.workers = min(workers or len(cpus), sum(cpus))
             # Ray gives torch as many threads as CPUs are asked for.
             fair = sum(cpus) // self.workers
-            self._asks = {"num_cpus": max(min(fair, *cpus), 1)}
+            self.asks = {"num_cpus": max(min(fair, *cpus), 1)}
         self._actors: dict[int, Any] = {}
         self._pids: dict[int, int] = {}
         self._calls: dict[Any, tuple[int, str]] = {}
@@ -85,7 +86,7 @@ class RayCrew:
             self._kill(place)
         self._pids.pop(place, None)
         # A second thread hears that the first shall leave its job.
-        options = {**self._asks, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
+        options = {**self.asks, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
         actor = self._actors[place] = self._ray.remote(_Actor).options(**options).remote(self._device)
         self._calls[actor.pid.remote()] = (place, "pid")
 
