@@ -167,6 +167,8 @@ def _bytes_of(value: Any) -> int:
         return value.numel() * value.element_size()
     if isinstance(value, (list, tuple)):
         return sum(map(_bytes_of, value))
+    if isinstance(value, dict):
+        return sum(map(_bytes_of, value.values()))
     if dataclasses.is_dataclass(value):
         return sum(_bytes_of(getattr(value, f.name)) for f in dataclasses.fields(value))
     return sys.getsizeof(value)
