@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class SpecstyleError(Exception):
     """A file, a set of weights or a run that specstyle cannot work with.
@@ -20,3 +22,26 @@ class WeightsError(SpecstyleError):
 
 class RecipeError(SpecstyleError, ValueError):
     """A recipe or a combination of options that makes no sense."""
+
+
+class ListError(SpecstyleError, ValueError):
+    """A list of jobs that cannot be run as it is; nothing was run."""
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether an error says that memory did not suffice, on the host or on a device."""
+    text = str(error)
+    return isinstance(error, MemoryError) or bool(
+        re.search("out of memory|allocate memory", text, re.IGNORECASE)
+    )
+
+
+def explain(error: Exception) -> str:
+    """Return what to tell a user of an error, in one line."""
+    if isinstance(error, (SpecstyleError, ValueError)):
+        return " ".join(str(error).split())
+    if is_out_of_memory(error):
+        remedy = "use a smaller --size, a lower --sample-rate or a shorter sound"
+        return f"not enough memory for this run; {remedy}"
+    first = (str(error).splitlines() or [""])[0]
+    return f"unexpected {type(error).__name__}: {first} (--debug shows where)"

@@ -113,7 +113,7 @@ def new_files() -> set[str]:
 # -- what it offers ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("argv", [[], ["audio"], ["image"], ["recipes"], ["networks"], ["demo"]])
+@pytest.mark.parametrize("argv", [[], ["audio"], ["image"], ["batch"], ["recipes"], ["networks"], ["demo"]])
 def test_help(argv: list[str], cli: Callable[..., Outcome]) -> None:
     outcome = cli(*argv, "--help")
     assert outcome.code == 0

@@ -25,6 +25,7 @@ HEAVY = (
     "soxr",
     "PIL",
     "tqdm",
+    "ray",
     "safetensors",
 )
 MODULES = sorted(

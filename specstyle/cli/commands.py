@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from specstyle.cli.batching import add_batch_command
 from specstyle.cli.options import add_output_options
 from specstyle.cli.progress import INTERRUPTED, USAGE, ProgressLine, complain
 from specstyle.cli.spectrograms import add_spectrogram_commands
@@ -35,6 +36,7 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
     evaluate.add_argument("--debug", action="store_true", help="show a traceback with an error")
     evaluate.set_defaults(action=_evaluate)
+    add_batch_command(commands)
     add_spectrogram_commands(commands)
 
 

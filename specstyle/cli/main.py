@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from specstyle._version import __version__
 from specstyle.cli.commands import add_commands
 from specstyle.cli.options import add_recipe_options, add_run_options, recipe_overrides
 from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
-from specstyle.errors import RecipeError, SpecstyleError
+from specstyle.errors import explain
 
 _EXAMPLES = """examples:
   specstyle audio melody.wav rain.wav -o out.wav        play the melody by the rain
@@ -73,22 +72,7 @@ def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Na
     except Exception as error:
         if arguments.debug:
             raise
-        return complain(*_explain(error))
-
-
-def _explain(error: Exception) -> tuple[str, int]:
-    """Return what to tell the user of an error, and the exit code."""
-    if isinstance(error, (RecipeError, ValueError)):
-        return str(error), USAGE
-    if isinstance(error, SpecstyleError):
-        return str(error), FAILURE
-    if isinstance(error, MemoryError) or re.search(
-        "out of memory|allocate memory", str(error), re.IGNORECASE
-    ):
-        remedy = "use a smaller --size, a lower --sample-rate or a shorter sound"
-        return f"not enough memory for this run; {remedy}", FAILURE
-    first = (str(error).splitlines() or [""])[0]
-    return f"unexpected {type(error).__name__}: {first} (--debug shows where)", FAILURE
+        return complain(explain(error), USAGE if isinstance(error, ValueError) else FAILURE)
 
 
 def _run_medium(arguments: argparse.Namespace) -> int:

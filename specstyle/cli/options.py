@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.recipes.recipe import Recipe
+from specstyle.recipes.text import field_reader
 
 _TITLES = {
     "network": "network",
@@ -19,54 +20,32 @@ _TITLES = {
 }
 
 
-def _listed(kind: Callable[[str], Any], what: str) -> Callable[[str], tuple[Any, ...]]:
-    def parse(text: str) -> tuple[Any, ...]:
-        try:
-            return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"expected {what} separated by commas, got {text!r}") from None
-
-    return parse
-
-
 def _converter(annotation: str) -> tuple[Callable[[str], Any], str]:
     """Return how to read a field's value, and what to call it in the help."""
-    if annotation.startswith("tuple[str"):
-        return _listed(str, "names"), "A,B,..."
-    if annotation.startswith("tuple[int"):
-        return _listed(int, "whole numbers"), "M,N,..."
-    if annotation.startswith("tuple[float"):
-        return _listed(float, "numbers"), "X,Y,..."
-    if annotation in ("int | None", "float | None"):
-        whole = annotation.startswith("int")
-        return _number_or_none(int if whole else float), "N|none" if whole else "X|none"
-    return {"str": (str, "WORD"), "int": (int, "N"), "float": (float, "X")}[annotation]
+    read, metavar = field_reader(annotation)
 
-
-def _number_or_none(kind: type[int] | type[float]) -> Callable[[str], float | None]:
-    def parse(text: str) -> float | None:
+    def parse(text: str) -> Any:
         try:
-            return None if text.lower() == "none" else kind(text)
-        except ValueError:
-            what = "whole number" if kind is int else "number"
-            raise argparse.ArgumentTypeError(f"expected a {what} or none, got {text!r}") from None
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-    return parse
+    return parse, metavar
 
 
-def add_recipe_options(parser: argparse.ArgumentParser, medium: str) -> None:
-    """Add a flag for every field of ``Recipe`` that concerns a medium.
+def add_recipe_options(parser: argparse.ArgumentParser, *media: str) -> None:
+    """Add a flag for every field of ``Recipe`` that concerns one of some media.
 
     Flags that are not given leave no trace, so that the recipe decides.
 
     Args:
         parser: What to add to.
-        medium: ``audio`` or ``image``.
+        media: ``audio``, ``image`` or both.
     """
     groups: dict[str, Any] = {}
     for f in dataclasses.fields(Recipe):
         group = f.metadata.get("group")
-        if group is None or group in {"audio", "image"} - {medium}:
+        if group is None or group in {"audio", "image"} - {*media}:
             continue
         if group not in groups:
             groups[group] = parser.add_argument_group(f"{_TITLES[group]} (defaults: the recipe's)")
@@ -91,17 +70,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run that are not part of a recipe."""
     run = parser.add_argument_group("run")
     run.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="file to write")
-    run.add_argument(
-        "--recipe", default="default", metavar="R", help="a name (see `specstyle recipes`) or a .toml file"
-    )
-    run.add_argument("--weights", type=Path, metavar="FILE", help="VGG19 weights (.pth or .safetensors)")
-    run.add_argument(
-        "--preprocessing",
-        choices=("torchvision", "caffe"),
-        help="input of --weights, if the file does not say",
-    )
-    run.add_argument("--seed", type=int, default=0, metavar="N", help="of random weights, noise, phase")
-    run.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps")
+    add_shared_options(run)
     run.add_argument(
         "--tile",
         default="auto",
@@ -125,6 +94,21 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--plot", action="store_true", help="also write a figure: content, style, result")
     run.add_argument("--force", action="store_true", help="replace an existing OUT")
     add_output_options(run)
+
+
+def add_shared_options(run: Any) -> None:
+    """Add what a run and a list of runs have in common."""
+    run.add_argument(
+        "--recipe", default="default", metavar="R", help="a name (see `specstyle recipes`) or a .toml file"
+    )
+    run.add_argument("--weights", type=Path, metavar="FILE", help="VGG19 weights (.pth or .safetensors)")
+    run.add_argument(
+        "--preprocessing",
+        choices=("torchvision", "caffe"),
+        help="input of --weights, if the file does not say",
+    )
+    run.add_argument("--seed", type=int, default=0, metavar="N", help="of random weights, noise, phase")
+    run.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps")
 
 
 def add_output_options(group: Any) -> None:

@@ -18,6 +18,7 @@ from specstyle.features.weights import sha256_of
 from specstyle.media import imagefiles, soundfiles
 from specstyle.run.output import atomic, check_output, write_json
 from specstyle.run.transfer import Progress, Request, Result, Stage, TransferError, take_part, transfer
+from specstyle.run.warm import COLD, Warm
 
 SHEET_COLUMNS = 5
 
@@ -63,6 +64,7 @@ def run_job(
     on_note: Callable[[str], None],
     on_stage: Callable[[Stage], None],
     team: Team = ALONE,
+    warm: Warm = COLD,
 ) -> tuple[Result, list[Path]]:
     """Run a job.
 
@@ -72,6 +74,7 @@ def run_job(
         on_note: Called with each line that a user should know.
         on_stage: Called as each stage of the run begins.
         team: The processes that share the run; the first one writes.
+        warm: Networks and styles of earlier runs; by default nothing is kept.
 
     Returns:
         The result, and the files written.
@@ -101,7 +104,7 @@ def run_job(
         on_step(progress)
 
     try:
-        result = transfer(request, on_step=report, on_note=on_note, on_stage=on_stage, team=team)
+        result = transfer(request, on_step=report, on_note=on_note, on_stage=on_stage, team=team, warm=warm)
         written = _write(job, result, inputs, on_note)
     except TransferError as error:
         if error.result is None:

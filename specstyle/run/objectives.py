@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ from specstyle.engine.tiling import TiledContentTerm, TiledObjective
 from specstyle.errors import RecipeError
 from specstyle.features.kernel import kernel_content_term, kernel_style_term
 from specstyle.recipes import Recipe
+from specstyle.run.warm import COLD, Warm
 
 MapSize = tuple[int, int, int]
 
@@ -68,6 +70,7 @@ def build_objective(
     *,
     reference: Tensor | None = None,
     tiling: Tiling | None = None,
+    warm: Warm = COLD,
 ) -> Objective:
     """Make a recipe's objective for one size.
 
@@ -80,6 +83,7 @@ def build_objective(
         reference: For ``balance = "gradient"``: where gradients are brought to the same norm, an image of
             the content's shape.
         tiling: Compute it tile by tile.
+        warm: Style statistics of earlier runs.
 
     Raises:
         RecipeError: If there is not one blend weight per style, or the network cannot be tiled.
@@ -92,12 +96,12 @@ def build_objective(
     content_weight, style_weight = recipe.effective_weights()
     terms: list[Term] = []
     if recipe.network == "kernel":
-        terms += _kernel_terms(recipe, content, styles, blend)
+        terms += _kernel_terms(recipe, content, styles, blend, warm)
     else:
         if content_weight > 0:
             terms += _content_terms(recipe, features, content, tiled=tiling is not None)
         if style_weight > 0:
-            terms += _style_terms(recipe, features, content, styles, blend=blend, tiling=tiling)
+            terms += _style_terms(recipe, features, content, styles, blend=blend, tiling=tiling, warm=warm)
     finish = _assembler(features, content, tiling)
     if recipe.balance == "gradient" and reference is not None:
         terms = [_balanced(term, finish, _here(reference, tiling), tiling) for term in terms]
@@ -148,6 +152,7 @@ def _style_terms(
     *,
     blend: Sequence[float],
     tiling: Tiling | None,
+    warm: Warm,
 ) -> list[Term]:
     weight = recipe.effective_weights()[1]
     shares = recipe.layer_weights("style")
@@ -155,7 +160,17 @@ def _style_terms(
     # As many bands in every map, though pictures of other heights have other numbers of rows.
     rows = {layer: min(size[1], *(other[layer][1] for other in others)) for layer, size in own.items()}
     statistics = {layer: _statistic(recipe, rows[layer]) for layer in shares}
-    means = [_means(features, style, statistics, tiling) for style in styles]
+    # What the statistics are, beside the network and the style.
+    key = (
+        recipe.style_loss == "wasserstein2",
+        recipe.style_bands,
+        tuple(rows.items()),
+        tiling and tiling.size,
+    )
+    means = [
+        warm.statistic([style], features, *key, make=partial(_means, features, style, statistics, tiling))
+        for style in styles
+    ]
     terms: list[Term] = []
     for layer, share in shares.items():
         target = blended([mean[layer] for mean in means], blend, batch=content.shape[0])
@@ -202,7 +217,7 @@ def _means(
 
 
 def _kernel_terms(
-    recipe: Recipe, content: Tensor, styles: Sequence[Tensor], blend: Sequence[float]
+    recipe: Recipe, content: Tensor, styles: Sequence[Tensor], blend: Sequence[float], warm: Warm
 ) -> list[Term]:
     content_weight, style_weight = recipe.effective_weights()
     terms: list[Term] = []
@@ -210,7 +225,10 @@ def _kernel_terms(
     if content_weight > 0:
         terms.append(kernel_content_term(content, styles, blend, weight=content_weight, widths=widths))
     if style_weight > 0:
-        terms.append(kernel_style_term(content, styles, blend, weight=style_weight, widths=widths))
+        # Of the content, only the channels count, and whether it is shorter than a patch.
+        key = (tuple(blend), style_weight, widths, content.shape[0], min(content.shape[3], max(widths)))
+        make = partial(kernel_style_term, content, styles, blend, weight=style_weight, widths=widths)
+        terms.append(warm.statistic(styles, None, "kernel", *key, make=make))
     return terms
 
 

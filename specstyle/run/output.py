@@ -43,9 +43,8 @@ def atomic(path: Path) -> Iterator[Path]:
     Raises:
         FileError: If the file cannot be written or renamed.
     """
-    if path.is_symlink():  # what a link points to is written, and the link stays
-        path = path.resolve()
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
+    temporary = temporary_name(path, os.getpid())
+    path = _target(path)
     try:
         yield temporary
         if temporary.exists():
@@ -58,6 +57,17 @@ def atomic(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def temporary_name(path: Path, pid: int) -> Path:
+    """Return the name under which a process writes a file before it is whole."""
+    path = _target(path)
+    return path.with_name(f".{path.stem}.{pid}.part{path.suffix}")
+
+
+def _target(path: Path) -> Path:
+    """Follow a link: what it points to is written, and the link stays."""
+    return path.resolve() if path.is_symlink() else path
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

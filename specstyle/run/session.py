@@ -33,6 +33,7 @@ from specstyle.run.planning import Plan
 from specstyle.run.request import Progress, Request, Result
 from specstyle.run.sharing import Share, check_shared
 from specstyle.run.sounds import SoundAdapter
+from specstyle.run.warm import COLD, Warm
 
 QUIETER_DB = -0.5
 """A peak limit that takes away more than this is worth a note."""
@@ -51,15 +52,20 @@ class Session:
         recipe: Recipe,
         device: torch.device,
         on_step: Callable[[Progress], None],
+        *,
         team: Team = ALONE,
+        warm: Warm = COLD,
     ) -> None:
         self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
-        self.team = team
+        self.team, self.warm = team, warm
         self.adapter: Adapter = make_adapter(
             request.medium, recipe, seed=request.seed, device=device, sample_rate=request.sample_rate
         )
         self.content_source = self.adapter.source(request.content, "content")
-        self.style_sources = tuple(self.adapter.source(s, "style") for s in request.styles)
+        self.style_sources = tuple(
+            warm.source(s, request.medium, lambda given: self.adapter.source(given, "style"))
+            for s in request.styles
+        )
         seen = self.content_source
         self.sound = self.adapter if isinstance(self.adapter, SoundAdapter) else None
         # A strength of 0 is the content itself, so what prepares it for the style comes in gradually.
@@ -89,7 +95,8 @@ class Session:
             noised = self.sound.noised(seen, self.style_sources, self.generator, style_share)
             self.start = self.adapter.encode_content(noised)
         channels, height = self.content.image.shape[1:3]
-        self.network: Network = network_for(
+        self.network: Network = warm.network(
+            network_for,
             recipe,
             rows=channels * height,
             seed=request.seed,
@@ -201,6 +208,7 @@ class Session:
             self._styles_at(height, width),
             reference=None if self.reference is None else resize(self.reference, height, width),
             tiling=share.tiling(planned),
+            warm=self.warm,
         )
         history = self.team.least(planned.history)
         return optimize(

@@ -14,6 +14,7 @@ from specstyle.run.build import choose_device, settle_recipe
 from specstyle.run.planning import check_tile
 from specstyle.run.request import Progress, Request, Result, Stage, TransferError
 from specstyle.run.session import Session
+from specstyle.run.warm import COLD, Warm
 
 
 def _ignore(_: Any) -> None:
@@ -27,6 +28,7 @@ def transfer(
     on_note: Callable[[str], None] = _ignore,
     on_stage: Callable[[Stage], None] = _ignore,
     team: Team = ALONE,
+    warm: Warm = COLD,
 ) -> Result:
     """Stylize a content by styles, without touching the disk but to read.
 
@@ -36,7 +38,9 @@ def transfer(
         on_note: Called with each line that a user should know, as soon as it is known.
         on_stage: Called as each stage begins: ``optimize`` after the inputs and the network were read, then
             ``finish``, the way from the image back to a sound or picture.
-        team: The processes that share the run (``run.sharing.join``); each calls this with the same request.
+        team: The processes that share the run (``run.sharing.join``): rank 0 calls this, the others
+            ``take_part``.
+        warm: Networks and styles of earlier runs; by default nothing is kept.
 
     Raises:
         RecipeError: If options do not fit together.
@@ -45,7 +49,7 @@ def transfer(
         TransferError: If a loss became NaN or infinite; it carries the last good result.
     """
     started = time.monotonic()
-    run, notes = _prepare(request, on_step, team)
+    run, notes = _prepare(request, on_step, team=team, warm=warm)
     notes += run.outlook.notes()
     for note in notes:
         on_note(note)
@@ -77,13 +81,13 @@ def take_part(request: Request, *, on_step: Callable[[Progress], None] = _ignore
     Raises:
         SpecstyleError: As ``transfer`` does, or if another process is gone.
     """
-    run, _ = _prepare(request, on_step, team)
+    run, _ = _prepare(request, on_step, team=team)
     with contextlib.suppress(NonFiniteLossError):  # rank 0 sees it, too, and tells
         run.optimize()
 
 
 def _prepare(
-    request: Request, on_step: Callable[[Progress], None], team: Team
+    request: Request, on_step: Callable[[Progress], None], *, team: Team, warm: Warm = COLD
 ) -> tuple[Session, tuple[str, ...]]:
     """Return what is ready to run, and what the user should be told of it."""
     _check(request)
@@ -96,7 +100,7 @@ def _prepare(
             f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
             "give one for each"
         )
-    run = Session(request, recipe, device, on_step, team)
+    run = Session(request, recipe, device, on_step, team=team, warm=warm)
     return run, notes + run.network.notes + run.notes
 
 

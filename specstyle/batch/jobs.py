@@ -1,0 +1,187 @@
+"""One job of a list, and what makes it one that can run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from specstyle.errors import FileError, ListError, RecipeError, SpecstyleError
+from specstyle.media import imagefiles, soundfiles
+from specstyle.recipes import Recipe
+from specstyle.run.build import choose_device, settle_recipe
+from specstyle.run.job import Job
+from specstyle.run.transfer import Request
+
+SOUNDS = (*soundfiles.SUFFIXES, ".mp3", ".aiff", ".aif", ".oga", ".opus")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+"""Suffixes of inputs, to tell a medium from a name."""
+
+
+@dataclass(frozen=True)
+class Common:
+    """What the command line says for every job.
+
+    Attributes:
+        recipe: A recipe's name or file.
+        overrides: Recipe fields to change, each only in the jobs of a medium that has them.
+        weights: Weights file.
+        preprocessing: Of the weights file.
+        seed: Of random weights, noise and phase.
+    """
+
+    recipe: str = "default"
+    overrides: dict[str, Any] = field(default_factory=dict)
+    weights: Path | None = None
+    preprocessing: str | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job with its place in a list.
+
+    Attributes:
+        number: Its line in the file, or its count in a folder.
+        name: Its output, as the list has it.
+        job: What to do; its paths are absolute.
+        pinned: Whether the list names its device.
+        recipe: Its recipe, settled.
+        notes: What a user should know of the recipe.
+    """
+
+    number: int
+    name: str
+    job: Job
+    pinned: bool = False
+    recipe: Recipe | None = None
+    notes: tuple[str, ...] = ()
+
+
+def medium_of(path: Path) -> str | None:
+    """Return the medium that a name's suffix stands for, if it does."""
+    suffix = path.suffix.lower()
+    return "audio" if suffix in SOUNDS else "image" if suffix in PICTURES else None
+
+
+def belongs_to(field_name: str, medium: str) -> bool:
+    """Return whether a recipe's field concerns a medium."""
+    group = Recipe.__dataclass_fields__[field_name].metadata.get("group")
+    return group not in {"audio", "image"} - {medium}
+
+
+def make_task(
+    number: int,
+    name: str,
+    medium: str,
+    paths: tuple[Path, Sequence[Path], Path],
+    common: Common,
+    *,
+    own: dict[str, Any] | None = None,
+    **changes: Any,
+) -> Task:
+    """Return a task.
+
+    Args:
+        number: Its place in the list.
+        name: Its output as the list has it.
+        medium: ``audio`` or ``image``.
+        paths: Content, styles and output.
+        common: What holds for every job.
+        own: Recipe fields that the list says for this job.
+        changes: Other fields of ``Request`` that it says.
+    """
+    content, styles, output = paths
+    general = {k: v for k, v in common.overrides.items() if belongs_to(k, medium)}
+    given = {f.name: getattr(common, f.name) for f in dataclasses.fields(common)} | changes
+    given["overrides"] = {**general, **(own or {})}
+    request = Request(medium, content.absolute(), tuple(s.absolute() for s in styles), **given)
+    return Task(number, name, Job(request, output.absolute(), force=True), pinned="device" in changes)
+
+
+def check_tasks(tasks: Sequence[Task], place: Callable[[Task], str]) -> list[Task]:
+    """Return tasks with their recipes settled.
+
+    Args:
+        tasks: The tasks.
+        place: Says where a task stands: ``jobs.csv, line 3``.
+
+    Raises:
+        ListError: If one of them cannot run; nothing has been run then.
+    """
+    checked: list[Task] = []
+    problems: list[str] = []
+    for task in tasks:
+        try:
+            checked.append(_checked(task))
+        except (SpecstyleError, ValueError) as error:  # noqa: PERF203
+            problems.append(f"{place(task)}: {error}")
+    problems += _collisions(tasks, place)
+    refuse(problems)
+    return checked
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise the first of some problems, if there are any, and the number of the others."""
+    if problems:
+        more = f" (and {len(problems) - 1} more like this)" if len(problems) > 1 else ""
+        raise ListError(f"{problems[0]}{more}; nothing was run")
+
+
+def _checked(task: Task) -> Task:
+    request = task.job.request
+    (soundfiles if request.medium == "audio" else imagefiles).check_output_suffix(task.job.output)
+    recipe, notes = settle_recipe(
+        request.medium, request.recipe, weights=request.weights, overrides=request.overrides
+    )
+    if recipe.style_blend and len(recipe.style_blend) != len(request.styles):
+        raise RecipeError(
+            f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
+            "give one for each"
+        )
+    if not 0 <= request.seed < 2**63:
+        raise ListError(f"seed must be from 0 to 2^63 - 1, got {request.seed}")
+    if task.pinned:
+        choose_device(request.device)
+    _check_files([request.content, *request.styles, request.weights, start_file(recipe)])
+    parent = next(p for p in task.job.output.parents if p.exists())
+    if task.job.output.is_dir() or not parent.is_dir():
+        stands = task.job.output if task.job.output.is_dir() else parent
+        raise FileError(f"the output {task.name} cannot be written, since {stands} is in its way; rename it")
+    return dataclasses.replace(task, recipe=recipe, notes=notes)
+
+
+def start_file(recipe: Recipe) -> Path | None:
+    """Return the file that a recipe starts from, if it does."""
+    return None if recipe.init in ("content", "style", "noise") else Path(recipe.init)
+
+
+def _check_files(paths: Iterable[Path | None]) -> None:
+    for path in paths:
+        if path is not None and not path.is_file():
+            what = "is no file" if path.exists() else "does not exist"
+            raise FileError(f"{path} {what}; check the path")
+
+
+def _collisions(tasks: Sequence[Task], place: Callable[[Task], str]) -> list[str]:
+    """Return what is wrong where the outputs of some jobs meet files of others."""
+    problems = []
+    read: dict[Path, Task] = {}
+    for task in tasks:
+        for path in (task.job.request.content, *task.job.request.styles):
+            read.setdefault(path.resolve(), task)
+    written: dict[Path, Task] = {}
+    for task in tasks:
+        output = task.job.output.resolve()
+        if output in written:
+            problems.append(
+                f"{place(task)}: the output {task.name} is that of {place(written[output])} too; name another"
+            )
+        elif output in read:
+            problems.append(
+                f"{place(task)}: the output {task.name} is an input of {place(read[output])}; name another"
+            )
+        written.setdefault(output, task)
+    return problems

@@ -1,0 +1,213 @@
+"""The command ``batch``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from specstyle.cli.options import add_output_options, add_recipe_options, add_shared_options, recipe_overrides
+from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, complain
+
+if TYPE_CHECKING:
+    from specstyle.batch.course import Crew
+    from specstyle.batch.jobs import Common, Task
+    from specstyle.batch.table import Outcome, Table
+
+_DESCRIPTION = """Run a list of jobs, with networks and styles loaded once per worker.
+
+JOBS.csv has one row per job, below the names of its columns:
+  content, style, output   files, relative to JOBS.csv; several styles are separated by ;
+  medium                   audio or image, where the content's name does not say it
+  recipe, seed, weights, preprocessing, device
+                           as the options of these names
+  any field of a recipe    steps, strength, size, n_fft ... (`specstyle recipes default` shows them)
+An empty cell is as if it was not given. Options given here hold for every row that does not say otherwise.
+
+FOLDER has the folders contents and styles; every content is stylized by every style.
+
+A second call runs what is missing. A job whose output was made by another job (other inputs, other options)
+is told as `differs` and left alone, unless --force is given. The table is kept in JOBS.results.csv, or in
+results.csv beside a folder's outputs.
+"""
+
+_EXIT = "exit codes: 0 all done, 1 some are not, 2 the list cannot be run and nothing was, 130 Ctrl-C"
+
+
+def add_batch_command(commands: Any) -> None:
+    """Add the command to the parser's."""
+    batch = commands.add_parser(
+        "batch",
+        help="run a list of jobs, on this machine or on a Ray cluster",
+        description=_DESCRIPTION,
+        epilog=_EXIT,
+        usage="specstyle batch JOBS.csv|FOLDER [options]",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    batch.add_argument("list", type=Path, metavar="JOBS.csv|FOLDER", help="the jobs")
+    run = batch.add_argument_group("run")
+    run.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="where a FOLDER's results go (default: FOLDER/results)",
+    )
+    run.add_argument(
+        "--workers", type=int, metavar="N", help="jobs at a time (default: one per device; one on a CPU)"
+    )
+    run.add_argument(
+        "--retries",
+        type=int,
+        default=1,
+        metavar="N",
+        help="give a job whose worker died to another one so often (default: 1)",
+    )
+    run.add_argument(
+        "--ray",
+        metavar="ADDRESS",
+        help="run on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT; its machines need specstyle "
+        "and the same files under the same paths",
+    )
+    add_shared_options(run)
+    run.add_argument("--force", action="store_true", help="replace outputs that another job made")
+    add_output_options(run)
+    add_recipe_options(batch, "audio", "image")
+    batch.set_defaults(action=_batch)
+
+
+def _batch(arguments: argparse.Namespace) -> int:
+    for name, least in (("workers", 1), ("retries", 0)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            return complain(f"--{name} must be at least {least}, got {value}", USAGE)
+    from specstyle.batch.course import run_tasks
+
+    teller = _Teller(quiet=arguments.quiet)
+    tasks, table_path = _read(arguments, teller)
+    todo, table = _begin(tasks, table_path, arguments, teller)
+    interrupted = False
+    if todo:
+        crew, workers = _crew(arguments, len(todo))
+        teller.note(f"{len(todo)} of {len(tasks)} jobs to run, {workers} at a time")
+        teller.expect(len(todo))
+
+        def finished(outcome: Outcome) -> None:
+            table.set(outcome)
+            teller.finished(outcome)
+
+        try:
+            run_tasks(
+                todo,
+                crew,
+                workers=workers,
+                retries=arguments.retries,
+                on_outcome=finished,
+                on_note=teller.note,
+            )
+        except KeyboardInterrupt:
+            interrupted = True
+    return _end(table, interrupted=interrupted, quiet=arguments.quiet)
+
+
+def _read(arguments: argparse.Namespace, teller: _Teller) -> tuple[list[Task], Path]:
+    """Return the checked jobs, and where their table goes."""
+    from specstyle.batch.lists import read_csv, read_folder
+
+    jobs: Path = arguments.list
+    if not jobs.is_dir():
+        if arguments.output is not None:
+            raise ValueError(f"--output is for a folder's results; {jobs} names an output for each job")
+        return read_csv(jobs, _common(arguments)), jobs.with_name(jobs.stem + ".results.csv")
+    output = arguments.output or jobs / "results"
+    tasks, ignored = read_folder(jobs, output, _common(arguments))
+    for line in ignored:
+        teller.note(line)
+    return tasks, output / "results.csv"
+
+
+def _common(arguments: argparse.Namespace) -> Common:
+    from specstyle.batch.jobs import Common
+
+    overrides = recipe_overrides(arguments)
+    if overrides.get("init", "content") not in ("content", "style", "noise"):
+        overrides["init"] = str(Path(overrides["init"]).absolute())
+    weights = arguments.weights and arguments.weights.absolute()
+    return Common(arguments.recipe, overrides, weights, arguments.preprocessing, arguments.seed)
+
+
+def _begin(
+    tasks: list[Task], path: Path, arguments: argparse.Namespace, teller: _Teller
+) -> tuple[list[Task], Table]:
+    """Return the jobs that have to be run, and the table with what is known of the others."""
+    from specstyle.batch.finished import state_of
+    from specstyle.batch.table import Table
+
+    for note in dict.fromkeys(note for task in tasks for note in task.notes):
+        teller.note(note)
+    table = Table(path, tasks)
+    states = [state_of(task) for task in tasks]
+    again = ("waiting", "differs") if arguments.force else ("waiting",)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.set(*(state for state in states if state.status not in again))
+    for state in states:
+        if state.status not in again:
+            teller.known(state)
+    return [task for task, state in zip(tasks, states, strict=True) if state.status in again], table
+
+
+def _crew(arguments: argparse.Namespace, jobs: int) -> tuple[Crew, int]:
+    """Return the workers, none of them started, and how many there will be."""
+    if arguments.ray is not None:
+        from specstyle.batch.cluster import RayCrew
+
+        cluster = RayCrew(arguments.ray, arguments.device, arguments.workers)
+        return cluster, min(cluster.workers, jobs)
+    import torch
+
+    from specstyle.batch.local import LocalCrew, devices_of
+
+    devices = devices_of(arguments.device)
+    workers = min(arguments.workers or len(devices), jobs)
+    # Workers that each take all cores would only wait for each other.
+    threads = max(torch.get_num_threads() // workers, 1) if workers > 1 else None
+    return LocalCrew(devices, threads), workers
+
+
+def _end(table: Table, *, interrupted: bool, quiet: bool) -> int:
+    count = table.count()
+    said = ", ".join(f"{number} {status}" for status, number in sorted(count.items()))
+    if not quiet:
+        print(table.format())
+        print(f"{said}; the table is in {table.path}")
+    if interrupted:
+        return complain(f"stopped by Ctrl-C: {said}; the same command goes on", INTERRUPTED)
+    return 0 if set(count) <= {"done", "skipped"} else FAILURE
+
+
+class _Teller:
+    """Tells each job on stderr as it ends."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet, self._ended, self._all = quiet, 0, 0
+
+    def expect(self, jobs: int) -> None:
+        self._all = jobs
+
+    def note(self, text: str) -> None:
+        if not self._quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def known(self, outcome: Outcome) -> None:
+        """Tell a job that is not run; one that is finished is no news."""
+        if outcome.status == "differs":
+            complain(f"job {outcome.job}, {outcome.output}: {outcome.error}", FAILURE)
+
+    def finished(self, outcome: Outcome) -> None:
+        self._ended += 1
+        if outcome.status == "failed":
+            complain(f"job {outcome.job}, {outcome.output}: {outcome.error}", FAILURE)
+        style = "" if outcome.style_loss_end is None else f", style loss {outcome.style_loss_end:.4g}"
+        said = "" if outcome.steps is None else f": {outcome.steps} steps in {outcome.seconds:.1f} s{style}"
+        self.note(f"[{self._ended}/{self._all}] {outcome.output} {outcome.status}{said}")

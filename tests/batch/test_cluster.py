@@ -1,0 +1,172 @@
+"""The command ``batch`` on a real Ray cluster of this machine."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from batch.inputs import write_inputs, write_list
+from batch.processes import batch, environment, with_marker
+
+from specstyle.batch import cluster
+from specstyle.cli.main import main
+
+LONG = {"steps": 400, "filters": 1024}
+"""Some seconds on one thread."""
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds workers in /proc")
+
+
+@pytest.fixture
+def marker() -> str:
+    return f"SPECSTYLE_TEST={uuid.uuid4()}"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path, marker: str) -> dict[str, str]:
+    """An environment in which Ray keeps its files to the test, with a token made for it alone."""
+    name, value = marker.split("=")
+    own = {"HOME": str(tmp_path), "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": uuid.uuid4().hex}
+    return {name: value, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", **own}
+
+
+@pytest.fixture
+def head(tmp_path: Path, marker: str, surroundings: dict[str, str]) -> Iterator[str]:
+    """The address of a cluster of two CPUs in processes of its own, all of which are ended afterwards."""
+    pytest.importorskip("ray")
+    port, client = free_port(), free_port()
+    command = [Path(sys.executable).with_name("ray"), "start", "--head", "--num-cpus=2", "--num-gpus=0",
+               f"--port={port}", "--node-ip-address=127.0.0.1", "--include-dashboard=false",
+               f"--ray-client-server-port={client}", "--object-store-memory=80000000",
+               "--disable-usage-stats"]  # fmt: skip
+    own = environment(tmp_path, **surroundings)
+    subprocess.run(command, check=True, capture_output=True, env=own, cwd=tmp_path, timeout=60)
+    yield f"127.0.0.1:{port}"
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in with_marker(marker, ""):
+            os.kill(pid, number)
+        end = time.monotonic() + 5
+        while with_marker(marker, "") and time.monotonic() < end:
+            time.sleep(0.05)
+
+
+def statuses(path: Path) -> dict[str, str]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["output"]: row["status"] for row in csv.DictReader(file)}
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_middle(
+    head: str, marker: str, surroundings: dict[str, str], tmp_path: Path
+) -> None:
+    """All jobs are done, one that fails does not stop the others, and Ctrl-C leaves nothing behind."""
+    work = tmp_path / "work"
+    work.mkdir()
+    write_inputs(work)
+    (work / "broken.wav").write_bytes(b"RIFF")
+    jobs = write_list(work, {}, {"content": "broken.wav"}, LONG, {}, {"output": "o/4.wav"})
+    with batch(jobs, "--ray", head, "--workers", "2", folder=work, **surroundings) as running:
+        running.wait_for("0.wav done")
+        end = time.monotonic() + 30
+        while not (busy := [pid for pid in with_marker(marker, "ray::") if _in_run(pid)]):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        # The long job is what runs when the others are through.
+        running.wait_for("o/4.wav done")
+        busy = [pid for pid in with_marker(marker, "ray::") if _in_run(pid)]
+        assert len(busy) == 1
+        os.kill(busy[0], signal.SIGKILL)
+        code, _, err = running.end()
+    expected = {"0.wav": "done", "1.wav": "failed", "2.wav": "done", "3.wav": "done", "o/4.wav": "done"}
+    assert statuses(work / "jobs.results.csv") == expected, err
+    assert code == 1
+    assert "2.wav: its worker on the cluster died (ActorDied); trying again" in err
+    assert "Traceback" not in err
+    assert "Warning" not in err
+    assert not list(work.glob("**/*.part*"))
+
+    for path in work.glob("2.wav*"):
+        path.unlink()
+    write_list(work, {}, {}, {**LONG, "steps": 100_000}, {}, {"output": "o/4.wav"})
+    with batch(jobs, "--ray", head, folder=work, **surroundings) as running:
+        running.wait_for("1.wav done")
+        os.kill(running.process.pid, signal.SIGINT)
+        code, _, err = running.end()
+    assert code == 130, err
+    assert statuses(work / "jobs.results.csv") == {**dict.fromkeys(expected, "skipped"), "1.wav": "done",
+                                                   "2.wav": "waiting"}  # fmt: skip
+    assert not list(work.glob("2.wav*"))
+    assert not list(work.glob("**/*.part*"))
+
+
+def _in_run(pid: int) -> bool:
+    return b".run" in (Path("/proc") / str(pid) / "cmdline").read_bytes()
+
+
+def test_without_ray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_inputs(tmp_path)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(SystemExit) as caught:
+        main(["batch", str(write_list(tmp_path, {})), "--ray", "auto", "--quiet"])
+    assert caught.value.code == 1
+    assert capsys.readouterr().err == "specstyle: --ray needs Ray: pip install specstyle[ray]\n"
+
+
+@pytest.mark.slow
+def test_no_cluster(tmp_path: Path) -> None:
+    """In a process of its own: what Ray leaves open after it failed would be told as a warning here."""
+    pytest.importorskip("ray")
+    write_inputs(tmp_path)
+    with batch(write_list(tmp_path, {}), "--ray", "auto", "--quiet", folder=tmp_path,
+               HOME=str(tmp_path), RAY_TMPDIR=str(tmp_path)) as running:  # fmt: skip
+        code, out, err = running.end()
+    assert (code, out) == (1, "")
+    assert err.startswith("specstyle: --ray auto: no connection to a cluster")
+    assert "ray start --head" in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("nodes", "given", "expected"),
+    [
+        ([{"CPU": 8, "GPU": 2}, {"CPU": 8, "GPU": 1}], ("auto", None), (3, {"num_gpus": 1, "num_cpus": 1})),
+        ([{"CPU": 8, "GPU": 2}], ("auto", 1), (1, {"num_gpus": 1, "num_cpus": 1})),
+        ([{"CPU": 8, "GPU": 2}], ("cpu", None), (1, {"num_cpus": 8})),
+        ([{"CPU": 8}, {"CPU": 4}, {}], ("auto", None), (2, {"num_cpus": 4})),
+        ([{"CPU": 8}, {"CPU": 4}], ("auto", 6), (6, {"num_cpus": 2})),
+        ([{"CPU": 2}], ("auto", 9), (2, {"num_cpus": 1})),
+    ],
+)
+def test_workers_of_a_cluster(
+    nodes: list[dict[str, float]],
+    given: tuple[str, int | None],
+    expected: tuple[int, dict[str, int]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Told:
+        @staticmethod
+        def nodes() -> list[dict[str, object]]:
+            return [{"Alive": True, "Resources": n} for n in nodes] + [
+                {"Alive": False, "Resources": {"CPU": 9}}
+            ]
+
+    monkeypatch.setattr(cluster, "_connected", lambda address: Told)
+    crew = cluster.RayCrew("auto", *given)
+    assert (crew.workers, crew.asks) == expected

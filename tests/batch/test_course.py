@@ -1,0 +1,106 @@
+"""Who gets which job, and what happens when workers die."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+import pytest
+
+from specstyle.batch.course import FAILED_STARTS, Death, run_tasks
+from specstyle.batch.jobs import Task
+from specstyle.batch.table import Outcome, outcome_of
+from specstyle.errors import SpecstyleError
+from specstyle.run.job import Job
+from specstyle.run.output import temporary_name
+from specstyle.run.transfer import Request
+
+
+class Acted:
+    """A crew that does as a script says: for each job, how often its worker dies first."""
+
+    def __init__(self, deaths: dict[int, int], *, at_start: bool = False, interrupt: int = -1) -> None:
+        self.deaths, self.at_start, self.interrupt = dict(deaths), at_start, interrupt
+        self.hired: list[int] = []
+        self.given: deque[tuple[int, Task]] = deque()
+        self.most, self.dismissed = 0, False
+
+    def hire(self, place: int) -> None:
+        self.hired.append(place)
+
+    def give(self, place: int, task: Task) -> None:
+        self.given.append((place, task))
+        self.most = max(self.most, len(self.given))
+
+    def wait(self) -> tuple[int, Outcome | Death]:
+        place, task = self.given.popleft()
+        if task.number == self.interrupt:
+            raise KeyboardInterrupt
+        if self.deaths.get(task.number, 0) > 0:
+            self.deaths[task.number] -= 1
+            temporary_name(task.job.output, self.pid(place)).touch()
+            return place, Death("its worker died", at_start=self.at_start)
+        return place, outcome_of(task, "failed" if task.number == 99 else "done")
+
+    def pid(self, place: int) -> int:
+        return 1000 + place
+
+    def dismiss(self) -> None:
+        self.dismissed = True
+
+
+def run(
+    crew: Acted, folder: Path, numbers: list[int], workers: int = 2, retries: int = 1
+) -> tuple[dict[int, Outcome], list[str]]:
+    ended: list[Outcome] = []
+    notes: list[str] = []
+    tasks = [
+        Task(n, f"{n}.wav", Job(Request("audio", folder / "c", (folder / "s",)), folder / f"{n}.wav"))
+        for n in numbers
+    ]
+    try:
+        run_tasks(
+            tasks, crew, workers=workers, retries=retries, on_outcome=ended.append, on_note=notes.append
+        )
+    finally:
+        assert crew.dismissed
+        assert not list(folder.iterdir())  # nothing half written stays
+    assert len({outcome.job for outcome in ended}) == len(ended)
+    return {outcome.job: outcome for outcome in ended}, notes
+
+
+@pytest.mark.parametrize("workers", [1, 2, 9])
+def test_every_job_once(workers: int, tmp_path: Path) -> None:
+    crew = Acted({})
+    ended, _ = run(crew, tmp_path, [1, 2, 99, 4], workers)
+    assert {n: o.status for n, o in ended.items()} == {1: "done", 2: "done", 99: "failed", 4: "done"}
+    assert crew.hired == list(range(min(workers, 4)))
+    assert crew.most == min(workers, 4)
+
+
+def test_the_job_of_a_dead_worker_is_given_to_another(tmp_path: Path) -> None:
+    crew = Acted({2: 1, 4: 1})
+    ended, notes = run(crew, tmp_path, [1, 2, 3, 4])
+    assert {o.status for o in ended.values()} == {"done"}
+    assert len(crew.hired) == 4
+    assert notes == [f"{n}.wav: its worker died; trying again" for n in (2, 4)]
+
+
+@pytest.mark.parametrize("retries", [0, 1, 3])
+def test_but_not_for_ever(retries: int, tmp_path: Path) -> None:
+    ended, notes = run(Acted({2: 9}), tmp_path, [1, 2, 3], retries=retries)
+    assert {n: o.status for n, o in ended.items()} == {1: "done", 2: "failed", 3: "done"}
+    assert ended[2].error == f"its worker died (tried {retries + 1} times; --retries raises this)"
+    assert len(notes) == retries
+
+
+def test_workers_that_cannot_start(tmp_path: Path) -> None:
+    crew = Acted(dict.fromkeys(range(9), 9), at_start=True)
+    with pytest.raises(SpecstyleError, match="workers die at their start"):
+        run(crew, tmp_path, list(range(9)))
+    assert len(crew.hired) <= FAILED_STARTS + 1
+
+
+def test_an_interrupt_dismisses_everybody(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(Acted({1: 1}, interrupt=3), tmp_path, [1, 2, 3, 4])

@@ -1,0 +1,200 @@
+"""What runs have in common is made once, kept within bounds, and changes no byte of a result."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from specstyle import Request
+from specstyle.errors import FileError
+from specstyle.features import kernel, networks, vgg
+from specstyle.features import weights as vgg_weights
+from specstyle.recipes import Recipe
+from specstyle.run import objectives, session, sounds
+from specstyle.run.build import network_for
+from specstyle.run.job import Job, run_job
+from specstyle.run.warm import COLD, Store, Warm, network_key
+
+RATE = 8000
+LAYERS = {"style_layers": ("relu1_1", "relu2_1"), "content_layers": ("relu2_1",), "steps": 3}
+CASES: list[tuple[str, dict[str, Any]]] = [
+    ("audio", {"network": "kernel", "steps": 3}),
+    ("audio", {"network": "wide-random", "n_filters": 32, "steps": 3, "phase_iterations": 2}),
+    ("audio", {"network": "vgg19-random", "style_bands": 4, "phase_iterations": 2, **LAYERS}),
+    (
+        "audio",
+        {"network": "vgg19-random", "style_loss": "wasserstein2", "style_bands": 1, "phase_iterations": 2}
+        | LAYERS,
+    ),
+    ("image", {"network": "vgg19-lite", "smallest_scale": 20, **LAYERS}),
+]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two contents of different sizes and two styles in each medium, on one thread."""
+    rng = np.random.default_rng(0)
+    t = np.arange(6000) / RATE
+    tone = 0.3 * np.sin(2 * np.pi * 440 * t * (1 + t))
+    for name, samples in {"c1": tone, "c2": tone[::-1][:5000], "s1": 0.1 * rng.standard_normal(4000),
+                          "s2": 0.1 * rng.standard_normal((4500, 2))}.items():  # fmt: skip
+        soundfile.write(tmp_path / f"{name}.wav", samples, RATE)
+    for name, shape in {"c1": (32, 40), "c2": (40, 36), "s1": (36, 32), "s2": (30, 30)}.items():
+        pixels = rng.integers(0, 255, (*shape, 3)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def made(folder: Path, medium: str, overrides: dict[str, Any], names: str, warm: Warm) -> bytes:
+    suffix = {"audio": ".wav", "image": ".png"}[medium]
+    content, *styles = (folder / f"{name}{suffix}" for name in names.split())
+    output = folder / f"out{suffix}"
+    job = Job(Request(medium, content, tuple(styles), overrides=overrides, seed=3), output, force=True)
+    run_job(job, on_step=ignore, on_note=ignore, on_stage=ignore, warm=warm)
+    return output.read_bytes()
+
+
+def ignore(_: Any) -> None:
+    pass
+
+
+@pytest.mark.parametrize(("medium", "overrides"), CASES)
+def test_the_same_bytes_as_without(medium: str, overrides: dict[str, Any], tmp_path: Path) -> None:
+    warm = Warm()
+    for names in ("c1 s1", "c2 s1", "c1 s1", "c1 s1 s2", "c1 s2", "c1 s1"):
+        assert made(tmp_path, medium, overrides, names, warm) == made(
+            tmp_path, medium, overrides, names, COLD
+        )
+
+
+def test_other_recipes_between_change_nothing(tmp_path: Path) -> None:
+    """What is kept for one recipe is not taken for another that differs in one field."""
+    warm = Warm()
+    plain = {"style_bands": 1}
+    for change in ({}, {"style_bands": 2}, plain, {**plain, "style_loss": "wasserstein2"},
+                   {"pooling": "average"}, {"style_layers": ("relu1_1",)}, {"n_fft": 256},
+                   {"strength": 1.0}, {}):  # fmt: skip
+        overrides = {**CASES[2][1], **change}
+        assert made(tmp_path, "audio", overrides, "c1 s1", warm) == made(
+            tmp_path, "audio", overrides, "c1 s1", COLD
+        )
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[Any]:
+    calls: list[Any] = []
+    original = getattr(module, name)
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(module, name, counting)
+    return calls
+
+
+def test_the_second_run_makes_no_network_and_no_style_statistic(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warm = Warm()
+    made(tmp_path, "audio", CASES[2][1], "c1 s1", warm)
+    built = counted(monkeypatch, networks, "VGG19")
+    read = counted(monkeypatch, sounds, "read_sound")
+    statistics = counted(monkeypatch, objectives, "mean_statistic")
+    forward = counted(monkeypatch, vgg.VGG19, "__call__")
+    made(tmp_path, "audio", CASES[2][1], "c2 s1", warm)
+    assert len({args[1].shape for args in forward}) == 1  # that of the content
+    assert (len(built), len(statistics), [Path(args[0]).name for args in read]) == (0, 0, ["c2.wav"])
+
+
+def test_the_kernels_own_mean_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    warm = Warm()
+    made(tmp_path, "audio", CASES[0][1], "c1 s1", warm)
+    calls = counted(monkeypatch, kernel, "_square_means")
+    made(tmp_path, "audio", CASES[0][1], "c2 s1", warm)
+    assert calls == []
+    made(tmp_path, "audio", {**CASES[0][1], "kernel_widths": (4,)}, "c2 s1", warm)
+    assert len(calls) == 1
+
+
+def test_a_style_that_changed_on_disk_is_read_again(tmp_path: Path) -> None:
+    warm = Warm()
+    before = made(tmp_path, "audio", CASES[0][1], "c1 s1", warm)
+    samples, _ = soundfile.read(tmp_path / "c2.wav")
+    soundfile.write(tmp_path / "s1.wav", samples, RATE)
+    after = made(tmp_path, "audio", CASES[0][1], "c1 s1", warm)
+    assert after != before
+    assert after == made(tmp_path, "audio", CASES[0][1], "c1 s1", COLD)
+
+
+def test_a_kept_style_is_checked_for_each_run(tmp_path: Path) -> None:
+    """A style long enough for one recipe may be too short for the next."""
+    warm = Warm()
+    made(tmp_path, "audio", CASES[0][1], "c1 s1", warm)
+    messages = []
+    for which in (warm, COLD):
+        with pytest.raises(FileError, match="one analysis window needs 4096") as caught:
+            made(tmp_path, "audio", {**CASES[0][1], "n_fft": 4096}, "c1 s1", which)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
+
+
+def test_a_store_drops_what_was_not_asked_for_the_longest() -> None:
+    store, seen = Store(10), []
+
+    def get(key: str, size: int) -> str:
+        return store.get(key, lambda: seen.append(key) or key, lambda _: size)  # type: ignore[func-returns-value]
+
+    for key in "abacab":
+        get(key, 4)
+    assert seen == ["a", "b", "c", "b"]
+    assert get("large", 11) == "large"
+    assert len(store) == 2
+    for _ in range(2):
+        get("large", 11)
+    assert seen[4:] == ["large"] * 3
+
+
+def test_what_determines_a_network() -> None:
+    recipe = Recipe(network="vgg19-lite", content_layers=("relu1_1",), style_layers=("relu2_1",))
+    given: dict[str, Any] = {"rows": 3, "seed": 0, "weights": None, "preprocessing": None,
+                             "device": torch.device("cpu")}  # fmt: skip
+
+    def key(of: Recipe, **changes: Any) -> Any:
+        return network_key(of, **{**given, **changes})
+
+    assert key(recipe) == key(recipe, rows=9, seed=4) == key(dataclasses.replace(recipe, steps=9))
+    assert key(recipe) != key(dataclasses.replace(recipe, pooling="average"))
+    assert key(recipe) != key(dataclasses.replace(recipe, strength=1.0))  # no content layer is needed
+    assert key(recipe) != key(recipe, device=torch.device("meta"))
+    wide = dataclasses.replace(recipe, network="wide-random")
+    assert len({key(wide), key(wide, rows=9), key(wide, seed=4)}) == 3
+
+
+def test_as_many_networks_as_said() -> None:
+    warm = Warm(networks=2)
+    recipe = Recipe(network="wide-random", n_filters=2, content_layers=("relu1",), style_layers=("relu1",))
+
+    def network(seed: int) -> Any:
+        return warm.network(network_for, recipe, rows=2, seed=seed, weights=None, preprocessing=None,
+                            device=torch.device("cpu"))  # fmt: skip
+
+    first = network(0)
+    assert network(0) is first
+    assert network(1) is not first
+    assert network(0) is first
+    network(2)
+    network(3)
+    assert network(0) is not first
+    assert session.network_for is network_for
