@@ -30,6 +30,9 @@ class Common:
         weights: Weights file.
         preprocessing: Of the weights file.
         seed: Of random weights, noise and phase.
+        precision: Of the networks.
+        tile: ``auto``, ``off`` or a tile's size in pixels.
+        memory_limit: Of each worker, in GiB.
     """
 
     recipe: str = "default"
@@ -37,6 +40,9 @@ class Common:
     weights: Path | None = None
     preprocessing: str | None = None
     seed: int = 0
+    precision: str = "auto"
+    tile: str = "auto"
+    memory_limit: float | None = None
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,16 @@ def _common(arguments: argparse.Namespace) -> Common:
     if overrides.get("init", "content") not in ("content", "style", "noise"):
         overrides["init"] = str(Path(overrides["init"]).absolute())
     weights = arguments.weights and arguments.weights.absolute()
-    return Common(arguments.recipe, overrides, weights, arguments.preprocessing, arguments.seed)
+    return Common(
+        arguments.recipe,
+        overrides,
+        weights,
+        arguments.preprocessing,
+        arguments.seed,
+        arguments.precision,
+        arguments.tile,
+        arguments.memory_limit,
+    )
 
 
 def _begin(

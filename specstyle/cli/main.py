@@ -89,6 +89,7 @@ def _run_medium(arguments: argparse.Namespace) -> int:
         preprocessing=arguments.preprocessing,
         device=arguments.device,
         seed=arguments.seed,
+        precision=arguments.precision,
         tile=arguments.tile,
         memory_limit=arguments.memory_limit,
     )

@@ -72,19 +72,6 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="file to write")
     add_shared_options(run)
     run.add_argument(
-        "--tile",
-        default="auto",
-        metavar="auto|off|N",
-        help="compute in tiles of N pixels, which takes less memory and gives the same result; auto: where "
-        "memory is short",
-    )
-    run.add_argument(
-        "--memory-limit",
-        type=float,
-        metavar="GIB",
-        help="hold at most so much memory (default: what is free)",
-    )
-    run.add_argument(
         "--save-every",
         type=int,
         default=0,
@@ -109,6 +96,25 @@ def add_shared_options(run: Any) -> None:
     )
     run.add_argument("--seed", type=int, default=0, metavar="N", help="of random weights, noise, phase")
     run.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps")
+    run.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "tf32", "bf16"),
+        default="auto",
+        help="of the network; auto: bf16 on NVIDIA GPUs that have it, else fp32",
+    )
+    run.add_argument(
+        "--tile",
+        default="auto",
+        metavar="auto|off|N",
+        help="compute in tiles of N pixels, which takes less memory and gives the same result; auto: where "
+        "memory is short",
+    )
+    run.add_argument(
+        "--memory-limit",
+        type=float,
+        metavar="GIB",
+        help="hold at most so much memory (default: what is free)",
+    )
 
 
 def add_output_options(group: Any) -> None:

@@ -156,7 +156,7 @@ def build_network(
             network made by `training/`.
         options: Pooling and so on.
         device: Where to run.
-        dtype: Of weights and maps.
+        dtype: Of the weights and of what is computed.
 
     Raises:
         ValueError: If the network or a layer does not exist, or ``weights_file`` does not belong here.
@@ -224,7 +224,8 @@ def _vgg19(
 
     features = make(None)
     if options.normalize_activations:
-        images = [image.to(device=device, dtype=dtype) for image in reference_images(0)]
+        exact = torch.float64 if dtype == torch.float64 else torch.float32
+        images = [image.to(device=device, dtype=exact) for image in reference_images(0)]
         features = make(normalizing_gains(features, images))
     return Network(
         name, features, loaded.origin, lambda: loaded.sha256, loaded.preprocessing, notes=loaded.notes

@@ -26,7 +26,7 @@ class WideRandom:
             2 / n_in (He et al. 2015), ``fan_avg`` with 4 / (n_in + n_out) where both count ``width`` frames
             (as published).
         device: Where to run.
-        dtype: Of filters and maps.
+        dtype: Of filters and convolution. Maps are float32 where that is less precise.
 
     Raises:
         ValueError: If ``scaling`` is unknown.
@@ -60,7 +60,7 @@ class WideRandom:
 
     def sha256(self) -> str:
         """Return the hash of the filters as hexadecimal digits."""
-        return hashlib.sha256(self._filters.cpu().numpy().data).hexdigest()
+        return hashlib.sha256(self._filters.cpu().float().numpy().data).hexdigest()
 
     def map_size(self, layer: str, height: int, width: int) -> tuple[int, int, int]:
         """Return channels, height (1) and width of the maps of an image of ``height`` x ``width``."""
@@ -86,4 +86,5 @@ class WideRandom:
             )
         if x.shape[2] < self.width:
             x = F.pad(x, (0, self.width - x.shape[2]), mode="replicate")
-        return {LAYER: F.relu_(F.conv1d(x, self._filters))[:, :, None, :]}
+        maps = F.relu_(F.conv1d(x.to(self._filters.dtype), self._filters))[:, :, None, :]
+        return {LAYER: maps.float() if maps.dtype.itemsize < 4 else maps}

@@ -26,6 +26,7 @@ def transfer_audio(
     device: str = "auto",
     seed: int = 0,
     tile: str | int = "auto",
+    precision: str = "auto",
     on_step: Callable[[Progress], None] = _ignore,
     on_note: Callable[[str], None] = _ignore,
     **overrides: Any,
@@ -44,6 +45,7 @@ def transfer_audio(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         seed: Of random weights, noise and phase.
         tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
+        precision: ``auto`` (bf16 on GPUs that have it, else fp32), ``fp32``, ``tf32`` or ``bf16``.
         on_step: Called with each ``Progress``; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
         **overrides: Fields of ``Recipe`` to change (``steps=100``, ``strength=0.7``, ``network="vgg19"``).
@@ -76,6 +78,7 @@ def transfer_audio(
         device=device,
         seed=seed,
         tile=tile,
+        precision=precision,
         sample_rate=sample_rate,
     )
     return transfer(request, on_step=on_step, on_note=on_note)
@@ -91,6 +94,7 @@ def transfer_image(
     device: str = "auto",
     seed: int = 0,
     tile: str | int = "auto",
+    precision: str = "auto",
     on_step: Callable[[Progress], None] = _ignore,
     on_note: Callable[[str], None] = _ignore,
     **overrides: Any,
@@ -107,6 +111,7 @@ def transfer_image(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         seed: Of random weights and noise.
         tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
+        precision: ``auto`` (bf16 on GPUs that have it, else fp32), ``fp32``, ``tf32`` or ``bf16``.
         on_step: Called with each ``Progress``; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
         **overrides: Fields of ``Recipe`` to change (``size=256``, ``strength=0.7``, ``network="vgg19"``).
@@ -130,6 +135,7 @@ def transfer_image(
         device=device,
         seed=seed,
         tile=tile,
+        precision=precision,
     )
     return transfer(request, on_step=on_step, on_note=on_note)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ from specstyle.run.transfer import Progress, Request, Result, Stage, TransferErr
 from specstyle.run.warm import COLD, Warm
 
 SHEET_COLUMNS = 5
+
+REPORT_EVERY = 10
+"""Steps from one report to the next on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,9 @@ def run_job(
         raise FileError(f"{job.steps_folder}: holds files already; remove it, or --force to add to them")
     # Hashed before the run, since OUT may replace an input.
     inputs = [_file(path) for path in (job.request.content, *job.request.styles)]
-    request = dataclasses.replace(job.request, output=job.output)
+    # Every tenth step is enough to watch a GPU; what is kept is reported.
+    seldom = math.gcd(REPORT_EVERY, job.save_every)
+    request = dataclasses.replace(job.request, output=job.output, report_every=seldom)
     saver = _StepSaver(job) if job.save_every else None
 
     def report(progress: Progress) -> None:
@@ -131,7 +137,9 @@ def take_part_in_job(job: Job, *, on_step: Callable[[Progress], None], team: Tea
             progress.image()  # the first process asks for the whole image, which takes all of them
         on_step(progress)
 
-    take_part(dataclasses.replace(job.request, output=job.output), on_step=step, team=team)
+    seldom = math.gcd(REPORT_EVERY, job.save_every)
+    request = dataclasses.replace(job.request, output=job.output, report_every=seldom)
+    take_part(request, on_step=step, team=team)
 
 
 def _write(

@@ -187,6 +187,15 @@ def _sizes(recipe: Recipe, height: int, width: int, tile: int | None) -> Iterato
         yield None, None
 
 
+def smaller_tiles(size: Size | None, recipe: Recipe, height: int, width: int) -> Iterator[Size | None]:
+    """Yield a size of tiles, and then those to go on in where memory is shorter than planned."""
+    yield size
+    side = max((height, width) if size is None else (side or 0 for side in size))
+    for smaller in _sizes(recipe, height, width, None):
+        if smaller[1] is not None and smaller[1] < side:
+            yield smaller
+
+
 def _optimizer_copies(recipe: Recipe, history: int) -> int:
     """Return how many images the optimizer, the start and the contents take."""
     if recipe.optimizer == "lbfgs":

@@ -86,6 +86,9 @@ class Request:
         seed: Of random weights, noise and phase.
         sample_rate: Of arrays of samples, in Hz.
         tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
+        precision: ``auto``, ``fp32``, ``tf32`` or ``bf16``, see ``run.precision``.
+        report_every: On a GPU, call ``on_step`` only at the first and the last step of a scale and at every
+            so many, so that the GPU need not wait for the host.
         memory_limit: The most memory that the process may hold on its device, in GiB; ``None``: what is free.
         output: Where the result will be written, so that what its format cannot hold is told at once.
     """
@@ -101,5 +104,7 @@ class Request:
     seed: int = 0
     sample_rate: int | None = None
     tile: str | int = "auto"
+    precision: str = "auto"
+    report_every: int = 1
     memory_limit: float | None = None
     output: Path | None = None

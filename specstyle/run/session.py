@@ -14,10 +14,12 @@ from torch import Tensor
 
 from specstyle._version import __version__
 from specstyle.engine.canvas import Canvas, Pixels
+from specstyle.engine.captured import CapturedObjective
 from specstyle.engine.objective import Objective
 from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
 from specstyle.engine.scales import carry_up, resize, resize_memory, scale_shapes, start_image
 from specstyle.engine.team import ALONE, Team
+from specstyle.engine.tiles import Size
 from specstyle.errors import FileError
 from specstyle.features.networks import Network
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
@@ -29,9 +31,11 @@ from specstyle.run.adapters import Adapter, make_adapter
 from specstyle.run.build import network_for, optimizer_settings
 from specstyle.run.objectives import build_objective
 from specstyle.run.outlook import Outlook
-from specstyle.run.planning import Plan
+from specstyle.run.planning import Plan, smaller_tiles
+from specstyle.run.precision import network_dtype, settle_precision
 from specstyle.run.request import Progress, Request, Result
 from specstyle.run.sharing import Share, check_shared
+from specstyle.run.shortage import FrugalObjective
 from specstyle.run.sounds import SoundAdapter
 from specstyle.run.warm import COLD, Warm
 
@@ -53,11 +57,13 @@ class Session:
         device: torch.device,
         on_step: Callable[[Progress], None],
         *,
+        on_note: Callable[[str], None] = lambda _: None,
         team: Team = ALONE,
         warm: Warm = COLD,
     ) -> None:
         self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
-        self.team, self.warm = team, warm
+        self.on_note, self.team, self.warm = on_note, team, warm
+        self.precision = settle_precision(request.precision, device)
         self.adapter: Adapter = make_adapter(
             request.medium, recipe, seed=request.seed, device=device, sample_rate=request.sample_rate
         )
@@ -103,6 +109,7 @@ class Session:
             weights=request.weights,
             preprocessing=request.preprocessing,
             device=device,
+            dtype=network_dtype(self.precision),
         )
         self.notes = tuple(
             note
@@ -114,7 +121,7 @@ class Session:
             start = self.style_sources[0] if recipe.init == "style" else self.start_source
             noise = self.generator if recipe.init == "noise" else None
             self.waveform = self.sound.waveform(self.start, start=start, noise=noise)
-        self.plans: list[Plan] = []
+        self.tiles: list[list[int | None] | None] = []
         self.objective: Objective
         self.shapes = scale_shapes(
             *self.content.image.shape[2:],
@@ -200,26 +207,43 @@ class Session:
         """Optimize at one scale, after ``done`` steps at others."""
         height, width = self.shapes[scale]
         planned = self.outlook.plan(scale)
-        self.plans.append(planned)
-        self.objective = build_objective(
-            self.recipe,
-            self.network.features,
-            resize(self.content.image, height, width),
-            self._styles_at(height, width),
-            reference=None if self.reference is None else resize(self.reference, height, width),
-            tiling=share.tiling(planned),
-            warm=self.warm,
-        )
+        self.objective = self._objective_at(height, width, planned, share)
         history = self.team.least(planned.history)
-        return optimize(
+        state = optimize(
             canvas,
             self.objective,
             dataclasses.replace(optimizer_settings(self.recipe), history=history),
             self._steps_at(scale),
             on_step=self._reporter(scale, done, share=share),
             memory=memory,
+            report_every=self.request.report_every if self.device.type == "cuda" else 1,
             team=self.team,
         )
+        size = self.objective.size if isinstance(self.objective, FrugalObjective) else planned.size
+        self.tiles.append(None if size is None else list(size))
+        return state
+
+    def _objective_at(self, height: int, width: int, planned: Plan, share: Share) -> Objective:
+        """Return what is lowered at one scale."""
+        content, styles = resize(self.content.image, height, width), self._styles_at(height, width)
+
+        def make(size: Size | None) -> Objective:
+            objective = build_objective(
+                self.recipe,
+                self.network.features,
+                content,
+                styles,
+                reference=None if self.reference is None else resize(self.reference, height, width),
+                tiling=share.tiling(size, keep_content=planned.keep_content),
+                warm=self.warm,
+            )
+            graph = self.device.type == "cuda" and size is None and hasattr(self.network.features, "strides")
+            return CapturedObjective(objective) if graph else objective
+
+        # Processes that wait for each other cannot try again each on its own.
+        if self.team.size > 1 or not hasattr(self.network.features, "strides"):
+            return make(planned.size)
+        return FrugalObjective(make, smaller_tiles(planned.size, self.recipe, height, width), self.on_note)
 
     def _styles_at(self, height: int, width: int) -> list[Tensor]:
         """Return the styles at the scale of a content of some size."""
@@ -336,31 +360,12 @@ class Session:
     ) -> Result:
         """Decode the final image and write down what was done."""
         output, figures = self._finish(state.image, state.parameters, self.waveform)
-        failed = {} if failure is None else {"failed": failure}
         if figures.get("peak_gain_db", 0.0) < QUIETER_DB:
             quieter = -figures["peak_gain_db"]
             notes += (f"the result is {quieter:.1f} dB quieter than the content: its peaks would clip",)
+        failed = {} if failure is None else {"failed": failure}
         record = {
-            "specstyle": __version__,
-            "medium": self.request.medium,
-            "recipe": to_dict(self.recipe),
-            "content": self.adapter.describe(self.content_source),
-            "styles": [self.adapter.describe(s) for s in self.style_sources],
-            **({} if self.init_file is None else {"init": self.init_file}),
-            "image_shape": list(self.content.image.shape),
-            **self.adapter.describe_encoding(self.content),
-            "scales": [list(shape) for shape in self.shapes],
-            "tiles": [None if planned.size is None else list(planned.size) for planned in self.plans],
-            "network": {
-                "name": self.network.name,
-                "origin": self.network.origin,
-                "sha256": self.network.sha256(),
-                "preprocessing": self.network.preprocessing,
-            },
-            "seed": self.request.seed,
-            "device": _device_name(self.device),
-            **({} if self.team.size == 1 else {"processes": self.team.size}),
-            "torch": torch.__version__,
+            **self._described(),
             "steps": state.steps,
             "stopped": state.stopped,
             "losses": {"start": state.losses_start, "end": state.losses_end},
@@ -370,6 +375,32 @@ class Session:
             "seconds": round(time.monotonic() - started, 3),
         }
         return Result(output, self.content_source, self.style_sources, record, notes)
+
+    def _described(self) -> dict[str, Any]:
+        """Return what the record says of everything but the outcome."""
+        return {
+            "specstyle": __version__,
+            "medium": self.request.medium,
+            "recipe": to_dict(self.recipe),
+            "content": self.adapter.describe(self.content_source),
+            "styles": [self.adapter.describe(s) for s in self.style_sources],
+            **({} if self.init_file is None else {"init": self.init_file}),
+            "image_shape": list(self.content.image.shape),
+            **self.adapter.describe_encoding(self.content),
+            "scales": [list(shape) for shape in self.shapes],
+            "tiles": self.tiles,
+            "network": {
+                "name": self.network.name,
+                "origin": self.network.origin,
+                "sha256": self.network.sha256(),
+                "preprocessing": self.network.preprocessing,
+            },
+            "seed": self.request.seed,
+            "device": _device_name(self.device),
+            "precision": self.precision,
+            **({} if self.team.size == 1 else {"processes": self.team.size}),
+            "torch": torch.__version__,
+        }
 
 
 def _device_name(device: torch.device) -> str:

@@ -12,12 +12,11 @@ from torch import Tensor
 from specstyle.engine.distrib import Ranks, Strip
 from specstyle.engine.optimize import State
 from specstyle.engine.team import Team
-from specstyle.engine.tiles import grid_of
+from specstyle.engine.tiles import Size, grid_of
 from specstyle.errors import RecipeError
 from specstyle.recipes import Recipe
 from specstyle.run.build import choose_device
 from specstyle.run.objectives import Tiling
-from specstyle.run.planning import Plan
 
 
 def join(device_name: str) -> tuple[Team, str]:
@@ -114,11 +113,11 @@ class Share:
         memory = _mapped(state.memory, self.whole) if with_memory else {}
         return dataclasses.replace(state, image=self.whole(state.image), memory=memory)
 
-    def tiling(self, plan: Plan) -> Tiling | None:
-        """Return how an objective is computed here."""
+    def tiling(self, size: Size | None, *, keep_content: bool) -> Tiling | None:
+        """Return how an objective is computed here, in tiles of a size."""
         if self._strip is None:
-            return None if plan.size is None else Tiling(plan.size, plan.keep_content)
-        return Tiling(plan.size or (None, None), plan.keep_content, self._team, self._strip)
+            return None if size is None else Tiling(size, keep_content)
+        return Tiling(size or (None, None), keep_content, self._team, self._strip)
 
 
 def _mapped(memory: dict[str, Any], change: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from specstyle.engine.team import ALONE, Team
 from specstyle.errors import RecipeError
 from specstyle.run.build import choose_device, settle_recipe
 from specstyle.run.planning import check_tile
+from specstyle.run.precision import convolutions_in
 from specstyle.run.request import Progress, Request, Result, Stage, TransferError
 from specstyle.run.session import Session
 from specstyle.run.warm import COLD, Warm
@@ -49,14 +50,15 @@ def transfer(
         TransferError: If a loss became NaN or infinite; it carries the last good result.
     """
     started = time.monotonic()
-    run, notes = _prepare(request, on_step, team=team, warm=warm)
+    run, notes = _prepare(request, on_step, on_note=on_note, team=team, warm=warm)
     notes += run.outlook.notes()
     for note in notes:
         on_note(note)
     failure: NonFiniteLossError | None = None
     on_stage("optimize")
     try:
-        state = run.optimize()
+        with convolutions_in(run.precision):
+            state = run.optimize()
     except NonFiniteLossError as error:
         if error.state is None:
             raise TransferError(str(error), None) from error
@@ -82,12 +84,20 @@ def take_part(request: Request, *, on_step: Callable[[Progress], None] = _ignore
         SpecstyleError: As ``transfer`` does, or if another process is gone.
     """
     run, _ = _prepare(request, on_step, team=team)
-    with contextlib.suppress(NonFiniteLossError):  # rank 0 sees it, too, and tells
+    with (
+        convolutions_in(run.precision),
+        contextlib.suppress(NonFiniteLossError),
+    ):  # rank 0 sees it, too, and tells
         run.optimize()
 
 
 def _prepare(
-    request: Request, on_step: Callable[[Progress], None], *, team: Team, warm: Warm = COLD
+    request: Request,
+    on_step: Callable[[Progress], None],
+    *,
+    on_note: Callable[[str], None] = _ignore,
+    team: Team,
+    warm: Warm = COLD,
 ) -> tuple[Session, tuple[str, ...]]:
     """Return what is ready to run, and what the user should be told of it."""
     _check(request)
@@ -100,7 +110,7 @@ def _prepare(
             f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
             "give one for each"
         )
-    run = Session(request, recipe, device, on_step, team=team, warm=warm)
+    run = Session(request, recipe, device, on_step, on_note=on_note, team=team, warm=warm)
     return run, notes + run.network.notes + run.notes
 
 
@@ -117,6 +127,8 @@ def _check(request: Request) -> None:
     if not 0 <= request.seed < 2**63:
         raise ValueError(f"seed must be from 0 to 2^63 - 1, got {request.seed}")
     check_tile(request.tile)
+    if request.report_every < 1:
+        raise ValueError(f"report_every must be at least 1, got {request.report_every}")
     if request.memory_limit is not None and not request.memory_limit > 0:
         raise ValueError(f"memory_limit must be above 0 GiB, got {request.memory_limit}")
     if request.preprocessing is not None and request.weights is None:

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import specstyle
+from specstyle.engine.captured import CapturedObjective
+from specstyle.engine.objective import Objective
+from specstyle.engine.tiling import TiledObjective
+from specstyle.features import WideRandom
+from specstyle.features.networks import build_network
+from specstyle.features.vgg import VGG19
+from specstyle.recipes import get_recipe
+from specstyle.run.objectives import build_objective
+from specstyle.run.precision import convolutions_in, network_dtype, settle_precision
+
+CPU = torch.device("cpu")
+
+
+def pictures() -> tuple[np.ndarray, np.ndarray]:
+    y, x = np.mgrid[0:72, 0:64] / 64
+    content = np.stack([x % 1, y % 1, (x > 0.5) * 1.0], -1) * 0.8 + 0.1
+    style = np.stack([np.sin(40 * x) * 0.4 + 0.5, np.cos(30 * (x + y)) * 0.4 + 0.5, 0.5 + 0 * x], -1)
+    return content, style
+
+
+def test_auto_is_fp32_where_nothing_else_is_faster() -> None:
+    assert settle_precision("auto", CPU) == settle_precision("auto", torch.device("mps")) == "fp32"
+    assert settle_precision("bf16", CPU) == "bf16"
+    assert network_dtype("bf16") == torch.bfloat16
+    assert network_dtype("tf32") == network_dtype("fp32") == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "said"),
+    [
+        ("fp16", "cpu", "precision must be one of auto, fp32, tf32, bf16, got 'fp16'"),
+        ("tf32", "cpu", "tf32 needs an NVIDIA GPU from Ampere on, and this is cpu; use fp32"),
+        ("bf16", "mps", "not offered on MPS; use fp32"),
+    ],
+)
+def test_what_a_device_does_not_have_is_refused(name: str, device: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        settle_precision(name, torch.device(device))
+
+
+def test_tf32_is_for_convolutions_and_only_for_the_time_of_a_run() -> None:
+    before = torch.backends.cudnn.conv.fp32_precision
+    with convolutions_in("tf32"):
+        assert torch.backends.cudnn.conv.fp32_precision == "tf32"
+        assert torch.backends.cuda.matmul.fp32_precision != "tf32"
+    with convolutions_in("fp32"):
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    assert torch.backends.cudnn.conv.fp32_precision == before
+
+
+def test_maps_of_a_bf16_network_are_float32_and_near() -> None:
+    image = torch.rand(1, 3, 40, 44, generator=torch.Generator().manual_seed(0))
+    layers = ("relu1_1", "relu3_1", "relu2_1@2")
+    exact = build_network("vgg19-lite", layers, rows=3).features(image)
+    for name, maps in (
+        build_network("vgg19-lite", layers, rows=3, dtype=torch.bfloat16).features(image).items()
+    ):
+        assert maps.dtype == torch.float32
+        assert float((maps - exact[name]).norm() / exact[name].norm()) < 0.02
+    wide = WideRandom(40, n_filters=30, dtype=torch.bfloat16)(image[:, :1])["relu1"]
+    assert wide.dtype == torch.float32
+    plain = WideRandom(40, n_filters=30)(image[:, :1])["relu1"]
+    assert float((wide - plain).norm() / plain.norm()) < 0.02
+
+
+@pytest.mark.parametrize(
+    "options", [{"recipe": "default"}, {"recipe": "default", "optimizer": "adam", "lr": 0.03}]
+)
+def test_bf16_ends_no_worse_than_fp32(options: dict[str, object]) -> None:
+    """The losses that count are those of the results, both by the exact network. A few steps part the two
+    runs by some percent either way (bench/NOTES.md has full runs)."""
+    content, style = pictures()
+    recipe = get_recipe("default-image").replace(network="vgg19-lite")
+    layers = recipe.content_layers + recipe.style_layers
+    features = build_network("vgg19-lite", layers, rows=3).features
+    encoded = [torch.from_numpy(np.moveaxis(p, 2, 0)).float()[None] for p in (content, style)]
+    objective = build_objective(recipe, features, encoded[0], encoded[1:])
+    ends = []
+    for precision in ("fp32", "bf16"):
+        result = specstyle.transfer_image(
+            content,
+            style,
+            network="vgg19-lite",
+            precision=precision,
+            steps=40,
+            smallest_scale=None,
+            **options,
+        )
+        assert result.record["precision"] == precision
+        ends.append(sum(float(v) for v in objective.losses(result.output.pixels[None]).values()))
+    assert ends[1] < 1.1 * ends[0]
+
+
+class Short:
+    """VGG19 on a device with room for so many pixels."""
+
+    def __init__(self, network: VGG19, pixels: int) -> None:
+        self._network, self._pixels = network, pixels
+
+    def __call__(self, image: Tensor) -> dict[str, Tensor]:
+        if image.shape[2] * image.shape[3] > self._pixels:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB")
+        return self._network(image)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._network, name)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_out_of_memory_goes_on_in_tiles_and_loses_no_step(
+    monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    monkeypatch.setattr("specstyle.run.planning.TILES", (48, 32, 16))
+    rng = np.random.default_rng(0)
+    content, style = rng.random((130, 40, 3)), rng.random((60, 40, 3))
+    options = {
+        "network": "vgg19-random",
+        "smallest_scale": None,
+        "steps": 5,
+        "optimizer": optimizer,
+        "lr": 0.02,
+    }
+    whole = specstyle.transfer_image(content, style, **options)  # type: ignore[arg-type]
+
+    from specstyle.features import networks
+
+    made, notes, steps = networks._vgg19, [], []
+
+    def short(*arguments: object, **more: object) -> object:
+        network = made(*arguments, **more)  # type: ignore[arg-type]
+        # Whole is too much, and so are the first tiles with their margins.
+        return dataclasses.replace(network, features=Short(network.features, 64 * 40))
+
+    monkeypatch.setattr(networks, "_vgg19", short)
+    found = specstyle.transfer_image(
+        content,
+        style,
+        on_note=notes.append,
+        on_step=lambda p: steps.append(p.step),
+        **options,  # type: ignore[arg-type]
+    )
+    assert steps == [1, 2, 3, 4, 5]
+    assert any("the device is out of memory; going on in tiles of 32 x 32 pixels" in note for note in notes)
+    assert found.record["tiles"] == [[32, 32]]
+    torch.testing.assert_close(found.output.pixels, whole.output.pixels, rtol=0, atol=2e-3)
+
+
+def test_where_even_the_smallest_tile_does_not_fit_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(self: VGG19, image: Tensor) -> dict[str, Tensor]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(VGG19, "__call__", never)
+    with pytest.raises(torch.OutOfMemoryError):
+        specstyle.transfer_image(*pictures(), network="vgg19-lite", steps=1)
+
+
+def case(device: str, dtype: torch.dtype, size: int = 96) -> tuple[Objective, Tensor]:
+    recipe = get_recipe("gatys2016").replace(network="vgg19-random", tv_weight=1e-3)
+    layers = recipe.content_layers + recipe.style_layers
+    layers = tuple(layer.replace("conv", "relu") for layer in layers)
+    recipe = recipe.replace(
+        content_layers=tuple(n.replace("conv", "relu") for n in recipe.content_layers),
+        style_layers=tuple(n.replace("conv", "relu") for n in recipe.style_layers),
+    )
+    features = build_network("vgg19-random", layers, rows=3, device=device, dtype=dtype).features
+    image, content, style = torch.rand(3, 1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(
+        device
+    )
+    return build_objective(recipe, features, content, [style]), image
+
+
+def needs_gpu() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_captured_objective_is_the_objective(dtype: torch.dtype) -> None:
+    needs_gpu()
+    objective, image = case("cuda", dtype)
+    captured = CapturedObjective(objective)
+    for factor in (1.0, 0.5, 0.9):
+        losses, gradient = objective.value_and_grad(image * factor)
+        found, same = captured.value_and_grad(image * factor)
+        assert not captured._failed
+        for name, loss in losses.items():
+            assert float(found[name]) == pytest.approx(float(loss), rel=1e-3)
+        assert float((same - gradient).norm() / gradient.norm()) < 1e-3
+
+
+@pytest.mark.gpu
+def test_a_gpu_agrees_with_the_cpu() -> None:
+    needs_gpu()
+    (ours, image), (theirs, there) = case("cpu", torch.float32), case("cuda", torch.float32)
+    with convolutions_in("fp32"):
+        losses, gradient = theirs.value_and_grad(there)
+    expected, gradient_here = ours.value_and_grad(image)
+    for name, loss in expected.items():
+        assert float(losses[name]) == pytest.approx(float(loss), rel=1e-3)
+    assert float((gradient.cpu() - gradient_here).norm() / gradient_here.norm()) < 1e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_a_whole_run_on_a_gpu(precision: str) -> None:
+    needs_gpu()
+    content, style = pictures()
+    here = specstyle.transfer_image(content, style, network="vgg19-lite", device="cpu", steps=20)
+    there = specstyle.transfer_image(
+        content, style, network="vgg19-lite", device="cuda", precision=precision, steps=20
+    )
+    assert there.record["precision"] == precision
+    ends = [r.record["losses"]["end"]["total"] for r in (here, there)]
+    assert ends[1] == pytest.approx(ends[0], rel=0.1)
+
+
+@pytest.mark.gpu
+def test_tiles_on_a_gpu() -> None:
+    needs_gpu()
+    content, style = pictures()
+    results = [
+        specstyle.transfer_image(
+            content, style, network="vgg19-lite", device="cuda", precision="fp32", tile=tile, steps=5
+        )
+        for tile in ("off", 32)
+    ]
+    torch.testing.assert_close(results[0].output.pixels, results[1].output.pixels, rtol=0, atol=5e-3)
+
+
+def test_a_loss_that_cannot_be_recorded_is_evaluated_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no CUDA here, so that recording fails, as it does for a loss that asks the host."""
+    if torch.cuda.is_available():
+        pytest.skip("CUDA records it")
+    objective, image = case("cpu", torch.float32, size=32)
+    captured = CapturedObjective(objective)
+    losses, gradient = objective.value_and_grad(image)
+    found, same = captured.value_and_grad(image)
+    assert captured._failed
+    assert torch.equal(same, gradient)
+    assert {n: float(v) for n, v in found.items()} == {n: float(v) for n, v in losses.items()}
+    assert not isinstance(captured, TiledObjective)
