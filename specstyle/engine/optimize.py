@@ -191,7 +191,8 @@ class _Run:
         with torch.enable_grad():
             image = self.canvas.image()
         losses, gradient = self.objective.value_and_grad(image)
-        gradients = list(torch.autograd.grad(image, parameters, gradient))
+        # Fused optimizers read parameter and gradient side by side, whatever their strides say.
+        gradients = [g.contiguous() for g in torch.autograd.grad(image, parameters, gradient)]
         self.done += 1
         if self.done % self.report_every and self.done not in (1, self.steps):
             return math.nan, gradients

@@ -426,6 +426,23 @@ def test_reporting_seldom_still_ends_on_nan_with_a_good_result() -> None:
     assert caught.value.state.image.isfinite().all()
 
 
+class InAnotherLayout(Objective):
+    """Its gradient is in another memory layout than the image, as convolutions channels last give it."""
+
+    def value_and_grad(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        losses, gradient = super().value_and_grad(image)
+        return losses, gradient.contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("method", ["adam", "sgd", "lbfgs"])
+def test_the_layout_of_the_gradient_does_not_matter(method: str) -> None:
+    start, goal = rand(2, 3, 5, 4), objective()
+    goal = Objective(goal.features, [t for t in goal.terms if t.name == "tv"])
+    plain, _ = run(start, 5, goal=goal, method=method, lr=0.05)
+    other, _ = run(start, 5, goal=InAnotherLayout(goal.features, goal.terms), method=method, lr=0.05)
+    torch.testing.assert_close(other.image, plain.image, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("settings", [{"method": "lbfgs"}, {"method": "adam", "keep": "best"}])
 def test_what_decides_by_the_losses_reports_every_step(settings: dict[str, str]) -> None:
     seen: list[int] = []
