@@ -199,8 +199,8 @@ def smaller_tiles(size: Size | None, recipe: Recipe, height: int, width: int) ->
 def _optimizer_copies(recipe: Recipe, history: int) -> int:
     """Return how many images the optimizer, the start and the contents take."""
     if recipe.optimizer == "lbfgs":
-        return 2 * history + 12
-    return {"adam": 8, "sgd": 6}[recipe.optimizer] + (2 if recipe.keep == "average" else 0)
+        return 2 * history + 10
+    return {"adam": 6, "sgd": 4}[recipe.optimizer] + (2 if recipe.keep == "average" else 0)
 
 
 def _content_bytes(recipe: Recipe, features: Any, shape: tuple[int, int, int, int]) -> int:

@@ -170,6 +170,7 @@ class Session:
             content_here = resize(self.content.image, height, width)
             if state is None:
                 start = self._first_image(resize(self.start.image, height, width))
+                self.start = self.content  # all that is needed of it was taken
             else:
                 start = carry_up(state.image, content, content_here, what=self.recipe.carry)
                 memory = resize_memory(state.memory, height, width)

@@ -129,3 +129,14 @@ def test_maps_have_energy_whatever_the_rows() -> None:
         noise = torch.randn(1, 1, rows, 60, generator=torch.Generator().manual_seed(0))
         assert network(noise)["relu1"].square().mean().item() == pytest.approx(1.0, rel=0.1)
         assert np.isfinite(network(noise)["relu1"].numpy()).all()
+
+
+@pytest.mark.parametrize("length", [511, 512, 700])
+def test_long_images_are_convolved_as_short_ones_are(length: int) -> None:
+    network = WideRandom(5, n_filters=6, width=7, dtype=torch.float64)
+    image = torch.rand(2, 1, 5, length, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    whole = network(image)["relu1"]
+    parts = [network(image[..., start : start + 56])["relu1"] for start in range(0, length - 56, 50)]
+    for number, part in enumerate(parts):
+        torch.testing.assert_close(whole[..., 50 * number : 50 * number + 50], part, rtol=1e-12, atol=1e-12)
+    assert whole.shape == (2, 6, 1, length - 6)
