@@ -1,8 +1,7 @@
-"""The course of one run."""
+"""The parts of one run: what is read, what is made of it, and what comes of it."""
 
 from __future__ import annotations
 
-import dataclasses
 import platform
 import time
 from collections.abc import Callable
@@ -13,29 +12,21 @@ import torch
 from torch import Tensor
 
 from specstyle._version import __version__
-from specstyle.engine.canvas import Canvas, Pixels
-from specstyle.engine.captured import CapturedObjective
-from specstyle.engine.objective import Objective
-from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
-from specstyle.engine.scales import carry_up, resize, resize_memory, scale_shapes, start_image
+from specstyle.engine.optimize import State
+from specstyle.engine.scales import resize, scale_shapes
 from specstyle.engine.team import ALONE, Team
-from specstyle.engine.tiles import Size
 from specstyle.errors import FileError
 from specstyle.features.networks import Network
-from specstyle.features.vgg import IMAGENET_MEAN_RGB
 from specstyle.features.weights import sha256_of
 from specstyle.media.base import Encoded
 from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe, to_dict
 from specstyle.run.adapters import Adapter, make_adapter
-from specstyle.run.build import network_for, optimizer_settings
-from specstyle.run.objectives import build_objective
+from specstyle.run.build import network_for
 from specstyle.run.outlook import Outlook
-from specstyle.run.planning import Plan, smaller_tiles
 from specstyle.run.precision import network_dtype, settle_precision
 from specstyle.run.request import Progress, Request, Result
-from specstyle.run.sharing import Share, check_shared
-from specstyle.run.shortage import FrugalObjective
+from specstyle.run.sharing import check_shared
 from specstyle.run.sounds import SoundAdapter
 from specstyle.run.warm import COLD, Warm
 
@@ -48,7 +39,7 @@ FULL_PREPARATION = 0.2
 
 
 class Session:
-    """The parts of one run, and its course: sources to images, scales, optimization, and back."""
+    """The parts of one run: sources to images, network and scales, and back to a sound or picture."""
 
     def __init__(
         self,
@@ -122,7 +113,6 @@ class Session:
             noise = self.generator if recipe.init == "noise" else None
             self.waveform = self.sound.waveform(self.start, start=start, noise=noise)
         self.tiles: list[list[int | None] | None] = []
-        self.objective: Objective
         self.shapes = scale_shapes(
             *self.content.image.shape[2:],
             smallest=recipe.smallest_scale,
@@ -138,7 +128,7 @@ class Session:
             self.content.image,
             max(s.shape[2] * s.shape[3] for s in self.styles),
             self.shapes,
-            [self._steps_at(scale) for scale in range(len(self.shapes))],
+            [self.steps_at(scale) for scale in range(len(self.shapes))],
             team,
         )
 
@@ -156,200 +146,15 @@ class Session:
         self.init_file = {"path": self.recipe.init, "sha256": sha256_of(Path(self.recipe.init))}
         return source
 
-    def _steps_at(self, scale: int) -> int:
+    def steps_at(self, scale: int) -> int:
+        """Return how many evaluations a scale gets."""
         first = self.recipe.first_steps
         return first if first is not None and scale == 0 and len(self.shapes) > 1 else self.recipe.steps
 
-    def optimize(self) -> State:
-        """Optimize at each scale, from the coarsest; return the last state with the losses of the whole."""
-        state: State | None = None
-        content = self.content.image
-        done, losses_start = 0, None
-        memory: dict[str, Any] = {}
-        for scale, (height, width) in enumerate(self.shapes):
-            content_here = resize(self.content.image, height, width)
-            if state is None:
-                start = self._first_image(resize(self.start.image, height, width))
-                self.start = self.content  # all that is needed of it was taken
-            else:
-                start = carry_up(state.image, content, content_here, what=self.recipe.carry)
-                memory = resize_memory(state.memory, height, width)
-                state = dataclasses.replace(state, memory={})
-            content = content_here
-            share = Share(self.team, self.network.features, width)
-            canvas = self._canvas(share.own(start))
-            del start
-            try:
-                reached = self._optimize_scale(scale, done, canvas, share, share.own_memory(memory))
-            except NonFiniteLossError as error:
-                # What an earlier scale reached is better than nothing.
-                good = None if error.state is None else share.whole_state(error.state)
-                raise NonFiniteLossError(done + error.step, self._last_good(good, state, done)) from None
-            state = share.whole_state(reached, with_memory=scale + 1 < len(self.shapes))
-            losses_start = losses_start or state.losses_start
-            done += state.steps
-            state.steps, state.losses_start = done, losses_start
-            if state.stopped:
-                break
-        if state is None:
-            raise RuntimeError("there is no scale")
-        if (
-            self.sound is not None
-            and self.waveform is None
-            and self.recipe.refine_steps
-            and not state.stopped
-        ):
-            state = self._refine(self.sound, state, self.objective)
-        return self._let_go(state)
-
-    def _optimize_scale(
-        self, scale: int, done: int, canvas: Canvas, share: Share, memory: dict[str, Any]
-    ) -> State:
-        """Optimize at one scale, after ``done`` steps at others."""
-        height, width = self.shapes[scale]
-        planned = self.outlook.plan(scale)
-        self.objective = self._objective_at(height, width, planned, share)
-        history = self.team.least(planned.history)
-        state = optimize(
-            canvas,
-            self.objective,
-            dataclasses.replace(optimizer_settings(self.recipe), history=history),
-            self._steps_at(scale),
-            on_step=self._reporter(scale, done, share=share),
-            memory=memory,
-            report_every=self.request.report_every if self.device.type == "cuda" else 1,
-            team=self.team,
-        )
-        size = self.objective.size if isinstance(self.objective, FrugalObjective) else planned.size
-        self.tiles.append(None if size is None else list(size))
-        return state
-
-    def _objective_at(self, height: int, width: int, planned: Plan, share: Share) -> Objective:
-        """Return what is lowered at one scale."""
-        content, styles = resize(self.content.image, height, width), self._styles_at(height, width)
-
-        def make(size: Size | None) -> Objective:
-            objective = build_objective(
-                self.recipe,
-                self.network.features,
-                content,
-                styles,
-                reference=None if self.reference is None else resize(self.reference, height, width),
-                tiling=share.tiling(size, keep_content=planned.keep_content),
-                warm=self.warm,
-            )
-            graph = self.device.type == "cuda" and size is None and hasattr(self.network.features, "strides")
-            return CapturedObjective(objective) if graph else objective
-
-        # Processes that wait for each other cannot try again each on its own.
-        if self.team.size > 1 or not hasattr(self.network.features, "strides"):
-            return make(planned.size)
-        return FrugalObjective(make, smaller_tiles(planned.size, self.recipe, height, width), self.on_note)
-
-    def _styles_at(self, height: int, width: int) -> list[Tensor]:
-        """Return the styles at the scale of a content of some size."""
-        full = self.content.image.shape[2:]
-        return [
-            resize(
-                s,
-                max(round(s.shape[2] * height / full[0]), 1),
-                max(round(s.shape[3] * width / full[1]), 1),
-            )
-            for s in self.styles
-        ]
-
-    def _let_go(self, state: State) -> State:
-        """Free what only the optimization needed, before the way back takes memory of its own."""
-        del self.objective, self.outlook
-        self.styles = []
-        # Whoever decodes asks for the content's shape, and no more for its values.
-        shape_only = self.content.image.new_zeros(()).expand(self.content.image.shape)
-        self.content = self.start = dataclasses.replace(self.content, image=shape_only)
-        parameters = [] if self.waveform is None else state.parameters
-        return dataclasses.replace(state, memory={}, parameters=parameters)
-
-    def _refine(self, sound: SoundAdapter, before: State, objective: Objective) -> State:
-        """Go on from the image's sound on the waveform itself: what no phase could give is mended."""
-        decoded = sound.decode(before.image.clamp(0.0, self.upper), self.content)
-        waveform = sound.waveform(self.content, start=decoded)
-        settings, steps = optimizer_settings(self.recipe), self.recipe.refine_steps
-        report = self._reporter(len(self.shapes) - 1, before.steps, waveform)
-        try:
-            state = optimize(waveform, objective, settings, steps, on_step=report)
-        except NonFiniteLossError as error:
-            raise NonFiniteLossError(before.steps + error.step, before) from None
-        self.waveform = waveform
-        state.steps, state.losses_start = before.steps + state.steps, before.losses_start
-        return state
-
-    @staticmethod
-    def _last_good(here: State | None, before: State | None, done: int) -> State | None:
-        if here is None:
-            return before
-        here.steps += done
-        here.losses_start = before.losses_start if before is not None else here.losses_start
-        return here
-
-    def _canvas(self, start: Tensor) -> Canvas:
-        recipe = self.recipe
-        if self.waveform is not None:
-            return self.waveform
-        return Pixels(start, pixel_range=recipe.pixel_range, upper=self.upper if recipe.clip else None)
-
-    def _first_image(self, content: Tensor) -> Tensor:
-        recipe = self.recipe
-        height, width = content.shape[2:]
-        if self.start_source is not None:
-            start = self.adapter.encode_style(self.start_source, self.content).image
-            return resize(self.adapter.fit(start, self.content.image), height, width)
-        if recipe.init == "style":
-            return resize(self.adapter.fit(self.styles[0], self.content.image), height, width).contiguous()
-        center: float | Tensor = 0.0
-        if recipe.noise_center == "imagenet":
-            mean = content.new_tensor(IMAGENET_MEAN_RGB)
-            center = mean[:, None, None] if content.shape[1] == 3 else float(mean.mean())
-        return start_image(
-            recipe.init,
-            content,
-            noise=recipe.noise,
-            noise_scale=recipe.noise_scale / recipe.pixel_range,
-            noise_center=center,
-            generator=self.generator,
-        )
-
-    def _reporter(
-        self,
-        scale: int,
-        done: int,
-        waveform: WaveformCanvas | None = None,
-        *,
-        share: Share | None = None,
-    ) -> Callable[[Step], None]:
-        refined = self.recipe.refine_steps if self.sound is not None and self.waveform is None else 0
-        total = sum(self._steps_at(i) for i in range(len(self.shapes))) + refined
-        canvas = self.waveform or waveform
-
-        def report(step: Step) -> None:
-            def image() -> Tensor:
-                return step.image() if share is None else share.whole(step.image())
-
-            self.on_step(
-                Progress(
-                    step=done + step.step,
-                    steps=total,
-                    scale=scale + 1,
-                    scales=len(self.shapes),
-                    losses=step.losses,
-                    image=image,
-                    result=lambda: self._finish(image(), step.parameters(), canvas)[0],
-                )
-            )
-
-        return report
-
-    def _finish(
+    def finish(
         self, image: Tensor, parameters: list[Tensor], waveform: WaveformCanvas | None
     ) -> tuple[Any, dict[str, float]]:
+        """Return an image, or the samples of a waveform, as a finished sound or picture, with figures."""
         if waveform is not None and self.sound is not None:
             return self.sound.finish_waveform(waveform, parameters[0], self.content_source)
         # Both are copies of what was optimized.
@@ -360,7 +165,7 @@ class Session:
         self, state: State, notes: tuple[str, ...], started: float, failure: str | None = None
     ) -> Result:
         """Decode the final image and write down what was done."""
-        output, figures = self._finish(state.image, state.parameters, self.waveform)
+        output, figures = self.finish(state.image, state.parameters, self.waveform)
         if figures.get("peak_gain_db", 0.0) < QUIETER_DB:
             quieter = -figures["peak_gain_db"]
             notes += (f"the result is {quieter:.1f} dB quieter than the content: its peaks would clip",)

@@ -11,6 +11,7 @@ from specstyle.engine.optimize import NonFiniteLossError
 from specstyle.engine.team import ALONE, Team
 from specstyle.errors import RecipeError
 from specstyle.run.build import choose_device, settle_recipe
+from specstyle.run.course import Course
 from specstyle.run.planning import check_tile
 from specstyle.run.precision import convolutions_in
 from specstyle.run.request import Progress, Request, Result, Stage, TransferError
@@ -58,7 +59,7 @@ def transfer(
     on_stage("optimize")
     try:
         with convolutions_in(run.precision):
-            state = run.optimize()
+            state = Course(run).optimize()
     except NonFiniteLossError as error:
         if error.state is None:
             raise TransferError(str(error), None) from error
@@ -88,7 +89,7 @@ def take_part(request: Request, *, on_step: Callable[[Progress], None] = _ignore
         convolutions_in(run.precision),
         contextlib.suppress(NonFiniteLossError),
     ):  # rank 0 sees it, too, and tells
-        run.optimize()
+        Course(run).optimize()
 
 
 def _prepare(
