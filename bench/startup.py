@@ -86,4 +86,5 @@ def _verdict(limit: float, found: Sequence[float], pick: Callable[[Sequence[floa
 
 
 _TEXT = """Processes that took turns, each from nothing; ratios of their processor time to that of a Python
-that imports torch, with the least and the most. Targets are seconds, held against the least processor time."""
+that imports torch, with the least and the most. Targets are seconds, held against the least processor
+time."""
