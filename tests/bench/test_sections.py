@@ -67,8 +67,8 @@ def test_an_unknown_section_is_told() -> None:
 
 @pytest.mark.slow
 def test_a_small_run_of_the_suite(tmp_path: Path) -> None:
-    main(["--device", "cpu", "--quick", "--only", "speed,profile", "--size", "32", "--seconds", "0.5",
+    main(["--device", "cpu", "--quick", "--only", "speed", "--size", "32", "--seconds", "0.5",
           "--results", str(tmp_path)])  # fmt: skip
     report = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
-    assert report.index("## Steps per second") < report.index("## Where the time goes")
+    assert "## Steps per second" in report
     assert "not measured: no GPU" in report
