@@ -1,5 +1,6 @@
 # make demo: set everything up, then stylize a sound and a picture into demo/
 # make test: set everything up, then lint, type-check and test
+# make bench: set everything up, then measure this machine into bench/RESULTS.md; BENCH="--quick" and the like
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,6 +20,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Options: make bench BENCH="--device cuda --size 512 --only speed,quality"
+bench: $(STAMP)
+	$(BIN)/python -m bench $(BENCH)
 
 build: $(STAMP)
 	$(BIN)/python -m build

@@ -1,0 +1,5 @@
+"""``python -m bench``: the suite."""
+
+from bench.suite import main
+
+main()

@@ -1,0 +1,150 @@
+"""What is measured: a recipe on a content and a style, in the pieces that a run puts together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from bench.options import Options, request_fields
+from specstyle.engine import Pixels
+from specstyle.engine.canvas import Canvas
+from specstyle.engine.objective import Objective
+from specstyle.features import lite, weights
+from specstyle.features.random import random_weights
+from specstyle.features.weights import Weights
+from specstyle.recipes import Recipe
+from specstyle.run.build import choose_device, settle_recipe
+from specstyle.run.objectives import build_objective
+from specstyle.run.request import Request
+from specstyle.run.session import Session
+
+ADAM_RATE = 0.02
+"""Learning rate of Adam as a share of the range of the pixels: 0.02 of 0..1 and 5 of 0..255 are
+TensorFlow's tutorials'."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A recipe to measure.
+
+    Attributes:
+        name: Short, for tables.
+        medium: ``image`` or ``audio``.
+        recipe: Name of the recipe.
+        network: Name of the network.
+    """
+
+    name: str
+    medium: str
+    recipe: str
+    network: str
+
+
+PICTURE_ROWS = (
+    Row("gatys2016, vgg19-random", "image", "gatys2016", "vgg19-random"),
+    Row("default-image, vgg19-lite", "image", "default", "vgg19-lite"),
+)
+SOUND_ROWS = (
+    Row("default-audio, kernel", "audio", "default", "kernel"),
+    Row("default-audio-wide, wide-random", "audio", "default", "wide-random"),
+    Row("default-audio-vgg19-lite, vgg19-lite", "audio", "default", "vgg19-lite"),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """The pieces of one run at its full size."""
+
+    name: str
+    request: Request
+    recipe: Recipe
+    session: Session
+    objective: Objective
+    weights: Weights | None
+
+    @property
+    def content(self) -> Tensor:
+        """The content's image."""
+        return self.session.content.image
+
+    @property
+    def styles(self) -> list[Tensor]:
+        """The styles' images."""
+        return self.session.styles
+
+    def canvas(self) -> Canvas:
+        """Return a fresh canvas with the start of the run."""
+        session, recipe = self.session, self.recipe
+        if session.sound is not None and recipe.canvas == "waveform":
+            return session.sound.waveform(session.start)
+        upper = session.upper if recipe.clip else None
+        return Pixels(session.start.image, pixel_range=recipe.pixel_range, upper=upper)
+
+    @property
+    def adam_rate(self) -> float:
+        """Adam's learning rate in units of the canvas' parameters."""
+        return ADAM_RATE * (1.0 if self.recipe.canvas == "waveform" else self.recipe.pixel_range)
+
+
+def make_request(
+    row: Row, content: Any, style: Any, options: Options, *, size: int | None = None, precision: str = "fp32"
+) -> Request:
+    """Return a request that starts from the content, as the PyTorch tutorial does.
+
+    Args:
+        row: Recipe and network.
+        content: A ``Picture`` or ``Sound``.
+        style: The same.
+        options: Device, tiles, weights.
+        size: Longest side of a picture.
+        precision: As ``Request.precision`` spells it.
+    """
+    overrides: dict[str, Any] = {"network": row.network, "init": "content"}
+    if row.medium == "image":
+        overrides["size"] = size
+    file = options.weights if row.network == "vgg19" else None
+    return Request(
+        row.medium,
+        content,
+        [style],
+        recipe=row.recipe,
+        overrides=overrides,
+        weights=file,
+        device=options.device,
+        **request_fields(options, precision),
+    )
+
+
+def make_case(name: str, request: Request) -> Case:
+    """Return the pieces of a request's run."""
+    recipe, _ = settle_recipe(
+        request.medium, request.recipe, weights=request.weights, overrides=request.overrides
+    )
+    session = Session(request, recipe, choose_device(request.device), _ignore)
+    objective = build_objective(
+        recipe, session.network.features, session.content.image, session.styles, reference=session.reference
+    )
+    return Case(name, request, recipe, session, objective, _all_weights(recipe, request))
+
+
+def _all_weights(recipe: Recipe, request: Request) -> Weights | None:
+    """Return the weights of the whole network, not only as deep as the recipe's layers."""
+    if recipe.network == "vgg19-random":
+        return random_weights(request.seed)
+    if recipe.network == "vgg19-lite":
+        return lite.load()
+    if recipe.network == "vgg19":
+        return weights.load(request.weights) if request.weights else weights.pretrained(weights.LAYERS[-1])
+    return None
+
+
+def _ignore(_: object) -> None:
+    """Do nothing."""
+
+
+def rows_named(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
+    """Return the rows whose name holds one of some words; all where there are none."""
+    return [row for row in rows if not names or any(word in row.name for word in names)]

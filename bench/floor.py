@@ -1,0 +1,102 @@
+"""The arithmetic that a step cannot do without, and the time that this machine would need for it alone.
+
+Counted are multiplications and additions: each convolution up to the deepest layer in use, forward and as the
+gradient with respect to its input (twice the work of forward; weights need no gradient), and each Gram matrix
+with its gradient. The floor's time is that count by the best rate that a large product or convolution reached
+in the same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.cases import Case
+from bench.paired import clock
+from specstyle.features.vgg import convolution, reduction
+from specstyle.features.weights import LAYERS
+
+Shape = tuple[int, int]
+
+
+def network_flop(
+    channels: dict[str, Shape], layers: Sequence[str], height: int, width: int
+) -> tuple[int, dict[str, Shape]]:
+    """Return the operations of one step in VGG19's convolutions, and channels and positions of each layer.
+
+    Args:
+        channels: Layer name to output and input channels.
+        layers: Layers in use; ``relu3_1@2`` on the image at half its size.
+        height: Of the image.
+        width: Of the image.
+    """
+    total, maps = 0, {}
+    for factor in sorted({reduction(name) for name in layers}):
+        here = [name for name in layers if reduction(name) == factor]
+        deepest = max(LAYERS.index(convolution(name)) for name in here)
+        h, w = (max(side // factor, 1) for side in (height, width))
+        for number, name in enumerate(LAYERS[: deepest + 1]):
+            if number and name.endswith("_1"):
+                h, w = max(h // 2, 1), max(w // 2, 1)
+            out, into = channels[name]
+            total += 2 * (2 * out * into * 9 * h * w)
+            maps[name if factor == 1 else f"{name}@{factor}"] = (out, h * w)
+    return total, maps
+
+
+def gram_flop(channels: int, positions: int) -> int:
+    """Return the operations of a Gram matrix and its gradient: one product of that size each."""
+    return 2 * (2 * channels * channels * positions)
+
+
+def step_flop(case: Case) -> int:
+    """Return the operations of one step of a case."""
+    recipe, batch = case.recipe, case.content.shape[0]
+    rows, columns = case.content.shape[1] * case.content.shape[2], case.content.shape[3]
+    if recipe.network == "kernel":
+        # Products of frames, forward and back: the content's with themselves and with the style's.
+        other = case.styles[0].shape[3]
+        return batch * 2 * 2 * rows * columns * (columns + other)
+    if case.weights is None:
+        times = columns - recipe.filter_width + 1
+        filters = recipe.n_filters
+        return batch * (2 * 2 * filters * rows * recipe.filter_width * times + gram_flop(filters, times))
+    channels = {name: (w.shape[0], w.shape[1]) for name, (w, _) in case.weights.tensors.items()}
+    layers = (*recipe.content_layers, *recipe.style_layers)
+    total, maps = network_flop(channels, layers, *case.content.shape[2:])
+    # Bands overlap: each row belongs to two of them.
+    bands = 2 if recipe.style_bands > 1 else 1
+    return batch * (total + bands * sum(gram_flop(*maps[name]) for name in recipe.style_layers))
+
+
+def peak_flops(device: str, precision: str = "fp32", repeat: int = 8) -> float:
+    """Return the best operations per second of large products and convolutions on a device."""
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    side = 8192 if device.startswith("cuda") else 1024
+    a, b = (torch.randn(side, side, device=device, dtype=kind) for _ in range(2))
+    x = torch.randn(1, 256, 128, 128, device=device, dtype=kind).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(256, 256, 3, 3, device=device, dtype=kind)
+    now = clock(device)
+    cudnn, cuda = torch.backends.cudnn, torch.backends.cuda
+    before = cudnn.allow_tf32, cuda.matmul.allow_tf32
+    cudnn.allow_tf32 = cuda.matmul.allow_tf32 = precision == "tf32"
+    try:
+        product = 2 * side**3 / _least(lambda: a @ b, now, repeat)
+        convolved = 2 * 256 * 256 * 9 * 128**2 / _least(lambda: F.conv2d(x, weight, padding=1), now, repeat)
+    finally:
+        cudnn.allow_tf32, cuda.matmul.allow_tf32 = before
+    return float(max(product, convolved))
+
+
+@torch.no_grad()
+def _least(work: Callable[[], Tensor], now: Callable[[], float], repeat: int) -> float:
+    times = []
+    for turn in range(repeat + 2):
+        started = now()
+        work()
+        if turn > 1:
+            times.append(now() - started)
+    return min(times)

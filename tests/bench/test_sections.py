@@ -1,0 +1,74 @@
+"""The report keeps the sections that a run did not measure."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bench.paired import ratio, take_turns
+from bench.report import Section, replace_section, table, write_section
+from bench.suite import main
+
+
+def test_a_section_is_replaced_and_the_others_stay() -> None:
+    text = replace_section("", "2 b", "## B\n\nbefore")
+    text = replace_section(text, "1 a", "## A")
+    assert text.index("## A") < text.index("## B")
+    again = replace_section(text, "2 b", "## B\n\nnew")
+    assert "before" not in again
+    assert "## A" in again
+    assert replace_section(again, "2 b", "## B\n\nbefore") == text
+
+
+def test_a_section_goes_to_the_report_and_its_figures_beside(tmp_path: Path) -> None:
+    write_section(tmp_path, Section("1 a (cpu)", "A", "text", {"x": 1}, "python -m bench"), "a chip")
+    report = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    assert "## A" in report
+    assert "a chip; `python -m bench`" in report
+    assert json.loads((tmp_path / "results" / "1-a-cpu.json").read_text(encoding="utf-8"))["x"] == 1
+
+
+def test_a_table() -> None:
+    assert table(("a", "b"), [(1, 2)]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_loops_take_turns() -> None:
+    order: list[str] = []
+
+    def loop(name: str):  # type: ignore[no-untyped-def]
+        def run(tick):  # type: ignore[no-untyped-def]
+            while True:
+                order.append(name)
+                tick()
+
+        return run
+
+    time = iter(range(1000))
+    times = take_turns({"a": loop("a"), "b": loop("b")}, warm_up=1, rounds=3, now=lambda: float(next(time)))
+    assert order[:8] == ["a", "b"] * 4
+    assert times == {"a": [1.0] * 3, "b": [1.0] * 3}
+    assert str(ratio([2.0, 3.0, 4.0], [1.0, 1.0, 1.0])) == "3.00 [2.50..3.50]"
+
+
+def test_what_a_loop_raises_comes_out() -> None:
+    def broken(tick):  # type: ignore[no-untyped-def]
+        raise ArithmeticError("no")
+
+    with pytest.raises(ArithmeticError):
+        take_turns({"a": broken}, warm_up=0, rounds=1, now=lambda: 0.0)
+
+
+def test_an_unknown_section_is_told() -> None:
+    with pytest.raises(SystemExit, match=r"no section x; there are speed"):
+        main(["--only", "x"])
+
+
+@pytest.mark.slow
+def test_a_small_run_of_the_suite(tmp_path: Path) -> None:
+    main(["--device", "cpu", "--quick", "--only", "speed", "--size", "32", "--seconds", "0.5",
+          "--results", str(tmp_path)])  # fmt: skip
+    report = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    assert "## Steps per second" in report
+    assert "not measured: no GPU" in report
