@@ -23,6 +23,7 @@ SECTIONS = {
     "speed": "bench.speed",
     "quality": "bench.quality_time",
     "memory": "bench.memory",
+    "large": "bench.large",
     "inversion": "bench.griffin_lim",
     "startup": "bench.startup",
     "profile": "bench.operators",

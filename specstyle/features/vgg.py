@@ -163,15 +163,17 @@ class VGG19:
             for factor in sorted({reduction(name) for name in self.layers})
         }
         deepest = max((_depth(name) for name in self.layers), default=-1)
+        # Faster by a third on CPUs, where convolutions of doubles know no such layout; slower on MPS.
+        self._channels_last = dtype != torch.float64 and torch.device(device).type != "mps"
+        layout = torch.channels_last if self._channels_last else torch.contiguous_format
         self._convolutions: list[tuple[str, Tensor, Tensor]] = []
         for name in LAYERS[: deepest + 1]:
             weight, bias = (t.to(device=device, dtype=dtype) for t in weights.tensors[name])
-            self._convolutions.append((name, weight, bias))
+            # In the maps' layout, or each step would bring them into it.
+            self._convolutions.append((name, weight.contiguous(memory_format=layout), bias))
         self._gains = {name: g.to(device=device, dtype=dtype) for name, g in (gains or {}).items()}
         self._pooling, self._pooling_gain, self._padding = pooling, pooling_gain, padding
         self._preprocessing, self._dtype = weights.preprocessing, dtype
-        # Faster by a third on CPUs, where convolutions of doubles know no such layout; slower on MPS.
-        self._channels_last = dtype != torch.float64 and torch.device(device).type != "mps"
         self.strides = {n: _stride_and_halo(_depth(n), reduction(n))[0] for n in self.layers}
         reaches = [_stride_and_halo(_depth(n), reduction(n)) for n in self.layers] or [(1, 0)]
         self.stride, self.halo = (max(part) for part in zip(*reaches, strict=True))

@@ -54,7 +54,7 @@ class Session:
     ) -> None:
         self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
         self.on_note, self.team, self.warm = on_note, team, warm
-        self.precision = settle_precision(request.precision, device)
+        self.precision = settle_precision(request.precision, device, recipe.optimizer)
         self.adapter: Adapter = make_adapter(
             request.medium, recipe, seed=request.seed, device=device, sample_rate=request.sample_rate
         )

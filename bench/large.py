@@ -1,0 +1,122 @@
+"""Minutes of sound and tens of megapixels within a limit: peak memory, and how a step's time grows.
+
+Each case is a whole command in a process of its own, watched from outside, with a few steps of Adam.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import psutil
+import soundfile
+from PIL import Image
+
+from bench.options import Options
+from bench.report import Section, table, verdict
+
+LIMIT_GIB = 6.0
+RATE = 44100
+STEPS = 2
+FILTERS = 4096
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a command took: the most resident memory, and the seconds from its first step to its last."""
+
+    peak_gib: float
+    step_s: float
+    said: str
+
+
+def _sound(path: Path, seconds: float) -> Path:
+    """Write stereo of tones that come and go, and noise."""
+    t = np.arange(round(seconds * RATE)) / RATE
+    noise = np.random.default_rng(0).normal(size=t.size)
+    tones = 0.3 * np.sin(2 * np.pi * 220 * t + 9 * np.sin(t)) * (np.sin(2 * np.pi * t / 3) > 0)
+    both = np.stack([tones, 0.2 * noise * np.abs(np.sin(2 * np.pi * t / 7))], axis=1)
+    soundfile.write(path, both.astype(np.float32), RATE, subtype="PCM_16")
+    return path
+
+
+def _picture(path: Path, megapixels: float) -> Path:
+    side = round((megapixels * 1e6) ** 0.5)
+    y, x = np.mgrid[0:side, 0:side].astype(np.float32)
+    planes = [np.sin(x / 97) * np.cos(y / 53), np.cos((x + y) / 131), np.sin(y / 211)]
+    pixels = np.stack([128 + 100 * plane for plane in planes], axis=2)
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+    return path
+
+
+def _run(arguments: list[str | Path]) -> Found:
+    """Run a command and watch it."""
+    command = [sys.executable, "-m", "specstyle", *map(str, arguments)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    peak = [0]
+
+    def watch() -> None:
+        watched = psutil.Process(process.pid)
+        while process.poll() is None:
+            try:
+                peak[0] = max(peak[0], watched.memory_info().rss)
+            except psutil.NoSuchProcess:
+                return
+            time.sleep(0.02)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    times, said = [], ""
+    for line in process.stderr or ():
+        said = line.strip() if line.startswith("memory") else said
+        if line.startswith("step "):
+            times.append(time.monotonic())
+    if process.wait() != 0:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return Found(peak[0] / 2**30, (times[-1] - times[0]) / (len(times) - 1), said)
+
+
+def run(options: Options) -> Section:
+    """Measure lengths and sizes and return the section."""
+    lengths = (2.0, 6.0) if options.quick else (30.0, 120.0, 600.0)
+    sizes = (0.1, 0.4) if options.quick else (4.0, 16.0, 36.0)
+    filters = 64 if options.quick else FILTERS
+    rows: list[tuple[object, ...]] = []
+    raw = []
+    common = ["--optimizer", "adam", "--steps", str(STEPS), "--memory-limit", str(LIMIT_GIB)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for medium, cases in (("audio", lengths), ("image", sizes)):
+            first: Found | None = None
+            for case in cases:
+                if medium == "audio":
+                    inputs = _sound(folder / "content.wav", case), _sound(folder / "style.wav", 5.0)
+                    more = ["--network", "wide-random", "--n-filters", str(filters), "--lr", "0.05"]
+                    more += ["--phase-iterations", "4"]
+                else:
+                    inputs = _picture(folder / "content.png", case), _picture(folder / "style.png", 0.6)
+                    more = ["--network", "vgg19-random", "--lr", "0.02", "--smallest-scale", "none"]
+                output = folder / ("out.wav" if medium == "audio" else "out.jpg")
+                found = _run([medium, *inputs, "-o", output, "--force", *common, *more])
+                first = first or found
+                growth = found.step_s / first.step_s, case / cases[0]
+                label = f"{case:g} s of stereo" if medium == "audio" else f"{case:g} megapixels"
+                rows.append((label, f"{found.peak_gib:.2f}", *(f"{g:.1f}" for g in growth), found.said))
+                raw.append({"case": label, "peak_gib": found.peak_gib, "step_s": found.step_s})
+                print(*rows[-1], flush=True)
+    head = ("input", "peak, GiB", "time of a step, first = 1", "size, first = 1", "the plan")
+    met = all(entry["peak_gib"] <= LIMIT_GIB for entry in raw)
+    text = _TEXT.format(filters=filters) + "\n\n" + table(head, rows)
+    text += f"\n\nTarget, within {LIMIT_GIB:g} GiB of resident memory: {verdict(met)}."
+    return Section("3b large (cpu)", "Large inputs", text, {"cases": raw})
+
+
+_TEXT = """Whole commands with a few steps of Adam and `--memory-limit 6`, from reading to writing: 44.1 kHz
+stereo on `wide-random` with {filters} filters, pictures on `vgg19-random`. Memory is the most that was
+resident. The time of a step is wall time of this machine's cores, with whatever else ran on them."""
