@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -42,6 +42,7 @@ class Outlook:
         shapes: Height and width of each scale.
         steps: At each scale.
         team: Who shares the image.
+        planned: What the user was told, by scale.
     """
 
     request: Request
@@ -53,9 +54,12 @@ class Outlook:
     shapes: Sequence[tuple[int, int]]
     steps: Sequence[int]
     team: Team = ALONE
+    planned: dict[int, Plan] = field(default_factory=dict)
 
     def plan(self, scale: int) -> Plan:
-        """Return how a scale is to be optimized, with the memory that is free now."""
+        """Return how a scale is to be optimized: as was told, or with the memory that is free now."""
+        if scale in self.planned:
+            return self.planned[scale]
         height, width = self.shapes[scale]
         batch, channels = self.content.shape[:2]
         shrunk = height * width / (self.shapes[-1][0] * self.shapes[-1][1])
@@ -71,7 +75,7 @@ class Outlook:
 
     def notes(self) -> tuple[str, ...]:
         """Return what a user should know of a large run."""
-        planned = self.plan(len(self.shapes) - 1)
+        planned = self.planned[len(self.shapes) - 1] = self.plan(len(self.shapes) - 1)
         notes: tuple[str, ...] = ()
         if planned.size is not None or planned.needed > LARGE_RUN or not planned.fits:
             notes += (describe(planned),)
@@ -86,7 +90,8 @@ class Outlook:
 
     def _seconds(self, *, tiled: bool) -> float:
         """Estimate how long the optimization takes, from a run of the network on a small part."""
-        work = sum(steps * h * w for steps, (h, w) in zip(self.steps, self.shapes, strict=True))
+        # The targets and the result's own losses take about one step more.
+        work = sum((steps + 1) * h * w for steps, (h, w) in zip(self.steps, self.shapes, strict=True))
         if not hasattr(self.network.features, "strides") or work < LARGE_WORK:
             return 0.0
         rows = None if self.network.fixed_height else PROBE
