@@ -221,7 +221,9 @@ def _at_level(samples: Tensor, wanted: Tensor) -> Tensor:
 
 def _levels(magnitude: Tensor) -> Tensor:
     """Return each channel's RMS magnitude ``[channels, 1]``, and 1 for a silent channel."""
-    level = torch.linalg.vector_norm(magnitude, dim=(1, 2)) / math.sqrt(max(magnitude[0].numel(), 1))
+    # Bin by bin first: one norm of millions of values loses digits.
+    rows = torch.linalg.vector_norm(magnitude, dim=2)
+    level = torch.linalg.vector_norm(rows, dim=1) / math.sqrt(max(magnitude[0].numel(), 1))
     return torch.where(level > 0, level, 1.0).unsqueeze(1)
 
 

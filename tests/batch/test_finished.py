@@ -16,7 +16,7 @@ from specstyle.batch.jobs import Common, Task
 from specstyle.batch.lists import read_csv
 from specstyle.batch.table import Outcome, Table, outcome_of
 from specstyle.batch.worker import Abandoned, OutOfMemoryError, Worker
-from specstyle.run import session
+from specstyle.run import course
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +97,7 @@ def test_a_worker_lives_through_errors(tmp_path: Path, monkeypatch: pytest.Monke
     def full(*_: object, **__: object) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate")
 
-    monkeypatch.setattr(session, "optimize", full)
+    monkeypatch.setattr(course, "optimize", full)
     with pytest.raises(OutOfMemoryError, match="not enough memory"):
         worker.run(task(tmp_path))
 

@@ -45,3 +45,10 @@ def test_the_pull_has_the_gradient_of_the_product() -> None:
         (found,) = torch.autograd.grad(3.0 * value, maps)
         assert value.item() == 0.0
         torch.testing.assert_close(found, 3.0 * expected, rtol=1e-12, atol=1e-14)
+
+
+def test_the_error_keeps_its_digits_on_thousands_of_channels() -> None:
+    maps, style = rand(1, 4096, 1, 8).float(), rand(1, 4096, 1, 8, seed=1).float()
+    target = gram(style) / 8
+    exact = (gram(maps.double()) / 8 - target.double()).square().sum((1, 2))
+    torch.testing.assert_close(gram_error(maps, target).double(), exact, rtol=1e-5, atol=0)
