@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from specstyle.errors import FileError, ListError, RecipeError, SpecstyleError
+from specstyle.errors import FileError, ListError, SpecstyleError
 from specstyle.media import imagefiles, soundfiles
 from specstyle.recipes import Recipe
-from specstyle.run.build import choose_device, settle_recipe
+from specstyle.run.build import choose_device, settle_request
 from specstyle.run.job import Job
 from specstyle.run.transfer import Request
 
@@ -139,14 +139,7 @@ def refuse(problems: Sequence[str]) -> None:
 def _checked(task: Task) -> Task:
     request = task.job.request
     (soundfiles if request.medium == "audio" else imagefiles).check_output_suffix(task.job.output)
-    recipe, notes = settle_recipe(
-        request.medium, request.recipe, weights=request.weights, overrides=request.overrides
-    )
-    if recipe.style_blend and len(recipe.style_blend) != len(request.styles):
-        raise RecipeError(
-            f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
-            "give one for each"
-        )
+    recipe, notes = settle_request(request)
     if not 0 <= request.seed < 2**63:
         raise ListError(f"seed must be from 0 to 2^63 - 1, got {request.seed}")
     if task.pinned:

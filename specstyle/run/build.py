@@ -23,6 +23,7 @@ from specstyle.features.networks import (
 from specstyle.features.vgg import convolution
 from specstyle.recipes import PUBLISHED, Recipe, default_recipe, get_recipe, read_recipe
 from specstyle.recipes.effect import without_effect
+from specstyle.run.request import Request
 
 
 def choose_device(name: str) -> torch.device:
@@ -107,6 +108,23 @@ def settle_recipe(
             "the style; try --content-weight or --strength",
         )
     return settled, notes + without_effect(settled, overrides)
+
+
+def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
+    """Settle the recipe of a request, see ``settle_recipe``, and hold it against the number of styles.
+
+    Raises:
+        RecipeError: If recipe, network, overrides and styles do not fit together.
+    """
+    recipe, notes = settle_recipe(
+        request.medium, request.recipe, weights=request.weights, overrides=request.overrides
+    )
+    if recipe.style_blend and len(recipe.style_blend) != len(request.styles):
+        raise RecipeError(
+            f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
+            "give one for each"
+        )
+    return recipe, notes
 
 
 _SOUND_DEFAULT: tuple[str, tuple[str, ...]] = (

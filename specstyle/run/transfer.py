@@ -10,7 +10,7 @@ from typing import Any
 from specstyle.engine.optimize import NonFiniteLossError
 from specstyle.engine.team import ALONE, Team
 from specstyle.errors import RecipeError
-from specstyle.run.build import choose_device, settle_recipe
+from specstyle.run.build import choose_device, settle_request
 from specstyle.run.course import Course
 from specstyle.run.planning import check_tile
 from specstyle.run.precision import convolutions_in
@@ -103,14 +103,7 @@ def _prepare(
     """Return what is ready to run, and what the user should be told of it."""
     _check(request)
     device = choose_device(request.device)
-    recipe, notes = settle_recipe(
-        request.medium, request.recipe, weights=request.weights, overrides=request.overrides
-    )
-    if recipe.style_blend and len(recipe.style_blend) != len(request.styles):
-        raise RecipeError(
-            f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
-            "give one for each"
-        )
+    recipe, notes = settle_request(request)
     run = Session(request, recipe, device, on_step, on_note=on_note, team=team, warm=warm)
     return run, notes + run.network.notes + run.notes
 
