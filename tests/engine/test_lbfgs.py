@@ -6,6 +6,7 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
+from specstyle.engine import lbfgs
 from specstyle.engine.lbfgs import FIRST_STEP, Memory, minimize
 
 
@@ -44,7 +45,11 @@ def test_the_product_is_that_of_the_dense_matrix(count: int) -> None:
     np.testing.assert_allclose(memory.product(torch.from_numpy(vector)).numpy(), expected, rtol=1e-10)
 
 
-def test_held_variables_stay_and_the_others_move_as_if_alone() -> None:
+@pytest.mark.parametrize("many", [0, 16])  # never a mask, or one from the first held variable on
+def test_held_variables_stay_and_the_others_move_as_if_alone(
+    monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(lbfgs, "_MANY", many)
     rng, hessian = np.random.default_rng(1), curved(8)
     free = np.array([1, 0, 1, 1, 0, 1, 1, 1.0])
     kept = free.astype(bool)
