@@ -20,6 +20,10 @@ class WeightsError(SpecstyleError):
     """Network weights that are missing, damaged or of the wrong shape."""
 
 
+class CheckpointError(SpecstyleError):
+    """A kept run that cannot be gone on with."""
+
+
 class RecipeError(SpecstyleError, ValueError):
     """A recipe or a combination of options that makes no sense."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,6 +55,12 @@ class Memory:
     def pairs(self) -> list[tuple[Tensor, Tensor]]:
         """Return steps and changes of gradient, the oldest first."""
         return [(step, change) for step, change, _ in self._pairs]
+
+    def restore(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Take back what ``pairs`` returned."""
+        self.forget()
+        for step, change in pairs:
+            self.add(step, change)
 
     def forget(self) -> None:
         """Start anew."""
@@ -154,6 +160,15 @@ class _Evaluations:
             self.best, self.best_value = x, value
         return Point(x, value, gradient)
 
+    def snapshot(self) -> dict[str, Any]:
+        """Return its numbers and the best point."""
+        return {name: getattr(self, name) for name in ("remaining", "budget", "best", "best_value")}
+
+    def restore(self, values: dict[str, Any]) -> None:
+        """Take numbers and best point back."""
+        for name in ("remaining", "budget", "best", "best_value"):
+            setattr(self, name, values[name])
+
 
 @torch.no_grad()
 def minimize(
@@ -166,6 +181,8 @@ def minimize(
     restart_every: int | None = None,
     memory: Memory | None = None,
     team: Team = ALONE,
+    on_safe: Callable[[Callable[[], dict[str, Any]]], None] = lambda _: None,
+    resume: dict[str, Any] | None = None,
 ) -> Memory:
     """Lower a function by L-BFGS; whoever evaluates it keeps the best point.
 
@@ -181,6 +198,9 @@ def minimize(
         restart_every: Evaluations of one round.
         memory: What the first round knows of the function already; changed in place.
         team: Who holds the other variables.
+        on_safe: Called between two line searches with a function that returns a snapshot: numbers and the
+            tensors themselves.
+        resume: Such a snapshot, to go on from; ``start`` and ``memory`` are then not looked at.
 
     Returns:
         The memory at the end.
@@ -191,18 +211,38 @@ def minimize(
     """
     function = _Evaluations(evaluate, start, evaluations)
     memory = Memory(history, team) if memory is None else memory
-    search = _Search(function, memory, box, team)
-    stalled = 0
-    while function.remaining > 0 and stalled < 2:
-        function.budget = min(function.remaining, restart_every or function.remaining)
-        before = function.best_value
+    stalled, before, here = 0, math.inf, None
+    if resume is not None:
+        function.restore(resume)
+        memory.restore(resume["pairs"])
+        stalled, before = resume["stalled"], resume["before"]
+        here = Point(resume["x"], resume["value"], resume["gradient"])
+
+    def offer(here: Point) -> None:
+        on_safe(
+            lambda: {
+                **here._asdict(),
+                **function.snapshot(),
+                "pairs": memory.pairs(),
+                "stalled": stalled,
+                "before": before,
+            }
+        )
+
+    search = _Search(function, memory, box, team, offer)
+    while here is not None or (function.remaining > 0 and stalled < 2):
+        if here is None:
+            function.budget = min(function.remaining, restart_every or function.remaining)
+            before = function.best_value
         try:
-            search.run()
+            search.run(here)
         except _Spent:
             # Only the end of a round forgets: at the very end the memory is given back.
             if function.remaining > 0:
                 memory.forget()
             continue
+        finally:
+            here = None
         stalled = 0 if function.best_value < before else stalled + 1
     return memory
 
@@ -215,11 +255,13 @@ class _Search:
     memory: Memory
     box: tuple[float, float] | None
     team: Team
+    offer: Callable[[Point], None]
 
-    def run(self) -> None:
-        """Step after step, until none helps."""
-        here = self.function(self.function.best)
+    def run(self, here: Point | None) -> None:
+        """Step after step, until none helps; from the best point, or from where a run was left."""
+        here = self.function(self.function.best) if here is None else here
         while True:
+            self.offer(here)
             held = None if self.box is None else _held(here, self.box, self.team)
             direction = self.memory.product(here.gradient, held).neg_()
             slope = float(self.team.sum(torch.dot(here.gradient, direction)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,74 +12,17 @@ from torch import Tensor
 
 from specstyle.engine import lbfgs
 from specstyle.engine.canvas import Canvas, clip_
-from specstyle.engine.objective import Objective, summarize
+from specstyle.engine.evaluations import (
+    NonFiniteLossError,
+    Run,
+    SafePoint,
+    State,
+    Step,
+    StopRun,
+    ignore_safe_point,
+)
+from specstyle.engine.objective import Objective
 from specstyle.engine.team import ALONE, Team
-from specstyle.errors import SpecstyleError
-
-
-class StopRun(Exception):  # noqa: N818 (it is a request, not an error)
-    """Raised by an ``on_step`` function to end the run with the best result so far."""
-
-
-class NonFiniteLossError(SpecstyleError):
-    """A loss became NaN or infinite.
-
-    Attributes:
-        step: The step at which it did, counted from 1.
-        state: The run up to the last good step, or ``None`` if there was none.
-    """
-
-    def __init__(self, step: int, state: State | None) -> None:
-        self.step, self.state = step, state
-        kept = "the result of the step before it is kept" if state else "there is no earlier result"
-        super().__init__(
-            f"the loss became NaN or infinite at step {step}; {kept}; "
-            "lower the weights, or the learning rate of adam and sgd"
-        )
-
-
-@dataclass(frozen=True)
-class Step:
-    """One finished evaluation.
-
-    Attributes:
-        step: Its number in this call of ``optimize``, from 1.
-        steps: How many there will be.
-        losses: Weighted losses: ``total``, then by group (``content``, ``style``, ``tv``), then by term.
-        image: Returns a copy of the image that was evaluated, ``[B, C, H, W]``. It and ``parameters`` are to
-            be called before ``on_step`` returns.
-        parameters: Returns copies of the canvas' parameters that made it.
-    """
-
-    step: int
-    steps: int
-    losses: dict[str, float]
-    image: Callable[[], Tensor]
-    parameters: Callable[[], list[Tensor]] = list
-
-
-@dataclass
-class State:
-    """Where a run has come to.
-
-    Attributes:
-        image: The result by the rule of ``keep``, ``[B, C, H, W]``.
-        parameters: The canvas' parameters that made it (for an average: those of the last image).
-        steps: Evaluations made.
-        losses_start: Losses of the first image.
-        losses_end: Losses of the result.
-        stopped: Whether an ``on_step`` function ended the run early.
-        memory: The optimizer's: Adam's step count and two averages (``step``, ``exp_avg``, ``exp_avg_sq``),
-            or L-BFGS' steps and changes of gradient (``pairs``, the oldest first), in the parameters' shape.
-    """
-
-    image: Tensor
-    parameters: list[Tensor]
-    steps: int
-    losses_start: dict[str, float]
-    losses_end: dict[str, float]
-    stopped: bool = False
-    memory: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,6 +65,8 @@ def optimize(
     memory: dict[str, Any] | None = None,
     report_every: int = 1,
     team: Team = ALONE,
+    on_safe: SafePoint = ignore_safe_point,
+    resume: dict[str, Any] | None = None,
 ) -> State:
     """Lower an objective by changing a canvas.
 
@@ -136,6 +81,11 @@ def optimize(
             at every so many. A GPU then need not wait for the host in between. L-BFGS, which decides by
             the losses, and ``keep`` other than ``"last"`` report every step.
         team: Who holds the other parts of the canvas.
+        on_safe: Called between two steps, where the run could be taken up again: with the number of
+            evaluations made and a function that returns a snapshot, plain values and tensors that are valid
+            until ``on_safe`` returns. First-order methods call it after every step, L-BFGS between two line
+            searches.
+        resume: Such a snapshot of a run with the same arguments; it goes on from there to the same result.
 
     Returns:
         The result. L-BFGS keeps the evaluated image of lowest loss even for ``keep="last"``: its last
@@ -148,156 +98,46 @@ def optimize(
     for name, value in (("steps", steps), ("report_every", report_every)):
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
-    run = _Run(canvas, objective, settings, steps, on_step=on_step, report_every=report_every, team=team)
+    run = Run(
+        canvas,
+        objective,
+        steps,
+        keep="best" if settings.method == "lbfgs" and settings.keep == "last" else settings.keep,
+        average_decay=settings.average_decay,
+        on_step=on_step,
+        on_safe=on_safe,
+        report_every=report_every,
+        team=team,
+    )
     clip_(canvas)
+    if resume is not None:
+        run.restore(resume)
+    saved = None if resume is None else resume["optimizer"]
     try:
         if settings.method == "lbfgs":
-            _lbfgs(run, memory or {})
+            _lbfgs(run, settings, memory or {}, saved)
         else:
-            _first_order(run, memory or {})
+            _first_order(run, settings, memory or {}, saved)
     except StopRun:
         return run.state(stopped=True)
     return run.state()
 
 
-class _Run:
-    """Evaluations of one call: counted, checked, reported, and the kept image chosen."""
-
-    def __init__(
-        self,
-        canvas: Canvas,
-        objective: Objective,
-        settings: OptimizerSettings,
-        steps: int,
-        *,
-        on_step: Callable[[Step], None],
-        report_every: int,
-        team: Team,
-    ) -> None:
-        self.canvas, self.objective, self.settings = canvas, objective, settings
-        self.steps, self.on_step, self.team, self.done = steps, on_step, team, 0
-        self.keep = "best" if settings.method == "lbfgs" and settings.keep == "last" else settings.keep
-        self.report_every = report_every if self.keep == "last" else 1
-        self.first: dict[str, float] = {}
-        self.kept: dict[str, float] = {}
-        self.kept_parameters: list[Tensor] = []
-        self.average: Tensor | None = None
-        self.average_count = 0
-        self.memory: dict[str, Any] = {}
-
-    def evaluate(self) -> tuple[float, list[Tensor]]:
-        """Evaluate the canvas as it is; return the total (NaN if unreported) and the gradients."""
-        parameters = self.canvas.parameters()
-        with torch.enable_grad():
-            image = self.canvas.image()
-        losses, gradient = self.objective.value_and_grad(image)
-        # Fused optimizers read parameter and gradient side by side, whatever their strides say.
-        gradients = [g.contiguous() for g in torch.autograd.grad(image, parameters, gradient)]
-        self.done += 1
-        if self.done % self.report_every and self.done not in (1, self.steps):
-            return math.nan, gradients
-        report = self._accept(self.done, image.detach(), losses)
-        self._tell(report, image.detach())
-        return report["total"], gradients
-
-    def _tell(self, report: dict[str, float], image: Tensor) -> None:
-        """Call ``on_step``; if it asks for the end in one process of the team, all end."""
-        now, stop = _Moment(image, self.canvas.parameters()), False
-        try:
-            self.on_step(Step(self.done, self.steps, dict(report), now.image, now.parameters))
-        except StopRun:
-            stop = True
-        now.over = True
-        if self.team.any(stop):
-            raise StopRun
-
-    @torch.no_grad()
-    def evaluate_last(self) -> None:
-        """Take in the image that the last update left; it is a candidate for the result, but no step."""
-        image = self.canvas.image()
-        self._accept(self.done + 1, image, self.objective.losses(image))
-
-    def _accept(self, step: int, image: Tensor, losses: dict[str, Tensor]) -> dict[str, float]:
-        report = _report(losses)
-        if not math.isfinite(report["total"]):
-            raise NonFiniteLossError(step, self.state(steps=step - 1) if self.kept else None)
-        self.first = self.first or report
-        if self.keep != "best" or not self.kept or report["total"] < self.kept["total"]:
-            self.kept = report
-            if self.kept_parameters:
-                for copy, parameter in zip(self.kept_parameters, self.canvas.parameters(), strict=True):
-                    copy.copy_(parameter.detach())
-            else:
-                self.kept_parameters = _copies(self.canvas.parameters())
-        if self.keep == "average":
-            self.average_count += 1
-            self.average = torch.zeros_like(image) if self.average is None else self.average
-            self.average.lerp_(image, 1.0 - self.settings.average_decay)
-        return report
-
-    @torch.no_grad()
-    def state(self, *, stopped: bool = False, steps: int | None = None) -> State:
-        """Return the result so far, with its own losses."""
-        done = self.done if steps is None else steps
-        if not self.kept_parameters:
-            raise RuntimeError("no step was made")
-        for parameter, copy in zip(self.canvas.parameters(), self.kept_parameters, strict=True):
-            parameter.copy_(copy)
-        if self.average is None:
-            image, losses = self.canvas.image().clone(), self.kept
-        else:
-            image = self.average / (1.0 - self.settings.average_decay**self.average_count)
-            losses = _report(self.objective.losses(image))
-        return State(image, self.kept_parameters, done, self.first, losses, stopped, self.memory)
-
-
-class _Moment:
-    """What was evaluated, as long as the optimizer has not changed it."""
-
-    def __init__(self, image: Tensor, parameters: list[Tensor]) -> None:
-        self._image, self._parameters, self.over = image, parameters, False
-
-    def image(self) -> Tensor:
-        self._check()
-        return self._image.clone()
-
-    def parameters(self) -> list[Tensor]:
-        self._check()
-        return _copies(self._parameters)
-
-    def _check(self) -> None:
-        if self.over:
-            raise RuntimeError("a step's image and parameters are to be asked for before on_step returns")
-
-
-def _copies(parameters: list[Tensor]) -> list[Tensor]:
-    return [parameter.detach().clone() for parameter in parameters]
-
-
-def _report(losses: dict[str, Tensor]) -> dict[str, float]:
-    """Bring losses to the host in one transfer, with their sums by group."""
-    values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
-    return {**summarize(values), **{name: value for name, value in values.items() if ":" in name}}
-
-
-def _first_order(run: _Run, memory: dict[str, Any]) -> None:
+def _first_order(
+    run: Run, settings: OptimizerSettings, memory: dict[str, Any], saved: dict[str, Any] | None
+) -> None:
     """Adam (Kingma & Ba 2015) or gradient descent, with an exponential decay of the learning rate."""
-    settings = run.settings
     parameters = run.canvas.parameters()
-    optimizer: torch.optim.Optimizer
-    before = int(memory["step"]) if "step" in memory else 0
-    # One pass over the parameters, without temporary copies of them.
-    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
-    if settings.method == "adam":
-        betas = (settings.beta1, settings.beta2)
-        optimizer = torch.optim.Adam(
-            parameters, lr=settings.lr, betas=betas, eps=settings.epsilon, fused=fused
-        )
-        for parameter in parameters[: 1 if "exp_avg" in memory else 0]:
-            optimizer.state[parameter] = dict(memory)
+    optimizer = _make_optimizer(settings, parameters)
+    if saved is None:
+        before = int(memory["step"]) if "step" in memory else 0
+        states = [dict(memory)] if "exp_avg" in memory else []
     else:
-        optimizer = torch.optim.SGD(parameters, lr=settings.lr, fused=fused)
-    for step in range(run.steps):
+        before, states = saved["before"], saved["states"]
+    for parameter, state in zip(parameters, states, strict=False):
+        optimizer.state[parameter] = dict(state)
+    run.memory = dict(optimizer.state[parameters[0]])
+    for step in range(run.done, run.steps):
         _, gradients = run.evaluate()
         for group in optimizer.param_groups:
             group["lr"] = settings.lr * settings.lr_decay ** (step / settings.lr_decay_steps)
@@ -311,15 +151,29 @@ def _first_order(run: _Run, memory: dict[str, Any]) -> None:
         for parameter in parameters:
             parameter.grad = None
         clip_(run.canvas)
-        run.memory = dict(optimizer.state[parameters[0]]) if settings.method == "adam" else {}
+        run.memory = dict(optimizer.state[parameters[0]])
+        run.offer(lambda: {"before": before, "states": [dict(optimizer.state[p]) for p in parameters]})
     run.evaluate_last()
 
 
-def _lbfgs(run: _Run, before: dict[str, Any]) -> None:
+def _make_optimizer(settings: OptimizerSettings, parameters: list[Tensor]) -> torch.optim.Optimizer:
+    # One pass over the parameters, without temporary copies of them.
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    if settings.method == "adam":
+        betas = (settings.beta1, settings.beta2)
+        return torch.optim.Adam(parameters, lr=settings.lr, betas=betas, eps=settings.epsilon, fused=fused)
+    return torch.optim.SGD(parameters, lr=settings.lr, fused=fused)
+
+
+def _lbfgs(
+    run: Run, settings: OptimizerSettings, before: dict[str, Any], saved: dict[str, Any] | None
+) -> None:
     """L-BFGS, within the canvas' box if it has one."""
     parameters = run.canvas.parameters()
-    memory = lbfgs.Memory(run.settings.history, run.team)
-    for step, change in before.get("pairs", ()):
+    memory = lbfgs.Memory(settings.history, run.team)
+    # Vectors of a single parameter leave in its shape, so that they can be resized and shared out.
+    shape = list(parameters[0].shape) if len(parameters) == 1 else [-1]
+    for step, change in before.get("pairs", ()) if saved is None else ():
         memory.add(step.flatten(), change.flatten())
 
     def evaluate(flat: Tensor) -> tuple[float, Tensor]:
@@ -332,13 +186,21 @@ def _lbfgs(run: _Run, before: dict[str, Any]) -> None:
         _gather(parameters).clone(),
         evaluations=run.steps,
         box=run.canvas.bounds(),
-        restart_every=run.settings.restart_every,
+        restart_every=settings.restart_every,
         memory=memory,
         team=run.team,
+        on_safe=lambda snapshot: run.offer(lambda: _shaped(snapshot(), shape)),
+        resume=None if saved is None else _shaped(saved, [-1]),
     )
     if len(parameters) == 1:
-        shape = parameters[0].shape
         run.memory = {"pairs": [(s.view(shape), y.view(shape)) for s, y in memory.pairs()]}
+
+
+def _shaped(values: dict[str, Any], shape: list[int]) -> dict[str, Any]:
+    """Return an L-BFGS snapshot with its vectors in a shape."""
+    vectors = {name: v.reshape(shape) for name, v in values.items() if isinstance(v, Tensor)}
+    pairs = [(s.reshape(shape), y.reshape(shape)) for s, y in values["pairs"]]
+    return {**values, **vectors, "pairs": pairs}
 
 
 def _gather(tensors: list[Tensor]) -> Tensor:
@@ -352,3 +214,6 @@ def _scatter(flat: Tensor, parameters: list[Tensor]) -> None:
     for parameter in parameters:
         parameter.copy_(flat[start : start + parameter.numel()].view_as(parameter))
         start += parameter.numel()
+
+
+__all__ = ["NonFiniteLossError", "OptimizerSettings", "State", "Step", "StopRun", "optimize"]

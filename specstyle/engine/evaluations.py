@@ -1,0 +1,250 @@
+"""What happens at each evaluation of a run: it is counted, checked, reported, and the best one is kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from specstyle.engine.canvas import Canvas
+from specstyle.engine.objective import Objective, summarize
+from specstyle.engine.team import Team
+from specstyle.errors import SpecstyleError
+
+
+class StopRun(Exception):  # noqa: N818 (it is a request, not an error)
+    """Raised by an ``on_step`` function to end the run with the best result so far."""
+
+
+class NonFiniteLossError(SpecstyleError):
+    """A loss became NaN or infinite.
+
+    Attributes:
+        step: The step at which it did, counted from 1.
+        state: The run up to the last good step, or ``None`` if there was none.
+    """
+
+    def __init__(self, step: int, state: State | None) -> None:
+        self.step, self.state = step, state
+        kept = "the result of the step before it is kept" if state else "there is no earlier result"
+        super().__init__(
+            f"the loss became NaN or infinite at step {step}; {kept}; "
+            "lower the weights, or the learning rate of adam and sgd"
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """One finished evaluation.
+
+    Attributes:
+        step: Its number in this call of ``optimize``, from 1.
+        steps: How many there will be.
+        losses: Weighted losses: ``total``, then by group (``content``, ``style``, ``tv``), then by term.
+        image: Returns a copy of the image that was evaluated, ``[B, C, H, W]``. It and ``parameters`` are to
+            be called before ``on_step`` returns.
+        parameters: Returns copies of the canvas' parameters that made it.
+    """
+
+    step: int
+    steps: int
+    losses: dict[str, float]
+    image: Callable[[], Tensor]
+    parameters: Callable[[], list[Tensor]] = list
+
+
+@dataclass
+class State:
+    """Where a run has come to.
+
+    Attributes:
+        image: The result by the rule of ``keep``, ``[B, C, H, W]``.
+        parameters: The canvas' parameters that made it (for an average: those of the last image).
+        steps: Evaluations made.
+        losses_start: Losses of the first image.
+        losses_end: Losses of the result.
+        stopped: Whether an ``on_step`` function ended the run early.
+        memory: The optimizer's: Adam's step count and two averages (``step``, ``exp_avg``, ``exp_avg_sq``),
+            or L-BFGS' steps and changes of gradient (``pairs``, the oldest first), in the parameters' shape.
+    """
+
+    image: Tensor
+    parameters: list[Tensor]
+    steps: int
+    losses_start: dict[str, float]
+    losses_end: dict[str, float]
+    stopped: bool = False
+    memory: dict[str, Any] = field(default_factory=dict)
+
+
+SafePoint = Callable[[int, Callable[[], dict[str, Any]]], None]
+"""Called between two steps with the number made and a function that returns all that it takes to go on."""
+
+
+def ignore_safe_point(step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
+    """Keep nothing."""
+
+
+class Run:
+    """Evaluations of one call: counted, checked, reported, and the kept image chosen.
+
+    Args:
+        canvas: What is changed.
+        objective: What is lowered.
+        steps: Evaluations of loss and gradient.
+        keep: ``last``, ``best`` or ``average``.
+        average_decay: Of the average.
+        on_step: See ``optimize``, as the others.
+        on_safe: See ``optimize``.
+        report_every: See ``optimize``.
+        team: See ``optimize``.
+    """
+
+    def __init__(
+        self,
+        canvas: Canvas,
+        objective: Objective,
+        steps: int,
+        *,
+        keep: str,
+        average_decay: float,
+        on_step: Callable[[Step], None],
+        on_safe: SafePoint,
+        report_every: int,
+        team: Team,
+    ) -> None:
+        self.canvas, self.objective, self.on_step, self.on_safe = canvas, objective, on_step, on_safe
+        self.steps, self.team, self.done = steps, team, 0
+        self.keep, self.average_decay = keep, average_decay
+        self.report_every = report_every if self.keep == "last" else 1
+        self.first: dict[str, float] = {}
+        self.kept: dict[str, float] = {}
+        self.kept_parameters: list[Tensor] = []
+        self.average: Tensor | None = None
+        self.average_count = 0
+        self.memory: dict[str, Any] = {}
+
+    def evaluate(self) -> tuple[float, list[Tensor]]:
+        """Evaluate the canvas as it is; return the total (NaN if unreported) and the gradients."""
+        parameters = self.canvas.parameters()
+        with torch.enable_grad():
+            image = self.canvas.image()
+        losses, gradient = self.objective.value_and_grad(image)
+        # Fused optimizers read parameter and gradient side by side, whatever their strides say.
+        gradients = [g.contiguous() for g in torch.autograd.grad(image, parameters, gradient)]
+        self.done += 1
+        if self.done % self.report_every and self.done not in (1, self.steps):
+            return math.nan, gradients
+        report = self._accept(self.done, image.detach(), losses)
+        self._tell(report, image.detach())
+        return report["total"], gradients
+
+    def offer(self, optimizer: Callable[[], dict[str, Any]]) -> None:
+        """Tell that the run could go on from here, later and elsewhere.
+
+        Args:
+            optimizer: Returns what the optimizer needs for that.
+        """
+        self.on_safe(self.done, lambda: {**self._snapshot(), "optimizer": optimizer()})
+
+    def _snapshot(self) -> dict[str, Any]:
+        return {
+            "done": self.done,
+            "first": self.first,
+            "kept": self.kept,
+            "kept_parameters": self.kept_parameters,
+            "average": self.average,
+            "average_count": self.average_count,
+            "parameters": [parameter.detach() for parameter in self.canvas.parameters()],
+        }
+
+    @torch.no_grad()
+    def restore(self, values: dict[str, Any]) -> None:
+        """Go back to a safe point; the canvas, too."""
+        for name in ("done", "first", "kept", "kept_parameters", "average", "average_count"):
+            setattr(self, name, values[name])
+        for parameter, saved in zip(self.canvas.parameters(), values["parameters"], strict=True):
+            parameter.copy_(saved)
+
+    def _tell(self, report: dict[str, float], image: Tensor) -> None:
+        """Call ``on_step``; if it asks for the end in one process of the team, all end."""
+        now, stop = _Moment(image, self.canvas.parameters()), False
+        try:
+            self.on_step(Step(self.done, self.steps, dict(report), now.image, now.parameters))
+        except StopRun:
+            stop = True
+        now.over = True
+        if self.team.any(stop):
+            raise StopRun
+
+    @torch.no_grad()
+    def evaluate_last(self) -> None:
+        """Take in the image that the last update left; it is a candidate for the result, but no step."""
+        image = self.canvas.image()
+        self._accept(self.done + 1, image, self.objective.losses(image))
+
+    def _accept(self, step: int, image: Tensor, losses: dict[str, Tensor]) -> dict[str, float]:
+        report = _report(losses)
+        if not math.isfinite(report["total"]):
+            raise NonFiniteLossError(step, self.state(steps=step - 1) if self.kept else None)
+        self.first = self.first or report
+        if self.keep != "best" or not self.kept or report["total"] < self.kept["total"]:
+            self.kept = report
+            if self.kept_parameters:
+                for copy, parameter in zip(self.kept_parameters, self.canvas.parameters(), strict=True):
+                    copy.copy_(parameter.detach())
+            else:
+                self.kept_parameters = _copies(self.canvas.parameters())
+        if self.keep == "average":
+            self.average_count += 1
+            self.average = torch.zeros_like(image) if self.average is None else self.average
+            self.average.lerp_(image, 1.0 - self.average_decay)
+        return report
+
+    @torch.no_grad()
+    def state(self, *, stopped: bool = False, steps: int | None = None) -> State:
+        """Return the result so far, with its own losses."""
+        done = self.done if steps is None else steps
+        if not self.kept_parameters:
+            raise RuntimeError("no step was made")
+        for parameter, copy in zip(self.canvas.parameters(), self.kept_parameters, strict=True):
+            parameter.copy_(copy)
+        if self.average is None:
+            image, losses = self.canvas.image().clone(), self.kept
+        else:
+            image = self.average / (1.0 - self.average_decay**self.average_count)
+            losses = _report(self.objective.losses(image))
+        return State(image, self.kept_parameters, done, self.first, losses, stopped, self.memory)
+
+
+class _Moment:
+    """What was evaluated, as long as the optimizer has not changed it."""
+
+    def __init__(self, image: Tensor, parameters: list[Tensor]) -> None:
+        self._image, self._parameters, self.over = image, parameters, False
+
+    def image(self) -> Tensor:
+        self._check()
+        return self._image.clone()
+
+    def parameters(self) -> list[Tensor]:
+        self._check()
+        return _copies(self._parameters)
+
+    def _check(self) -> None:
+        if self.over:
+            raise RuntimeError("a step's image and parameters are to be asked for before on_step returns")
+
+
+def _copies(parameters: list[Tensor]) -> list[Tensor]:
+    return [parameter.detach().clone() for parameter in parameters]
+
+
+def _report(losses: dict[str, Tensor]) -> dict[str, float]:
+    """Bring losses to the host in one transfer, with their sums by group."""
+    values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
+    return {**summarize(values), **{name: value for name, value in values.items() if ":" in name}}
