@@ -10,16 +10,15 @@ from torch import Tensor
 
 from specstyle.engine.canvas import Canvas, Pixels
 from specstyle.engine.captured import CapturedObjective
+from specstyle.engine.evaluations import SafePoint, ignore_safe_point
 from specstyle.engine.objective import Objective
-from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
-from specstyle.engine.scales import carry_up, resize, resize_memory, start_image
+from specstyle.engine.optimize import NonFiniteLossError, State, optimize
+from specstyle.engine.scales import carry_up, resize, resize_memory
 from specstyle.engine.tiles import Size
-from specstyle.features.vgg import IMAGENET_MEAN_RGB
-from specstyle.media.waveform import WaveformCanvas
+from specstyle.run.beginning import first_image, reporter
 from specstyle.run.build import optimizer_settings
 from specstyle.run.objectives import build_objective
 from specstyle.run.planning import Plan, smaller_tiles
-from specstyle.run.request import Progress
 from specstyle.run.session import Session
 from specstyle.run.sharing import Share
 from specstyle.run.shortage import FrugalObjective
@@ -36,67 +35,140 @@ class Course:
     def __init__(self, run: Session) -> None:
         self._run = run
         self.objective: Objective
+        self._done = 0
+        self._losses_start: dict[str, float] | None = None
 
     def optimize(self) -> State:
         """Optimize at each scale, from the coarsest; return the last state with the losses of the whole."""
         run = self._run
+        saved = None if run.keeper is None else run.keeper.load(run.device)
         state: State | None = None
-        content = run.content.image
-        done, losses_start = 0, None
-        memory: dict[str, Any] = {}
-        for scale, (height, width) in enumerate(run.shapes):
-            content_here = resize(run.content.image, height, width)
-            if state is None:
-                start = self._first_image(resize(run.start.image, height, width))
-                run.start = run.content  # all that is needed of it was taken
-            else:
-                start = carry_up(state.image, content, content_here, what=run.recipe.carry)
-                memory = resize_memory(state.memory, height, width)
-                state = dataclasses.replace(state, memory={})
-            content = content_here
-            share = Share(run.team, run.network.features, width)
-            canvas = self._canvas(share.own(start))
-            del start
-            try:
-                reached = self._optimize_scale(scale, done, canvas, share, share.own_memory(memory))
-            except NonFiniteLossError as error:
-                # What an earlier scale reached is better than nothing.
-                good = None if error.state is None else share.whole_state(error.state)
-                raise NonFiniteLossError(done + error.step, self._last_good(good, state, done)) from None
-            state = share.whole_state(reached, with_memory=scale + 1 < len(run.shapes))
-            losses_start = losses_start or state.losses_start
-            done += state.steps
-            state.steps, state.losses_start = done, losses_start
-            if state.stopped:
-                break
+        if saved is not None:
+            self._take_up(saved)
+        if saved is not None and "refined" in saved:
+            state = self._before_refining(saved)
+        else:
+            for scale in range(0 if saved is None else saved["scale"], len(run.shapes)):
+                state = self._at_scale(scale, state, saved)
+                saved = None
+                if state.stopped:
+                    break
         if state is None:
             raise RuntimeError("there is no scale")
         if run.sound is not None and run.waveform is None and run.recipe.refine_steps and not state.stopped:
-            state = self._refine(run.sound, state, self.objective)
+            state = self._refine(run.sound, state, self.objective, saved)
         return self._let_go(state)
 
-    def _optimize_scale(
-        self, scale: int, done: int, canvas: Canvas, share: Share, memory: dict[str, Any]
-    ) -> State:
-        """Optimize at one scale, after ``done`` steps at others."""
+    def _take_up(self, saved: dict[str, Any]) -> None:
+        """Go back to where a run was left, but for the optimization itself."""
+        run = self._run
+        self._done, self._losses_start = saved["done"], saved["losses_start"]
+        run.generator.set_state(saved["generator"].cpu())
+        run.tiles = [None if size is None else list(size) for size in saved["tiles"]]
+        run.start = run.content
+
+    def _at_scale(self, scale: int, before: State | None, saved: dict[str, Any] | None) -> State:
+        """Optimize at one scale, after another one or from where a run was left."""
         run = self._run
         height, width = run.shapes[scale]
-        planned = run.outlook.plan(scale)
+        content = resize(run.content.image, height, width)
+        memory: dict[str, Any] = {}
+        if saved is not None:
+            start = content  # its place is what counts: the values come from the file
+        elif before is None:
+            start = first_image(run, resize(run.start.image, height, width))
+            run.start = run.content  # all that is needed of it was taken
+        else:
+            content_before = resize(run.content.image, *run.shapes[scale - 1])
+            start = carry_up(before.image, content_before, content, what=run.recipe.carry)
+            memory = resize_memory(before.memory, height, width)
+            before.memory.clear()
+            del content_before
+        share = Share(run.team, run.network.features, width)
+        canvas = self._canvas(share.own(start))
+        del start, content
+        try:
+            reached = self._optimize_scale(scale, canvas, share, share.own_values(memory), saved)
+        except NonFiniteLossError as error:
+            # What an earlier scale reached is better than nothing.
+            good = None if error.state is None else share.whole_state(error.state)
+            last_good = self._last_good(good, before, self._done)
+            raise NonFiniteLossError(self._done + error.step, last_good) from None
+        state = share.whole_state(reached, with_memory=scale + 1 < len(run.shapes))
+        self._losses_start = self._losses_start or state.losses_start
+        self._done += state.steps
+        state.steps, state.losses_start = self._done, self._losses_start
+        return state
+
+    def _optimize_scale(
+        self,
+        scale: int,
+        canvas: Canvas,
+        share: Share,
+        memory: dict[str, Any],
+        saved: dict[str, Any] | None,
+    ) -> State:
+        """Optimize at one scale."""
+        run = self._run
+        height, width = run.shapes[scale]
+        planned = run.outlook.plan(scale) if saved is None else Plan(**saved["plan"], needed=0, free=0)
         self.objective = self._objective_at(height, width, planned, share)
         history = run.team.least(planned.history)
+
+        def described() -> dict[str, Any]:
+            return {"plan": self._plan_values(planned, history)}
+
         state = optimize(
             canvas,
             self.objective,
             dataclasses.replace(optimizer_settings(run.recipe), history=history),
             run.steps_at(scale),
-            on_step=self._reporter(scale, done, share=share),
+            on_step=reporter(run, scale, self._done, share=share),
             memory=memory,
             report_every=run.request.report_every if run.device.type == "cuda" else 1,
             team=run.team,
+            on_safe=self._keeping(scale, share, described),
+            resume=None if saved is None else share.own_values(saved["engine"]),
         )
-        size = self.objective.size if isinstance(self.objective, FrugalObjective) else planned.size
+        size = self._tile_size(planned)
         run.tiles.append(None if size is None else list(size))
         return state
+
+    def _tile_size(self, planned: Plan) -> Size | None:
+        """Return the size of the tiles in use, which may be smaller than was planned."""
+        return self.objective.size if isinstance(self.objective, FrugalObjective) else planned.size
+
+    def _plan_values(self, planned: Plan, history: int) -> dict[str, Any]:
+        """Return what of a plan decides the last bits of a result."""
+        return {
+            "size": self._tile_size(planned),
+            "keep_content": planned.keep_content,
+            "history": history,
+        }
+
+    def _keeping(self, scale: int, share: Share, described: Callable[[], dict[str, Any]]) -> SafePoint:
+        """Return what keeps the run between two steps, if it is kept."""
+        run, done, keeper = self._run, self._done, self._run.keeper
+        if keeper is None:
+            return ignore_safe_point
+
+        def keep(step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
+            if not run.team.any(keeper.due(done + step)):
+                return
+            keeper.save(
+                {
+                    "step": done + step,
+                    "scale": scale,
+                    "done": done,
+                    "losses_start": self._losses_start,
+                    "tiles": [None if size is None else tuple(size) for size in run.tiles],
+                    "generator": run.generator.get_state(),
+                    "engine": share.whole_values(snapshot()),
+                    **described(),
+                }
+            )
+
+        return keep
 
     def _objective_at(self, height: int, width: int, planned: Plan, share: Share) -> Objective:
         """Return what is lowered at one scale."""
@@ -145,15 +217,46 @@ class Course:
         parameters = [] if run.waveform is None else state.parameters
         return dataclasses.replace(state, memory={}, parameters=parameters)
 
-    def _refine(self, sound: SoundAdapter, before: State, objective: Objective) -> State:
+    def _before_refining(self, saved: dict[str, Any]) -> State:
+        """Return the image that a run had come to when it was left on its samples."""
+        run, scale = self._run, len(self._run.shapes) - 1
+        share = Share(run.team, run.network.features, run.shapes[scale][1])
+        planned = Plan(**saved["plan"], needed=0, free=0)
+        self.objective = self._objective_at(*run.shapes[scale], planned, share)
+        before = saved["refined"]
+        return State(
+            before["image"], [], before["steps"], before["losses_start"], before["losses_end"], memory={}
+        )
+
+    def _refine(
+        self, sound: SoundAdapter, before: State, objective: Objective, saved: dict[str, Any] | None
+    ) -> State:
         """Go on from the image's sound on the waveform itself: what no phase could give is mended."""
-        run = self._run
+        run, scale = self._run, len(self._run.shapes) - 1
         decoded = sound.decode(before.image.clamp(0.0, run.upper), run.content)
         waveform = sound.waveform(run.content, start=decoded)
         settings, steps = optimizer_settings(run.recipe), run.recipe.refine_steps
-        report = self._reporter(len(run.shapes) - 1, before.steps, waveform)
+        report = reporter(run, scale, before.steps, waveform)
+        self._done, self._losses_start = before.steps, before.losses_start
+        planned = run.outlook.plan(scale) if saved is None else Plan(**saved["plan"], needed=0, free=0)
+
+        def described() -> dict[str, Any]:
+            names = ("image", "steps", "losses_start", "losses_end")
+            plan = self._plan_values(planned, planned.history)
+            return {"plan": plan, "refined": {name: getattr(before, name) for name in names}}
+
         try:
-            state = optimize(waveform, objective, settings, steps, on_step=report)
+            state = optimize(
+                waveform,
+                objective,
+                settings,
+                steps,
+                on_step=report,
+                on_safe=self._keeping(
+                    scale, Share(run.team, run.network.features, before.image.shape[3]), described
+                ),
+                resume=None if saved is None else saved["engine"],
+            )
         except NonFiniteLossError as error:
             raise NonFiniteLossError(before.steps + error.step, before) from None
         run.waveform = waveform
@@ -174,56 +277,3 @@ class Course:
         if run.waveform is not None:
             return run.waveform
         return Pixels(start, pixel_range=recipe.pixel_range, upper=run.upper if recipe.clip else None)
-
-    def _first_image(self, content: Tensor) -> Tensor:
-        run = self._run
-        recipe = run.recipe
-        height, width = content.shape[2:]
-        if run.start_source is not None:
-            start = run.adapter.encode_style(run.start_source, run.content).image
-            return resize(run.adapter.fit(start, run.content.image), height, width)
-        if recipe.init == "style":
-            return resize(run.adapter.fit(run.styles[0], run.content.image), height, width).contiguous()
-        center: float | Tensor = 0.0
-        if recipe.noise_center == "imagenet":
-            mean = content.new_tensor(IMAGENET_MEAN_RGB)
-            center = mean[:, None, None] if content.shape[1] == 3 else float(mean.mean())
-        return start_image(
-            recipe.init,
-            content,
-            noise=recipe.noise,
-            noise_scale=recipe.noise_scale / recipe.pixel_range,
-            noise_center=center,
-            generator=run.generator,
-        )
-
-    def _reporter(
-        self,
-        scale: int,
-        done: int,
-        waveform: WaveformCanvas | None = None,
-        *,
-        share: Share | None = None,
-    ) -> Callable[[Step], None]:
-        run = self._run
-        refined = run.recipe.refine_steps if run.sound is not None and run.waveform is None else 0
-        total = sum(run.steps_at(i) for i in range(len(run.shapes))) + refined
-        canvas = run.waveform or waveform
-
-        def report(step: Step) -> None:
-            def image() -> Tensor:
-                return step.image() if share is None else share.whole(step.image())
-
-            run.on_step(
-                Progress(
-                    step=done + step.step,
-                    steps=total,
-                    scale=scale + 1,
-                    scales=len(run.shapes),
-                    losses=step.losses,
-                    image=image,
-                    result=lambda: run.finish(image(), step.parameters(), canvas)[0],
-                )
-            )
-
-        return report

@@ -23,6 +23,7 @@ from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe, to_dict
 from specstyle.run.adapters import Adapter, make_adapter
 from specstyle.run.build import network_for
+from specstyle.run.checkpoints import Keeper
 from specstyle.run.outlook import Outlook
 from specstyle.run.precision import network_dtype, settle_precision
 from specstyle.run.request import Progress, Request, Result
@@ -51,9 +52,10 @@ class Session:
         on_note: Callable[[str], None] = lambda _: None,
         team: Team = ALONE,
         warm: Warm = COLD,
+        keeper: Keeper | None = None,
     ) -> None:
         self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
-        self.on_note, self.team, self.warm = on_note, team, warm
+        self.on_note, self.team, self.warm, self.keeper = on_note, team, warm, keeper
         self.precision = settle_precision(request.precision, device, recipe.optimizer)
         self.adapter: Adapter = make_adapter(
             request.medium, recipe, seed=request.seed, device=device, sample_rate=request.sample_rate

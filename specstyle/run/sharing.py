@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -104,13 +105,19 @@ class Share:
         """Return the whole image; all processes must ask for it."""
         return own if self._strip is None else self._strip.whole(own)
 
-    def own_memory(self, memory: dict[str, Any]) -> dict[str, Any]:
-        """Return what this process has of a whole image's optimizer memory."""
-        return _mapped(memory, self.own)
+    def own_values(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return nested values with what this process has of each whole image among them."""
+        own: dict[str, Any] = _mapped(values, self.own)
+        return own
+
+    def whole_values(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return nested values with the whole of each image among them; all processes must ask for it."""
+        whole: dict[str, Any] = _mapped(values, self.whole)
+        return whole
 
     def whole_state(self, state: State, *, with_memory: bool = False) -> State:
         """Return a state of the whole image, its optimizer's memory only if asked for."""
-        memory = _mapped(state.memory, self.whole) if with_memory else {}
+        memory = self.whole_values(state.memory) if with_memory else {}
         return dataclasses.replace(state, image=self.whole(state.image), memory=memory)
 
     def tiling(self, size: Size | None, *, keep_content: bool) -> Tiling | None:
@@ -120,8 +127,10 @@ class Share:
         return Tiling(size or (None, None), keep_content, self._team, self._strip)
 
 
-def _mapped(memory: dict[str, Any], change: Any) -> dict[str, Any]:
-    """Return an optimizer's memory with each of its images changed."""
-    if "pairs" in memory:
-        return {"pairs": [(change(step), change(delta)) for step, delta in memory["pairs"]]}
-    return {name: change(value) if value.ndim == 4 else value for name, value in memory.items()}
+def _mapped(values: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Return nested values with each image among them changed."""
+    if isinstance(values, dict):
+        return {name: _mapped(value, change) for name, value in values.items()}
+    if isinstance(values, (list, tuple)):
+        return type(values)(_mapped(value, change) for value in values)
+    return change(values) if isinstance(values, Tensor) and values.ndim == 4 else values

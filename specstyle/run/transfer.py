@@ -11,6 +11,7 @@ from specstyle.engine.optimize import NonFiniteLossError
 from specstyle.engine.team import ALONE, Team
 from specstyle.errors import RecipeError
 from specstyle.run.build import choose_device, settle_request
+from specstyle.run.checkpoints import Keeper
 from specstyle.run.course import Course
 from specstyle.run.planning import check_tile
 from specstyle.run.precision import convolutions_in
@@ -31,6 +32,7 @@ def transfer(
     on_stage: Callable[[Stage], None] = _ignore,
     team: Team = ALONE,
     warm: Warm = COLD,
+    keeper: Keeper | None = None,
 ) -> Result:
     """Stylize a content by styles, without touching the disk but to read.
 
@@ -43,6 +45,7 @@ def transfer(
         team: The processes that share the run (``run.sharing.join``): rank 0 calls this, the others
             ``take_part``.
         warm: Networks and styles of earlier runs; by default nothing is kept.
+        keeper: Keeps the run as it goes, and has where to go on from.
 
     Raises:
         RecipeError: If options do not fit together.
@@ -51,7 +54,7 @@ def transfer(
         TransferError: If a loss became NaN or infinite; it carries the last good result.
     """
     started = time.monotonic()
-    run, notes = _prepare(request, on_step, on_note=on_note, team=team, warm=warm)
+    run, notes = _prepare(request, on_step, on_note=on_note, team=team, warm=warm, keeper=keeper)
     notes += run.outlook.notes()
     for note in notes:
         on_note(note)
@@ -73,18 +76,25 @@ def transfer(
     return result
 
 
-def take_part(request: Request, *, on_step: Callable[[Progress], None] = _ignore, team: Team = ALONE) -> None:
+def take_part(
+    request: Request,
+    *,
+    on_step: Callable[[Progress], None] = _ignore,
+    team: Team = ALONE,
+    keeper: Keeper | None = None,
+) -> None:
     """Do one process' part of a run whose result another one makes: that of rank 0, by ``transfer``.
 
     Args:
         request: The same as in all processes.
         on_step: Called after each step.
         team: The processes.
+        keeper: As the first process has one.
 
     Raises:
         SpecstyleError: As ``transfer`` does, or if another process is gone.
     """
-    run, _ = _prepare(request, on_step, team=team)
+    run, _ = _prepare(request, on_step, team=team, keeper=keeper)
     with (
         convolutions_in(run.precision),
         contextlib.suppress(NonFiniteLossError),
@@ -99,12 +109,13 @@ def _prepare(
     on_note: Callable[[str], None] = _ignore,
     team: Team,
     warm: Warm = COLD,
+    keeper: Keeper | None = None,
 ) -> tuple[Session, tuple[str, ...]]:
     """Return what is ready to run, and what the user should be told of it."""
     _check(request)
     device = choose_device(request.device)
     recipe, notes = settle_request(request)
-    run = Session(request, recipe, device, on_step, on_note=on_note, team=team, warm=warm)
+    run = Session(request, recipe, device, on_step, on_note=on_note, team=team, warm=warm, keeper=keeper)
     return run, notes + run.network.notes + run.notes
 
 
