@@ -15,7 +15,7 @@ from typing import Any
 from bench.inputs import sounds
 from bench.options import Options
 from bench.report import Section, table
-from specstyle.run.job import write_source
+from specstyle.run.writing import write_source
 
 ROOT = Path(__file__).parents[1]
 _FIRST_STEP = """

@@ -48,7 +48,7 @@ def sound_figure(
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     drawn: Any = None
     for axis, (title, samples, sample_rate) in zip(axes, panels, strict=True):
-        levels_db, duration_s = _spectrogram_db(title, samples, sample_rate, n_fft)
+        levels_db, duration_s = spectrogram_db(title, samples, sample_rate, n_fft)
         drawn = axis.imshow(
             levels_db,
             origin="lower",
@@ -105,6 +105,44 @@ def contact_sheet(panels: list[tuple[str, NDArray[Any]]], path: str | Path, *, c
     _grid(panels, path, columns=min(columns, len(panels)), inches=2.4)
 
 
+def spectrogram_db(
+    title: str, samples: NDArray[Any], sample_rate: int, n_fft: int | None = None
+) -> tuple[NDArray[np.float64], float]:
+    """Compute levels ``[bins, columns]`` in dB re the peak, and the duration in seconds.
+
+    Args:
+        title: Named in errors.
+        samples: ``[channels, length]`` or ``[length]``; channels are averaged.
+        sample_rate: In Hz.
+        n_fft: Window length in samples; None takes about 46 ms.
+
+    Raises:
+        ValueError: Samples of another shape.
+    """
+    samples = np.atleast_2d(samples)
+    if samples.ndim != 2 or samples.shape[1] == 0:
+        raise ValueError(f"panel {title!r}: expected shape [channels, length], got {list(samples.shape)}")
+    n_fft = n_fft or 2 ** round(math.log2(max(64.0, _WINDOW_S * sample_rate)))
+    mono = samples.mean(axis=0, dtype=np.float64)
+    frames = max(1, math.ceil(4 * len(mono) / n_fft))
+    hop, pooled = n_fft // 4, max(1, math.ceil(frames / _MAX_COLUMNS))
+    if pooled > 2:  # every column has many frames: half the overlap does for their mean
+        hop, pooled = n_fft // 2, math.ceil(pooled / 2)
+    columns = max(1, math.ceil(len(mono) / (hop * pooled)))
+    padded = np.pad(mono, (n_fft // 2, n_fft + hop * pooled))
+    offsets = np.arange(pooled)[:, None] * hop + np.arange(n_fft)
+    window = np.hanning(n_fft + 1)[:-1]
+    power = np.empty((n_fft // 2 + 1, columns))
+    for column in range(columns):
+        spectra = np.fft.rfft(padded[offsets + column * hop * pooled] * window)
+        power[:, column] = (np.abs(spectra) ** 2).mean(axis=0)
+    peak = power.max()
+    floor = 10 ** (-RANGE_DB / 10)
+    relative = power / peak if peak > 0 else np.zeros_like(power)
+    levels_db: NDArray[np.float64] = 10 * np.log10(np.maximum(relative, floor))
+    return levels_db, len(mono) / sample_rate
+
+
 # -- parts ---------------------------------------------------------------------------------------------------
 
 
@@ -155,34 +193,6 @@ def _low(array: NDArray[Any]) -> float:
 
 def _high(array: NDArray[Any]) -> float:
     return float(np.nanmax(array))
-
-
-def _spectrogram_db(
-    title: str, samples: NDArray[Any], sample_rate: int, n_fft: int | None
-) -> tuple[NDArray[np.float64], float]:
-    """Compute levels ``[bins, columns]`` in dB re the peak, and the duration in seconds."""
-    samples = np.atleast_2d(samples)
-    if samples.ndim != 2 or samples.shape[1] == 0:
-        raise ValueError(f"panel {title!r}: expected shape [channels, length], got {list(samples.shape)}")
-    n_fft = n_fft or 2 ** round(math.log2(max(64.0, _WINDOW_S * sample_rate)))
-    mono = samples.mean(axis=0, dtype=np.float64)
-    frames = max(1, math.ceil(4 * len(mono) / n_fft))
-    hop, pooled = n_fft // 4, max(1, math.ceil(frames / _MAX_COLUMNS))
-    if pooled > 2:  # every column has many frames: half the overlap does for their mean
-        hop, pooled = n_fft // 2, math.ceil(pooled / 2)
-    columns = max(1, math.ceil(len(mono) / (hop * pooled)))
-    padded = np.pad(mono, (n_fft // 2, n_fft + hop * pooled))
-    offsets = np.arange(pooled)[:, None] * hop + np.arange(n_fft)
-    window = np.hanning(n_fft + 1)[:-1]
-    power = np.empty((n_fft // 2 + 1, columns))
-    for column in range(columns):
-        spectra = np.fft.rfft(padded[offsets + column * hop * pooled] * window)
-        power[:, column] = (np.abs(spectra) ** 2).mean(axis=0)
-    peak = power.max()
-    floor = 10 ** (-RANGE_DB / 10)
-    relative = power / peak if peak > 0 else np.zeros_like(power)
-    levels_db: NDArray[np.float64] = 10 * np.log10(np.maximum(relative, floor))
-    return levels_db, len(mono) / sample_rate
 
 
 def _save(figure: Figure, path: str | Path) -> None:

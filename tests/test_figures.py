@@ -98,7 +98,7 @@ def test_sound_figure_shows_each_sound(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rate", [8000, 44100])
 def test_levels_agree_with_scipy(rate: int) -> None:
     samples = np.random.default_rng(0).normal(size=(2, rate // 2))
-    levels_db, duration_s = figures._spectrogram_db("x", samples, rate, 512)
+    levels_db, duration_s = figures.spectrogram_db("x", samples, rate, 512)
     assert duration_s == pytest.approx(0.5)
     padded = np.pad(samples.mean(0), (256, 2048))
     window = signal.windows.hann(512, sym=False)
@@ -117,7 +117,7 @@ def test_a_long_sound_has_few_columns_and_loses_no_click() -> None:
     clicks_s = [1.0, 47.3, 99.5]
     for click_s in clicks_s:
         samples[0, int(click_s * 16000)] = 1.0
-    levels_db, duration_s = figures._spectrogram_db("x", samples, 16000, None)
+    levels_db, duration_s = figures.spectrogram_db("x", samples, 16000, None)
     assert 500 < levels_db.shape[1] <= 1200
     lit_s = np.flatnonzero(levels_db[40] > -40) / levels_db.shape[1] * duration_s
     for click_s in clicks_s:
@@ -128,7 +128,7 @@ def test_a_long_sound_has_few_columns_and_loses_no_click() -> None:
 def test_silence_and_very_short_sounds_are_drawn(tmp_path: Path) -> None:
     sound_figure([("silence", np.zeros((1, 4000)), 8000), ("three", np.ones(3), 44100)], tmp_path / "f.png")
     assert pixels_of(tmp_path / "f.png").shape[1] > 500
-    assert figures._spectrogram_db("x", np.zeros((1, 4000)), 8000, None)[0].max() == -80
+    assert figures.spectrogram_db("x", np.zeros((1, 4000)), 8000, None)[0].max() == -80
 
 
 def test_wrong_panels_are_named(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from specstyle.errors import FileError, ListError, SpecstyleError
 from specstyle.media import imagefiles, soundfiles
 from specstyle.recipes import Recipe
 from specstyle.run.build import choose_device, settle_request
-from specstyle.run.job import Job
+from specstyle.run.request import Job
 from specstyle.run.transfer import Request
 
 SOUNDS = (*soundfiles.SUFFIXES, ".mp3", ".aiff", ".aif", ".oga", ".opus")

@@ -8,13 +8,16 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from specstyle._version import __version__
 from specstyle.cli.commands import add_commands
 from specstyle.cli.options import add_recipe_options, add_run_options, recipe_overrides
 from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
 from specstyle.errors import explain
+
+if TYPE_CHECKING:
+    from specstyle.run.request import Job
 
 _EXAMPLES = """examples:
   specstyle audio melody.wav rain.wav -o out.wav        play the melody by the rain
@@ -38,11 +41,14 @@ def build_parser() -> argparse.ArgumentParser:
             medium,
             help=f"stylize a {what}",
             description=f"Stylize a {what} by one or more others.",
-            usage=f"specstyle {medium} CONTENT STYLE [STYLE ...] -o OUT [options]",
+            usage=f"specstyle {medium} CONTENT STYLE [STYLE ...] -o OUT [options]\n"
+            f"       specstyle {medium} --resume DIR",
         )
-        command.add_argument("content", type=Path, metavar="CONTENT", help=f"the {what} to stylize")
         command.add_argument(
-            "styles", type=Path, nargs="+", metavar="STYLE", help=f"{what}s that give the style"
+            "content", type=Path, nargs="?", metavar="CONTENT", help=f"the {what} to stylize"
+        )
+        command.add_argument(
+            "styles", type=Path, nargs="*", metavar="STYLE", help=f"{what}s that give the style"
         )
         add_run_options(command)
         add_recipe_options(command, medium)
@@ -76,9 +82,65 @@ def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Na
 
 
 def _run_medium(arguments: argparse.Namespace) -> int:
-    from specstyle.run.job import Job, run_job, take_part_in_job
-    from specstyle.run.transfer import Request
+    from specstyle.run.job import run_job, take_part_in_job
 
+    notes: tuple[str, ...] = ()
+    if arguments.resume is None:
+        job = _new_job(arguments)
+    else:
+        job, notes = _resumed_job(arguments)
+    team: Any = None
+    if is_launched_by_torchrun(os.environ):
+        from specstyle.run.sharing import join
+
+        team, device = join(job.request.device)
+        job = dataclasses.replace(job, request=dataclasses.replace(job.request, device=device))
+    if team is not None and team.rank > 0:
+        with ProgressLine(quiet=True) as progress:
+            take_part_in_job(job, on_step=progress, team=team)
+        return 0
+    with ProgressLine(quiet=arguments.quiet) as progress:
+        for note in notes:
+            progress.note(note)
+        result, written = run_job(
+            job,
+            on_step=progress,
+            on_note=progress.note,
+            on_stage=progress.enter_stage,
+            **({} if team is None else {"team": team}),
+        )
+    record = result.record
+    if not arguments.quiet:
+        print(summary(record))
+        print("wrote " + ", ".join(str(path) for path in written))
+    if record["stopped"]:
+        more = "" if job.run_dir is None else f"; --resume {job.run_dir} goes on"
+        return complain(
+            f"stopped by Ctrl-C at step {record['steps']}; the best result so far is in {written[0]}{more}",
+            INTERRUPTED,
+        )
+    return 0
+
+
+def _new_job(arguments: argparse.Namespace) -> Job:
+    """Return the job that the command line describes.
+
+    Raises:
+        ValueError: If something is missing.
+    """
+    from specstyle.run.request import Job, Request
+
+    if not arguments.styles:
+        missing = "CONTENT and STYLE" if arguments.content is None else "STYLE"
+        raise ValueError(f"{missing} missing; usage: specstyle {arguments.medium} CONTENT STYLE -o OUT")
+    output = arguments.output
+    if output is None and arguments.run_dir is not None:
+        output = arguments.run_dir / {"audio": "result.wav", "image": "result.png"}[arguments.medium]
+    if output is None:
+        raise ValueError("the following arguments are required: -o/--output (or --run-dir)")
+    for name in ("checkpoint_every", "tensorboard"):
+        if getattr(arguments, name) and arguments.run_dir is None:
+            raise ValueError(f"{option_of(name)} needs --run-dir DIR to write into")
     request = Request(
         arguments.medium,
         arguments.content,
@@ -93,41 +155,43 @@ def _run_medium(arguments: argparse.Namespace) -> int:
         tile=arguments.tile,
         memory_limit=arguments.memory_limit,
     )
-    job = Job(
+    return Job(
         request,
-        arguments.output,
+        output,
         force=arguments.force,
         save_every=arguments.save_every,
         plot=arguments.plot,
+        run_dir=arguments.run_dir,
+        checkpoint_every=arguments.checkpoint_every,
+        tensorboard=arguments.tensorboard,
     )
-    team: Any = None
-    if is_launched_by_torchrun(os.environ):
-        from specstyle.run.sharing import join
 
-        team, device = join(arguments.device)
-        job = dataclasses.replace(job, request=dataclasses.replace(request, device=device))
-    if team is not None and team.rank > 0:
-        with ProgressLine(quiet=True) as progress:
-            take_part_in_job(job, on_step=progress, team=team)
-        return 0
-    with ProgressLine(quiet=arguments.quiet) as progress:
-        result, written = run_job(
-            job,
-            on_step=progress,
-            on_note=progress.note,
-            on_stage=progress.enter_stage,
-            **({} if team is None else {"team": team}),
+
+def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
+    """Return the job that ``--resume`` names, and what to tell the user.
+
+    Raises:
+        ValueError: If the command line says anything else of the run.
+    """
+    from specstyle.run.kept import resumed_job
+
+    bare = build_parser().parse_args([arguments.medium, "--resume", str(arguments.resume)])
+    said = {name for name, value in vars(arguments).items() if getattr(bare, name, None) != value}
+    others = sorted(said - {"resume", "quiet", "debug", "action"})
+    if others:
+        names = ", ".join(name if name in ("content", "styles") else option_of(name) for name in others)
+        raise ValueError(f"--resume goes on with the run as it was begun; leave out {names}")
+    job, notes = resumed_job(arguments.resume)
+    if job.request.medium != arguments.medium:
+        raise ValueError(
+            f"{arguments.resume} keeps a run of `specstyle {job.request.medium}`; resume it by that command"
         )
-    record = result.record
-    if not arguments.quiet:
-        print(summary(record))
-        print("wrote " + ", ".join(str(path) for path in written))
-    if record["stopped"]:
-        return complain(
-            f"stopped by Ctrl-C at step {record['steps']}; the best result so far is in {written[0]}",
-            INTERRUPTED,
-        )
-    return 0
+    return job, notes
+
+
+def option_of(name: str) -> str:
+    """Return a field as the command line has it: ``--n-fft``."""
+    return "--" + name.replace("_", "-")
 
 
 def is_launched_by_torchrun(environment: Mapping[str, str]) -> bool:

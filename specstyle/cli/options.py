@@ -69,7 +69,13 @@ def recipe_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run that are not part of a recipe."""
     run = parser.add_argument_group("run")
-    run.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="file to write")
+    run.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="OUT",
+        help="file to write (with --run-dir: DIR/result.wav or .png if not given)",
+    )
     add_shared_options(run)
     run.add_argument(
         "--save-every",
@@ -81,6 +87,25 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--plot", action="store_true", help="also write a figure: content, style, result")
     run.add_argument("--force", action="store_true", help="replace an existing OUT")
     add_output_options(run)
+    keep = parser.add_argument_group("runs that survive")
+    keep.add_argument(
+        "--run-dir", type=Path, metavar="DIR", help="keep recipe, losses, checkpoints and results in DIR"
+    )
+    keep.add_argument(
+        "--resume",
+        type=Path,
+        metavar="DIR",
+        help="go on with the run that DIR keeps, to the same result as without the interruption; takes no "
+        "other options",
+    )
+    keep.add_argument(
+        "--checkpoint-every", type=int, metavar="N", help="steps between checkpoints (default: 30 s)"
+    )
+    keep.add_argument(
+        "--tensorboard",
+        action="store_true",
+        help="log losses, pictures and sounds into DIR/tensorboard (and the result every --save-every steps)",
+    )
 
 
 def add_shared_options(run: Any) -> None:

@@ -38,6 +38,7 @@ class Checkpoints:
         path: The file.
         every_steps: Steps from one checkpoint to the next; ``None``: as many as ``EVERY_S`` seconds take.
         before_saving: Called before the file is replaced: what is told of earlier steps must be on disk.
+        on_load: Called with the step that the run goes on from, or 0, before its first step.
         follows: This process of a team only reads: another one writes.
     """
 
@@ -47,12 +48,13 @@ class Checkpoints:
         *,
         every_steps: int | None = None,
         before_saving: Callable[[], None] = lambda: None,
+        on_load: Callable[[int], None] = lambda _: None,
         follows: bool = False,
     ) -> None:
         if every_steps is not None and every_steps < 1:
             raise ValueError(f"checkpoint_every must be at least 1, got {every_steps}")
         self._path, self._every_steps, self._before_saving = path, every_steps, before_saving
-        self._follows = follows
+        self._on_load, self._follows = on_load, follows
         self._last_step, self._last_time = 0, time.monotonic()
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
@@ -61,9 +63,10 @@ class Checkpoints:
         Raises:
             CheckpointError: If the file is damaged or of another version.
         """
-        if not self._path.exists():
-            return None
-        return load_state(self._path, device)
+        values = load_state(self._path, device) if self._path.exists() else None
+        self._last_step = 0 if values is None else int(values["step"])
+        self._on_load(self._last_step)
+        return values
 
     def due(self, step: int) -> bool:
         """Return whether enough steps or seconds have passed since the last checkpoint."""

@@ -11,8 +11,10 @@ import torch
 from specstyle.errors import FileError
 from specstyle.media.imagefiles import Picture
 from specstyle.media.sounds import Sound
-from specstyle.run.job import Job, run_job, write_source
+from specstyle.run.job import run_job
+from specstyle.run.request import Job
 from specstyle.run.transfer import Progress, Request, Stage
+from specstyle.run.writing import write_source
 
 SAMPLE_RATE = 22050
 DURATION_S = 3.0

@@ -2,63 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from specstyle import figures
 from specstyle.engine.team import ALONE, Team
 from specstyle.errors import FileError
 from specstyle.features.weights import sha256_of
 from specstyle.media import imagefiles, soundfiles
+from specstyle.run.folder import FINISHED, FINISHING, STOPPED, RunFolder
+from specstyle.run.kept import Watcher, keeper_of, opened
 from specstyle.run.output import atomic, check_output, write_json
-from specstyle.run.transfer import Progress, Request, Result, Stage, TransferError, take_part, transfer
+from specstyle.run.request import Job, Progress, Request, Result, Stage, TransferError
+from specstyle.run.snapshots import Snapshots
+from specstyle.run.tensorboard import TensorBoard
+from specstyle.run.transfer import take_part, transfer
 from specstyle.run.warm import COLD, Warm
-
-SHEET_COLUMNS = 5
+from specstyle.run.writing import draw_figure, write_to
 
 REPORT_EVERY = 10
 """Steps from one report to the next on a GPU."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """A request whose content and styles are files, and where its results go.
-
-    Attributes:
-        request: What to do.
-        output: The file to write; its suffix names the format.
-        force: Replace an existing output.
-        save_every: Also keep every so many steps' result, and a sheet of them; 0: none.
-        plot: Also write a figure with content, style and result side by side.
-    """
-
-    request: Request
-    output: Path
-    force: bool = False
-    save_every: int = 0
-    plot: bool = False
-
-    @property
-    def record_path(self) -> Path:
-        """Where the record goes: ``out.wav.json`` beside ``out.wav``."""
-        return self.output.with_name(self.output.name + ".json")
-
-    @property
-    def figure_path(self) -> Path:
-        """Where ``plot`` goes: ``out.figure.png``."""
-        return self.output.with_name(self.output.stem + ".figure.png")
-
-    @property
-    def steps_folder(self) -> Path:
-        """Where ``save_every`` goes: ``out.steps/``."""
-        return self.output.with_name(self.output.stem + ".steps")
 
 
 def run_job(
@@ -87,42 +52,82 @@ def run_job(
         SpecstyleError: If an input, an option or the output cannot be used. A run that broke off on NaN
             leaves its last good result in the output and raises ``TransferError``.
     """
+    # Hashed before the run, since OUT may replace an input.
+    inputs = [_file(path) for path in (job.request.content, *job.request.styles)]
+    with opened(job) as folder:
+        _check(job, folder)
+        watchers = _watchers(job, folder)
+        keeper = None if folder is None else keeper_of(job, folder, watchers)
+
+        def report(progress: Progress) -> None:
+            for watch in watchers:
+                watch(progress)
+            on_step(progress)
+
+        try:
+            result = transfer(
+                _request(job),
+                on_step=report,
+                on_note=on_note,
+                on_stage=on_stage,
+                team=team,
+                warm=warm,
+                keeper=keeper,
+            )
+            written = _write(job, result, inputs, on_note, folder)
+        except TransferError as error:
+            if error.result is None:
+                raise
+            written = _write(job, error.result, inputs, on_note, folder)
+            raise TransferError(f"{error}; it is in {written[0]}", error.result) from error
+        for watch in watchers:
+            written += watch.finish(result)
+        if job.plot:
+            draw_figure(job.request.medium, result, job.figure_path)
+            written.append(job.figure_path)
+        if folder is not None:
+            folder.status = STOPPED if result.record["stopped"] else FINISHED
+    return result, written
+
+
+def _request(job: Job) -> Request:
+    """Return the request of a job as the library takes it."""
+    # Every tenth step is enough to watch a GPU; what is kept is reported.
+    seldom = math.gcd(REPORT_EVERY, job.save_every)
+    return dataclasses.replace(job.request, output=job.output, report_every=seldom)
+
+
+def _check(job: Job, folder: RunFolder | None) -> None:
+    """Refuse what could not be written, before the run rather than after it."""
     medium = job.request.medium
     (soundfiles if medium == "audio" else imagefiles).check_output_suffix(job.output)
     if job.save_every < 0:
         raise ValueError(f"save_every must not be negative, got {job.save_every}")
+    # What a run that is gone on with has written is its own.
+    own = job.resumed and folder is not None and folder.status in (FINISHING, STOPPED)
     for path in [job.output, job.record_path] + ([job.figure_path] if job.plot else []):
-        check_output(path, force=job.force)
+        check_output(path, force=job.force or own)
+    if folder is not None:
+        return
+    if job.tensorboard or job.checkpoint_every is not None:
+        raise ValueError("tensorboard and checkpoint_every need a run_dir to write into")
     if job.save_every and job.steps_folder.exists() and not job.steps_folder.is_dir():
         raise FileError(f"{job.steps_folder}: stands where --save-every needs a folder; rename it")
     if job.save_every and not job.force and job.steps_folder.is_dir() and any(job.steps_folder.iterdir()):
         raise FileError(f"{job.steps_folder}: holds files already; remove it, or --force to add to them")
-    # Hashed before the run, since OUT may replace an input.
-    inputs = [_file(path) for path in (job.request.content, *job.request.styles)]
-    # Every tenth step is enough to watch a GPU; what is kept is reported.
-    seldom = math.gcd(REPORT_EVERY, job.save_every)
-    request = dataclasses.replace(job.request, output=job.output, report_every=seldom)
-    saver = _StepSaver(job) if job.save_every else None
 
-    def report(progress: Progress) -> None:
-        if saver is not None:
-            saver(progress)
-        on_step(progress)
 
-    try:
-        result = transfer(request, on_step=report, on_note=on_note, on_stage=on_stage, team=team, warm=warm)
-        written = _write(job, result, inputs, on_note)
-    except TransferError as error:
-        if error.result is None:
-            raise
-        written = _write(job, error.result, inputs, on_note)
-        raise TransferError(f"{error}; it is in {written[0]}", error.result) from error
-    if saver is not None:
-        written += saver.finish()
-    if job.plot:
-        draw_figure(job.request.medium, result, job.figure_path)
-        written.append(job.figure_path)
-    return result, written
+def _watchers(job: Job, folder: RunFolder | None) -> list[Watcher]:
+    """Return what looks on at a job's steps."""
+    watchers: list[Watcher] = []
+    if folder is not None:
+        watchers.append(folder.metrics)
+    if job.save_every:
+        suffix = job.output.suffix
+        watchers.append(Snapshots(job.request.medium, job.steps_folder, every=job.save_every, suffix=suffix))
+    if job.tensorboard and job.run_dir is not None:
+        watchers.append(TensorBoard(job.request.medium, job.run_dir / "tensorboard", every=job.save_every))
+    return watchers
 
 
 def take_part_in_job(job: Job, *, on_step: Callable[[Progress], None], team: Team) -> None:
@@ -137,23 +142,31 @@ def take_part_in_job(job: Job, *, on_step: Callable[[Progress], None], team: Tea
             progress.image()  # the first process asks for the whole image, which takes all of them
         on_step(progress)
 
-    seldom = math.gcd(REPORT_EVERY, job.save_every)
-    request = dataclasses.replace(job.request, output=job.output, report_every=seldom)
-    take_part(request, on_step=step, team=team)
+    folder = None if job.run_dir is None else RunFolder(job.run_dir)
+    keeper = None if folder is None else keeper_of(job, folder, (), follows=True)
+    take_part(_request(job), on_step=step, team=team, keeper=keeper)
 
 
 def _write(
-    job: Job, result: Result, inputs: list[dict[str, str]], on_note: Callable[[str], None]
+    job: Job,
+    result: Result,
+    inputs: list[dict[str, str]],
+    on_note: Callable[[str], None],
+    folder: RunFolder | None,
 ) -> list[Path]:
     """Write the output and its record, both or neither."""
     said = [result.record["content"], *result.record["styles"]]
     content, *styles = [{**file, **more} for file, more in zip(inputs, said, strict=True)]
     record = {**result.record, "output": str(job.output), "content": content, "styles": styles}
+    if folder is not None:
+        folder.status = FINISHING
     with atomic(job.output) as output, atomic(job.record_path) as record_file:
-        for note in _write_to(job.request.medium, result.output, output):
+        for note in write_to(job.request.medium, result.output, output):
             record["notes"] = [*record["notes"], note]
             on_note(note)
         write_json(record_file, record)
+    if folder is not None:
+        folder.take_in(job.output, job.record_path)
     return [job.output, job.record_path]
 
 
@@ -164,86 +177,3 @@ def _file(path: Any) -> dict[str, str]:
         return {"path": str(path), "sha256": sha256_of(Path(path))} if Path(path).is_file() else {}
     except (OSError, TypeError, ValueError):
         return {}
-
-
-def write_source(medium: str, source: Any, path: Path) -> None:
-    """Write a sound or picture, whole or not at all.
-
-    Raises:
-        FileError: If it cannot be written.
-    """
-    with atomic(path) as temporary:
-        _write_to(medium, source, temporary)
-
-
-def _write_to(medium: str, source: Any, path: Path) -> tuple[str, ...]:
-    if medium == "audio":
-        soundfiles.write_sound(source, path)
-        return ()
-    return imagefiles.write_picture(source, path)
-
-
-def draw_figure(medium: str, result: Result, path: Path) -> None:
-    """Write content, styles and result side by side as a PNG.
-
-    Raises:
-        FileError: If it cannot be written.
-    """
-    titles = ["content", *(["style"] if len(result.styles) == 1 else []), "result"]
-    if len(result.styles) > 1:
-        titles[1:1] = [f"style {i}" for i in range(1, len(result.styles) + 1)]
-    sources = [result.content, *result.styles, result.output]
-    with atomic(path) as temporary:
-        if medium == "audio":
-            panels = [(t, s.samples.numpy(), s.sample_rate) for t, s in zip(titles, sources, strict=True)]
-            figures.sound_figure(panels, temporary)
-        else:
-            pictures = [(t, _pixels(s)) for t, s in zip(titles, sources, strict=True)]
-            figures.picture_figure(pictures, temporary)
-
-
-def _pixels(picture: Any) -> np.ndarray:
-    pixels: np.ndarray = picture.pixels.movedim(0, 2).numpy()
-    return pixels
-
-
-class _StepSaver:
-    """Writes every n-th step's result, and a contact sheet of them at the end."""
-
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self._panels: list[tuple[str, np.ndarray]] = []
-        self._written: list[Path] = []
-        self._suffix = job.output.suffix
-
-    def __call__(self, progress: Progress) -> None:
-        if progress.step % self._job.save_every:
-            return
-        result = progress.result()
-        folder = self._job.steps_folder
-        path = folder / f"step-{progress.step:05d}{self._suffix}"
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise FileError(f"{folder}: cannot be created: {error.strerror}; remove what is there") from error
-        try:
-            write_source(self._job.request.medium, result, path)
-        except FileError:
-            with contextlib.suppress(OSError):  # it holds earlier steps
-                folder.rmdir()
-            raise
-        self._written.append(path)
-        if self._job.request.medium == "audio":
-            panel = progress.image().mean(0)[0].cpu().numpy()
-        else:
-            panel = _pixels(result)
-        self._panels.append((f"step {progress.step}", panel))
-
-    def finish(self) -> list[Path]:
-        """Write the sheet; return all files written."""
-        if not self._panels:
-            return []
-        sheet = self._job.steps_folder / "sheet.png"
-        with atomic(sheet) as temporary:
-            figures.contact_sheet(self._panels, temporary, columns=SHEET_COLUMNS)
-        return [*self._written, sheet]

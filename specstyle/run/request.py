@@ -108,3 +108,47 @@ class Request:
     report_every: int = 1
     memory_limit: float | None = None
     output: Path | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A request whose content and styles are files, and where its results go.
+
+    Attributes:
+        request: What to do.
+        output: The file to write; its suffix names the format.
+        force: Replace an existing output.
+        save_every: Also keep every so many steps' result, and a sheet of them; 0: none.
+        plot: Also write a figure with content, style and result side by side.
+        run_dir: A folder that keeps the run, so that it can be gone on with.
+        checkpoint_every: Steps from one checkpoint to the next; ``None``: as many as half a minute takes.
+        tensorboard: Log losses, pictures and sounds for TensorBoard into ``run_dir``.
+        resumed: Go on with what ``run_dir`` keeps.
+    """
+
+    request: Request
+    output: Path
+    force: bool = False
+    save_every: int = 0
+    plot: bool = False
+    run_dir: Path | None = None
+    checkpoint_every: int | None = None
+    tensorboard: bool = False
+    resumed: bool = False
+
+    @property
+    def record_path(self) -> Path:
+        """Where the record goes: ``out.wav.json`` beside ``out.wav``."""
+        return self.output.with_name(self.output.name + ".json")
+
+    @property
+    def figure_path(self) -> Path:
+        """Where ``plot`` goes: ``out.figure.png``."""
+        return self.output.with_name(self.output.stem + ".figure.png")
+
+    @property
+    def steps_folder(self) -> Path:
+        """Where ``save_every`` goes: ``out.steps/``, or ``snapshots/`` in ``run_dir``."""
+        if self.run_dir is not None:
+            return self.run_dir / "snapshots"
+        return self.output.with_name(self.output.stem + ".steps")

@@ -151,3 +151,41 @@ def rank_one(launcher: int) -> int:
         if child.environ().get("RANK") == "1":
             return int(child.pid)
     raise AssertionError("there is no rank 1")
+
+
+def test_a_rank_that_dies_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
+    """Two processes that go on end as two that were never interrupted."""
+    content, style = pictures(tmp_path)
+    asked = [content, style, "--network", "vgg19-lite", "--steps", "12", "--optimizer", "adam"]
+    asked = [
+        *asked,
+        "--lr",
+        "0.02",
+        "--smallest-scale",
+        "64",
+        "--checkpoint-every",
+        "1",
+        "--quiet",
+        "--run-dir",
+    ]
+
+    def start(*arguments: str | Path) -> subprocess.Popen[str]:
+        command = torchrun(2, "-m", "specstyle", "image", *arguments)
+        return subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, text=True)
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    run = start(*asked, whole)
+    said = run.communicate(timeout=240)[1]
+    assert run.returncode == 0, said[-3000:]
+    run = start(*asked, cut)
+    while not (cut / "checkpoint.pt").exists() and run.poll() is None:
+        time.sleep(0.01)
+    os.kill(rank_one(run.pid), signal.SIGKILL)
+    said = run.communicate(timeout=120)[1]
+    assert run.returncode != 0, said[-3000:]
+    assert not (cut / "result.png").exists()
+    run = start("--resume", cut, "--quiet")
+    said = run.communicate(timeout=240)[1]
+    assert run.returncode == 0, said[-3000:]
+    assert (cut / "result.png").read_bytes() == (whole / "result.png").read_bytes()
+    assert (cut / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()

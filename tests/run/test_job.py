@@ -22,8 +22,9 @@ from specstyle.errors import FileError
 from specstyle.features import weights as vgg_weights
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.soundfiles import read_sound
-from specstyle.run import job as job_module
-from specstyle.run.job import Job, run_job
+from specstyle.run import writing as writing_module
+from specstyle.run.job import run_job
+from specstyle.run.request import Job
 from specstyle.run.transfer import TransferError
 
 RATE = 8000
@@ -328,7 +329,7 @@ def test_an_error_while_writing_leaves_the_old_file(
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    home = job_module.soundfiles if medium == "audio" else job_module.imagefiles
+    home = writing_module.soundfiles if medium == "audio" else writing_module.imagefiles
     monkeypatch.setattr(home, "write_sound" if medium == "audio" else "write_picture", full)
     with pytest.raises(FileError, match="No space left"):
         go(job(tmp_path, medium, force=True))

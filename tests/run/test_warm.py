@@ -20,7 +20,8 @@ from specstyle.features import weights as vgg_weights
 from specstyle.recipes import Recipe
 from specstyle.run import objectives, session, sounds
 from specstyle.run.build import network_for
-from specstyle.run.job import Job, run_job
+from specstyle.run.job import run_job
+from specstyle.run.request import Job
 from specstyle.run.warm import COLD, Store, Warm, network_key
 
 RATE = 8000

@@ -1,0 +1,100 @@
+"""Jobs that a folder keeps: begun there, and gone on with from there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from specstyle.errors import CheckpointError
+from specstyle.run.build import settle_request
+from specstyle.run.checkpoints import Checkpoints
+from specstyle.run.folder import FINISHED, RunFolder
+from specstyle.run.request import Job, Progress, Result
+
+_OPTIONS = ("output", "force", "save_every", "plot", "checkpoint_every", "tensorboard")
+"""Fields of ``Job`` that a folder keeps."""
+
+
+class Watcher(Protocol):
+    """Looks on at the steps of a job, and writes of them."""
+
+    def go_back(self, step: int) -> None:
+        """Take up what was written up to a step, and forget what comes after it."""
+        ...
+
+    def __call__(self, progress: Progress) -> None:
+        """Take in a step."""
+        ...
+
+    def finish(self, result: Result) -> list[Path]:
+        """Write what is left; return the files written."""
+        ...
+
+
+@contextlib.contextmanager
+def opened(job: Job) -> Iterator[RunFolder | None]:
+    """Begin or take up the folder that keeps a job, if it has one; no other process may work there.
+
+    A new folder in which no step was made is removed again on an error.
+
+    Raises:
+        SpecstyleError: If it cannot be used.
+    """
+    if job.run_dir is None:
+        yield None
+        return
+    folder = RunFolder(job.run_dir)
+    made = False
+    try:
+        if job.resumed:
+            folder.lock()
+            folder.clean()
+        else:
+            recipe, _ = settle_request(job.request)
+            folder.create(job.request, recipe, {name: getattr(job, name) for name in _OPTIONS})
+            made = True
+        yield folder
+    except Exception:
+        if made and not folder.metrics.rows:
+            folder.close()
+            folder.discard()
+        raise
+    finally:
+        folder.close()
+
+
+def keeper_of(
+    job: Job, folder: RunFolder, watchers: Sequence[Watcher], *, follows: bool = False
+) -> Checkpoints:
+    """Return what keeps a job's state in its folder.
+
+    Args:
+        job: The job.
+        folder: Its folder.
+        watchers: Told of the step that the run goes on from.
+        follows: Whether another process of the team writes.
+    """
+
+    def go_back(step: int) -> None:
+        for watcher in watchers:
+            watcher.go_back(step)
+
+    return folder.keeper(job.checkpoint_every, go_back=go_back, follows=follows)
+
+
+def resumed_job(run_dir: Path) -> tuple[Job, tuple[str, ...]]:
+    """Return the job of a run that a folder keeps, and what a user should know.
+
+    Args:
+        run_dir: The folder.
+
+    Raises:
+        CheckpointError: If it keeps no run, the run is finished, or one of its inputs has changed.
+    """
+    folder = RunFolder(run_dir)
+    request, options, notes = folder.read()
+    if folder.status == FINISHED:
+        raise CheckpointError(f"{run_dir}: the run is finished; its result is {options['output']}")
+    return Job(request, run_dir=run_dir, resumed=True, **options), notes

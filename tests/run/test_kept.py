@@ -1,0 +1,372 @@
+"""Runs that a folder keeps: left at any step, or killed, they end in the same bytes as uninterrupted ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from specstyle import Progress, StopRun
+from specstyle.errors import CheckpointError, FileError, SpecstyleError
+from specstyle.features import weights as vgg_weights
+from specstyle.recipes import RECIPES
+from specstyle.run.build import settle_recipe
+from specstyle.run.job import run_job
+from specstyle.run.kept import resumed_job
+from specstyle.run.request import Job, Request
+
+RATE = 8000
+PICTURE = {
+    "network": "vgg19-random",
+    "style_layers": ("relu1_1", "relu2_1"),
+    "content_layers": ("relu2_1",),
+    "smallest_scale": 16,
+    "scale_factor": 2.0,
+    "steps": 6,
+}
+WIDE = {"network": "wide-random", "n_filters": 32, "steps": 12, "phase_iterations": 2}
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "picture, adam": ("image", {**PICTURE, "optimizer": "adam", "lr": 0.02, "init": "noise"}),
+    "picture, lbfgs": ("image", {**PICTURE, "optimizer": "lbfgs"}),
+    "picture, sgd": ("image", {**PICTURE, "optimizer": "sgd", "lr": 0.001, "keep": "average"}),
+    "sound, kernel": ("audio", {"network": "kernel", "steps": 12, "phase_iterations": 2}),
+    "sound, adam": ("audio", {**WIDE, "optimizer": "adam", "lr": 0.05, "init": "noise"}),
+    "sound, refined": ("audio", {**WIDE, "steps": 6, "refine_steps": 6}),
+    "sound, waveform": ("audio", {**WIDE, "canvas": "waveform", "optimizer": "adam", "lr": 0.05}),
+}
+STEPS = 12
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    make_inputs(tmp_path)
+    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def make_inputs(folder: Path) -> None:
+    rng = np.random.default_rng(0)
+    t = np.arange(4001) / RATE
+    soundfile.write(folder / "c.wav", 0.3 * np.sin(2 * np.pi * 440 * t * (1 + t)), RATE)
+    soundfile.write(folder / "s.wav", 0.1 * rng.standard_normal(4000), RATE)
+    for name, pixels in (("c.png", rng.integers(0, 255, (36, 41, 3))), ("s.png", np.zeros((32, 32, 3)))):
+        pixels[8:20, 5:30] = 200
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / name)
+
+
+def ignore(_: Any) -> None:
+    pass
+
+
+def job(folder: Path, kind: str, name: str, **options: Any) -> Job:
+    medium, overrides = KINDS[kind]
+    suffix = {"audio": ".wav", "image": ".png"}[medium]
+    request = Request(medium, folder / f"c{suffix}", (folder / f"s{suffix}",), overrides=overrides, seed=3)
+    run_dir = folder / name
+    return Job(request, run_dir / f"result{suffix}", run_dir=run_dir, checkpoint_every=1, **options)
+
+
+def go(given: Job, on_step: Callable[[Progress], None] = ignore, note: Any = ignore) -> Any:
+    return run_job(given, on_step=on_step, on_note=note, on_stage=ignore)
+
+
+class Killed(BaseException):
+    """Not caught by anything, like a kill, but that open files are closed."""
+
+
+def killed_at(step: int) -> Callable[[Progress], None]:
+    def look(progress: Progress) -> None:
+        if progress.step == step:
+            raise Killed
+
+    return look
+
+
+def kept_bytes(run_dir: Path) -> dict[str, bytes]:
+    """What a run leaves, but for its clock, its checkpoint and its lock."""
+    left = {str(p.relative_to(run_dir)): p.read_bytes() for p in run_dir.rglob("*") if p.is_file()}
+    for name in ("checkpoint.pt", ".lock", "run.json"):
+        left.pop(name, None)
+    records = [name for name in left if name.endswith(".json")]
+    for name in records:
+        values = {k: v for k, v in json.loads(left[name]).items() if k not in ("seconds", "output", "notes")}
+        left[name] = json.dumps(values).encode()
+    return left
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(kills=st.lists(st.integers(1, STEPS), min_size=1, max_size=2))
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_an_interrupted_run_ends_in_the_same_bytes(tmp_path: Path, kind: str, kills: list[int]) -> None:
+    if not (tmp_path / "whole").exists():
+        go(job(tmp_path, kind, "whole", save_every=4))
+    shutil.rmtree(tmp_path / "cut", ignore_errors=True)
+    given_job = job(tmp_path, kind, "cut", save_every=4)
+    for step in sorted(kills):
+        with pytest.raises(Killed):
+            go(given_job, on_step=killed_at(step))
+        given_job, notes = resumed_job(tmp_path / "cut")
+        assert notes == ()
+    result, _ = go(given_job)
+    assert result.record["steps"] == STEPS
+    assert kept_bytes(tmp_path / "cut") == kept_bytes(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("kind", ["picture, adam", "picture, lbfgs", "picture, sgd"])
+def test_kill_9_at_random_moments(tmp_path: Path, kind: str) -> None:
+    """A real process, killed again and again until one comes through."""
+    long = {**KINDS[kind][1], "steps": 60}
+    request = dataclasses.replace(job(tmp_path, kind, "x").request, overrides=long)
+    go(dataclasses.replace(job(tmp_path, kind, "whole"), request=request))
+    flags = [f"--{name.replace('_', '-')}={_flag(value)}" for name, value in long.items()]
+    python = [sys.executable, "-m", "specstyle", "image"]
+    first = [
+        *python,
+        tmp_path / "c.png",
+        tmp_path / "s.png",
+        "--seed",
+        "3",
+        "--checkpoint-every",
+        "1",
+        *flags,
+    ]
+    first += ["--run-dir", tmp_path / "cut", "--quiet"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path), "CI": "1"}
+    rng = random.Random(kind)
+    kills = 0
+    for attempt in range(8):
+        command = first if attempt == 0 else [*python, "--resume", tmp_path / "cut", "--quiet"]
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
+        if attempt < 2:
+            wait_for_progress(tmp_path / "cut", process)
+            time.sleep(rng.uniform(0.0, 0.4))
+            process.kill()
+        _, said = process.communicate(timeout=120)
+        kills += process.returncode == -signal.SIGKILL
+        if process.returncode == 0:
+            break
+        assert process.returncode == -signal.SIGKILL, said.decode()
+    assert kills >= 1
+    assert kept_bytes(tmp_path / "cut") == kept_bytes(tmp_path / "whole")
+
+
+def _flag(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def wait_for_progress(run_dir: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the process has put a new checkpoint in place, or ended."""
+    file = run_dir / "checkpoint.pt"
+    before = file.stat().st_mtime_ns if file.exists() else 0
+    for _ in range(6000):
+        if process.poll() is not None or (file.exists() and file.stat().st_mtime_ns != before):
+            return
+        time.sleep(0.01)
+    raise AssertionError("no checkpoint came")
+
+
+def test_a_run_is_kept_whole(tmp_path: Path) -> None:
+    result, written = go(job(tmp_path, "picture, adam", "run", save_every=6, plot=True))
+    run_dir = tmp_path / "run"
+    made = {str(p.relative_to(run_dir)) for p in run_dir.rglob("*") if p.is_file()}
+    assert made == {
+        ".lock",
+        "checkpoint.pt",
+        "metrics.jsonl",
+        "recipe.toml",
+        "result.figure.png",
+        "result.png",
+        "result.png.json",
+        "run.json",
+        "snapshots/sheet.png",
+        "snapshots/step-00006.png",
+        "snapshots/step-00012.png",
+        "status.json",
+    }
+    rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+    assert [row["scale"] for row in rows] == [1] * 6 + [2] * 6
+    assert rows[0]["total"] == pytest.approx(result.record["losses"]["start"]["total"])
+    assert run_dir / "metrics.jsonl" in written
+
+
+def test_an_output_elsewhere_is_copied_into_the_folder(tmp_path: Path) -> None:
+    given_job = dataclasses.replace(job(tmp_path, "picture, adam", "run"), output=tmp_path / "out.png")
+    go(given_job)
+    assert (tmp_path / "run" / "result.png").read_bytes() == (tmp_path / "out.png").read_bytes()
+    assert (tmp_path / "run" / "result.png.json").exists()
+
+
+def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.step == 8:
+            raise StopRun
+
+    go(job(tmp_path, "picture, adam", "whole"))
+    result, _ = go(job(tmp_path, "picture, adam", "run"), on_step=stop)
+    assert result.record["stopped"]
+    assert (tmp_path / "run" / "result.png").exists()
+    go(resumed_job(tmp_path / "run")[0])
+    assert kept_bytes(tmp_path / "run") == kept_bytes(tmp_path / "whole")
+
+
+def test_a_finished_run_says_so(tmp_path: Path) -> None:
+    go(job(tmp_path, "sound, adam", "run"))
+    with pytest.raises(CheckpointError, match=r"the run is finished; its result is .*result\.wav"):
+        resumed_job(tmp_path / "run")
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_begins_anew(tmp_path: Path) -> None:
+    go(job(tmp_path, "sound, adam", "whole"))
+    with pytest.raises(Killed):
+        go(job(tmp_path, "sound, adam", "run"), on_step=killed_at(1))
+    assert not (tmp_path / "run" / "checkpoint.pt").exists()
+    go(resumed_job(tmp_path / "run")[0])
+    assert kept_bytes(tmp_path / "run") == kept_bytes(tmp_path / "whole")
+
+
+def left(tmp_path: Path, kind: str = "sound, adam") -> Path:
+    with pytest.raises(Killed):
+        go(job(tmp_path, kind, "run"), on_step=killed_at(5))
+    return tmp_path / "run"
+
+
+def test_a_run_of_which_an_input_changed_is_refused(tmp_path: Path) -> None:
+    run_dir = left(tmp_path)
+    shutil.copy(tmp_path / "c.wav", tmp_path / "s.wav")
+    with pytest.raises(CheckpointError, match=r"s\.wav: has changed since the run began"):
+        resumed_job(run_dir)
+    (tmp_path / "s.wav").unlink()
+    with pytest.raises(CheckpointError, match=r"s\.wav: the run needs this file, and it is gone"):
+        resumed_job(run_dir)
+
+
+def test_a_damaged_checkpoint_is_told_and_its_loss_starts_the_run_anew(tmp_path: Path) -> None:
+    go(job(tmp_path, "sound, adam", "whole"))
+    run_dir = left(tmp_path)
+    (run_dir / "checkpoint.pt").write_bytes(b"nothing")
+    again, _ = resumed_job(run_dir)
+    with pytest.raises(CheckpointError, match="delete it, and --resume starts the run anew"):
+        go(again)
+    (run_dir / "checkpoint.pt").unlink()
+    go(again)
+    assert kept_bytes(run_dir) == kept_bytes(tmp_path / "whole")
+
+
+def test_a_file_in_the_place_of_the_result_is_not_lost(tmp_path: Path) -> None:
+    run_dir = left(tmp_path)
+    (run_dir / "result.wav").write_bytes(b"somebody's")
+    with pytest.raises(FileError, match="exists already"):
+        go(resumed_job(run_dir)[0])
+    assert (run_dir / "result.wav").read_bytes() == b"somebody's"
+
+
+def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
+    run_dir = left(tmp_path)
+    (run_dir / ".result.123.part.wav").write_bytes(b"half")
+    go(resumed_job(run_dir)[0])
+    assert not list(run_dir.rglob(".*part*"))
+
+
+def test_a_line_that_was_cut_is_told_again(tmp_path: Path) -> None:
+    run_dir = left(tmp_path)
+    with (run_dir / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "sca')
+    go(resumed_job(run_dir)[0])
+    rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, STEPS + 1))
+
+
+def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
+    def again(progress: Progress) -> None:
+        with pytest.raises(CheckpointError, match="another process is running this"):
+            go(resumed_job(tmp_path / "run")[0])
+        raise StopRun
+
+    go(job(tmp_path, "sound, adam", "run"), on_step=again)
+
+
+def test_a_folder_that_keeps_a_run_is_not_begun_again(tmp_path: Path) -> None:
+    run_dir = left(tmp_path)
+    before = kept_bytes(run_dir)
+    with pytest.raises(FileError, match="keeps a run already; --resume"):
+        go(job(tmp_path, "sound, adam", "run"))
+    assert kept_bytes(run_dir) == before
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "s.wav").write_bytes(b"no sound")
+    with pytest.raises(FileError):
+        go(job(tmp_path, "sound, adam", "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="keeps no run; --run-dir DIR makes a run"):
+        resumed_job(tmp_path)
+
+
+def test_another_version_is_told(tmp_path: Path) -> None:
+    run_dir = left(tmp_path)
+    values = json.loads((run_dir / "run.json").read_text())
+    (run_dir / "run.json").write_text(json.dumps({**values, "threads": 7}))
+    assert resumed_job(run_dir)[1] == ("resume: threads 7 -> 1; the result may differ in the last digits",)
+    (run_dir / "run.json").write_text(json.dumps({**values, "format": 9}))
+    with pytest.raises(CheckpointError, match="run format 9"):
+        resumed_job(run_dir)
+
+
+def test_a_start_file_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is named relative to where the run began."""
+    monkeypatch.chdir(tmp_path)
+    given_job = job(tmp_path, "sound, adam", "run")
+    request = dataclasses.replace(given_job.request, overrides={**WIDE, "init": "s.wav"})
+    with pytest.raises(Killed):
+        go(dataclasses.replace(given_job, request=request), on_step=killed_at(5))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    go(resumed_job(tmp_path / "run")[0])
+    assert (tmp_path / "run" / "result.wav").exists()
+
+
+@pytest.mark.parametrize("medium", ["audio", "image"])
+@pytest.mark.parametrize("name", [*RECIPES, "default", "vgg"])
+def test_a_settled_recipe_is_settled(medium: str, name: str) -> None:
+    """What ``recipe.toml`` keeps comes out as it went in."""
+    try:
+        recipe, _ = settle_recipe(medium, name, weights=None, overrides={})
+    except SpecstyleError:
+        pytest.skip("not of this medium")
+    assert settle_recipe(medium, recipe, weights=None, overrides={})[0] == recipe
+
+
+def test_checkpoints_and_tensorboard_need_a_folder(tmp_path: Path) -> None:
+    for options in ({"checkpoint_every": 3}, {"tensorboard": True}):
+        bare = dataclasses.replace(
+            job(tmp_path, "sound, adam", "run"), run_dir=None, output=tmp_path / "o.wav"
+        )
+        with pytest.raises(ValueError, match="need a run_dir"):
+            go(dataclasses.replace(bare, **{"checkpoint_every": None, **options}))
+    with pytest.raises(ValueError, match="checkpoint_every must be at least 1, got 0"):
+        go(dataclasses.replace(job(tmp_path, "sound, adam", "run"), checkpoint_every=0))
+    assert not (tmp_path / "run").exists()
