@@ -15,7 +15,7 @@ _TITLES = {
     "network": "network",
     "loss": "losses",
     "optimizer": "optimization",
-    "image": "picture size",
+    "image": "picture",
     "audio": "spectrogram and phase",
 }
 

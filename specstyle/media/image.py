@@ -6,7 +6,7 @@ named here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from specstyle.errors import FileError
 from specstyle.media.base import Encoded
+from specstyle.media.color import colored, gray_of
 from specstyle.media.imagefiles import MAX_PIXELS, check_output_suffix, read_picture, write_picture
 from specstyle.media.imagesize import ImageSettings, resize_picture, target_shape
 from specstyle.media.pictures import Picture
@@ -77,10 +78,25 @@ class PictureContext:
     Attributes:
         alpha: Opacity in the image's shape, ``[1, H, W]``, or None.
         name: The picture's name.
+        colors: If the image is gray and these shall come back: the picture's colors, ``[1, 3, H, W]``.
+        space: In which it is gray, see ``color.gray_of``.
     """
 
     alpha: Tensor | None
     name: str
+    colors: Tensor | None = None
+    space: str = "oklab"
+
+
+def gray_encoded(encoded: Encoded, space: str) -> Encoded:
+    """Return an encoded picture in gray (three equal channels); ``decode`` gives its colors back.
+
+    Args:
+        encoded: The picture.
+        space: See ``color.gray_of``.
+    """
+    gray = gray_of(encoded.image, space).expand_as(encoded.image).contiguous()
+    return replace(encoded, image=gray, context=replace(encoded.context, colors=encoded.image, space=space))
 
 
 class PictureMedium:
@@ -148,7 +164,7 @@ class PictureMedium:
         return Encoded(image.contiguous(), 1.0, PictureContext(picture.alpha, source.name))
 
     def decode(self, image: Tensor, like: Encoded) -> Picture:
-        """Turn an image into a picture with the alpha and the name of another.
+        """Turn an image into a picture with the alpha and the name of another, and its colors if it was gray.
 
         Args:
             image: Shape ``[1, 3, H, W]``; values outside 0 to 1 are clipped.
@@ -166,5 +182,7 @@ class PictureMedium:
         if image.shape != like.image.shape:
             raise ValueError(f"image: expected shape {list(like.image.shape)}, got {list(image.shape)}")
         dtype = torch.float64 if image.dtype == torch.float64 else torch.float32
+        if context.colors is not None:
+            image = colored(image.detach()[:, :1].clamp(0, 1), context.colors.to(image), context.space)
         pixels = image.detach()[0].to(device="cpu", dtype=dtype, copy=True).clamp_(0, 1)
         return Picture(pixels, context.alpha, context.name)

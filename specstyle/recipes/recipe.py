@@ -192,6 +192,20 @@ class Recipe:
         choices=("own", "content"),
     )
 
+    color: str = _option(
+        "style",
+        "whose colors; content: gray pictures of the lightness (OKLab) are optimized and get the content's "
+        "hues and chroma; luminance: the same with luma (Gatys et al. 2016, in YIQ); style: all is free",
+        group="image",
+        choices=("style", "content", "luminance"),
+    )
+    color_match: str = _option(
+        "none",
+        "first bring each style's colors to the content's: mean color, covariance, or the whole histogram",
+        group="image",
+        choices=("none", "mean", "covariance", "histogram"),
+    )
+
     # Sounds
     canvas: str = _option(
         "image",

@@ -173,7 +173,10 @@ class Course:
         recipe = run.recipe
         if run.waveform is not None:
             return run.waveform
-        return Pixels(start, pixel_range=recipe.pixel_range, upper=run.upper if recipe.clip else None)
+        constrained = None if run.picture is None else run.picture.canvas(start)
+        return constrained or Pixels(
+            start, pixel_range=recipe.pixel_range, upper=run.upper if recipe.clip else None
+        )
 
     def _first_image(self, content: Tensor) -> Tensor:
         run = self._run

@@ -11,11 +11,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from specstyle.engine.canvas import Canvas
 from specstyle.engine.scales import resize
 from specstyle.errors import RecipeError
 from specstyle.media.base import Encoded
-from specstyle.media.image import MIN_SIDE, ImageSettings, PictureMedium, check_picture
-from specstyle.media.imagefiles import Picture, check_output_fits, read_picture
+from specstyle.media.color import gray_of
+from specstyle.media.colormatch import match_colors, match_gray
+from specstyle.media.graycanvas import GrayCanvas
+from specstyle.media.image import MIN_SIDE, ImageSettings, PictureMedium, check_picture, gray_encoded
+from specstyle.media.imagefiles import check_output_fits, read_picture
+from specstyle.media.pictures import Picture
 from specstyle.recipes import Recipe
 
 
@@ -31,6 +36,8 @@ class PictureAdapter:
 
     def __init__(self, recipe: Recipe, *, device: torch.device) -> None:
         self._recipe, self._device = recipe, device
+        # Where the content's colors are kept, the network sees gray: the space in which it is gray.
+        self._gray_space = {"content": "oklab", "luminance": "luma"}.get(recipe.color)
         self._medium = PictureMedium(
             ImageSettings(
                 size=recipe.size or None, height=recipe.height, width=recipe.width, enlarge=recipe.enlarge
@@ -55,6 +62,7 @@ class PictureAdapter:
     def encode_content(self, source: Picture) -> Encoded:
         """Return the content at its working size."""
         encoded = self._medium.encode(source, device=self._device)
+        encoded = encoded if self._gray_space is None else gray_encoded(encoded, self._gray_space)
         height, width = encoded.image.shape[2:]
         if min(height, width) < MIN_SIDE:
             raise RecipeError(
@@ -64,8 +72,10 @@ class PictureAdapter:
         return encoded
 
     def encode_style(self, source: Picture, content: Encoded) -> Encoded:
-        """Return a style at its own working size, or forced to the content's."""
-        source = _without_hidden_colors(source)
+        """Return a style at its own working size, or forced to the content's, in the colors asked for."""
+        return self._colored(self._sized(_without_hidden_colors(source), content), content)
+
+    def _sized(self, source: Picture, content: Encoded) -> Encoded:
         # Where the rows of an image are a network's input channels, all images need the same ones.
         if self._recipe.style_size == "content" or self._recipe.network in ("wide-random", "kernel"):
             height, width = content.image.shape[2:]
@@ -74,6 +84,25 @@ class PictureAdapter:
         longest = max(content.image.shape[2:])
         settings = ImageSettings(size=longest, enlarge=self._recipe.enlarge)
         return PictureMedium(settings).encode(source, device=self._device)
+
+    def _colored(self, style: Encoded, content: Encoded) -> Encoded:
+        """Bring a style's colors, or its grays, to the content's."""
+        visible = {"weight": style.context.alpha, "weight_like": content.context.alpha}
+        if self._gray_space is not None:
+            gray = match_gray(gray_of(style.image, self._gray_space), content.image[:, :1], **visible)
+            return dataclasses.replace(style, image=gray.expand_as(style.image).contiguous())
+        if self._recipe.color_match == "none":
+            return style
+        matched = match_colors(style.image, content.image, self._recipe.color_match, **visible)
+        return dataclasses.replace(style, image=matched)
+
+    def canvas(self, start: Tensor) -> Canvas | None:
+        """Return what is optimized where colors are not free, else ``None``.
+
+        Args:
+            start: ``[1, 3, h, w]``.
+        """
+        return None if self._gray_space is None else GrayCanvas(start, pixel_range=self._recipe.pixel_range)
 
     def fit(self, image: Tensor, like: Tensor) -> Tensor:
         """Resize to the other's shape."""
@@ -84,7 +113,9 @@ class PictureAdapter:
         pixels = styles[0].pixels.to(content.image)
         mean, spread = pixels.mean((1, 2))[:, None, None], pixels.std((1, 2))[:, None, None]
         noise = torch.randn(content.image.shape, generator=generator).to(content.image)
-        return (mean + spread * noise).clamp(0.0, 1.0)
+        reference = (mean + spread * noise).clamp(0.0, 1.0)
+        gray = self._gray_space
+        return reference if gray is None else gray_of(reference, gray).expand_as(reference).contiguous()
 
     def check_output(self, path: Path, source: Picture, content: Encoded) -> None:
         """Refuse an output whose format cannot hold a picture of the working size."""

@@ -24,6 +24,7 @@ from specstyle.recipes import Recipe, to_dict
 from specstyle.run.adapters import Adapter, make_adapter
 from specstyle.run.build import network_for
 from specstyle.run.outlook import Outlook
+from specstyle.run.pictures import PictureAdapter
 from specstyle.run.precision import network_dtype, settle_precision
 from specstyle.run.request import Progress, Request, Result
 from specstyle.run.sharing import check_shared
@@ -65,6 +66,7 @@ class Session:
         )
         seen = self.content_source
         self.sound = self.adapter if isinstance(self.adapter, SoundAdapter) else None
+        self.picture = self.adapter if isinstance(self.adapter, PictureAdapter) else None
         # A strength of 0 is the content itself, so what prepares it for the style comes in gradually.
         style_share = (
             min(1.0, recipe.strength / FULL_PREPARATION) if recipe.effective_weights()[1] > 0 else 0.0
