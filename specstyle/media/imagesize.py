@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
 
+from specstyle.errors import FileError
 from specstyle.media.pictures import Picture
 
 
@@ -135,3 +139,35 @@ def _resampled(channels: NDArray[np.float32], height: int, width: int) -> NDArra
         for plane in channels
     ]
     return np.stack(planes)
+
+
+_ASPECT_TOLERANCE = 0.05
+
+
+def fitted_mask(mask: Tensor, height: int, width: int, *, of: Picture, name: str) -> Tensor:
+    """Resample a mask to a picture's size, by the mean of the area where it shrinks: it cannot overshoot.
+
+    Args:
+        mask: From 0 to 1, ``[1, h, w]``.
+        height: In which the picture is worked on, as ``width``.
+        width: See there.
+        of: The picture itself.
+        name: What to call the mask in messages.
+
+    Returns:
+        ``[1, 1, height, width]``.
+
+    Raises:
+        FileError: If the mask is another picture's by its aspect, or is 0 everywhere.
+    """
+    # A side is rounded to whole pixels.
+    slack = _ASPECT_TOLERANCE + 1.0 / min(mask.shape[1:])
+    if abs(math.log(mask.shape[2] / mask.shape[1] * of.height / of.width)) > slack:
+        raise FileError(
+            f"{name}: is {mask.shape[2]} x {mask.shape[1]} for {of.name} of {of.width} x {of.height}; "
+            "expected the same aspect; crop it like the picture"
+        )
+    resized = F.interpolate(mask[None], (height, width), mode="bilinear", align_corners=False, antialias=True)
+    if not bool((resized > 0).any()):
+        raise FileError(f"{name}: is black everywhere; expected white where the style belongs")
+    return resized.clamp(0.0, 1.0)

@@ -124,6 +124,14 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
             f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
             "give one for each"
         )
+    for kind, masks in (("content", request.content_masks), ("style", request.style_masks)):
+        if masks and (request.medium != "image" or recipe.network == "kernel"):
+            raise RecipeError(f"--{kind}-mask is for pictures and networks of layers; drop it")
+        if masks and len(masks) != len(request.styles):
+            raise RecipeError(
+                f"--{kind}-mask is there {len(masks)} times for {len(request.styles)} styles; give one for "
+                "each, in their order (all: no mask)"
+            )
     return recipe, notes
 
 

@@ -111,6 +111,7 @@ class Course:
                 styles,
                 reference=None if run.reference is None else resize(run.reference, height, width),
                 tiling=share.tiling(size, keep_content=planned.keep_content),
+                masks=run.masks,
                 warm=run.warm,
             )
             graph = run.device.type == "cuda" and size is None and hasattr(run.network.features, "strides")

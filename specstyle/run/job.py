@@ -99,6 +99,11 @@ def run_job(
         raise FileError(f"{job.steps_folder}: holds files already; remove it, or --force to add to them")
     # Hashed before the run, since OUT may replace an input.
     inputs = [_file(path) for path in (job.request.content, *job.request.styles)]
+    masks = {
+        f"{kind}_masks": [_file(path) if _is_mask(path) else None for path in given]
+        for kind, given in (("content", job.request.content_masks), ("style", job.request.style_masks))
+        if given
+    }
     # Every tenth step is enough to watch a GPU; what is kept is reported.
     seldom = math.gcd(REPORT_EVERY, job.save_every)
     request = dataclasses.replace(job.request, output=job.output, report_every=seldom)
@@ -111,11 +116,11 @@ def run_job(
 
     try:
         result = transfer(request, on_step=report, on_note=on_note, on_stage=on_stage, team=team, warm=warm)
-        written = _write(job, result, inputs, on_note)
+        written = _write(job, result, inputs, masks, on_note)
     except TransferError as error:
         if error.result is None:
             raise
-        written = _write(job, error.result, inputs, on_note)
+        written = _write(job, error.result, inputs, masks, on_note)
         raise TransferError(f"{error}; it is in {written[0]}", error.result) from error
     if saver is not None:
         written += saver.finish()
@@ -143,18 +148,27 @@ def take_part_in_job(job: Job, *, on_step: Callable[[Progress], None], team: Tea
 
 
 def _write(
-    job: Job, result: Result, inputs: list[dict[str, str]], on_note: Callable[[str], None]
+    job: Job,
+    result: Result,
+    inputs: list[dict[str, str]],
+    masks: dict[str, Any],
+    on_note: Callable[[str], None],
 ) -> list[Path]:
     """Write the output and its record, both or neither."""
     said = [result.record["content"], *result.record["styles"]]
     content, *styles = [{**file, **more} for file, more in zip(inputs, said, strict=True)]
-    record = {**result.record, "output": str(job.output), "content": content, "styles": styles}
+    record = {**result.record, "output": str(job.output), "content": content, "styles": styles, **masks}
     with atomic(job.output) as output, atomic(job.record_path) as record_file:
         for note in _write_to(job.request.medium, result.output, output):
             record["notes"] = [*record["notes"], note]
             on_note(note)
         write_json(record_file, record)
     return [job.output, job.record_path]
+
+
+def _is_mask(given: Any) -> bool:
+    """Return whether a mask was given, and not leave for all."""
+    return given is not None and str(given) != "all"
 
 
 def _file(path: Any) -> dict[str, str]:

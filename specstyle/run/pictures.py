@@ -15,13 +15,15 @@ from specstyle.engine.canvas import Canvas
 from specstyle.engine.scales import resize
 from specstyle.errors import RecipeError
 from specstyle.media.base import Encoded
-from specstyle.media.color import gray_of
+from specstyle.media.color import gray_of, luma
 from specstyle.media.colormatch import match_colors, match_gray
 from specstyle.media.graycanvas import GrayCanvas
 from specstyle.media.image import MIN_SIDE, ImageSettings, PictureMedium, check_picture, gray_encoded
 from specstyle.media.imagefiles import check_output_fits, read_picture
+from specstyle.media.imagesize import fitted_mask
 from specstyle.media.pictures import Picture
 from specstyle.recipes import Recipe
+from specstyle.run.objectives import Masks
 
 
 class PictureAdapter:
@@ -75,6 +77,54 @@ class PictureAdapter:
         """Return a style at its own working size, or forced to the content's, in the colors asked for."""
         return self._colored(self._sized(_without_hidden_colors(source), content), content)
 
+    def encode_styles(
+        self,
+        content: Encoded,
+        content_source: Picture,
+        sources: Sequence[Picture],
+        content_masks: Sequence[Any] = (),
+        style_masks: Sequence[Any] = (),
+    ) -> tuple[list[Encoded], Masks]:
+        """Return styles like ``encode_style``, and where they apply.
+
+        Args:
+            content: The content.
+            content_source: What it was encoded from.
+            sources: The styles.
+            content_masks: One per style, or none; see ``Request``.
+            style_masks: The same.
+        """
+        sized = [self._sized(_without_hidden_colors(source), content) for source in sources]
+        parts = tuple(
+            self._mask(given, sources[i], sized[i], f"style mask {i + 1}")
+            for i, given in enumerate(style_masks)
+        )
+        areas = tuple(
+            self._mask(given, content_source, content, f"content mask {i + 1}")
+            for i, given in enumerate(content_masks)
+        )
+        styles = [
+            self._colored(style, content, parts[i] if parts else None, areas[i] if areas else None)
+            for i, style in enumerate(sized)
+        ]
+        full = content.image.new_ones((1, 1, *content.image.shape[2:]))
+        masked = any(area is not None for area in areas)
+        return styles, Masks(tuple(full if a is None else a for a in areas) if masked else (), parts)
+
+    def _mask(self, given: Any, of: Picture, picture: Encoded, role: str) -> Tensor | None:
+        """Return a mask in the size of an encoded picture; ``None`` if there is none."""
+        if given is None or (isinstance(given, (str, Path)) and str(given) == "all"):
+            return None
+        if isinstance(given, (str, Path)):
+            source = read_picture(Path(given))
+        else:
+            source = given if isinstance(given, Picture) else _picture_of_array(given, role)
+        height, width = picture.image.shape[2:]
+        values = luma(source.pixels.to(picture.image)) * (
+            1.0 if source.alpha is None else source.alpha.to(picture.image)
+        )
+        return fitted_mask(values, height, width, of=of, name=f"{source.name} ({role})")
+
     def _sized(self, source: Picture, content: Encoded) -> Encoded:
         # Where the rows of an image are a network's input channels, all images need the same ones.
         if self._recipe.style_size == "content" or self._recipe.network in ("wide-random", "kernel"):
@@ -85,9 +135,14 @@ class PictureAdapter:
         settings = ImageSettings(size=longest, enlarge=self._recipe.enlarge)
         return PictureMedium(settings).encode(source, device=self._device)
 
-    def _colored(self, style: Encoded, content: Encoded) -> Encoded:
-        """Bring a style's colors, or its grays, to the content's."""
-        visible = {"weight": style.context.alpha, "weight_like": content.context.alpha}
+    def _colored(
+        self, style: Encoded, content: Encoded, part: Tensor | None = None, area: Tensor | None = None
+    ) -> Encoded:
+        """Bring a style's colors, or its grays, to the content's: those of its part to those of the area."""
+        visible = {
+            "weight": _both(style.context.alpha, part),
+            "weight_like": _both(content.context.alpha, area),
+        }
         if self._gray_space is not None:
             gray = match_gray(gray_of(style.image, self._gray_space), content.image[:, :1], **visible)
             return dataclasses.replace(style, image=gray.expand_as(style.image).contiguous())
@@ -137,6 +192,14 @@ class PictureAdapter:
             "width": source.pixels.shape[2],
             "alpha": source.alpha is not None,
         }
+
+
+def _both(alpha: Tensor | None, mask: Tensor | None) -> Tensor | None:
+    """Return how much each pixel counts that is seen through a mask."""
+    if alpha is None or mask is None:
+        return alpha if mask is None else mask
+    seen = alpha.to(mask) * mask
+    return seen if bool(seen.any()) else mask
 
 
 def _without_hidden_colors(style: Picture) -> Picture:

@@ -23,6 +23,7 @@ from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe, to_dict
 from specstyle.run.adapters import Adapter, make_adapter
 from specstyle.run.build import network_for
+from specstyle.run.objectives import Masks
 from specstyle.run.outlook import Outlook
 from specstyle.run.pictures import PictureAdapter
 from specstyle.run.precision import network_dtype, settle_precision
@@ -76,7 +77,13 @@ class Session:
         self.content: Encoded = self.adapter.encode_content(seen)
         if request.output is not None:
             self.adapter.check_output(request.output, self.content_source, self.content)
-        styles = [self.adapter.encode_style(s, self.content) for s in self.style_sources]
+        self.masks: Masks | None = None
+        if self.picture is None:
+            styles = [self.adapter.encode_style(s, self.content) for s in self.style_sources]
+        else:
+            given = (self.content_source, self.style_sources)
+            masks = (request.content_masks, request.style_masks)
+            styles, self.masks = self.picture.encode_styles(self.content, *given, *masks)
         self.styles = [s.image for s in styles]
         self.upper = max([self.content.upper, *(s.upper for s in styles)])
         self.init_file: dict[str, str] | None = None

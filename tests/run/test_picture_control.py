@@ -1,4 +1,4 @@
-"""Control over a picture, by library and command line: colors."""
+"""Control over a picture, by library and command line: colors, masks, sizes of styles."""
 
 from __future__ import annotations
 
@@ -111,3 +111,128 @@ def test_colors_by_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli("c.png", "s.png", "-o", "p.png", *argv, "--color", "luminance", "--color-match", "mean") == 0
     assert "color_match has no effect: color is luminance" in capsys.readouterr().err
     assert cli("c.png", "s.png", "-o", "q.png", *FLAGS, "--color", "sepia") == 2
+
+
+# -- masks ---------------------------------------------------------------------------------------------------
+
+
+def left(height: int, width: int, share: float = 0.5) -> np.ndarray:
+    mask = np.zeros((height, width))
+    mask[:, : round(width * share)] = 1.0
+    return mask
+
+
+def change(result: specstyle.Result) -> np.ndarray:
+    """How much each column was changed."""
+    columns: np.ndarray = (result.output.pixels - result.content.pixels).abs().mean((0, 1)).numpy()
+    return columns
+
+
+@pytest.mark.parametrize("loss", ["gram_relative", "wasserstein2", "gram_gatys"])
+@pytest.mark.parametrize("tile", ["off", 16])
+def test_a_style_applies_where_its_mask_is_white(loss: str, tile: str | int) -> None:
+    columns = change(
+        run(content_mask=left(40, 48), style_loss=loss, tile=tile, style_weight=100.0, init="content")
+    )
+    assert columns[:20].mean() > 0.02
+    assert columns[32:].max() < 0.1 * columns[:20].mean()
+
+
+def test_full_masks_change_nothing() -> None:
+    plain = run(style_blend=())
+    for masks in (
+        {"style_mask": np.ones((36, 44))},
+        {"content_mask": np.ones((40, 48)), "style_mask": [None]},
+    ):
+        assert torch.allclose(run(**masks).output.pixels, plain.output.pixels, atol=1e-3)
+    assert torch.equal(run(content_mask=[None], style_mask=["all"]).output.pixels, plain.output.pixels)
+
+
+def test_two_styles_in_their_places() -> None:
+    red, blue = (brush() * np.array(color) for color in ([1.0, 0.1, 0.1], [0.1, 0.1, 1.0]))
+    mask = left(40, 48)
+    result = specstyle.transfer_image(
+        scene(), [red, blue], content_mask=[mask, 1 - mask], **{**SHALLOW, "steps": 15, "strength": 0.9}
+    )
+    pixels = result.output.pixels.mean(1)  # [3, W]
+    assert float(pixels[0, :16].mean() - pixels[2, :16].mean()) > 0.2
+    assert float(pixels[2, 32:].mean() - pixels[0, 32:].mean()) > 0.2
+    assert {n for n in result.record["losses"]["end"] if ":" in n} >= {"style:relu1_1:1", "style:relu1_1:2"}
+
+
+def test_a_style_mask_chooses_a_part_of_the_style() -> None:
+    style = brush()
+    style[:, 22:] *= np.array([1.0, 0.0, 0.0])
+    masked, whole = (
+        specstyle.transfer_image(
+            scene(), style, **{**SHALLOW, "strength": 1.0, "steps": 15, "style_mask": mask}
+        )
+        for mask in (1 - left(36, 44), None)
+    )
+    assert float(masked.output.pixels[1:].mean()) < 0.5 * float(whole.output.pixels[1:].mean())
+
+
+def test_colors_are_matched_under_the_masks() -> None:
+    content = scene()
+    content[:, 24:] = 0.1
+    style = brush()
+    options = {
+        **SHALLOW,
+        "color_match": "mean",
+        "init": "style",
+        "style_size": "content",
+        "steps": 1,
+        "strength": 1.0,
+    }
+    options |= {"smallest_scale": None}
+    result = specstyle.transfer_image(content, style, content_mask=1 - left(40, 48), **options)
+    assert float(result.output.pixels.mean()) < 0.3  # 0.1 and what was clipped; the style's is 0.5
+
+
+def test_masks_by_command_and_what_is_wrong_with_them(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, mask in (
+        ("m.png", left(80, 96)),
+        ("black.png", np.zeros((40, 48))),
+        ("wide.png", left(20, 60)),
+    ):
+        Image.fromarray((mask * 255).astype(np.uint8)).save(name)
+    both = ["c.png", "s.png", "t.png", *FLAGS, "--content-mask", "m.png", "--content-mask", "all"]
+    assert cli(*both, "-o", "o.png") == 0
+    record = json.loads(Path("o.png.json").read_text())
+    assert record["content_masks"][0]["path"] == "m.png"
+    assert record["content_masks"][1] is None
+    one = ["c.png", "s.png", "-o", "p.png", *FLAGS]
+    for mask, said in (
+        ("black.png", "black everywhere"),
+        ("wide.png", "same aspect"),
+        ("none.png", "no such file"),
+    ):
+        assert cli(*one, "--content-mask", mask) == 1
+        assert said in capsys.readouterr().err
+    assert cli(*one, "--style-mask", "m.png", "--style-mask", "m.png") == 2
+    assert "--style-mask is there 2 times for 1 styles" in capsys.readouterr().err
+    assert not Path("p.png").exists()
+    with pytest.raises(ValueError, match="for pictures"):
+        specstyle.run.transfer.transfer(
+            specstyle.run.transfer.Request("audio", "c.wav", ("s.wav",), content_masks=("m.png",))
+        )
+
+
+def test_masks_in_a_list_of_jobs(here: Path) -> None:
+    Image.fromarray((left(80, 96) * 255).astype(np.uint8)).save("m.png")
+    Path("jobs.csv").write_text("content,style,output,content_mask\nc.png,s.png;t.png,b.png,m.png;all\n")
+    with pytest.raises(SystemExit) as end:
+        main(["batch", "jobs.csv", *FLAGS])
+    assert end.value.code == 0
+    both = ["--content-mask", "m.png", "--content-mask", "all"]
+    assert cli("c.png", "s.png", "t.png", *FLAGS, *both, "-o", "single.png") == 0
+    assert np.array_equal(np.asarray(Image.open("b.png")), np.asarray(Image.open("single.png")))
+    before = Path("b.png").stat().st_mtime_ns
+    with pytest.raises(SystemExit):
+        main(["batch", "jobs.csv", *FLAGS])
+    assert Path("b.png").stat().st_mtime_ns == before
+    Image.fromarray((left(80, 96, 0.7) * 255).astype(np.uint8)).save("m.png")
+    with pytest.raises(SystemExit) as end:
+        main(["batch", "jobs.csv", *FLAGS])
+    assert end.value.code == 1
+    assert "not the same content mask" in Path("jobs.results.csv").read_text()
