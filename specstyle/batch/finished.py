@@ -58,6 +58,9 @@ def _both(task: Task, record: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
         "seed": (request.seed, record["seed"]),
         "start": (start and _sha256(start), record.get("init", {}).get("sha256")),
     }
+    for kind, masks in (("content", request.content_masks), ("style", request.style_masks)):
+        told = [mask and mask.get("sha256") for mask in record.get(f"{kind}_masks", ())]
+        compared[f"{kind} mask"] = ([None if m == "all" else _sha256(m) for m in masks], told)
     if request.weights is not None:
         compared["weights"] = (_sha256(request.weights), record["network"]["sha256"])
     names = sorted({*asked, *found} - {"name", "source"})

@@ -144,7 +144,8 @@ def _checked(task: Task) -> Task:
         raise ListError(f"seed must be from 0 to 2^63 - 1, got {request.seed}")
     if task.pinned:
         choose_device(request.device)
-    _check_files([request.content, *request.styles, request.weights, start_file(recipe)])
+    masks = [m for m in (*request.content_masks, *request.style_masks) if m != "all"]
+    _check_files([request.content, *request.styles, *masks, request.weights, start_file(recipe)])
     parent = next(p for p in task.job.output.parents if p.exists())
     if task.job.output.is_dir() or not parent.is_dir():
         stands = task.job.output if task.job.output.is_dir() else parent
@@ -169,7 +170,9 @@ def _collisions(tasks: Sequence[Task], place: Callable[[Task], str]) -> list[str
     problems = []
     read: dict[Path, Task] = {}
     for task in tasks:
-        for path in (task.job.request.content, *task.job.request.styles):
+        request = task.job.request
+        masks = [m for m in (*request.content_masks, *request.style_masks) if m != "all"]
+        for path in (request.content, *request.styles, *masks):
             read.setdefault(path.resolve(), task)
     written: dict[Path, Task] = {}
     for task in tasks:

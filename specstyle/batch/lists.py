@@ -25,7 +25,8 @@ from specstyle.recipes import Recipe
 from specstyle.recipes.text import field_reader
 
 REQUIRED = ("content", "style", "output")
-OTHERS = ("medium", "recipe", "seed", "weights", "preprocessing", "device")
+MASKS = ("content_mask", "style_mask")
+OTHERS = ("medium", "recipe", "seed", "weights", "preprocessing", "device", *MASKS)
 FIELDS = {f.name: str(f.type) for f in dataclasses.fields(Recipe) if f.name not in ("name", "source")}
 """Columns that a table must have, may have, and may have to change a recipe."""
 
@@ -135,6 +136,12 @@ def _task(line: int, row: dict[str, str], folder: Path, common: Common) -> Task:
         changes["recipe"] = str((folder / row["recipe"]).absolute()) if is_file else row["recipe"]
     if "weights" in row:
         changes["weights"] = (folder / row["weights"]).absolute()
+    for name in MASKS:
+        if name in row:
+            changes[name + "s"] = tuple(
+                mask if mask == "all" else (folder / mask).absolute()
+                for mask in (part.strip() for part in row[name].split(";"))
+            )
     if "seed" in row:
         changes["seed"] = _read("seed", field_reader("int")[0], row["seed"])
     paths = (content, styles, folder / row["output"])

@@ -22,6 +22,7 @@ JOBS.csv has one row per job, below the names of its columns:
   medium                   audio or image, where the content's name does not say it
   recipe, seed, weights, preprocessing, device
                            as the options of these names
+  content_mask, style_mask one for each style, separated by ; (all: no mask)
   any field of a recipe    steps, strength, size, n_fft ... (`specstyle recipes default` shows them)
 An empty cell is as if it was not given. Options given here hold for every row that does not say otherwise.
 

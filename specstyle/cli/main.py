@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from specstyle._version import __version__
 from specstyle.cli.commands import add_commands
-from specstyle.cli.options import add_recipe_options, add_run_options, recipe_overrides
+from specstyle.cli.options import add_mask_options, add_recipe_options, add_run_options, recipe_overrides
 from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
 from specstyle.errors import explain
 
@@ -51,6 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
             "styles", type=Path, nargs="*", metavar="STYLE", help=f"{what}s that give the style"
         )
         add_run_options(command)
+        if medium == "image":
+            add_mask_options(command)
         add_recipe_options(command, medium)
         command.set_defaults(action=_run_medium, medium=medium)
     add_commands(commands)
@@ -154,6 +156,8 @@ def _new_job(arguments: argparse.Namespace) -> Job:
         precision=arguments.precision,
         tile=arguments.tile,
         memory_limit=arguments.memory_limit,
+        content_masks=tuple(getattr(arguments, "content_masks", ())),
+        style_masks=tuple(getattr(arguments, "style_masks", ())),
     )
     return Job(
         request,

@@ -15,7 +15,7 @@ _TITLES = {
     "network": "network",
     "loss": "losses",
     "optimizer": "optimization",
-    "image": "picture size",
+    "image": "picture",
     "audio": "spectrogram and phase",
 }
 
@@ -106,6 +106,23 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="log losses, pictures and sounds into DIR/tensorboard (and the result every --save-every steps)",
     )
+
+
+def add_mask_options(parser: argparse.ArgumentParser) -> None:
+    """Add where the styles of a picture apply."""
+    masks = parser.add_argument_group("masks (gray pictures: white counts, black does not)")
+    for kind, text in (
+        ("content", "where in the content a style applies"),
+        ("style", "which part of a style counts"),
+    ):
+        masks.add_argument(
+            f"--{kind}-mask",
+            action="append",
+            default=[],
+            dest=f"{kind}_masks",
+            metavar="FILE|all",
+            help=f"{text}; once per style, in their order (all: no mask)",
+        )
 
 
 def add_shared_options(run: Any) -> None:

@@ -26,17 +26,20 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 _TINY = 1e-30
 
 
-def moments(features: Tensor) -> Tensor:
+def moments(features: Tensor, roots: Tensor | None = None) -> Tensor:
     """Return first and second moments of feature vectors, summed over positions.
 
     Args:
-        features: ``[B, C, h, w]``.
+        features: ``[B, C, h, w]``; with ``roots``, already multiplied by them.
+        roots: Roots of the positions' weights, ``[1, 1, h, w]``; ``None``: all are 1.
 
     Returns:
         ``[B, C, C + 1]``: the Gram matrix, and ``sum_m f_m`` as its last column.
     """
     flat = features.flatten(2)
     ones = torch.ones_like(flat[:, :1])
+    if roots is not None:
+        ones = ones * roots.flatten(2)
     return flat @ torch.cat([flat, ones], dim=1).transpose(1, 2)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from specstyle.engine.grams import gram, gram_error
 from specstyle.engine.losses import Distance, SquaredDistance, Statistic, content_distance
+from specstyle.engine.positions import weighted_sum
 from specstyle.engine.variation import Part, total_variation
 
 
@@ -69,25 +70,38 @@ class ContentTerm:
 
 @dataclass(frozen=True)
 class StyleTerm:
-    """Distance of one layer's mean statistic from the style's."""
+    """Distance of one layer's mean statistic from the style's.
+
+    Attributes:
+        layer: Of the network.
+        weight: Factor in the total.
+        target: The style's mean statistic, or what the distance makes of it.
+        statistic: A sum over positions.
+        distance: Between means.
+        roots: For a style that does not apply everywhere, see ``positions.root_weights``.
+        part: Tells terms of several styles on one layer apart.
+    """
 
     layer: str
     weight: float
     target: Tensor
     statistic: Statistic
     distance: Distance
+    roots: Tensor | None = None
+    part: str = ""
 
     @property
     def name(self) -> str:
-        """The group and the layer."""
-        return f"style:{self.layer}"
+        """The group, the layer and the part, if there are several."""
+        return f"style:{self.layer}" + (f":{self.part}" if self.part else "")
 
     def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Return ``[B]``."""
         maps = features[self.layer]
         if self.statistic is gram and isinstance(self.distance, SquaredDistance):
-            return self.distance.scale(self.target) * gram_error(maps, self.target)
-        return self.distance(mean_statistic(self.statistic, maps), self.target)
+            weighted = maps if self.roots is None else maps * self.roots
+            return self.distance.scale(self.target) * gram_error(weighted, self.target)
+        return self.distance(mean_statistic(self.statistic, maps, self.roots), self.target)
 
 
 @dataclass(frozen=True)
@@ -122,9 +136,9 @@ class VariationTerm:
         return total_variation(self.form, image * self.pixel_range, part)
 
 
-def mean_statistic(statistic: Statistic, features: Tensor) -> Tensor:
-    """Return a statistic's mean over the positions of ``features [B, C, h, w]``."""
-    return statistic(features) / (features.shape[2] * features.shape[3])
+def mean_statistic(statistic: Statistic, features: Tensor, roots: Tensor | None = None) -> Tensor:
+    """Return a statistic's mean over the positions of ``features [B, C, h, w]``, weighted by ``roots``."""
+    return weighted_sum(statistic, features, roots) / (features.shape[2] * features.shape[3])
 
 
 def blended(means: Sequence[Tensor], blend: Sequence[float], *, batch: int) -> Tensor:

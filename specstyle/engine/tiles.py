@@ -7,7 +7,7 @@ the pixels that it sees.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from specstyle.engine.losses import Statistic
 from specstyle.engine.objective import Features
+from specstyle.engine.positions import weighted_sum
 from specstyle.engine.variation import Part
 
 Size = tuple[int | None, int | None]
@@ -30,6 +31,30 @@ class TileableFeatures(Features, Protocol):
     """
 
     strides: dict[str, int]
+
+
+class Summed(Protocol):
+    """A statistic of one layer over positions that may weigh differently: ``StyleTerm`` is one.
+
+    Attributes:
+        layer: Of the network.
+        statistic: A sum over positions.
+        roots: Roots of the weights of the whole image's positions, ``[1, 1, h, w]``, or ``None``.
+    """
+
+    @property
+    def layer(self) -> str: ...  # noqa: D102
+    @property
+    def statistic(self) -> Statistic: ...  # noqa: D102
+    @property
+    def roots(self) -> Tensor | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class _Sum:
+    layer: str
+    statistic: Statistic
+    roots: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +95,17 @@ class Tile:
         rows = slice((self.top - top) // stride, last_row)
         columns = slice((self.left - left) // stride, last_column)
         return maps[:, :, rows, columns]
+
+    def own_of_whole(self, maps: Tensor, stride: int) -> Tensor:
+        """Return the tile's own positions of the maps of the whole image."""
+        last_row = None if self.part.bottom else self.bottom // stride
+        last_column = None if self.part.right else self.right // stride
+        return maps[:, :, self.top // stride : last_row, self.left // stride : last_column]
+
+    def summed(self, term: Summed, maps: Tensor, stride: int) -> tuple[Tensor, Tensor | None]:
+        """Return the tile's own positions of one layer's maps, and the roots of their weights."""
+        roots = None if term.roots is None else self.own_of_whole(term.roots, stride)
+        return self.inner(maps, stride), roots
 
     def own_and_next(self, seen: Tensor) -> Tensor:
         """Return its own pixels of what it sees, and one row and column more where there are any."""
@@ -138,16 +174,16 @@ def _cuts(
 def add_up(
     features: TileableFeatures,
     image: Tensor,
-    statistics: dict[str, Statistic],
+    statistics: Mapping[str, Summed],
     grid: list[Tile],
     first_column: int = 0,
 ) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """Return the sum of a statistic over the positions of some tiles by layer, and their number.
+    """Return sums of statistics over the positions of some tiles by name, and their numbers.
 
     Args:
         features: The network.
         image: ``[B, C, H, W]``, or columns of it.
-        statistics: By layer.
+        statistics: By name.
         grid: The tiles.
         first_column: Of the columns that are given.
     """
@@ -155,17 +191,21 @@ def add_up(
     counts = dict.fromkeys(statistics, 0)
     for tile in grid:
         maps = features(tile.seen(image, first_column))
-        for name, statistic in statistics.items():
-            inner = tile.inner(maps[name], features.strides[name])
+        for name, term in statistics.items():
+            inner, roots = tile.summed(term, maps[term.layer], features.strides[term.layer])
             if inner.numel() or name not in sums:
-                found = statistic(inner)
+                found = weighted_sum(term.statistic, inner, roots)
                 sums[name] = sums[name].add_(found) if name in sums else found
                 counts[name] += inner.shape[2] * inner.shape[3]
     return sums, counts
 
 
 def tiled_means(
-    features: TileableFeatures, image: Tensor, statistics: dict[str, Statistic], size: Size
+    features: TileableFeatures,
+    image: Tensor,
+    statistics: dict[str, Statistic],
+    size: Size,
+    roots: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Return the mean over positions of a statistic of each layer, tile by tile.
 
@@ -174,7 +214,9 @@ def tiled_means(
         image: ``[B, C, H, W]``.
         statistics: By layer.
         size: Of a tile.
+        roots: By layer, of the positions' weights; ``None``: all weigh the same.
     """
     grid = tiles(image.shape[2], image.shape[3], size, features)
-    sums, counts = add_up(features, image, statistics, grid)
+    terms = {layer: _Sum(layer, s, (roots or {}).get(layer)) for layer, s in statistics.items()}
+    sums, counts = add_up(features, image, terms, grid)
     return {name: total / counts[name] for name, total in sums.items()}

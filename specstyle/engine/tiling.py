@@ -20,6 +20,7 @@ from torch import Tensor
 from specstyle.engine.grams import gram, gram_pull
 from specstyle.engine.losses import content_scale_of
 from specstyle.engine.objective import ImageTerm, Objective, StyleTerm, Term, VariationTerm
+from specstyle.engine.positions import weighted_sum
 from specstyle.engine.team import ALONE, Columns, Team
 from specstyle.engine.tiles import Size, Tile, TileableFeatures, add_up, margin_of, tiles
 
@@ -49,7 +50,7 @@ class _Pass:
     Attributes:
         outer: Columns of the image.
         first: Number of the first of them.
-        upstream: Gradient of the style losses by each layer's summed statistic.
+        upstream: Gradient of the style losses by each term's summed statistic.
         gradient: With respect to ``outer``; ``None``: the losses only.
         losses: Content and variation losses by name.
     """
@@ -75,7 +76,7 @@ class TiledObjective(Objective):
         columns: Which columns are here.
 
     Raises:
-        ValueError: If a term needs all positions at once, or two style terms share a layer.
+        ValueError: If a term needs all positions at once.
     """
 
     def __init__(
@@ -102,8 +103,6 @@ class TiledObjective(Objective):
                     f"the loss {term.name} needs all positions of the image at once and cannot be computed "
                     "tile by tile; turn tiling off"
                 )
-        if len({term.layer for term in self._styles}) < len(self._styles):
-            raise ValueError("tiling takes one style term per layer")
         if self._contents and content is None:
             raise ValueError("content terms need the content's image")
         self._content, self._keep = content if self._contents else None, keep_content
@@ -157,18 +156,18 @@ class TiledObjective(Objective):
     def _style_losses(
         self, outer: Tensor, first: int, grid: list[Tile]
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """Return the style losses, and the gradient of their sum by each layer's summed statistic."""
+        """Return the style losses, and the gradient of their sum by each term's summed statistic."""
         losses: dict[str, Tensor] = {}
         upstream: dict[str, Tensor] = {}
         if not self._styles:
             return losses, upstream
-        statistics = {term.layer: term.statistic for term in self._styles}
+        statistics = {term.name: term for term in self._styles}
         sums, counts = self._over_team(*add_up(self._network, outer, statistics, grid, first))
         for term in self._styles:
-            total = sums[term.layer].requires_grad_()
+            total = sums[term.name].requires_grad_()
             with torch.enable_grad():
-                loss = term.weight * term.distance(total / counts[term.layer], term.target).sum()
-                (upstream[term.layer],) = torch.autograd.grad(loss, total)
+                loss = term.weight * term.distance(total / counts[term.name], term.target).sum()
+                (upstream[term.name],) = torch.autograd.grad(loss, total)
             losses[term.name] = loss.detach()
         return losses, upstream
 
@@ -206,13 +205,13 @@ class TiledObjective(Objective):
         """Return what the network's part of the gradient is the gradient of; add the content losses."""
         strides, total = self._network.strides, []
         for style in self._styles:
-            inner = tile.inner(maps[style.layer], strides[style.layer])
+            inner, roots = tile.summed(style, maps[style.layer], strides[style.layer])
             if run.gradient is not None and inner.numel():
-                upstream = run.upstream[style.layer]
+                upstream = run.upstream[style.name]
                 if style.statistic is gram:
-                    total.append(gram_pull(inner, upstream))
+                    total.append(gram_pull(inner if roots is None else inner * roots, upstream))
                 else:
-                    total.append((upstream * style.statistic(inner)).sum())
+                    total.append((upstream * weighted_sum(style.statistic, inner, roots)).sum())
         targets = self._targets(tile)
         for term in self._contents:
             error = tile.inner(maps[term.layer], strides[term.layer]) - targets[term.layer]

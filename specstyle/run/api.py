@@ -95,6 +95,8 @@ def transfer_image(
     seed: int = 0,
     tile: str | int = "auto",
     precision: str = "auto",
+    content_mask: Any = None,
+    style_mask: Any = None,
     on_step: Callable[[Progress], None] = _ignore,
     on_note: Callable[[str], None] = _ignore,
     **overrides: Any,
@@ -112,6 +114,9 @@ def transfer_image(
         seed: Of random weights and noise.
         tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
         precision: ``auto`` (bf16 on GPUs that have it, else fp32), ``fp32``, ``tf32`` or ``bf16``.
+        content_mask: Where in the content the style applies: a path, an array or a tensor as above, white for
+            all and black for not at all. With several styles a list, with ``None`` for no mask.
+        style_mask: Which part of the style counts, likewise.
         on_step: Called with each ``Progress``; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
         **overrides: Fields of ``Recipe`` to change (``size=256``, ``strength=0.7``, ``network="vgg19"``).
@@ -136,6 +141,8 @@ def transfer_image(
         seed=seed,
         tile=tile,
         precision=precision,
+        content_masks=_masks(content_mask),
+        style_masks=_masks(style_mask),
     )
     return transfer(request, on_step=on_step, on_note=on_note)
 
@@ -144,6 +151,12 @@ def _checked(styles: Sequence[Any]) -> tuple[Any, ...]:
     if not styles:
         raise ValueError("style is an empty list; give at least one style")
     return tuple(styles)
+
+
+def _masks(given: Any) -> tuple[Any, ...]:
+    if isinstance(given, (list, tuple)):
+        return tuple(given)
+    return () if given is None else (given,)
 
 
 def _plain(overrides: dict[str, Any]) -> dict[str, Any]:

@@ -183,6 +183,7 @@ class Course:
                 styles,
                 reference=None if run.reference is None else resize(run.reference, height, width),
                 tiling=share.tiling(size, keep_content=planned.keep_content),
+                masks=run.masks,
                 warm=run.warm,
             )
             graph = run.device.type == "cuda" and size is None and hasattr(run.network.features, "strides")
@@ -276,4 +277,7 @@ class Course:
         recipe = run.recipe
         if run.waveform is not None:
             return run.waveform
-        return Pixels(start, pixel_range=recipe.pixel_range, upper=run.upper if recipe.clip else None)
+        constrained = None if run.picture is None else run.picture.canvas(start)
+        return constrained or Pixels(
+            start, pixel_range=recipe.pixel_range, upper=run.upper if recipe.clip else None
+        )

@@ -53,7 +53,7 @@ def run_job(
             leaves its last good result in the output and raises ``TransferError``.
     """
     # Hashed before the run, since OUT may replace an input.
-    inputs = [_file(path) for path in (job.request.content, *job.request.styles)]
+    inputs = _inputs(job.request)
     with opened(job) as folder:
         _check(job, folder)
         watchers = _watchers(job, folder)
@@ -150,14 +150,15 @@ def take_part_in_job(job: Job, *, on_step: Callable[[Progress], None], team: Tea
 def _write(
     job: Job,
     result: Result,
-    inputs: list[dict[str, str]],
+    inputs: dict[str, Any],
     on_note: Callable[[str], None],
     folder: RunFolder | None,
 ) -> list[Path]:
     """Write the output and its record, both or neither."""
     said = [result.record["content"], *result.record["styles"]]
-    content, *styles = [{**file, **more} for file, more in zip(inputs, said, strict=True)]
-    record = {**result.record, "output": str(job.output), "content": content, "styles": styles}
+    files = [inputs["content"], *inputs["styles"]]
+    content, *styles = [{**file, **more} for file, more in zip(files, said, strict=True)]
+    record = {**result.record, "output": str(job.output), **inputs, "content": content, "styles": styles}
     if folder is not None:
         folder.status = FINISHING
     with atomic(job.output) as output, atomic(job.record_path) as record_file:
@@ -168,6 +169,21 @@ def _write(
     if folder is not None:
         folder.take_in(job.output, job.record_path)
     return [job.output, job.record_path]
+
+
+def _is_mask(given: Any) -> bool:
+    """Return whether a mask was given, and not leave for all."""
+    return given is not None and str(given) != "all"
+
+
+def _inputs(request: Request) -> dict[str, Any]:
+    """Return a request's files with their hashes, by their names in the record."""
+    masks = {
+        f"{kind}_masks": [_file(path) if _is_mask(path) else None for path in given]
+        for kind, given in (("content", request.content_masks), ("style", request.style_masks))
+        if given
+    }
+    return {"content": _file(request.content), "styles": [_file(path) for path in request.styles], **masks}
 
 
 def _file(path: Any) -> dict[str, str]:

@@ -29,6 +29,7 @@ from specstyle.engine.objective import (
     blended,
     mean_statistic,
 )
+from specstyle.engine.positions import portions, root_weights
 from specstyle.engine.team import ALONE, Columns, Team
 from specstyle.engine.tiles import Size, tiled_means
 from specstyle.engine.tiling import TiledContentTerm, TiledObjective
@@ -61,6 +62,24 @@ class Tiling:
     columns: Columns | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Masks:
+    """Where styles apply, and which parts of them count: from 0 to 1, ``[1, 1, H, W]`` of any size.
+
+    Attributes:
+        contents: One per style, or none at all: every style applies everywhere.
+        styles: One per style; ``None``: all of it counts.
+    """
+
+    contents: tuple[Tensor, ...] = ()
+    styles: tuple[Tensor | None, ...] = ()
+
+    def roots_of_style(self, index: int, sizes: dict[str, MapSize]) -> dict[str, Tensor]:
+        """Return the roots of the weights of a style's positions by layer; none if all weigh the same."""
+        mask = self.styles[index] if self.styles else None
+        return {} if mask is None else {n: root_weights(mask, *size[1:]) for n, size in sizes.items()}
+
+
 @torch.no_grad()
 def build_objective(
     recipe: Recipe,
@@ -70,6 +89,7 @@ def build_objective(
     *,
     reference: Tensor | None = None,
     tiling: Tiling | None = None,
+    masks: Masks | None = None,
     warm: Warm = COLD,
 ) -> Objective:
     """Make a recipe's objective for one size.
@@ -83,6 +103,7 @@ def build_objective(
         reference: For ``balance = "gradient"``: where gradients are brought to the same norm, an image of
             the content's shape.
         tiling: Compute it tile by tile.
+        masks: Where styles apply.
         warm: Style statistics of earlier runs.
 
     Raises:
@@ -101,7 +122,8 @@ def build_objective(
         if content_weight > 0:
             terms += _content_terms(recipe, features, content, tiled=tiling is not None)
         if style_weight > 0:
-            terms += _style_terms(recipe, features, content, styles, blend=blend, tiling=tiling, warm=warm)
+            shared = _Shared(recipe, features, content, blend, tiling, masks or Masks(), warm)
+            terms += _style_terms(shared, styles)
     finish = _assembler(features, content, tiling)
     if recipe.balance == "gradient" and reference is not None:
         terms = [_balanced(term, finish, _here(reference, tiling), tiling) for term in terms]
@@ -144,17 +166,22 @@ def _content_terms(recipe: Recipe, features: FeatureMaps, content: Tensor, *, ti
     return [ContentTerm(layer, weight * share, maps[layer], form) for layer, share in shares.items()]
 
 
-def _style_terms(
-    recipe: Recipe,
-    features: FeatureMaps,
-    content: Tensor,
-    styles: Sequence[Tensor],
-    *,
-    blend: Sequence[float],
-    tiling: Tiling | None,
-    warm: Warm,
-) -> list[Term]:
-    weight = recipe.effective_weights()[1]
+@dataclasses.dataclass(frozen=True)
+class _Shared:
+    """What the style terms of all layers have in common; see ``build_objective``."""
+
+    recipe: Recipe
+    features: FeatureMaps
+    content: Tensor
+    blend: Sequence[float]
+    tiling: Tiling | None
+    masks: Masks
+    warm: Warm
+
+
+def _style_terms(shared: _Shared, styles: Sequence[Tensor]) -> list[Term]:
+    recipe, features, content, masks = shared.recipe, shared.features, shared.content, shared.masks
+    tiling = shared.tiling
     shares = recipe.layer_weights("style")
     own, *others = (_map_sizes(features, image, shares) for image in (content, *styles))
     # As many bands in every map, though pictures of other heights have other numbers of rows.
@@ -167,18 +194,41 @@ def _style_terms(
         tuple(rows.items()),
         tiling and tiling.size,
     )
-    means = [
-        warm.statistic([style], features, *key, make=partial(_means, features, style, statistics, tiling))
-        for style in styles
-    ]
+    means = []
+    for index, style in enumerate(styles):
+        roots = masks.roots_of_style(index, others[index])
+        make = partial(_means, features, style, statistics, tiling, roots)
+        means.append(shared.warm.statistic([style, *roots.values()], features, *key, make=make))
     terms: list[Term] = []
-    for layer, share in shares.items():
-        target = blended([mean[layer] for mean in means], blend, batch=content.shape[0])
-        distance = _distance(recipe, own[layer], content.shape[2] * content.shape[3])
+    for layer in shares:
+        plain = _style_term(shared, layer, own[layer], statistics[layer])
+        found = [mean[layer] for mean in means]
+        if not masks.contents:
+            terms.append(plain(found, shared.blend))
+            continue
+        sizes = zip(found, masks.contents, portions(masks.contents, shared.blend), strict=True)
+        for number, (mean, mask, portion) in enumerate(sizes, 1):
+            if portion > 0:
+                term = plain([mean], (1.0,), root_weights(mask, *own[layer][1:]), str(number))
+                terms.append(dataclasses.replace(term, weight=term.weight * portion))
+    return terms
+
+
+def _style_term(shared: _Shared, layer: str, size: MapSize, statistic: Statistic) -> Callable[..., StyleTerm]:
+    """Return what makes a term of one layer of the means of some styles, their blend, roots and a name."""
+    recipe, (batch, _, height, width) = shared.recipe, shared.content.shape
+    weight = recipe.effective_weights()[1] * recipe.layer_weights("style")[layer]
+    distance = _distance(recipe, size, height * width)
+
+    def make(
+        means: Sequence[Tensor], blend: Sequence[float], roots: Tensor | None = None, part: str = ""
+    ) -> StyleTerm:
+        target = blended(means, blend, batch=batch)
         if recipe.style_loss == "wasserstein2":
             target = wasserstein2_target(target)
-        terms.append(StyleTerm(layer, weight * share, target, statistics[layer], distance))
-    return terms
+        return StyleTerm(layer, weight, target, statistic, distance, roots, part)
+
+    return make
 
 
 def _map_sizes(features: Any, image: Tensor, layers: Iterable[str]) -> dict[str, MapSize]:
@@ -207,13 +257,17 @@ def _distance(recipe: Recipe, size: MapSize, image_positions: int) -> Distance:
 
 
 def _means(
-    features: Any, style: Tensor, statistics: dict[str, Statistic], tiling: Tiling | None
+    features: Any,
+    style: Tensor,
+    statistics: dict[str, Statistic],
+    tiling: Tiling | None,
+    roots: dict[str, Tensor],
 ) -> dict[str, Tensor]:
-    """Return the mean of each layer's statistic over a style."""
+    """Return the mean of each layer's statistic over a style, whose positions may weigh differently."""
     if tiling is not None:
-        return tiled_means(features, style, statistics, tiling.size)
+        return tiled_means(features, style, statistics, tiling.size, roots)
     maps = features(style)
-    return {layer: mean_statistic(statistic, maps[layer]) for layer, statistic in statistics.items()}
+    return {n: mean_statistic(statistic, maps[n], roots.get(n)) for n, statistic in statistics.items()}
 
 
 def _kernel_terms(

@@ -11,12 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from specstyle.engine.canvas import Canvas
 from specstyle.engine.scales import resize
 from specstyle.errors import RecipeError
 from specstyle.media.base import Encoded
-from specstyle.media.image import MIN_SIDE, ImageSettings, PictureMedium, check_picture
-from specstyle.media.imagefiles import Picture, check_output_fits, read_picture
+from specstyle.media.color import gray_of, luma
+from specstyle.media.colormatch import match_colors, match_gray
+from specstyle.media.graycanvas import GrayCanvas
+from specstyle.media.image import MIN_SIDE, ImageSettings, PictureMedium, check_picture, gray_encoded
+from specstyle.media.imagefiles import check_output_fits, read_picture
+from specstyle.media.imagesize import fitted_mask, target_shape
+from specstyle.media.pictures import Picture
 from specstyle.recipes import Recipe
+from specstyle.run.objectives import Masks
+
+LONGEST_STYLE = 32_768
+"""Longest side in pixels that a style may be enlarged to by ``style_scale``."""
 
 
 class PictureAdapter:
@@ -31,6 +41,8 @@ class PictureAdapter:
 
     def __init__(self, recipe: Recipe, *, device: torch.device) -> None:
         self._recipe, self._device = recipe, device
+        # Where the content's colors are kept, the network sees gray: the space in which it is gray.
+        self._gray_space = {"content": "oklab", "luminance": "luma"}.get(recipe.color)
         self._medium = PictureMedium(
             ImageSettings(
                 size=recipe.size or None, height=recipe.height, width=recipe.width, enlarge=recipe.enlarge
@@ -55,6 +67,7 @@ class PictureAdapter:
     def encode_content(self, source: Picture) -> Encoded:
         """Return the content at its working size."""
         encoded = self._medium.encode(source, device=self._device)
+        encoded = encoded if self._gray_space is None else gray_encoded(encoded, self._gray_space)
         height, width = encoded.image.shape[2:]
         if min(height, width) < MIN_SIDE:
             raise RecipeError(
@@ -64,8 +77,63 @@ class PictureAdapter:
         return encoded
 
     def encode_style(self, source: Picture, content: Encoded) -> Encoded:
-        """Return a style at its own working size, or forced to the content's."""
-        source = _without_hidden_colors(source)
+        """Return a style at its own working size, or forced to the content's, in the colors asked for."""
+        return self._colored(self._sized(_without_hidden_colors(source), content), content)
+
+    def encode_styles(
+        self,
+        content: Encoded,
+        content_source: Picture,
+        sources: Sequence[Picture],
+        content_masks: Sequence[Any] = (),
+        style_masks: Sequence[Any] = (),
+    ) -> tuple[list[Encoded], Masks]:
+        """Return styles like ``encode_style``, and where they apply.
+
+        Args:
+            content: The content.
+            content_source: What it was encoded from.
+            sources: The styles.
+            content_masks: One per style, or none; see ``Request``.
+            style_masks: The same.
+        """
+        scales = self._recipe.style_scale or (1.0,)
+        scales = scales * len(sources) if len(scales) == 1 else scales
+        sized = [
+            self._sized(_without_hidden_colors(source), content, scale)
+            for source, scale in zip(sources, scales, strict=True)
+        ]
+        parts = tuple(
+            self._mask(given, sources[i], sized[i], f"style mask {i + 1}")
+            for i, given in enumerate(style_masks)
+        )
+        areas = tuple(
+            self._mask(given, content_source, content, f"content mask {i + 1}")
+            for i, given in enumerate(content_masks)
+        )
+        styles = [
+            self._colored(style, content, parts[i] if parts else None, areas[i] if areas else None)
+            for i, style in enumerate(sized)
+        ]
+        full = content.image.new_ones((1, 1, *content.image.shape[2:]))
+        masked = any(area is not None for area in areas)
+        return styles, Masks(tuple(full if a is None else a for a in areas) if masked else (), parts)
+
+    def _mask(self, given: Any, of: Picture, picture: Encoded, role: str) -> Tensor | None:
+        """Return a mask in the size of an encoded picture; ``None`` if there is none."""
+        if given is None or (isinstance(given, (str, Path)) and str(given) == "all"):
+            return None
+        if isinstance(given, (str, Path)):
+            source = read_picture(Path(given))
+        else:
+            source = given if isinstance(given, Picture) else _picture_of_array(given, role)
+        height, width = picture.image.shape[2:]
+        values = luma(source.pixels.to(picture.image)) * (
+            1.0 if source.alpha is None else source.alpha.to(picture.image)
+        )
+        return fitted_mask(values, height, width, of=of, name=f"{source.name} ({role})")
+
+    def _sized(self, source: Picture, content: Encoded, scale: float = 1.0) -> Encoded:
         # Where the rows of an image are a network's input channels, all images need the same ones.
         if self._recipe.style_size == "content" or self._recipe.network in ("wide-random", "kernel"):
             height, width = content.image.shape[2:]
@@ -73,7 +141,43 @@ class PictureAdapter:
         # height and width of a recipe shape the result; a style keeps its own aspect at the same scale.
         longest = max(content.image.shape[2:])
         settings = ImageSettings(size=longest, enlarge=self._recipe.enlarge)
-        return PictureMedium(settings).encode(source, device=self._device)
+        plain = target_shape(source.height, source.width, settings)
+        height, width = (round(side * scale) for side in plain)
+        if (
+            not min(MIN_SIDE, *plain)
+            <= min(height, width)
+            <= max(height, width)
+            <= max(LONGEST_STYLE, *plain)
+        ):
+            raise RecipeError(
+                f"{source.name}: style_scale {scale:g} makes it {width}x{height} pixels; expected sides from "
+                f"{MIN_SIDE} to {LONGEST_STYLE}; choose a number closer to 1"
+            )
+        return self._medium.encode_to(source, height, width, device=self._device)
+
+    def _colored(
+        self, style: Encoded, content: Encoded, part: Tensor | None = None, area: Tensor | None = None
+    ) -> Encoded:
+        """Bring a style's colors, or its grays, to the content's: those of its part to those of the area."""
+        visible = {
+            "weight": _both(style.context.alpha, part),
+            "weight_like": _both(content.context.alpha, area),
+        }
+        if self._gray_space is not None:
+            gray = match_gray(gray_of(style.image, self._gray_space), content.image[:, :1], **visible)
+            return dataclasses.replace(style, image=gray.expand_as(style.image).contiguous())
+        if self._recipe.color_match == "none":
+            return style
+        matched = match_colors(style.image, content.image, self._recipe.color_match, **visible)
+        return dataclasses.replace(style, image=matched)
+
+    def canvas(self, start: Tensor) -> Canvas | None:
+        """Return what is optimized where colors are not free, else ``None``.
+
+        Args:
+            start: ``[1, 3, h, w]``.
+        """
+        return None if self._gray_space is None else GrayCanvas(start, pixel_range=self._recipe.pixel_range)
 
     def fit(self, image: Tensor, like: Tensor) -> Tensor:
         """Resize to the other's shape."""
@@ -84,7 +188,9 @@ class PictureAdapter:
         pixels = styles[0].pixels.to(content.image)
         mean, spread = pixels.mean((1, 2))[:, None, None], pixels.std((1, 2))[:, None, None]
         noise = torch.randn(content.image.shape, generator=generator).to(content.image)
-        return (mean + spread * noise).clamp(0.0, 1.0)
+        reference = (mean + spread * noise).clamp(0.0, 1.0)
+        gray = self._gray_space
+        return reference if gray is None else gray_of(reference, gray).expand_as(reference).contiguous()
 
     def check_output(self, path: Path, source: Picture, content: Encoded) -> None:
         """Refuse an output whose format cannot hold a picture of the working size."""
@@ -106,6 +212,14 @@ class PictureAdapter:
             "width": source.pixels.shape[2],
             "alpha": source.alpha is not None,
         }
+
+
+def _both(alpha: Tensor | None, mask: Tensor | None) -> Tensor | None:
+    """Return how much each pixel counts that is seen through a mask."""
+    if alpha is None or mask is None:
+        return alpha if mask is None else mask
+    seen = alpha.to(mask) * mask
+    return seen if bool(seen.any()) else mask
 
 
 def _without_hidden_colors(style: Picture) -> Picture:

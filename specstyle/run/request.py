@@ -91,6 +91,9 @@ class Request:
             so many, so that the GPU need not wait for the host.
         memory_limit: The most memory that the process may hold on its device, in GiB; ``None``: what is free.
         output: Where the result will be written, so that what its format cannot hold is told at once.
+        content_masks: One for each style, or none: where in the content it applies. White is 1, black is 0;
+            ``None`` or ``"all"``: everywhere.
+        style_masks: One for each style, or none: which part of it counts.
     """
 
     medium: str
@@ -108,6 +111,8 @@ class Request:
     report_every: int = 1
     memory_limit: float | None = None
     output: Path | None = None
+    content_masks: Sequence[Any] = ()
+    style_masks: Sequence[Any] = ()
 
 
 @dataclass(frozen=True)

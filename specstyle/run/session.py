@@ -24,7 +24,9 @@ from specstyle.recipes import Recipe, to_dict
 from specstyle.run.adapters import Adapter, make_adapter
 from specstyle.run.build import network_for
 from specstyle.run.checkpoints import Keeper
+from specstyle.run.objectives import Masks
 from specstyle.run.outlook import Outlook
+from specstyle.run.pictures import PictureAdapter
 from specstyle.run.precision import network_dtype, settle_precision
 from specstyle.run.request import Progress, Request, Result
 from specstyle.run.sharing import check_shared
@@ -67,6 +69,7 @@ class Session:
         )
         seen = self.content_source
         self.sound = self.adapter if isinstance(self.adapter, SoundAdapter) else None
+        self.picture = self.adapter if isinstance(self.adapter, PictureAdapter) else None
         # A strength of 0 is the content itself, so what prepares it for the style comes in gradually.
         style_share = (
             min(1.0, recipe.strength / FULL_PREPARATION) if recipe.effective_weights()[1] > 0 else 0.0
@@ -76,7 +79,13 @@ class Session:
         self.content: Encoded = self.adapter.encode_content(seen)
         if request.output is not None:
             self.adapter.check_output(request.output, self.content_source, self.content)
-        styles = [self.adapter.encode_style(s, self.content) for s in self.style_sources]
+        self.masks: Masks | None = None
+        if self.picture is None:
+            styles = [self.adapter.encode_style(s, self.content) for s in self.style_sources]
+        else:
+            given = (self.content_source, self.style_sources)
+            masks = (request.content_masks, request.style_masks)
+            styles, self.masks = self.picture.encode_styles(self.content, *given, *masks)
         self.styles = [s.image for s in styles]
         self.upper = max([self.content.upper, *(s.upper for s in styles)])
         self.init_file: dict[str, str] | None = None

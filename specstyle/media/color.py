@@ -1,0 +1,160 @@
+"""Colors of sRGB pictures: OKLab and luma, there and back, and how far a color may go in a lightness.
+
+Images are ``[..., 3, H, W]`` with values from 0 to 1.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+_LMS = ((0.4122214708, 0.5363325363, 0.0514459929), (0.2119034982, 0.6806995451, 0.1073969566),
+        (0.0883024619, 0.2817188376, 0.6299787005))  # fmt: skip
+_LAB = ((0.2104542553, 0.7936177850, -0.0040720468), (1.9779984951, -2.4285922050, 0.4505937099),
+        (0.0259040371, 0.7827717662, -0.8086757660))  # fmt: skip
+_LUMA = (0.299, 0.587, 0.114)
+_LIGHTNESSES, _HUES, _HALVINGS = 257, 360, 22
+_KNEE = 0.0031308
+_TINY = 1e-6
+
+
+def to_linear(srgb: Tensor) -> Tensor:
+    """Return the light that sRGB values from 0 to 1 stand for (IEC 61966-2-1)."""
+    curve = ((srgb.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4
+    return torch.where(srgb <= 0.04045, srgb / 12.92, curve)
+
+
+def from_linear(light: Tensor) -> Tensor:
+    """Return sRGB values of light from 0 to 1 (IEC 61966-2-1)."""
+    curve = 1.055 * light.clamp_min(_KNEE) ** (1 / 2.4) - 0.055
+    return torch.where(light <= _KNEE, 12.92 * light, curve)
+
+
+def to_oklab(srgb: Tensor) -> Tensor:
+    """Return lightness, a and b, ``[..., 3, H, W]``; of white 1, 0 and 0.
+
+    Args:
+        srgb: ``[..., 3, H, W]``; values outside 0 to 1 are clipped.
+
+    Reference:
+        Ottosson 2020, "A perceptual color space for image processing".
+    """
+    cones = _mixed(_LMS, to_linear(srgb.clamp(0.0, 1.0)))
+    return _mixed(_LAB, cones.clamp_min(0.0) ** (1 / 3))
+
+
+def from_oklab(lab: Tensor) -> Tensor:
+    """Return the sRGB values of lightness, a and b, clipped to 0 to 1; see ``to_oklab``."""
+    return from_linear(_light(lab).clamp(0.0, 1.0))
+
+
+def gray_of_lightness(lightness: Tensor) -> Tensor:
+    """Return the sRGB value of the gray of an OKLab lightness from 0 to 1."""
+    return from_linear(lightness**3)
+
+
+def lightness_of_gray(gray: Tensor) -> Tensor:
+    """Return the OKLab lightness of a gray of some sRGB value: the inverse of ``gray_of_lightness``."""
+    return to_linear(gray) ** (1 / 3)
+
+
+def chroma_limit(lightness: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Return the largest chroma that sRGB has in some lightness and hue, interpolated in a table.
+
+    Args:
+        lightness: From 0 to 1, of any shape.
+        a: Of the hue, as ``b``; only their ratio counts.
+        b: The same shape.
+    """
+    table = _limits().to(lightness)
+    turn = (torch.atan2(b, a) / (2 * torch.pi)).remainder(1.0) * _HUES
+    hue = turn.floor().long().clamp(0, _HUES - 1)
+    row = (lightness * (_LIGHTNESSES - 1)).long().clamp(0, _LIGHTNESSES - 2)
+    across, up = turn - hue, lightness * (_LIGHTNESSES - 1) - row
+    low, high = (torch.lerp(table[r, hue], table[r, hue + 1], across) for r in (row, row + 1))
+    return low + up * (high - low)
+
+
+def luma(srgb: Tensor) -> Tensor:
+    """Return the luma (Rec. 601, the Y of YIQ and of YCbCr) of ``[..., 3, H, W]`` as ``[..., 1, H, W]``."""
+    return (srgb * srgb.new_tensor(_LUMA)[:, None, None]).sum(-3, keepdim=True)
+
+
+def gray_of(srgb: Tensor, space: str) -> Tensor:
+    """Return a picture as gray.
+
+    Args:
+        srgb: ``[..., 3, H, W]`` in 0..1.
+        space: ``oklab``: the gray of the same lightness; ``luma``: the gray of the same luma.
+
+    Returns:
+        sRGB values from 0 to 1, ``[..., 1, H, W]``.
+    """
+    if space == "luma":
+        return luma(srgb).clamp(0.0, 1.0)
+    return gray_of_lightness(to_oklab(srgb)[..., :1, :, :].clamp(0.0, 1.0))
+
+
+def colored(gray: Tensor, colors: Tensor, space: str) -> Tensor:
+    """Return a picture in the grays of one and the colors of another: the way back from ``gray_of``.
+
+    Where both together are no sRGB color, the chroma is made smaller until they are: gray and hue stay.
+
+    Args:
+        gray: sRGB values from 0 to 1, ``[..., 1, H, W]``.
+        colors: ``[..., 3, H, W]``.
+        space: See ``gray_of``.
+
+    Returns:
+        ``[..., 3, H, W]`` from 0 to 1.
+    """
+    if space == "luma":
+        chroma = colors - luma(colors)
+        room = torch.where(chroma > 0, 1.0 - gray, gray) / chroma.abs().clamp_min(_TINY)
+        share = room.amin(-3, keepdim=True).clamp(0.0, 1.0)
+        return (gray + share * chroma).clamp(0.0, 1.0)
+    lab = to_oklab(colors)
+    own, a, b = lab[..., :1, :, :], lab[..., 1:2, :, :], lab[..., 2:, :, :]
+    chroma = torch.hypot(a, b).clamp_min(_TINY)
+    # In its own lightness every color stays as it is, whatever the table says close to sRGB's edges.
+    own_limit = chroma_limit(own, a, b)
+    reach = torch.maximum(chroma, own_limit) / own_limit.clamp_min(_TINY) / chroma
+    lightness = lightness_of_gray(gray)
+    share = (chroma_limit(lightness, a, b) * reach).clamp_max(1.0)
+    return from_oklab(torch.cat([lightness, share * a, share * b], dim=-3))
+
+
+def _mixed(matrix: tuple[tuple[float, ...], ...], planes: Tensor) -> Tensor:
+    return torch.einsum(
+        "rc,...chw->...rhw", torch.tensor(matrix, dtype=planes.dtype, device=planes.device), planes
+    )
+
+
+def _light(lab: Tensor) -> Tensor:
+    """Return linear light, which lies outside 0 to 1 where sRGB has no such color."""
+    return _mixed(_inverse(_LMS), _mixed(_inverse(_LAB), lab) ** 3)
+
+
+@lru_cache
+def _inverse(matrix: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+    rows = torch.linalg.inv(torch.tensor(matrix, dtype=torch.float64)).tolist()
+    return tuple(tuple(row) for row in rows)
+
+
+@lru_cache
+@torch.no_grad()
+def _limits() -> Tensor:
+    """Return the largest chroma by lightness and hue, ``[lightnesses, hues + 1]``, by bisection."""
+    lightness = torch.linspace(0.0, 1.0, _LIGHTNESSES, dtype=torch.float64)[:, None]
+    hue = torch.linspace(0.0, 2 * torch.pi, _HUES + 1, dtype=torch.float64)[None]
+    lightness, hue = lightness.expand(-1, _HUES + 1), hue.expand(_LIGHTNESSES, -1)
+    low = torch.zeros_like(lightness)
+    high = torch.full_like(low, 0.5)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        light = _light(torch.stack([lightness, middle * hue.cos(), middle * hue.sin()]))
+        inside = ((light >= 0.0) & (light <= 1.0)).all(0)
+        low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+    return low
