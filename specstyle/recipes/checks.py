@@ -69,6 +69,8 @@ def check_values(recipe: Recipe) -> None:
         recipe.style_blend and sum(recipe.style_blend) <= 0
     ):
         raise RecipeError(f"style_blend needs weights >= 0 that are not all 0, got {recipe.style_blend}")
+    if any(not math.isfinite(s) or s <= 0 for s in recipe.style_scale):
+        raise RecipeError(f"style_scale needs numbers above 0, got {recipe.style_scale}")
     if max(recipe.effective_weights()) <= 0:
         raise RecipeError(
             "content and style both weigh nothing; raise content_weight or style_weight, or move strength"

@@ -21,6 +21,7 @@ _ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
     ("compression", ("log1p",), ("log_gain",)),
     ("init", ("content",), ("init_noise_db",)),
     ("init", ("noise",), ("noise", "noise_scale", "noise_center")),
+    ("style_size", ("own",), ("style_scale",)),
     ("color", ("style",), ("color_match",)),
     ("keep", ("average",), ("average_decay",)),
     ("phase_method", ("fast-griffin-lim",), ("phase_momentum",)),

@@ -192,6 +192,12 @@ class Recipe:
         choices=("own", "content"),
     )
 
+    style_scale: tuple[float, ...] = _option(
+        (),
+        "size of a style's strokes beside the content, one for all styles or one for each; none given: 1, "
+        "the style's longest side is the content's (or its own, if that is shorter)",
+        group="image",
+    )
     color: str = _option(
         "style",
         "whose colors; content: gray pictures of the lightness (OKLab) are optimized and get the content's "

@@ -124,6 +124,11 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
             f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
             "give one for each"
         )
+    if len(recipe.style_scale) > 1 and len(recipe.style_scale) != len(request.styles):
+        raise RecipeError(
+            f"style_scale has {len(recipe.style_scale)} numbers for {len(request.styles)} styles; give one "
+            "for each, or one for all"
+        )
     for kind, masks in (("content", request.content_masks), ("style", request.style_masks)):
         if masks and (request.medium != "image" or recipe.network == "kernel"):
             raise RecipeError(f"--{kind}-mask is for pictures and networks of layers; drop it")

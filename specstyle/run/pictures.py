@@ -20,10 +20,13 @@ from specstyle.media.colormatch import match_colors, match_gray
 from specstyle.media.graycanvas import GrayCanvas
 from specstyle.media.image import MIN_SIDE, ImageSettings, PictureMedium, check_picture, gray_encoded
 from specstyle.media.imagefiles import check_output_fits, read_picture
-from specstyle.media.imagesize import fitted_mask
+from specstyle.media.imagesize import fitted_mask, target_shape
 from specstyle.media.pictures import Picture
 from specstyle.recipes import Recipe
 from specstyle.run.objectives import Masks
+
+LONGEST_STYLE = 32_768
+"""Longest side in pixels that a style may be enlarged to by ``style_scale``."""
 
 
 class PictureAdapter:
@@ -94,7 +97,12 @@ class PictureAdapter:
             content_masks: One per style, or none; see ``Request``.
             style_masks: The same.
         """
-        sized = [self._sized(_without_hidden_colors(source), content) for source in sources]
+        scales = self._recipe.style_scale or (1.0,)
+        scales = scales * len(sources) if len(scales) == 1 else scales
+        sized = [
+            self._sized(_without_hidden_colors(source), content, scale)
+            for source, scale in zip(sources, scales, strict=True)
+        ]
         parts = tuple(
             self._mask(given, sources[i], sized[i], f"style mask {i + 1}")
             for i, given in enumerate(style_masks)
@@ -125,7 +133,7 @@ class PictureAdapter:
         )
         return fitted_mask(values, height, width, of=of, name=f"{source.name} ({role})")
 
-    def _sized(self, source: Picture, content: Encoded) -> Encoded:
+    def _sized(self, source: Picture, content: Encoded, scale: float = 1.0) -> Encoded:
         # Where the rows of an image are a network's input channels, all images need the same ones.
         if self._recipe.style_size == "content" or self._recipe.network in ("wide-random", "kernel"):
             height, width = content.image.shape[2:]
@@ -133,7 +141,19 @@ class PictureAdapter:
         # height and width of a recipe shape the result; a style keeps its own aspect at the same scale.
         longest = max(content.image.shape[2:])
         settings = ImageSettings(size=longest, enlarge=self._recipe.enlarge)
-        return PictureMedium(settings).encode(source, device=self._device)
+        plain = target_shape(source.height, source.width, settings)
+        height, width = (round(side * scale) for side in plain)
+        if (
+            not min(MIN_SIDE, *plain)
+            <= min(height, width)
+            <= max(height, width)
+            <= max(LONGEST_STYLE, *plain)
+        ):
+            raise RecipeError(
+                f"{source.name}: style_scale {scale:g} makes it {width}x{height} pixels; expected sides from "
+                f"{MIN_SIDE} to {LONGEST_STYLE}; choose a number closer to 1"
+            )
+        return self._medium.encode_to(source, height, width, device=self._device)
 
     def _colored(
         self, style: Encoded, content: Encoded, part: Tensor | None = None, area: Tensor | None = None

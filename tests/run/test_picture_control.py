@@ -16,6 +16,8 @@ import specstyle
 from specstyle.cli.main import main
 from specstyle.features import weights as vgg_weights
 from specstyle.media.color import gray_of, to_oklab
+from specstyle.run.session import Session
+from specstyle.run.transfer import Request, transfer
 
 SHALLOW: dict[str, Any] = {
     "network": "vgg19-lite",
@@ -213,9 +215,7 @@ def test_masks_by_command_and_what_is_wrong_with_them(here: Path, capsys: pytest
     assert "--style-mask is there 2 times for 1 styles" in capsys.readouterr().err
     assert not Path("p.png").exists()
     with pytest.raises(ValueError, match="for pictures"):
-        specstyle.run.transfer.transfer(
-            specstyle.run.transfer.Request("audio", "c.wav", ("s.wav",), content_masks=("m.png",))
-        )
+        transfer(Request("audio", "c.wav", ("s.wav",), content_masks=("m.png",)))
 
 
 def test_masks_in_a_list_of_jobs(here: Path) -> None:
@@ -236,3 +236,47 @@ def test_masks_in_a_list_of_jobs(here: Path) -> None:
         main(["batch", "jobs.csv", *FLAGS])
     assert end.value.code == 1
     assert "not the same content mask" in Path("jobs.results.csv").read_text()
+
+
+# -- sizes of styles -----------------------------------------------------------------------------------------
+
+
+def test_style_scale_sizes_each_style(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[list[tuple[int, ...]]] = []
+    init = Session.__init__
+
+    def watched(session: Any, *args: Any, **kwargs: Any) -> None:
+        init(session, *args, **kwargs)
+        seen.append([tuple(s.shape[2:]) for s in session.styles])
+
+    monkeypatch.setattr(Session, "__init__", watched)
+    two = ["c.png", "s.png", "t.png", *FLAGS, "--size", "24", "--force", "-o", "o.png"]
+    for scale, expected in (
+        ("1", [(20, 24), (20, 24)]),
+        ("2", [(40, 48), (40, 48)]),  # larger than the file: asked for by name
+        ("0.5,1.5", [(10, 12), (30, 36)]),
+    ):
+        assert cli(*two, "--style-scale", scale) == 0
+        assert seen.pop() == expected
+    for scale, said in (("0.1", "sides from 8"), ("1,2,3", "3 numbers for 2 styles"), ("0", "above 0")):
+        assert cli(*two, "--style-scale", scale) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_larger_strokes() -> None:
+    """On stripes, the scale of the style is that of the result."""
+    stripes = np.zeros((64, 64, 3)) + 0.1
+    stripes[np.arange(64) % 8 < 4] = 0.9
+
+    def periods(scale: float) -> float:
+        result = specstyle.transfer_image(
+            np.random.default_rng(0).uniform(0, 1, (64, 64, 3)), stripes,
+            **{**SHALLOW, "style_layers": ("relu1_1", "relu2_1", "relu3_1"), "steps": 30, "strength": 1.0,
+               "style_scale": (scale,), "init": "noise"},
+        )  # fmt: skip
+        spectrum = np.abs(np.fft.rfft(result.output.pixels.mean((0, 2)).numpy() - 0.5))
+        return float((np.arange(33) * spectrum[:33] ** 2)[1:].sum() / (spectrum[1:] ** 2).sum())
+
+    assert periods(2.0) < 0.85 * periods(1.0)  # half, had the few steps driven out all of the noise
