@@ -143,6 +143,33 @@ def spectrogram_db(
     return levels_db, len(mono) / sample_rate
 
 
+def bare_image(panel: NDArray[Any], path: str | Path, *, longest: int | None = None) -> None:
+    """Write a picture, or levels in dB by the spectrograms' colors, as a PNG without axes.
+
+    Args:
+        panel: ``[H, W, 3]`` from 0 to 1, or ``[bins, columns]`` in dB, ``-RANGE_DB`` to 0, low ones first.
+        path: The PNG file to write.
+        longest: Shrink the longest side to so many pixels (levels: each side).
+
+    Raises:
+        FileError: The file cannot be written.
+    """
+    from matplotlib import colormaps
+    from PIL import Image
+
+    flat = panel.ndim == 2
+    shown = colormaps["magma"](1.0 + np.flipud(panel) / RANGE_DB)[..., :3] if flat else panel
+    image = Image.fromarray((np.clip(shown, 0.0, 1.0) * 255 + 0.5).astype(np.uint8))
+    if longest is not None and panel.ndim == 2:
+        image = image.resize((min(image.width, longest), min(image.height, 3 * longest // 4)))
+    elif longest is not None:
+        image.thumbnail((longest, longest))
+    try:
+        image.save(path, format="PNG")
+    except OSError as error:
+        raise FileError(f"{path}: the picture cannot be written ({error.strerror or error})") from error
+
+
 # -- parts ---------------------------------------------------------------------------------------------------
 
 

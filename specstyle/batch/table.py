@@ -86,6 +86,10 @@ class Table:
             for outcome in self._outcomes.values():
                 writer.writerow(_cell(getattr(outcome, f.name)) for f in fields(Outcome))
 
+    def outcomes(self) -> list[Outcome]:
+        """Return them in the order of the tasks."""
+        return list(self._outcomes.values())
+
     def count(self) -> Counter[str]:
         """Return how many jobs there are of each status."""
         return Counter(outcome.status for outcome in self._outcomes.values())

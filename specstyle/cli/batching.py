@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specstyle.cli.options import add_output_options, add_recipe_options, add_shared_options, recipe_overrides
-from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, complain
+from specstyle.cli.progress import FAILURE, INTERRUPTED, complain
 
 if TYPE_CHECKING:
     from specstyle.batch.course import Crew
@@ -55,6 +55,16 @@ def add_batch_command(commands: Any) -> None:
         metavar="DIR",
         help="where a FOLDER's results go (default: FOLDER/results)",
     )
+    add_worker_options(run)
+    add_shared_options(run)
+    run.add_argument("--force", action="store_true", help="replace outputs that another job made")
+    add_output_options(run)
+    add_recipe_options(batch, "audio", "image")
+    batch.set_defaults(action=_batch)
+
+
+def add_worker_options(run: Any) -> None:
+    """Add what says who runs a list of jobs."""
     run.add_argument(
         "--workers", type=int, metavar="N", help="jobs at a time (default: one per device; one on a CPU)"
     )
@@ -71,48 +81,70 @@ def add_batch_command(commands: Any) -> None:
         help="run on a Ray cluster: auto, local, HOST:PORT or ray://HOST:PORT; its machines need specstyle "
         "and the same files under the same paths",
     )
-    add_shared_options(run)
-    run.add_argument("--force", action="store_true", help="replace outputs that another job made")
-    add_output_options(run)
-    add_recipe_options(batch, "audio", "image")
-    batch.set_defaults(action=_batch)
 
 
 def _batch(arguments: argparse.Namespace) -> int:
-    for name, least in (("workers", 1), ("retries", 0)):
-        value = getattr(arguments, name)
-        if value is not None and value < least:
-            return complain(f"--{name} must be at least {least}, got {value}", USAGE)
-    from specstyle.batch.course import run_tasks
-
-    teller = _Teller(quiet=arguments.quiet)
+    teller = Teller(quiet=arguments.quiet)
+    check_workers(arguments)
     tasks, table_path = _read(arguments, teller)
-    todo, table = _begin(tasks, table_path, arguments, teller)
-    interrupted = False
-    if todo:
-        crew, workers = _crew(arguments, len(todo))
-        teller.note(f"{len(todo)} of {len(tasks)} jobs to run, {workers} at a time")
-        teller.expect(len(todo))
-
-        def finished(outcome: Outcome) -> None:
-            table.set(outcome)
-            teller.finished(outcome)
-
-        try:
-            run_tasks(
-                todo,
-                crew,
-                workers=workers,
-                retries=arguments.retries,
-                on_outcome=finished,
-                on_note=teller.note,
-            )
-        except KeyboardInterrupt:
-            interrupted = True
+    table, interrupted = run_all(tasks, table_path, arguments, teller)
     return _end(table, interrupted=interrupted, quiet=arguments.quiet)
 
 
-def _read(arguments: argparse.Namespace, teller: _Teller) -> tuple[list[Task], Path]:
+def check_workers(arguments: argparse.Namespace) -> None:
+    """Refuse numbers of workers and retries that make no sense.
+
+    Raises:
+        ValueError: Naming the option.
+    """
+    for name, least in (("workers", 1), ("retries", 0)):
+        value = getattr(arguments, name)
+        if value is not None and value < least:
+            raise ValueError(f"--{name} must be at least {least}, got {value}")
+
+
+def run_all(
+    tasks: list[Task], table_path: Path, arguments: argparse.Namespace, teller: Teller
+) -> tuple[Table, bool]:
+    """Run the jobs that are not finished yet.
+
+    Args:
+        tasks: All jobs.
+        table_path: Where their outcomes go.
+        arguments: Of the command line.
+        teller: Tells each outcome.
+
+    Returns:
+        The outcomes, and whether Ctrl-C came.
+    """
+    from specstyle.batch.course import run_tasks
+
+    todo, table = begin(tasks, table_path, arguments, teller)
+    if not todo:
+        return table, False
+    crew, workers = crew_for(arguments, len(todo))
+    teller.note(f"{len(todo)} of {len(tasks)} jobs to run, {workers} at a time")
+    teller.expect(len(todo))
+
+    def finished(outcome: Outcome) -> None:
+        table.set(outcome)
+        teller.finished(outcome)
+
+    try:
+        run_tasks(
+            todo,
+            crew,
+            workers=workers,
+            retries=arguments.retries,
+            on_outcome=finished,
+            on_note=teller.note,
+        )
+    except KeyboardInterrupt:
+        return table, True
+    return table, False
+
+
+def _read(arguments: argparse.Namespace, teller: Teller) -> tuple[list[Task], Path]:
     """Return the checked jobs, and where their table goes."""
     from specstyle.batch.lists import read_csv, read_folder
 
@@ -120,15 +152,16 @@ def _read(arguments: argparse.Namespace, teller: _Teller) -> tuple[list[Task], P
     if not jobs.is_dir():
         if arguments.output is not None:
             raise ValueError(f"--output is for a folder's results; {jobs} names an output for each job")
-        return read_csv(jobs, _common(arguments)), jobs.with_name(jobs.stem + ".results.csv")
+        return read_csv(jobs, common_of(arguments)), jobs.with_name(jobs.stem + ".results.csv")
     output = arguments.output or jobs / "results"
-    tasks, ignored = read_folder(jobs, output, _common(arguments))
+    tasks, ignored = read_folder(jobs, output, common_of(arguments))
     for line in ignored:
         teller.note(line)
     return tasks, output / "results.csv"
 
 
-def _common(arguments: argparse.Namespace) -> Common:
+def common_of(arguments: argparse.Namespace) -> Common:
+    """Return what the command line says for every job."""
     from specstyle.batch.jobs import Common
 
     overrides = recipe_overrides(arguments)
@@ -147,8 +180,8 @@ def _common(arguments: argparse.Namespace) -> Common:
     )
 
 
-def _begin(
-    tasks: list[Task], path: Path, arguments: argparse.Namespace, teller: _Teller
+def begin(
+    tasks: list[Task], path: Path, arguments: argparse.Namespace, teller: Teller
 ) -> tuple[list[Task], Table]:
     """Return the jobs that have to be run, and the table with what is known of the others."""
     from specstyle.batch.finished import state_of
@@ -167,7 +200,7 @@ def _begin(
     return [task for task, state in zip(tasks, states, strict=True) if state.status in again], table
 
 
-def _crew(arguments: argparse.Namespace, jobs: int) -> tuple[Crew, int]:
+def crew_for(arguments: argparse.Namespace, jobs: int) -> tuple[Crew, int]:
     """Return the workers, none of them started, and how many there will be."""
     if arguments.ray is not None:
         from specstyle.batch.cluster import RayCrew
@@ -196,16 +229,22 @@ def _end(table: Table, *, interrupted: bool, quiet: bool) -> int:
     return 0 if set(count) <= {"done", "skipped"} else FAILURE
 
 
-class _Teller:
-    """Tells each job on stderr as it ends."""
+class Teller:
+    """Tells each job on stderr as it ends.
+
+    Args:
+        quiet: Tell nothing but errors.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet, self._ended, self._all = quiet, 0, 0
 
     def expect(self, jobs: int) -> None:
+        """Say how many jobs there will be."""
         self._all = jobs
 
     def note(self, text: str) -> None:
+        """Tell a line."""
         if not self._quiet:
             print(text, file=sys.stderr, flush=True)
 
@@ -215,6 +254,7 @@ class _Teller:
             complain(f"job {outcome.job}, {outcome.output}: {outcome.error}", FAILURE)
 
     def finished(self, outcome: Outcome) -> None:
+        """Tell a job that ended."""
         self._ended += 1
         if outcome.status == "failed":
             complain(f"job {outcome.job}, {outcome.output}: {outcome.error}", FAILURE)

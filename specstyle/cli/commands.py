@@ -10,6 +10,7 @@ from specstyle.cli.batching import add_batch_command
 from specstyle.cli.options import add_output_options
 from specstyle.cli.progress import INTERRUPTED, USAGE, ProgressLine, complain
 from specstyle.cli.spectrograms import add_spectrogram_commands
+from specstyle.cli.sweeping import add_sweep_command
 
 
 def add_commands(commands: Any) -> None:
@@ -37,6 +38,7 @@ def add_commands(commands: Any) -> None:
     evaluate.add_argument("--debug", action="store_true", help="show a traceback with an error")
     evaluate.set_defaults(action=_evaluate)
     add_batch_command(commands)
+    add_sweep_command(commands)
     add_spectrogram_commands(commands)
 
 

@@ -1,6 +1,6 @@
 """How good is a result: texture statistics, similarities, and the baselines it must beat."""
 
 from specstyle.evaluate.baselines import equalize
-from specstyle.evaluate.report import Report, Scores, evaluate, format_table, to_json
+from specstyle.evaluate.report import Judge, Report, Scores, evaluate, format_table, to_json
 
-__all__ = ["Report", "Scores", "equalize", "evaluate", "format_table", "to_json"]
+__all__ = ["Judge", "Report", "Scores", "equalize", "evaluate", "format_table", "to_json"]

@@ -134,6 +134,27 @@ def evaluate(
     )
 
 
+class Judge:
+    """Scores results of one content and style; what does not depend on the result is measured once.
+
+    Args:
+        content: What the structure comes from.
+        style: What the texture comes from.
+
+    Raises:
+        FileError: As ``evaluate`` does.
+    """
+
+    def __init__(self, content: Sound, style: Sound) -> None:
+        source, model = _as_sound(content, None, "content"), _as_sound(style, None, "style")
+        self._rate = min(source.sample_rate, model.sample_rate)
+        self._target = _Target.of(source, model, self._rate)
+
+    def score(self, output: Sound) -> Scores:
+        """Return the scores of a result; those of ``evaluate``, if it has the content's rate."""
+        return _score(_as_sound(output, None, "output"), self._rate, self._target)
+
+
 def format_table(report: Report) -> str:
     """Return the report as text: a row per score, a column for the output and each baseline.
 

@@ -1,0 +1,216 @@
+"""What comes of a sweep: a table, a picture of all results, and a page with players."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from specstyle import figures
+from specstyle.batch.jobs import Task
+from specstyle.batch.sweep import Sweep
+from specstyle.batch.table import Outcome
+from specstyle.errors import SpecstyleError
+from specstyle.evaluate import Judge, Scores
+from specstyle.features.weights import sha256_of
+from specstyle.media.soundfiles import read_sound
+from specstyle.run.output import atomic, write_json
+from specstyle.run.snapshots import thumbnail
+
+THUMBNAIL = 320
+"""Longest side of a picture's thumbnail in pixels, and the most columns of a spectrogram's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One panel of a sheet.
+
+    Attributes:
+        title: Over it.
+        path: Of the sound or picture.
+        scores: What was measured on it, by name.
+        error: Why there is no result.
+    """
+
+    title: str
+    path: Path
+    scores: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    error: str = ""
+
+
+def measure(sweep: Sweep, tasks: Sequence[Task], folder: Path) -> dict[str, dict[str, float | None]]:
+    """Return the scores of a sweep's sounds against content and first style, by the name of the result.
+
+    They are kept in the folder, so that a second call measures only what is new.
+
+    Args:
+        sweep: Of sounds; for pictures there are none.
+        tasks: Its jobs.
+        folder: Of its results.
+    """
+    if sweep.medium != "audio":
+        return {}
+    kept_in = folder / "scores.json"
+    try:
+        kept: dict[str, Any] = json.loads(kept_in.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        kept = {}
+    judge: Judge | None = None
+    found: dict[str, Any] = {}
+    for task in tasks:
+        path = task.job.output
+        if not path.exists():
+            continue
+        known, sha256 = kept.get(task.name, {}), sha256_of(path)
+        if known.get("sha256") != sha256:
+            try:
+                judge = judge or Judge(read_sound(sweep.content), read_sound(sweep.styles[0]))
+                scores: dict[str, Any] = dataclasses.asdict(judge.score(read_sound(path)))
+            except SpecstyleError as error:
+                scores = {"error": str(error)}
+            known = {"sha256": sha256, **scores}
+        found[task.name] = known
+    with atomic(kept_in) as temporary:
+        write_json(temporary, _finite(found))
+    names = [f.name for f in dataclasses.fields(Scores)]
+    return {name: {n: _finite(k.get(n)) for n in names} for name, k in found.items() if "error" not in k}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def write_table(
+    path: Path,
+    sweep: Sweep,
+    outcomes: Sequence[Outcome],
+    scores: dict[str, dict[str, float | None]],
+) -> None:
+    """Write a row for each point: its values, what became of it, and what was measured.
+
+    Raises:
+        FileError: If it cannot be written.
+    """
+    axes = list(dict.fromkeys(name for point in sweep.points for name, _ in point))
+    told = [f.name for f in dataclasses.fields(Outcome) if f.name != "job"]
+    measured = list(next(iter(scores.values()), {}))
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow([*axes, *told, *measured])
+        for point, outcome in zip(sweep.points, outcomes, strict=True):
+            values, row = dict(point), scores.get(outcome.output, {})
+            cells = [getattr(outcome, name) for name in told] + [row.get(name) for name in measured]
+            writer.writerow([values.get(axis, "") for axis in axes] + [_cell(cell) for cell in cells])
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def write_sheet(
+    folder: Path,
+    sweep: Sweep,
+    outcomes: Sequence[Outcome],
+    scores: dict[str, dict[str, float | None]],
+) -> list[Path]:
+    """Write ``sheet.png`` and ``sheet.html`` with a panel for the inputs and for each result.
+
+    Returns:
+        The files written.
+
+    Raises:
+        FileError: If one cannot be written, or an input cannot be read.
+    """
+    inputs = [Cell("content", sweep.content)]
+    inputs += [
+        Cell("style" if len(sweep.styles) == 1 else f"style {i}", path)
+        for i, path in enumerate(sweep.styles, 1)
+    ]
+    results = [
+        Cell(title, folder / outcome.output, scores.get(outcome.output, {}), outcome.error)
+        for title, outcome in zip(sweep.titles, outcomes, strict=True)
+    ]
+    there = [cell for cell in results if cell.path.exists() and not cell.error]
+    first = inputs[:1] if sweep.with_content else []
+    panels = {cell.path: thumbnail(sweep.medium, cell.path) for cell in [*inputs, *there]}
+    written = [folder / "sheet.html"]
+    if there:
+        written.insert(0, folder / "sheet.png")
+        shown = [(cell.title, panels[cell.path]) for cell in [*first, *there]]
+        with atomic(written[0]) as temporary:
+            figures.contact_sheet(shown, temporary, columns=sweep.columns)
+    thumbnails = folder / "thumbnails"
+    thumbnails.mkdir(exist_ok=True)
+    shown_by = {}
+    for number, (path, panel) in enumerate(panels.items()):
+        shown_by[path] = thumbnails / (f"input-{number}.png" if number < len(inputs) else f"{path.name}.png")
+        with atomic(shown_by[path]) as temporary:
+            figures.bare_image(panel, temporary, longest=THUMBNAIL)
+    with atomic(written[-1]) as temporary:
+        temporary.write_text(_page(folder, sweep, inputs, results, shown_by), encoding="utf-8")
+    return written
+
+
+def _page(
+    folder: Path, sweep: Sweep, inputs: list[Cell], results: list[Cell], thumbnails: dict[Path, Path]
+) -> str:
+    template = (Path(__file__).parent / "pages" / "sheet.html").read_text(encoding="utf-8")
+    medium = {"audio": "sound", "image": "picture"}[sweep.medium]
+
+    def cell(given: Cell) -> str:
+        return _cell_html(given, folder, sweep.medium, thumbnails.get(given.path))
+
+    values = {
+        "title": f"Sweep of {sweep.content.name}",
+        "subtitle": f"{len(results)} results on one {medium}, in the style of "
+        + ", ".join(path.name for path in sweep.styles),
+        "columns": str(sweep.columns),
+        "inputs": "\n".join(map(cell, inputs)),
+        "results": "\n".join(map(cell, results)),
+    }
+    for name, value in values.items():
+        template = template.replace(
+            "{{" + name + "}}", value if name in ("inputs", "results") else html.escape(value)
+        )
+    return template
+
+
+SHOWN = {"snr_mean": "mean", "snr_var": "variance", "snr_mod": "modulation", "onset": "onset", "copy": "copy"}
+"""Scores that a panel shows, with what it calls them."""
+
+
+def _cell_html(cell: Cell, folder: Path, medium: str, thumbnail_path: Path | None) -> str:
+    title = html.escape(cell.title)
+    if thumbnail_path is None:
+        why = html.escape(cell.error or "not made yet")
+        return f'<figure class="missing"><figcaption>{title}</figcaption><p>{why}</p></figure>'
+    link = _link(cell.path, folder)
+    image = f'<img src="{_link(thumbnail_path, folder)}" alt="{title}" loading="lazy">'
+    player = f'<audio controls preload="none" src="{link}"></audio>' if medium == "audio" else ""
+    figures_ = "".join(
+        f"<dt>{name}</dt><dd>{cell.scores[field]:.2f}</dd>"
+        for field, name in SHOWN.items()
+        if cell.scores.get(field) is not None
+    )
+    measured = f"<dl>{figures_}</dl>" if figures_ else ""
+    record = cell.path.with_name(cell.path.name + ".json")
+    more = f' <a class="record" href="{_link(record, folder)}">record</a>' if record.exists() else ""
+    shown = f'<figcaption>{title}</figcaption><a href="{link}">{image}</a>{player}{measured}{more}'
+    return f"<figure>{shown}</figure>"
+
+
+def _link(path: Path, folder: Path) -> str:
+    """Return a file as a page in the folder names it."""
+    try:
+        return quote(str(path.resolve().relative_to(folder.resolve())))
+    except ValueError:
+        return path.resolve().as_uri()

@@ -1,0 +1,160 @@
+"""``specstyle sweep``, from the command line to its sheet."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from run.test_kept import here
+
+from specstyle.batch.jobs import Common
+from specstyle.batch.sweep import figure_sweep
+from specstyle.cli.main import main
+from specstyle.errors import ListError
+from specstyle.evaluate import evaluate
+from specstyle.media.soundfiles import read_sound
+
+__all__ = ["here"]
+
+FAST = {
+    "audio": ["--network", "wide-random", "--n-filters", "32", "--steps", "2", "--phase-iterations", "2"],
+    "image": ["--network", "vgg19-random", "--style-layers", "relu1_1", "--content-layers", "relu1_1",
+              "--steps", "2", "--smallest-scale", "none"],
+}  # fmt: skip
+SUFFIX = {"audio": ".wav", "image": ".png"}
+
+
+def sweep(medium: str, folder: Path, *more: str) -> int:
+    inputs = [str(folder / f"{name}{SUFFIX[medium]}") for name in ("c", "s")]
+    command = ["sweep", medium, *inputs, "-o", str(folder / "out"), *FAST[medium], *more]
+    with pytest.raises(SystemExit) as ended:
+        main(command)
+    return int(ended.value.code or 0)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "out" / "sweep.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_sounds_are_swept_measured_and_shown(tmp_path: Path) -> None:
+    assert sweep("audio", tmp_path, "--grid", "strength=0.2,0.8", "--grid", "seed=1,2") == 0
+    found = rows(tmp_path)
+    assert [(row["strength"], row["seed"]) for row in found] == [
+        ("0.2", "1"), ("0.2", "2"), ("0.8", "1"), ("0.8", "2")
+    ]  # fmt: skip
+    assert {row["status"] for row in found} == {"done"}
+    for row in found:
+        output = tmp_path / "out" / row["output"]
+        record = json.loads(output.with_name(output.name + ".json").read_text())
+        assert (record["recipe"]["strength"], record["seed"]) == (float(row["strength"]), int(row["seed"]))
+        sounds = [read_sound(path) for path in (output, tmp_path / "c.wav", tmp_path / "s.wav")]
+        scores = evaluate(*sounds).output
+        assert float(row["snr_mean"]) == pytest.approx(scores.snr_mean, rel=1e-4)
+        assert float(row["onset"]) == pytest.approx(scores.onset, rel=1e-4)
+    page = (tmp_path / "out" / "sheet.html").read_text()
+    assert page.count("<audio") == 6
+    assert page.count("<figure") == 6
+    for link in re.findall(r'(?:src|href)="([^"]+)"', page):
+        if not link.startswith("file:"):
+            assert (tmp_path / "out" / link.replace("%3D", "=").replace("%2C", ",")).is_file(), link
+    with Image.open(tmp_path / "out" / "sheet.png") as shown:
+        assert shown.width > 300
+
+
+def test_a_second_call_does_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert sweep("image", tmp_path, "--grid", "strength=0.2,0.8") == 0
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("*.png") if p.name != "sheet.png"}
+    capsys.readouterr()
+    assert sweep("image", tmp_path, "--grid", "strength=0.2,0.5,0.8") == 0
+    out = capsys.readouterr().out
+    assert "1 done, 2 skipped" in out
+    assert all(path.stat().st_mtime_ns == at for path, at in before.items())
+    assert [row["status"] for row in rows(tmp_path)] == ["skipped", "done", "skipped"]
+
+
+def test_kept_scores_are_used_as_long_as_the_result_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sweep("audio", tmp_path, "--grid", "strength=0.2,0.8") == 0
+    first = rows(tmp_path)
+    from specstyle.batch import sheet
+
+    class Refused:
+        def __init__(self, *_: Any) -> None:
+            raise AssertionError("measured again")
+
+    monkeypatch.setattr(sheet, "Judge", Refused)
+    assert sweep("audio", tmp_path, "--grid", "strength=0.2,0.8") == 0
+    assert [row["snr_mod"] for row in rows(tmp_path)] == [row["snr_mod"] for row in first]
+
+
+def test_a_point_that_fails_stands_in_the_sheet(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "strength=0.8.png.json").mkdir()  # its record cannot be written
+    assert sweep("image", tmp_path, "--grid", "strength=0.2,0.8") == 1
+    assert [row["status"] for row in rows(tmp_path)] == ["done", "failed"]
+    page = (tmp_path / "out" / "sheet.html").read_text()
+    assert 'class="missing"' in page
+    assert "is a directory" in page
+
+
+def test_random_points(tmp_path: Path) -> None:
+    assert sweep("image", tmp_path, "--grid", "strength=lin:0..1", "--random", "3", "--seed", "4") == 0
+    values = [float(row["strength"]) for row in rows(tmp_path)]
+    assert len(set(values)) == 3
+
+
+def test_the_figure_of_the_trade_off_is_that_of_the_paper(tmp_path: Path) -> None:
+    paths = tmp_path / "c.png", [tmp_path / "s.png"]
+    common = Common(recipe="gatys2016", overrides={"network": "vgg19-random"})
+    figure = figure_sweep("tradeoff", "image", *paths, common)
+    ratios = [float(title.split("= ")[1]) for title in figure.titles]
+    assert ratios == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1], rel=1e-3)
+    assert figure.columns == 2
+
+
+def test_the_figure_of_layers(tmp_path: Path) -> None:
+    paths = tmp_path / "c.png", [tmp_path / "s.png"]
+    deep = figure_sweep("layers", "image", *paths, Common(overrides={"network": "vgg19-random"}))
+    assert [dict(point)["content_layers"] for point in deep.points] == ["conv2_2", "conv4_2"]
+    lite = figure_sweep("layers", "image", *paths, Common(overrides={"network": "vgg19-lite"}))
+    assert [dict(point)["content_layers"] for point in lite.points] == ["relu2_2", "relu3_1@4"]
+    with pytest.raises(ListError, match="compares layers, and kernel has one"):
+        figure_sweep("layers", "audio", tmp_path / "c.wav", [tmp_path / "s.wav"], Common())
+
+
+def test_the_figure_of_starts(tmp_path: Path) -> None:
+    assert sweep("image", tmp_path, "--figure", "init") == 0
+    found = rows(tmp_path)
+    assert [row["init"] for row in found] == ["content", "style", *["noise"] * 4]
+    assert [row["seed"] for row in found[2:]] == ["0", "1", "2", "3"]
+    images = [np.asarray(Image.open(tmp_path / "out" / row["output"])) for row in found]
+    assert all((images[0] != other).any() for other in images[1:])
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ((), "give either --grid FIELD=A,B,... (several make a grid) or --figure NAME"),
+        (("--grid", "strength=1", "--figure", "init"), "give either --grid"),
+        (("--figure", "init", "--random", "3"), "--random draws from --grid"),
+        (("--grid", "style_layers=relu9_9"), "style_layers=relu9_9.png: "),
+        (("--grid", "strength=7"), "strength=7.png: "),
+        (("--grid", "strength=0.5", "--workers", "0"), "--workers must be at least 1, got 0"),
+    ],
+)
+def test_what_is_no_sweep_is_told_in_one_line(
+    tmp_path: Path, more: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("image", tmp_path, *more) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
