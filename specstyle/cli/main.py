@@ -12,7 +12,7 @@ from typing import Any
 
 from specstyle._version import __version__
 from specstyle.cli.commands import add_commands
-from specstyle.cli.options import add_mask_options, add_recipe_options, add_run_options, recipe_overrides
+from specstyle.cli.options import add_picture_options, add_recipe_options, add_run_options, recipe_overrides
 from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
 from specstyle.errors import explain
 
@@ -23,8 +23,12 @@ _EXAMPLES = """examples:
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def build_parser(*, like: bool = False) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line.
+
+    Args:
+        like: Whether inputs may be left out, because ``--like`` names them.
+    """
     parser = argparse.ArgumentParser(
         prog="specstyle",
         description="Style transfer on sound and on pictures through one engine.",
@@ -40,13 +44,14 @@ def build_parser() -> argparse.ArgumentParser:
             description=f"Stylize a {what} by one or more others.",
             usage=f"specstyle {medium} CONTENT STYLE [STYLE ...] -o OUT [options]",
         )
-        command.add_argument("content", type=Path, metavar="CONTENT", help=f"the {what} to stylize")
-        command.add_argument(
-            "styles", type=Path, nargs="+", metavar="STYLE", help=f"{what}s that give the style"
-        )
+        optional = like and medium == "image"
+        first: dict[str, Any] = {"nargs": "?"} if optional else {}
+        command.add_argument("content", type=Path, metavar="CONTENT", help=f"the {what} to stylize", **first)
+        some, text = "*" if optional else "+", f"{what}s that give the style"
+        command.add_argument("styles", type=Path, nargs=some, metavar="STYLE", help=text)
         add_run_options(command)
         if medium == "image":
-            add_mask_options(command)
+            add_picture_options(command)
         add_recipe_options(command, medium)
         command.set_defaults(action=_run_medium, medium=medium)
     add_commands(commands)
@@ -58,7 +63,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     Exit codes: 0 done, 1 an input or the run failed, 2 wrong usage, 130 stopped by Ctrl-C.
     """
-    arguments = build_parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    like = any(word.partition("=")[0] == "--like" for word in given)
+    arguments = build_parser(like=like).parse_args(argv)
     sys.exit(_guarded(arguments.action, arguments))
 
 
@@ -79,30 +86,15 @@ def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Na
 
 def _run_medium(arguments: argparse.Namespace) -> int:
     from specstyle.run.job import Job, run_job, take_part_in_job
-    from specstyle.run.transfer import Request
 
-    request = Request(
-        arguments.medium,
-        arguments.content,
-        tuple(arguments.styles),
-        recipe=arguments.recipe,
-        overrides=recipe_overrides(arguments),
-        weights=arguments.weights,
-        preprocessing=arguments.preprocessing,
-        device=arguments.device,
-        seed=arguments.seed,
-        precision=arguments.precision,
-        tile=arguments.tile,
-        memory_limit=arguments.memory_limit,
-        content_masks=tuple(getattr(arguments, "content_masks", ())),
-        style_masks=tuple(getattr(arguments, "style_masks", ())),
-    )
+    request, notes = _request(arguments)
     job = Job(
         request,
         arguments.output,
         force=arguments.force,
         save_every=arguments.save_every,
         plot=arguments.plot,
+        metadata=not getattr(arguments, "no_metadata", False),
     )
     team: Any = None
     if is_launched_by_torchrun(os.environ):
@@ -115,6 +107,8 @@ def _run_medium(arguments: argparse.Namespace) -> int:
             take_part_in_job(job, on_step=progress, team=team)
         return 0
     with ProgressLine(quiet=arguments.quiet) as progress:
+        for note in notes:
+            progress.note(note)
         result, written = run_job(
             job,
             on_step=progress,
@@ -132,6 +126,22 @@ def _run_medium(arguments: argparse.Namespace) -> int:
             INTERRUPTED,
         )
     return 0
+
+
+def _request(arguments: argparse.Namespace) -> tuple[Any, tuple[str, ...]]:
+    """Return what is asked for, and what a user should know of it."""
+    from specstyle.run.settings import request_like
+    from specstyle.run.transfer import Request
+
+    names = ("recipe", "weights", "preprocessing", "device", "seed", "precision", "tile", "memory_limit")
+    given = {name: getattr(arguments, name) for name in names}
+    given |= {name: tuple(getattr(arguments, name, ())) for name in ("content_masks", "style_masks")}
+    given["overrides"] = recipe_overrides(arguments)
+    content, styles = arguments.content, tuple(arguments.styles)
+    if getattr(arguments, "like", None) is not None:
+        return request_like(arguments.like, content=content, styles=styles, **given)
+    given = {name: value for name, value in given.items() if value is not None}
+    return Request(arguments.medium, content, styles, **given), ()
 
 
 def is_launched_by_torchrun(environment: Mapping[str, str]) -> bool:

@@ -18,6 +18,7 @@ from specstyle.errors import FileError
 from specstyle.features.weights import sha256_of
 from specstyle.media import imagefiles, soundfiles
 from specstyle.run.output import atomic, check_output, write_json
+from specstyle.run.settings import settings_text
 from specstyle.run.transfer import Progress, Request, Result, Stage, TransferError, take_part, transfer
 from specstyle.run.warm import COLD, Warm
 
@@ -37,6 +38,7 @@ class Job:
         force: Replace an existing output.
         save_every: Also keep every so many steps' result, and a sheet of them; 0: none.
         plot: Also write a figure with content, style and result side by side.
+        metadata: Keep the settings inside a picture, see ``run.settings``.
     """
 
     request: Request
@@ -44,6 +46,7 @@ class Job:
     force: bool = False
     save_every: int = 0
     plot: bool = False
+    metadata: bool = True
 
     @property
     def record_path(self) -> Path:
@@ -99,11 +102,13 @@ def run_job(
         raise FileError(f"{job.steps_folder}: holds files already; remove it, or --force to add to them")
     # Hashed before the run, since OUT may replace an input.
     inputs = [_file(path) for path in (job.request.content, *job.request.styles)]
-    masks = {
+    others: dict[str, Any] = {
         f"{kind}_masks": [_file(path) if _is_mask(path) else None for path in given]
         for kind, given in (("content", job.request.content_masks), ("style", job.request.style_masks))
         if given
     }
+    if job.request.weights is not None:
+        others["weights"] = _file(job.request.weights)
     # Every tenth step is enough to watch a GPU; what is kept is reported.
     seldom = math.gcd(REPORT_EVERY, job.save_every)
     request = dataclasses.replace(job.request, output=job.output, report_every=seldom)
@@ -116,11 +121,11 @@ def run_job(
 
     try:
         result = transfer(request, on_step=report, on_note=on_note, on_stage=on_stage, team=team, warm=warm)
-        written = _write(job, result, inputs, masks, on_note)
+        written = _write(job, result, inputs, others, on_note)
     except TransferError as error:
         if error.result is None:
             raise
-        written = _write(job, error.result, inputs, masks, on_note)
+        written = _write(job, error.result, inputs, others, on_note)
         raise TransferError(f"{error}; it is in {written[0]}", error.result) from error
     if saver is not None:
         written += saver.finish()
@@ -151,15 +156,19 @@ def _write(
     job: Job,
     result: Result,
     inputs: list[dict[str, str]],
-    masks: dict[str, Any],
+    others: dict[str, Any],
     on_note: Callable[[str], None],
 ) -> list[Path]:
     """Write the output and its record, both or neither."""
     said = [result.record["content"], *result.record["styles"]]
     content, *styles = [{**file, **more} for file, more in zip(inputs, said, strict=True)]
-    record = {**result.record, "output": str(job.output), "content": content, "styles": styles, **masks}
+    record = {**result.record, "output": str(job.output), "content": content, "styles": styles, **others}
     with atomic(job.output) as output, atomic(job.record_path) as record_file:
-        for note in _write_to(job.request.medium, result.output, output):
+        keep: dict[str, Any] = {}
+        if job.request.medium == "image":
+            keep["bits"] = record["recipe"]["bits"]
+            keep["text"] = settings_text(record) if job.metadata else None
+        for note in _write_to(job.request.medium, result.output, output, **keep):
             record["notes"] = [*record["notes"], note]
             on_note(note)
         write_json(record_file, record)
@@ -190,11 +199,11 @@ def write_source(medium: str, source: Any, path: Path) -> None:
         _write_to(medium, source, temporary)
 
 
-def _write_to(medium: str, source: Any, path: Path) -> tuple[str, ...]:
+def _write_to(medium: str, source: Any, path: Path, **keep: Any) -> tuple[str, ...]:
     if medium == "audio":
         soundfiles.write_sound(source, path)
         return ()
-    return imagefiles.write_picture(source, path)
+    return imagefiles.write_picture(source, path, **keep)
 
 
 def draw_figure(medium: str, result: Result, path: Path) -> None:
