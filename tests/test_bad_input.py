@@ -755,7 +755,7 @@ def test_disk_full_in_the_systems_own_words(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     home = "soundfiles.write_sound" if medium == "audio" else "imagefiles.write_picture"
-    monkeypatch.setattr(f"specstyle.media.{home}", lambda source, path: full(path))
+    monkeypatch.setattr(f"specstyle.media.{home}", lambda source, path, **_: full(path))
     outcome = cli(medium, *GOOD[medium], "-o", OUT[medium], *SMALL[medium])
     fails_late(outcome, "No space left on device")
     assert OUT[medium] in outcome.lines[-1]

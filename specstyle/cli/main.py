@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from specstyle._version import __version__
 from specstyle.cli.commands import add_commands
-from specstyle.cli.options import add_mask_options, add_recipe_options, add_run_options, recipe_overrides
+from specstyle.cli.options import add_picture_options, add_recipe_options, add_run_options, recipe_overrides
 from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
 from specstyle.errors import explain
 
 if TYPE_CHECKING:
-    from specstyle.run.request import Job
+    from specstyle.run.request import Job, Request
 
 _EXAMPLES = """examples:
   specstyle audio melody.wav rain.wav -o out.wav        play the melody by the rain
@@ -26,8 +26,12 @@ _EXAMPLES = """examples:
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def build_parser(*, inputs_optional: bool = False) -> argparse.ArgumentParser:
+    """Return the parser of the whole command line.
+
+    Args:
+        inputs_optional: Whether inputs may be left out, because ``--like`` or ``--resume`` names them.
+    """
     parser = argparse.ArgumentParser(
         prog="specstyle",
         description="Style transfer on sound and on pictures through one engine.",
@@ -44,15 +48,13 @@ def build_parser() -> argparse.ArgumentParser:
             usage=f"specstyle {medium} CONTENT STYLE [STYLE ...] -o OUT [options]\n"
             f"       specstyle {medium} --resume DIR",
         )
-        command.add_argument(
-            "content", type=Path, nargs="?", metavar="CONTENT", help=f"the {what} to stylize"
-        )
-        command.add_argument(
-            "styles", type=Path, nargs="*", metavar="STYLE", help=f"{what}s that give the style"
-        )
+        first: dict[str, Any] = {"nargs": "?"} if inputs_optional else {}
+        command.add_argument("content", type=Path, metavar="CONTENT", help=f"the {what} to stylize", **first)
+        some, text = "*" if inputs_optional else "+", f"{what}s that give the style"
+        command.add_argument("styles", type=Path, nargs=some, metavar="STYLE", help=text)
         add_run_options(command)
         if medium == "image":
-            add_mask_options(command)
+            add_picture_options(command)
         add_recipe_options(command, medium)
         command.set_defaults(action=_run_medium, medium=medium)
     add_commands(commands)
@@ -64,7 +66,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     Exit codes: 0 done, 1 an input or the run failed, 2 wrong usage, 130 stopped by Ctrl-C.
     """
-    arguments = build_parser().parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    named = any(word.partition("=")[0] in ("--like", "--resume") for word in given)
+    arguments = build_parser(inputs_optional=named).parse_args(argv)
     sys.exit(_guarded(arguments.action, arguments))
 
 
@@ -86,11 +90,8 @@ def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Na
 def _run_medium(arguments: argparse.Namespace) -> int:
     from specstyle.run.job import run_job, take_part_in_job
 
-    notes: tuple[str, ...] = ()
-    if arguments.resume is None:
-        job = _new_job(arguments)
-    else:
-        job, notes = _resumed_job(arguments)
+    described = _new_job if arguments.resume is None else _resumed_job
+    job, notes = described(arguments)
     team: Any = None
     if is_launched_by_torchrun(os.environ):
         from specstyle.run.sharing import join
@@ -124,51 +125,35 @@ def _run_medium(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _new_job(arguments: argparse.Namespace) -> Job:
-    """Return the job that the command line describes.
+def _new_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
+    """Return the job that the command line describes, and what to tell the user.
 
     Raises:
         ValueError: If something is missing.
     """
-    from specstyle.run.request import Job, Request
+    from specstyle.run.request import Job
 
-    if not arguments.styles:
-        missing = "CONTENT and STYLE" if arguments.content is None else "STYLE"
-        raise ValueError(f"{missing} missing; usage: specstyle {arguments.medium} CONTENT STYLE -o OUT")
     output = arguments.output
     if output is None and arguments.run_dir is not None:
         output = arguments.run_dir / {"audio": "result.wav", "image": "result.png"}[arguments.medium]
     if output is None:
-        raise ValueError("the following arguments are required: -o/--output (or --run-dir)")
+        raise ValueError("say where the result goes: -o OUT, or --run-dir DIR")
     for name in ("checkpoint_every", "tensorboard"):
         if getattr(arguments, name) and arguments.run_dir is None:
             raise ValueError(f"{option_of(name)} needs --run-dir DIR to write into")
-    request = Request(
-        arguments.medium,
-        arguments.content,
-        tuple(arguments.styles),
-        recipe=arguments.recipe,
-        overrides=recipe_overrides(arguments),
-        weights=arguments.weights,
-        preprocessing=arguments.preprocessing,
-        device=arguments.device,
-        seed=arguments.seed,
-        precision=arguments.precision,
-        tile=arguments.tile,
-        memory_limit=arguments.memory_limit,
-        content_masks=tuple(getattr(arguments, "content_masks", ())),
-        style_masks=tuple(getattr(arguments, "style_masks", ())),
-    )
-    return Job(
+    request, notes = _request(arguments)
+    job = Job(
         request,
         output,
         force=arguments.force,
         save_every=arguments.save_every,
         plot=arguments.plot,
+        metadata=not getattr(arguments, "no_metadata", False),
         run_dir=arguments.run_dir,
         checkpoint_every=arguments.checkpoint_every,
         tensorboard=arguments.tensorboard,
     )
+    return job, notes
 
 
 def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
@@ -179,7 +164,9 @@ def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
     """
     from specstyle.run.kept import resumed_job
 
-    bare = build_parser().parse_args([arguments.medium, "--resume", str(arguments.resume)])
+    bare = build_parser(inputs_optional=True).parse_args(
+        [arguments.medium, "--resume", str(arguments.resume)]
+    )
     said = {name for name, value in vars(arguments).items() if getattr(bare, name, None) != value}
     others = sorted(said - {"resume", "quiet", "debug", "action"})
     if others:
@@ -196,6 +183,22 @@ def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
 def option_of(name: str) -> str:
     """Return a field as the command line has it: ``--n-fft``."""
     return "--" + name.replace("_", "-")
+
+
+def _request(arguments: argparse.Namespace) -> tuple[Request, tuple[str, ...]]:
+    """Return what is asked for, and what a user should know of it."""
+    from specstyle.run.request import Request
+    from specstyle.run.settings import request_like
+
+    names = ("recipe", "weights", "preprocessing", "device", "seed", "precision", "tile", "memory_limit")
+    given = {name: getattr(arguments, name) for name in names}
+    given |= {name: tuple(getattr(arguments, name, ())) for name in ("content_masks", "style_masks")}
+    given["overrides"] = recipe_overrides(arguments)
+    content, styles = arguments.content, tuple(arguments.styles)
+    if getattr(arguments, "like", None) is not None:
+        return request_like(arguments.like, content=content, styles=styles, **given)
+    given = {name: value for name, value in given.items() if value is not None}
+    return Request(arguments.medium, content, styles, **given), ()
 
 
 def is_launched_by_torchrun(environment: Mapping[str, str]) -> bool:

@@ -108,7 +108,23 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_mask_options(parser: argparse.ArgumentParser) -> None:
+def add_picture_options(parser: argparse.ArgumentParser) -> None:
+    """Add what a run on a picture has beside those on sounds."""
+    run = parser.add_argument_group("settings")
+    run.add_argument(
+        "--like",
+        type=Path,
+        metavar="OLD",
+        help="take all settings from a picture that specstyle wrote (or its .json); options beside it win, "
+        "and CONTENT and STYLE may be left out: the same files again",
+    )
+    run.add_argument("--no-metadata", action="store_true", help="keep no settings inside OUT")
+    # What is not given leaves it to --like.
+    parser.set_defaults(recipe=None, seed=None, precision=None)
+    _add_mask_options(parser)
+
+
+def _add_mask_options(parser: argparse.ArgumentParser) -> None:
     """Add where the styles of a picture apply."""
     masks = parser.add_argument_group("masks (gray pictures: white counts, black does not)")
     for kind, text in (

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from specstyle.media.deepcolor import joined
+
 FloatArray = NDArray[np.float32]
 
 _GRAY_MODES = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N")
@@ -36,6 +38,23 @@ def to_srgb(image: Image.Image, notes: list[str]) -> tuple[FloatArray, FloatArra
         return _gray_to_srgb(gray, profile, notes), alpha
     colors, alpha = _split_alpha(image)
     return _unit(_convert(colors, profile, notes)), alpha
+
+
+def deep_to_srgb(high: Image.Image, low: Image.Image) -> tuple[FloatArray, FloatArray | None]:
+    """Return colors and alpha like ``to_srgb``, from the high and the low bytes of 16 bits per channel.
+
+    Args:
+        high: Decoded and upright, RGB or RGBA.
+        low: The same, of the low bytes.
+    """
+    values = joined(high, low)
+    if values.shape[2] == 4:
+        return values[..., :3], values[..., 3]
+    key = high.info.get("transparency")
+    if not isinstance(key, tuple):
+        return values, None
+    levels = np.rint(values.astype(np.float64) * 65535).astype(np.int64)
+    return values, (levels != np.array(key)).any(2).astype(np.float32)
 
 
 def has_deep_color(image: Image.Image) -> bool:

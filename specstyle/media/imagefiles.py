@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from specstyle.errors import FileError
-from specstyle.media.imagecolor import has_deep_color, to_srgb
+from specstyle.media.deepcolor import read_low_bytes
+from specstyle.media.imagecolor import deep_to_srgb, has_deep_color, to_srgb
 from specstyle.media.imagewriting import check_output_fits, check_output_suffix, write_picture
 from specstyle.media.pictures import Picture
 from specstyle.media.sniffing import SNIFFED_BYTES, reason_of, sound_format, what_it_is
@@ -35,8 +37,8 @@ _ACCEPTED = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 def read_picture(path: str | Path) -> Picture:
     """Read a picture file: upright, in sRGB, with its alpha.
 
-    Of an animation or a file of several pages the first is read. 16-bit gray keeps its 65,536 steps;
-    16-bit color is read to 8 bits, since Pillow decodes no more.
+    Of an animation or a file of several pages the first is read. 16 bits per channel keep their 65,536 steps,
+    but for CMYK, gray with alpha in a PNG, and colors with an ICC profile, which are read to 8 bits.
 
     Args:
         path: A JPEG, PNG, WebP, TIFF, BMP or GIF file; its content decides, not its suffix.
@@ -54,8 +56,9 @@ def read_picture(path: str | Path) -> Picture:
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of large pictures, odd EXIF, cut-off TIFF tags
             image = _opened(file, path)
-            _decode(image, path, notes)
-            colors, alpha = to_srgb(image, notes)
+            low = _low_bytes(image, path)
+            _decode(image, path, notes, deep=low is None and has_deep_color(image))
+            colors, alpha = to_srgb(image, notes) if low is None else deep_to_srgb(image, low)
     except OSError as error:
         raise FileError(
             f"{path}: cannot be read ({reason_of(error)}); expected a readable picture"
@@ -111,9 +114,21 @@ def _opened(file: Any, path: Path) -> Image.Image:
     return image
 
 
-def _decode(image: Image.Image, path: Path, notes: list[str]) -> None:
+def _low_bytes(image: Image.Image, path: Path) -> Image.Image | None:
+    """Return the low bytes of 16-bit colors, decoded and upright, where they can be had."""
+    # Profiles are applied to 8 bits.
+    if not has_deep_color(image) or image.info.get("icc_profile"):
+        return None
+    low = _opened(io.BytesIO(path.read_bytes()), path)
+    if not read_low_bytes(low):
+        return None
+    _decode(low, path, [])
+    return low
+
+
+def _decode(image: Image.Image, path: Path, notes: list[str], *, deep: bool = False) -> None:
     """Decode the first frame and turn it upright."""
-    if has_deep_color(image):
+    if deep:
         notes.append("16 bits per channel were read as 8")
     try:
         image.load()

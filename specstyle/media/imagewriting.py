@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from specstyle.errors import FileError
+from specstyle.media.deepcolor import png_bytes, tiff_bytes
+from specstyle.media.imagesettings import fits, save_options
 from specstyle.media.pictures import Picture
 from specstyle.media.sniffing import reason_of
 
@@ -54,18 +56,21 @@ def check_output_suffix(path: str | Path) -> str:
     return _SUFFIXES[suffix.lower()]
 
 
-def check_output_fits(height: int, width: int, path: str | Path) -> None:
-    """Refuse a size that the format cannot hold.
+def check_output_fits(height: int, width: int, path: str | Path, *, bits: int = 8) -> None:
+    """Refuse a size or a depth that the format cannot hold.
 
     Args:
         height: In pixels.
         width: In pixels.
         path: Where the picture shall be written.
+        bits: Per channel.
 
     Raises:
-        FileError: An unknown suffix, or a picture too large for the format.
+        FileError: An unknown suffix, or a picture too large or too deep for the format.
     """
     kind = check_output_suffix(path)
+    if bits != 8 and (bits != 16 or kind not in ("PNG", "TIFF")):
+        raise FileError(f"{path}: {kind} cannot hold {bits} bits per channel; write .png or .tif, or 8 bits")
     limit = _LARGEST_SIDE.get(kind, 2**31 - 1)
     if max(height, width) > limit:
         raise FileError(
@@ -74,14 +79,18 @@ def check_output_fits(height: int, width: int, path: str | Path) -> None:
         )
 
 
-def write_picture(picture: Picture, path: str | Path) -> tuple[str, ...]:
-    """Write a picture with 8 bits per channel, in the format that the suffix names.
+def write_picture(
+    picture: Picture, path: str | Path, *, text: str | None = None, bits: int = 8
+) -> tuple[str, ...]:
+    """Write a picture in the format that the suffix names.
 
     JPEG keeps full color resolution (4:4:4). Nothing but ``path`` is written, and not atomically.
 
     Args:
         picture: The picture; values outside 0 to 1 are clipped, the rest rounded to the nearest step.
         path: The file to write.
+        text: ASCII, to be kept inside the file (see ``imagesettings``).
+        bits: Per channel; 16 for PNG and TIFF only.
 
     Returns:
         Notes: one sentence for each thing that the format could not keep.
@@ -92,15 +101,21 @@ def write_picture(picture: Picture, path: str | Path) -> tuple[str, ...]:
     """
     path = Path(path)
     kind = check_output_suffix(path)
-    check_output_fits(picture.height, picture.width, path)
+    check_output_fits(picture.height, picture.width, path, bits=bits)
     notes = []
     layers = picture.pixels
     if picture.alpha is not None and kind == "JPEG":
         notes.append("JPEG has no transparency: alpha was dropped; write .png, .webp or .tif to keep it")
     elif picture.alpha is not None:
         layers = torch.cat([layers, picture.alpha.to(layers)])
+    if text is not None and not fits(text, kind):
+        notes.append(f"the settings are too long for a {kind} and are not in it")
     try:
-        path.write_bytes(_compressed(_bytes(layers, path), kind))
+        if bits == 16:
+            levels = _levels(layers, path, bits).astype(np.uint16)
+            path.write_bytes((png_bytes if kind == "PNG" else tiff_bytes)(levels, text))
+        else:
+            path.write_bytes(_compressed(_levels(layers, path, bits).astype(np.uint8), kind, text))
     except (OSError, ValueError) as error:
         raise FileError(
             f"{path}: cannot be written ({reason_of(error)}); "
@@ -109,15 +124,16 @@ def write_picture(picture: Picture, path: str | Path) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _bytes(layers: Tensor, path: Path) -> NDArray[np.uint8]:
-    values = layers.detach().cpu().numpy()
+def _levels(layers: Tensor, path: Path, bits: int) -> NDArray[np.float64]:
+    """Return whole steps from 0, ``[H, W, C]``."""
+    values = layers.detach().cpu().double().numpy()
     if not np.isfinite(values).all():
         raise FileError(f"{path}: not written, the picture has NaN or infinite values")
-    steps = np.floor(np.clip(values, 0, 1) * 255 + 0.5)
-    return np.ascontiguousarray(steps.astype(np.uint8).transpose(1, 2, 0))
+    steps = np.floor(np.clip(values, 0, 1) * (2**bits - 1) + 0.5)
+    return np.ascontiguousarray(steps.transpose(1, 2, 0))
 
 
-def _compressed(pixels: NDArray[np.uint8], kind: str) -> bytes:
+def _compressed(pixels: NDArray[np.uint8], kind: str, text: str | None) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format=kind, **_SAVE_OPTIONS[kind])
+    Image.fromarray(pixels).save(buffer, format=kind, **_SAVE_OPTIONS[kind], **save_options(text, kind))
     return buffer.getvalue()

@@ -103,6 +103,8 @@ def _check_ranges(recipe: Recipe) -> None:
             raise RecipeError(f"{name} must be from 0 to 1, got {getattr(recipe, name)}")
     if any(w < 1 or w & (w - 1) for w in recipe.kernel_widths) or not recipe.kernel_widths:
         raise RecipeError(f"kernel_widths must be powers of two, at least one, got {recipe.kernel_widths}")
+    if recipe.bits not in (8, 16):
+        raise RecipeError(f"bits must be 8 or 16, got {recipe.bits}")
     if recipe.scale_factor <= 1:
         raise RecipeError(f"scale_factor must be above 1, got {recipe.scale_factor}")
     _check_together(recipe)

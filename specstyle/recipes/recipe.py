@@ -198,6 +198,7 @@ class Recipe:
         "the style's longest side is the content's (or its own, if that is shorter)",
         group="image",
     )
+    bits: int = _option(8, "bits per channel of the result: 8, or 16 in PNG and TIFF", group="image")
     color: str = _option(
         "style",
         "whose colors; content: gray pictures of the lightness (OKLab) are optimized and get the content's "

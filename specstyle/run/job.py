@@ -16,6 +16,7 @@ from specstyle.run.folder import FINISHED, FINISHING, STOPPED, RunFolder
 from specstyle.run.kept import Watcher, keeper_of, opened
 from specstyle.run.output import atomic, check_output, write_json
 from specstyle.run.request import Job, Progress, Request, Result, Stage, TransferError
+from specstyle.run.settings import settings_text
 from specstyle.run.snapshots import Snapshots
 from specstyle.run.tensorboard import TensorBoard
 from specstyle.run.transfer import take_part, transfer
@@ -161,8 +162,12 @@ def _write(
     record = {**result.record, "output": str(job.output), **inputs, "content": content, "styles": styles}
     if folder is not None:
         folder.status = FINISHING
+    keep: dict[str, Any] = {}
+    if job.request.medium == "image":
+        keep["bits"] = record["recipe"]["bits"]
+        keep["text"] = settings_text(record) if job.metadata else None
     with atomic(job.output) as output, atomic(job.record_path) as record_file:
-        for note in write_to(job.request.medium, result.output, output):
+        for note in write_to(job.request.medium, result.output, output, **keep):
             record["notes"] = [*record["notes"], note]
             on_note(note)
         write_json(record_file, record)
@@ -183,7 +188,9 @@ def _inputs(request: Request) -> dict[str, Any]:
         for kind, given in (("content", request.content_masks), ("style", request.style_masks))
         if given
     }
-    return {"content": _file(request.content), "styles": [_file(path) for path in request.styles], **masks}
+    weights = {} if request.weights is None else {"weights": _file(request.weights)}
+    styles = [_file(path) for path in request.styles]
+    return {"content": _file(request.content), "styles": styles, **masks, **weights}
 
 
 def _file(path: Any) -> dict[str, str]:

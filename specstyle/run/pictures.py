@@ -195,7 +195,7 @@ class PictureAdapter:
     def check_output(self, path: Path, source: Picture, content: Encoded) -> None:
         """Refuse an output whose format cannot hold a picture of the working size."""
         height, width = content.image.shape[2:]
-        check_output_fits(height, width, path)
+        check_output_fits(height, width, path, bits=self._recipe.bits)
 
     def finish(self, image: Tensor, content: Encoded, original: Picture) -> tuple[Picture, dict[str, float]]:
         """Clip to the valid range and put the content's alpha back."""

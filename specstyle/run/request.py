@@ -125,6 +125,7 @@ class Job:
         force: Replace an existing output.
         save_every: Also keep every so many steps' result, and a sheet of them; 0: none.
         plot: Also write a figure with content, style and result side by side.
+        metadata: Keep the settings inside a picture, see ``run.settings``.
         run_dir: A folder that keeps the run, so that it can be gone on with.
         checkpoint_every: Steps from one checkpoint to the next; ``None``: as many as half a minute takes.
         tensorboard: Log losses, pictures and sounds for TensorBoard into ``run_dir``.
@@ -136,6 +137,7 @@ class Job:
     force: bool = False
     save_every: int = 0
     plot: bool = False
+    metadata: bool = True
     run_dir: Path | None = None
     checkpoint_every: int | None = None
     tensorboard: bool = False

@@ -23,12 +23,19 @@ def write_source(medium: str, source: Any, path: Path) -> None:
         write_to(medium, source, temporary)
 
 
-def write_to(medium: str, source: Any, path: Path) -> tuple[str, ...]:
-    """Write a sound or picture to a file that ``atomic`` names; return what a user should know of it."""
+def write_to(medium: str, source: Any, path: Path, **keep: Any) -> tuple[str, ...]:
+    """Write a sound or picture to a file that ``atomic`` names; return what a user should know of it.
+
+    Args:
+        medium: ``audio`` or ``image``.
+        source: The sound or picture.
+        path: Where to.
+        keep: For a picture, see ``write_picture``.
+    """
     if medium == "audio":
         soundfiles.write_sound(source, path)
         return ()
-    return imagefiles.write_picture(source, path)
+    return imagefiles.write_picture(source, path, **keep)
 
 
 def draw_figure(medium: str, result: Result, path: Path) -> None:

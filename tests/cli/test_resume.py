@@ -56,9 +56,7 @@ def test_a_run_is_resumed_by_the_command_that_began_it(
         (["audio", "a", "b", "--resume", "d"], "leave out content, styles"),
         (["audio", "--resume", "d", "-o", "x.wav"], "leave out --output"),
         (["audio", "--resume", "no-such-folder"], "keeps no run"),
-        (["audio"], "CONTENT and STYLE missing"),
-        (["image", "a.png"], "STYLE missing"),
-        (["audio", "a.wav", "b.wav"], "-o/--output (or --run-dir)"),
+        (["audio", "a.wav", "b.wav"], "say where the result goes: -o OUT, or --run-dir DIR"),
         (["audio", "a.wav", "b.wav", "-o", "c.wav", "--tensorboard"], "--tensorboard needs --run-dir DIR"),
         (
             ["audio", "a.wav", "b.wav", "-o", "c.wav", "--checkpoint-every", "3"],

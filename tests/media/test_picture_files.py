@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image, JpegImagePlugin
+from PIL import Image, ImageCms, JpegImagePlugin
 
 from specstyle.errors import FileError
 from specstyle.media.image import (
@@ -183,11 +183,16 @@ def test_16_bit_tiff_in_which_white_is_zero(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("color", "channels"), [(2, 3), (4, 2), (6, 4)])
-def test_16_bit_color_is_read_to_8_bits_and_says_so(tmp_path: Path, color: int, channels: int) -> None:
+def test_16_bit_color_that_is_read_to_8_bits_says_so(tmp_path: Path, color: int, channels: int) -> None:
     levels = np.random.default_rng(0).integers(0, 65536, (16, 16, channels)).astype(np.uint16)
-    (tmp_path / "p.png").write_bytes(png16(levels, color))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = b"p\0\0" + zlib.compress(profile)
+    extra = struct.pack(">I", len(data)) + b"iCCP" + data + struct.pack(">I", zlib.crc32(b"iCCP" + data))
+    raw = b"".join(b"\0" + row.tobytes() for row in levels.reshape(16, -1).astype(">u2"))
+    # Gray with alpha, and colors with a profile, which Pillow applies to 8 bits.
+    (tmp_path / "p.png").write_bytes(png(16, 16, 16, color, raw, extra=b"" if color == 4 else extra))
     picture = read_picture(tmp_path / "p.png")
-    assert picture.notes == ("16 bits per channel were read as 8",)
+    assert picture.notes[0] == "16 bits per channel were read as 8"
     colors = levels[..., :1] if channels == 2 else levels[..., :3]
     assert np.abs(values(picture) - colors / 65535).max() <= STEP  # Pillow drops the low byte
     if channels != 3:

@@ -325,7 +325,7 @@ def test_an_error_while_writing_leaves_the_old_file(
 ) -> None:
     (tmp_path / OUT[medium]).write_bytes(b"old")
 
-    def full(source: Any, path: Path) -> None:
+    def full(source: Any, path: Path, **_: Any) -> None:
         path.write_bytes(b"half")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 

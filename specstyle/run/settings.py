@@ -1,0 +1,132 @@
+"""The settings of a run inside the picture that came of it, and another run like it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from specstyle._version import __version__
+from specstyle.errors import FileError
+from specstyle.features.weights import sha256_of
+from specstyle.media.imagesettings import kept_text
+from specstyle.recipes import from_dict
+from specstyle.run.request import Request
+
+_KEPT = (
+    "specstyle", "medium", "recipe", "content", "styles", "content_masks", "style_masks", "init", "weights",
+    "network", "seed", "precision", "stopped",
+)  # fmt: skip
+_OF_FILES = ("path", "sha256")
+
+
+def settings_text(record: dict[str, Any]) -> str:
+    """Return what of a run's record is needed to repeat it, as ASCII JSON.
+
+    Paths are kept as they were given, absolute ones as names alone: a picture that is shown to others tells
+    nothing of the folders of whoever made it.
+    """
+    kept = {name: record[name] for name in _KEPT if name in record}
+    for name in ("content", "styles", "content_masks", "style_masks", "init", "weights"):
+        if name in kept:
+            kept[name] = _of_files(kept[name])
+    if "init" in kept:
+        kept["recipe"] = {**kept["recipe"], "init": kept["init"]["path"]}
+    kept["network"] = {**kept["network"], "origin": _shown(kept["network"]["origin"])}
+    return json.dumps(kept, allow_nan=False)
+
+
+def _of_files(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_of_files(item) for item in value]
+    if value is None:
+        return None
+    return {k: _shown(v) if k == "path" else v for k, v in value.items() if k in _OF_FILES}
+
+
+def _shown(path: str) -> str:
+    return Path(path).name if Path(path).is_absolute() else path
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Return the settings in a picture, or in the record (.json) beside one.
+
+    Raises:
+        FileError: If there are none.
+    """
+    if not path.is_file():
+        raise FileError(f"{path}: no such file; --like takes a picture that specstyle made, or its .json")
+    is_record = path.suffix.lower() == ".json"
+    try:
+        text = path.read_text(encoding="utf-8") if is_record else kept_text(path)
+        found = json.loads(text or "null")
+        if isinstance(found, dict) and found["specstyle"] and found["medium"] == "image":
+            return found
+    except (OSError, ValueError, KeyError):
+        pass
+    raise FileError(
+        f"{path}: holds no settings of a picture by specstyle; give one that specstyle wrote, without "
+        "--no-metadata, or the .json beside it"
+    )
+
+
+def request_like(
+    path: Path, *, content: Path | None, styles: Sequence[Path], **given: Any
+) -> tuple[Request, tuple[str, ...]]:
+    """Return a request for a run like the one that made a picture, and what a user should know.
+
+    Args:
+        path: The picture, or the record beside it.
+        content: Another content; ``None``: the same file.
+        styles: Other styles; none: the same files.
+        given: Fields of ``Request`` that win over what the picture says. ``None`` and an empty tuple do not;
+            ``overrides`` change the picture's recipe.
+
+    Raises:
+        FileError: If there are no settings, or a file that they name is missing or has changed.
+        RecipeError: If their recipe is none of this version's.
+    """
+    settings = read_settings(path)
+    given = {name: value for name, value in given.items() if value is not None and value != ()}
+    overrides = dict(given.pop("overrides", {}))
+    try:
+        recipe = from_dict(settings["recipe"])
+        if "init" in settings and "init" not in overrides and "recipe" not in given:
+            overrides["init"] = str(_found(settings["init"], path, "init"))
+        if "weights" in settings and "weights" not in given and "network" not in overrides:
+            given["weights"] = _found(settings["weights"], path, "weights")
+            given.setdefault("preprocessing", settings["network"]["preprocessing"])
+        for kind in ("content_masks", "style_masks"):
+            if kind in settings and kind not in given:
+                given[kind] = tuple(m and _found(m, path, kind[:-1]) for m in settings[kind])
+        request = Request(
+            "image",
+            content or _found(settings["content"], path, "content"),
+            tuple(styles) or tuple(_found(s, path, "style") for s in settings["styles"]),
+            overrides=overrides,
+            **{"recipe": recipe, "seed": int(settings["seed"]), "precision": settings["precision"], **given},
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FileError(f"{path}: its settings are damaged ({error}); give the options themselves") from error
+    notes: tuple[str, ...] = ()
+    if settings["specstyle"] != __version__:
+        notes += (f"{path.name} was made by specstyle {settings['specstyle']}, this is {__version__}",)
+    if settings.get("stopped"):
+        notes += (f"{path.name} is of a run that was stopped; this one goes to its end",)
+    return request, notes
+
+
+def _found(file: dict[str, str], beside: Path, role: str) -> Path:
+    """Return where a file lies that a picture was made of: as it was given, or beside the picture."""
+    places = (Path(file["path"]), beside.parent / file["path"], beside.parent / Path(file["path"]).name)
+    there = [place for place in places if place.is_file()]
+    for place in there:
+        if sha256_of(place) == file["sha256"]:
+            return place
+    what = "has changed since" if there else "is not here any more, nor beside it"
+    named = f"--{role.replace('_', '-')}" if role not in ("content", "style") else "CONTENT and STYLE"
+    raise FileError(
+        f"{there[0] if there else file['path']}: {beside.name} was made with it ({role}), and it {what}; "
+        f"give {named} to choose a file yourself"
+    )
