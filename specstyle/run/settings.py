@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,29 +25,35 @@ _OF_FILES = ("path", "sha256")
 def settings_text(record: dict[str, Any]) -> str:
     """Return what of a run's record is needed to repeat it, as ASCII JSON.
 
-    Paths are kept as they were given, absolute ones as names alone: a picture that is shown to others tells
-    nothing of the folders of whoever made it.
+    Paths are kept as they are seen from the output's folder, so that the same files beside each other make
+    the same bytes anywhere. Where that needs more than was typed, only the name is kept: a picture that is
+    shown to others tells nothing of the folders of whoever made it.
     """
+    output = Path(record["output"])
     kept = {name: record[name] for name in _KEPT if name in record}
     for name in ("content", "styles", "content_masks", "style_masks", "init", "weights"):
         if name in kept:
-            kept[name] = _of_files(kept[name])
+            kept[name] = _of_files(kept[name], output)
     if "init" in kept:
         kept["recipe"] = {**kept["recipe"], "init": kept["init"]["path"]}
-    kept["network"] = {**kept["network"], "origin": _shown(kept["network"]["origin"])}
+    kept["network"] = {**kept["network"], "origin": _shown(kept["network"]["origin"], output)}
     return json.dumps(kept, allow_nan=False)
 
 
-def _of_files(value: Any) -> Any:
+def _of_files(value: Any, output: Path) -> Any:
     if isinstance(value, list):
-        return [_of_files(item) for item in value]
+        return [_of_files(item, output) for item in value]
     if value is None:
         return None
-    return {k: _shown(v) if k == "path" else v for k, v in value.items() if k in _OF_FILES}
+    return {k: _shown(v, output) if k == "path" else v for k, v in value.items() if k in _OF_FILES}
 
 
-def _shown(path: str) -> str:
-    return Path(path).name if Path(path).is_absolute() else path
+def _shown(path: str, output: Path) -> str:
+    if os.sep not in path and not Path(path).is_file():  # how weights were made, and no path
+        return path
+    seen = Path(os.path.relpath(path, output.parent))
+    typed = not (Path(path).is_absolute() or output.is_absolute())
+    return seen.as_posix() if typed or ".." not in seen.parts else seen.name
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -118,8 +125,8 @@ def request_like(
 
 
 def _found(file: dict[str, str], beside: Path, role: str) -> Path:
-    """Return where a file lies that a picture was made of: as it was given, or beside the picture."""
-    places = (Path(file["path"]), beside.parent / file["path"], beside.parent / Path(file["path"]).name)
+    """Return where a file lies that a picture was made of: seen from the picture, from here, or beside it."""
+    places = (beside.parent / file["path"], Path(file["path"]), beside.parent / Path(file["path"]).name)
     there = [place for place in places if place.is_file()]
     for place in there:
         if sha256_of(place) == file["sha256"]:

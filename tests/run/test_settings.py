@@ -154,7 +154,7 @@ def test_settings_too_long_for_a_jpeg() -> None:
 
 def test_text_of_settings_is_ascii() -> None:
     record = {
-        "specstyle": "1", "medium": "image", "recipe": {"init": "/home/me/ü.png"}, "seed": 0,
+        "output": "o.png", "specstyle": "1", "medium": "image", "recipe": {"init": "/home/me/ü.png"},
         "content": {"path": "ü.png", "sha256": "0", "height": 4}, "styles": [{}], "content_masks": [None],
         "init": {"path": "/home/me/ü.png", "sha256": "1"}, "network": {"origin": "/home/me/w.pth"},
     }  # fmt: skip
