@@ -6,12 +6,11 @@ This module imports no tensor library, so that the command line can build its op
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from specstyle.errors import RecipeError
+from specstyle.recipes.changes import with_companions
 from specstyle.recipes.checks import check_types, check_values
 
 S5 = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -270,28 +269,7 @@ class Recipe:
         Raises:
             RecipeError: If a name is not a field, or a value is not accepted.
         """
-        known = {f.name for f in dataclasses.fields(self)}
-        for key in changes:
-            if key not in known:
-                near = difflib.get_close_matches(key.replace("-", "_"), known, n=3)
-                hint = f"did you mean {' or '.join(near)}?" if near else "`specstyle recipes NAME` shows them"
-                raise RecipeError(f"a recipe has no field {key!r}; {hint}")
-        for kind in ("content", "style"):
-            layers, weights = f"{kind}_layers", f"{kind}_layer_weights"
-            if layers in changes and changes[layers] not in (getattr(self, layers), [*getattr(self, layers)]):
-                changes.setdefault(weights, ())
-        if "phase_momentum" in changes:
-            has_momentum = changes["phase_momentum"] != 0
-            changes.setdefault("phase_method", "fast-griffin-lim" if has_momentum else "griffin-lim")
-        if "steps" in changes:
-            changes.setdefault("first_steps", None)
-        if "size" in changes:
-            for name, value in (("height", None), ("width", None), ("enlarge", False)):
-                changes.setdefault(name, value)
-        elif changes.get("height") is not None:
-            changes["size"] = 0
-            changes.setdefault("width", None)
-        return dataclasses.replace(self, **changes)
+        return dataclasses.replace(self, **with_companions(self, changes))
 
     def layer_weights(self, kind: str) -> dict[str, float]:
         """Return the weight of each layer of one loss.

@@ -1,0 +1,123 @@
+"""Picture -> picture file, in the format that its name's suffix says."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from specstyle.errors import FileError
+from specstyle.media.pictures import Picture
+from specstyle.media.sniffing import reason_of
+
+_SUFFIXES = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+_LARGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "PNG": {},
+    "JPEG": {"quality": 95, "subsampling": "4:4:4"},
+    "WEBP": {"quality": 95, "method": 4, "lossless": False},
+    "TIFF": {"compression": "tiff_adobe_deflate"},
+}
+
+
+def check_output_suffix(path: str | Path) -> str:
+    """Find the format in which a picture would be written.
+
+    Args:
+        path: The file to write; its suffix decides, in upper or lower case.
+
+    Returns:
+        ``"PNG"``, ``"JPEG"``, ``"WEBP"`` or ``"TIFF"``.
+
+    Raises:
+        FileError: Any other suffix.
+    """
+    suffix = Path(path).suffix
+    if suffix.lower() not in _SUFFIXES:
+        raise FileError(
+            f"{path}: cannot write a picture as {suffix or 'a file without suffix'}; "
+            f"expected a name that ends in {', '.join(_SUFFIXES)}"
+        )
+    return _SUFFIXES[suffix.lower()]
+
+
+def check_output_fits(height: int, width: int, path: str | Path) -> None:
+    """Refuse a size that the format cannot hold.
+
+    Args:
+        height: In pixels.
+        width: In pixels.
+        path: Where the picture shall be written.
+
+    Raises:
+        FileError: An unknown suffix, or a picture too large for the format.
+    """
+    kind = check_output_suffix(path)
+    limit = _LARGEST_SIDE.get(kind, 2**31 - 1)
+    if max(height, width) > limit:
+        raise FileError(
+            f"{path}: {kind} holds at most {limit} pixels a side, this picture is {width} x {height}; "
+            "write a .png or make it smaller"
+        )
+
+
+def write_picture(picture: Picture, path: str | Path) -> tuple[str, ...]:
+    """Write a picture with 8 bits per channel, in the format that the suffix names.
+
+    JPEG keeps full color resolution (4:4:4). Nothing but ``path`` is written, and not atomically.
+
+    Args:
+        picture: The picture; values outside 0 to 1 are clipped, the rest rounded to the nearest step.
+        path: The file to write.
+
+    Returns:
+        Notes: one sentence for each thing that the format could not keep.
+
+    Raises:
+        FileError: An unknown suffix, a picture too large for the format, NaN, or a file that cannot be
+            written, with the system's reason.
+    """
+    path = Path(path)
+    kind = check_output_suffix(path)
+    check_output_fits(picture.height, picture.width, path)
+    notes = []
+    layers = picture.pixels
+    if picture.alpha is not None and kind == "JPEG":
+        notes.append("JPEG has no transparency: alpha was dropped; write .png, .webp or .tif to keep it")
+    elif picture.alpha is not None:
+        layers = torch.cat([layers, picture.alpha.to(layers)])
+    try:
+        path.write_bytes(_compressed(_bytes(layers, path), kind))
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"{path}: cannot be written ({reason_of(error)}); "
+            "check that its folder exists, may be written to and has space left"
+        ) from error
+    return tuple(notes)
+
+
+def _bytes(layers: Tensor, path: Path) -> NDArray[np.uint8]:
+    values = layers.detach().cpu().numpy()
+    if not np.isfinite(values).all():
+        raise FileError(f"{path}: not written, the picture has NaN or infinite values")
+    steps = np.floor(np.clip(values, 0, 1) * 255 + 0.5)
+    return np.ascontiguousarray(steps.astype(np.uint8).transpose(1, 2, 0))
+
+
+def _compressed(pixels: NDArray[np.uint8], kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format=kind, **_SAVE_OPTIONS[kind])
+    return buffer.getvalue()
