@@ -75,12 +75,15 @@ def check_values(recipe: Recipe) -> None:
         )
 
 
-_AT_LEAST_ZERO = ("content_weight", "style_weight", "tv_weight", "phase_iterations", "refine_steps", "size")
+_AT_LEAST_ZERO = (
+    "content_weight", "style_weight", "tv_weight", "phase_iterations", "refine_steps", "size",
+    "content_start_s",
+)  # fmt: skip
 _ABOVE_ZERO = (
     "pooling_gain", "n_filters", "filter_width", "pixel_range", "noise_scale", "lr", "lr_decay",
     "lr_decay_steps", "epsilon", "history", "restart_every", "steps", "first_steps", "smallest_scale",
     "height", "width", "style_bands", "n_mels", "bins_per_octave",
-    "duration_s", "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
+    "duration_s", "content_duration_s", "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
 )  # fmt: skip
 _BELOW_ONE = ("beta1", "beta2", "average_decay")
 
@@ -101,6 +104,10 @@ def _check_ranges(recipe: Recipe) -> None:
             raise RecipeError(f"{name} must be from 0 to 1, got {getattr(recipe, name)}")
     if any(w < 1 or w & (w - 1) for w in recipe.kernel_widths) or not recipe.kernel_widths:
         raise RecipeError(f"kernel_widths must be powers of two, at least one, got {recipe.kernel_widths}")
+    if any(not math.isfinite(t) or t < 0 for t in recipe.style_start_s):
+        raise RecipeError(f"style_start_s must be finite and not negative, got {recipe.style_start_s}")
+    if any(not math.isfinite(t) or t <= 0 for t in recipe.style_duration_s):
+        raise RecipeError(f"style_duration_s must be finite and above 0, got {recipe.style_duration_s}")
     if recipe.scale_factor <= 1:
         raise RecipeError(f"scale_factor must be above 1, got {recipe.scale_factor}")
     _check_together(recipe)

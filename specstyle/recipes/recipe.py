@@ -199,6 +199,20 @@ class Recipe:
         group="audio",
         choices=("image", "waveform"),
     )
+    content_start_s: float = _option(
+        0.0,
+        "where the content begins in its file, in seconds; the output is that range",
+        group="audio",
+    )
+    content_duration_s: float | None = _option(
+        None, "seconds of the content from there; none: all", group="audio"
+    )
+    style_start_s: tuple[float, ...] = _option(
+        (), "where each style begins in its file, in seconds: one for all, or one per style", group="audio"
+    )
+    style_duration_s: tuple[float, ...] = _option(
+        (), "seconds of each style from there: one for all, or one per style; none given: all", group="audio"
+    )
     duration_s: float | None = _option(
         None,
         "for a texture (strength 1 or content_weight 0, init noise): seconds of the result",

@@ -58,13 +58,10 @@ class Session:
         self.adapter: Adapter = make_adapter(
             request.medium, recipe, seed=request.seed, device=device, sample_rate=request.sample_rate
         )
-        self.content_source = self.adapter.source(request.content, "content")
-        self.style_sources = tuple(
-            warm.source(s, request.medium, lambda given: self.adapter.source(given, "style"))
-            for s in request.styles
-        )
-        seen = self.content_source
         self.sound = self.adapter if isinstance(self.adapter, SoundAdapter) else None
+        self.content_source = self.adapter.source(request.content, "content")
+        self.style_sources = tuple(self._style_source(s, i) for i, s in enumerate(request.styles))
+        seen = self.content_source
         # A strength of 0 is the content itself, so what prepares it for the style comes in gradually.
         style_share = (
             min(1.0, recipe.strength / FULL_PREPARATION) if recipe.effective_weights()[1] > 0 else 0.0
@@ -131,6 +128,18 @@ class Session:
             [self.steps_at(scale) for scale in range(len(self.shapes))],
             team,
         )
+
+    def _style_source(self, given: Any, number: int) -> Any:
+        """Return a style, or the part of it that the recipe asks for, read or kept from an earlier run."""
+
+        def check(source: Any) -> Any:
+            return self.adapter.source(source, "style")
+
+        sound, medium = self.sound, self.request.medium
+        if sound is None:
+            return self.warm.source(given, medium, check)
+        part = sound.style_part(number)
+        return self.warm.source(given, medium, lambda g: sound.source(g, "style", part), part, check=check)
 
     def _read_start(self) -> Any:
         """Return the source of ``--init FILE``, read before the run so that a bad file is told at once."""

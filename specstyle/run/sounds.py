@@ -16,7 +16,7 @@ from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.base import Encoded
 from specstyle.media.equalize import equalize
 from specstyle.media.soundfiles import check_output_fits, read_sound
-from specstyle.media.sounds import Sound, check_sound, resample
+from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, resample
 from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe
 
@@ -41,20 +41,33 @@ class SoundAdapter:
         self._medium = SoundMedium(AudioSettings(**{n: getattr(recipe, n) for n in names}), seed=seed)
         self._content_rate: int | None = None
 
-    def source(self, given: Any, role: str) -> Sound:
-        """Return a checked sound from a path, a ``Sound``, or samples ``[(channels,) length]``."""
+    def source(self, given: Any, role: str, part: Part = WHOLE) -> Sound:
+        """Return a checked sound from a path, a ``Sound``, or samples ``[(channels,) length]``.
+
+        Args:
+            given: What to take.
+            role: ``content``, whose range the recipe says, ``style`` or ``init``.
+            part: The range of any other.
+        """
+        if role == "content":
+            part = Part(self._recipe.content_start_s, self._recipe.content_duration_s)
         if isinstance(given, (str, Path)):
-            sound = read_sound(Path(given))
-        elif isinstance(given, Sound):
-            sound = given
+            sound = read_sound(Path(given), part)
         else:
-            sound = _sound_of_array(given, self._sample_rate, role)
+            whole = given if isinstance(given, Sound) else _sound_of_array(given, self._sample_rate, role)
+            sound = whole if part == WHOLE else part.of(whole)
         self._check(sound, role)
         if role == "content" and self._recipe.duration_s is not None:
             length = max(round(self._recipe.duration_s * sound.sample_rate), 1)
             sound = dataclasses.replace(sound, samples=_looped(sound.samples, length))
             self._check(sound, role)
         return sound
+
+    def style_part(self, number: int) -> Part:
+        """Return the range of a style, by its place from 0."""
+        starts, durations = self._recipe.style_start_s, self._recipe.style_duration_s
+        start = starts[number if len(starts) > 1 else 0] if starts else 0.0
+        return Part(start, durations[number if len(durations) > 1 else 0] if durations else None)
 
     def _check(self, sound: Sound, role: str) -> None:
         working = self._recipe.sample_rate or sound.sample_rate
