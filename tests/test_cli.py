@@ -199,6 +199,8 @@ def examples(field: Any) -> list[tuple[str, Any]]:
     kind = str(field.type).replace(" | None", "")
     if field.metadata["choices"]:
         return [(choice, choice) for choice in field.metadata["choices"]]
+    if field.name == "keep_band":
+        return [("0-200, 4000-", ("0-200", "4000-"))]
     return {
         "bool": [("", True)],
         "int": [("7", 7)],

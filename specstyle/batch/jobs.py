@@ -144,7 +144,7 @@ def _checked(task: Task) -> Task:
         raise ListError(f"seed must be from 0 to 2^63 - 1, got {request.seed}")
     if task.pinned:
         choose_device(request.device)
-    _check_files([request.content, *request.styles, request.weights, start_file(recipe)])
+    _check_files([request.content, *request.styles, request.weights, *files_of(recipe).values()])
     parent = next(p for p in task.job.output.parents if p.exists())
     if task.job.output.is_dir() or not parent.is_dir():
         stands = task.job.output if task.job.output.is_dir() else parent
@@ -152,9 +152,10 @@ def _checked(task: Task) -> Task:
     return dataclasses.replace(task, recipe=recipe, notes=notes)
 
 
-def start_file(recipe: Recipe) -> Path | None:
-    """Return the file that a recipe starts from, if it does."""
-    return None if recipe.init in ("content", "style", "noise") else Path(recipe.init)
+def files_of(recipe: Recipe) -> dict[str, Path]:
+    """Return the files that a recipe names, by field: what it starts from, and its mask."""
+    named = {} if recipe.init in ("content", "style", "noise") else {"init": Path(recipe.init)}
+    return named if recipe.mask is None else {**named, "mask": Path(recipe.mask)}
 
 
 def _check_files(paths: Iterable[Path | None]) -> None:

@@ -127,6 +127,8 @@ def _task(line: int, row: dict[str, str], folder: Path, common: Common) -> Task:
             raise ListError(f"{name} is for {what[medium]}; leave the cell empty")
     if own.get("init", "content") not in ("content", "style", "noise"):
         own["init"] = str((folder / own["init"]).absolute())
+    if own.get("mask"):
+        own["mask"] = str((folder / own["mask"]).absolute())
     changes: dict[str, Any] = {name: row[name] for name in ("device", "preprocessing") if name in row}
     if changes.get("preprocessing") not in (None, "torchvision", "caffe"):
         raise ListError(f"preprocessing must be torchvision or caffe, got {row['preprocessing']!r}")

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from specstyle.errors import RecipeError
+from specstyle.recipes.bands import read_band
 
 if TYPE_CHECKING:
     from specstyle.recipes.recipe import Recipe
@@ -99,18 +100,25 @@ def _check_ranges(recipe: Recipe) -> None:
     for name in _BELOW_ONE:
         if not 0 <= getattr(recipe, name) < 1:
             raise RecipeError(f"{name} must be at least 0 and below 1, got {getattr(recipe, name)}")
-    for name in ("strength", "phase_momentum"):
+    for name in ("strength", "phase_momentum", "mix"):
         if not 0 <= getattr(recipe, name) <= 1:
             raise RecipeError(f"{name} must be from 0 to 1, got {getattr(recipe, name)}")
     if any(w < 1 or w & (w - 1) for w in recipe.kernel_widths) or not recipe.kernel_widths:
         raise RecipeError(f"kernel_widths must be powers of two, at least one, got {recipe.kernel_widths}")
+    _check_ranges_of_sounds(recipe)
+    if recipe.scale_factor <= 1:
+        raise RecipeError(f"scale_factor must be above 1, got {recipe.scale_factor}")
+    _check_together(recipe)
+
+
+def _check_ranges_of_sounds(recipe: Recipe) -> None:
+    """Refuse ranges in time and bands of frequencies that are none."""
     if any(not math.isfinite(t) or t < 0 for t in recipe.style_start_s):
         raise RecipeError(f"style_start_s must be finite and not negative, got {recipe.style_start_s}")
     if any(not math.isfinite(t) or t <= 0 for t in recipe.style_duration_s):
         raise RecipeError(f"style_duration_s must be finite and above 0, got {recipe.style_duration_s}")
-    if recipe.scale_factor <= 1:
-        raise RecipeError(f"scale_factor must be above 1, got {recipe.scale_factor}")
-    _check_together(recipe)
+    for band in recipe.keep_band:
+        read_band(band)
 
 
 def _check_together(recipe: Recipe) -> None:

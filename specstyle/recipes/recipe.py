@@ -213,6 +213,16 @@ class Recipe:
     style_duration_s: tuple[float, ...] = _option(
         (), "seconds of each style from there: one for all, or one per style; none given: all", group="audio"
     )
+    keep_band: tuple[str, ...] = _option(
+        (), "bands of frequencies in Hz that stay as they are in the content: 0-200,4000-", group="audio"
+    )
+    mask: str | None = _option(
+        None,
+        "a picture (time from left to right, 0 Hz at the bottom, half the sample rate at the top; black: the "
+        "content as it is) or a CSV table of regions (start_s,stop_s,low_hz,high_hz,amount)",
+        group="audio",
+    )
+    mix: float = _option(1.0, "of content (0) and result (1), after all else", group="audio")
     duration_s: float | None = _option(
         None,
         "for a texture (strength 1 or content_weight 0, init noise): seconds of the result",

@@ -19,6 +19,7 @@ from specstyle.media.soundfiles import check_output_fits, read_sound
 from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, resample
 from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe
+from specstyle.run.mixing import Mixing
 
 
 class SoundAdapter:
@@ -40,6 +41,7 @@ class SoundAdapter:
         self._recipe, self._device, self._sample_rate = recipe, device, sample_rate
         self._medium = SoundMedium(AudioSettings(**{n: getattr(recipe, n) for n in names}), seed=seed)
         self._content_rate: int | None = None
+        self._mixing = Mixing.of(recipe)
 
     def source(self, given: Any, role: str, part: Part = WHOLE) -> Sound:
         """Return a checked sound from a path, a ``Sound``, or samples ``[(channels,) length]``.
@@ -57,6 +59,8 @@ class SoundAdapter:
             whole = given if isinstance(given, Sound) else _sound_of_array(given, self._sample_rate, role)
             sound = whole if part == WHOLE else part.of(whole)
         self._check(sound, role)
+        if role == "content":
+            self._mixing.check(sound)
         if role == "content" and self._recipe.duration_s is not None:
             length = max(round(self._recipe.duration_s * sound.sample_rate), 1)
             sound = dataclasses.replace(sound, samples=_looped(sound.samples, length))
@@ -156,23 +160,26 @@ class SoundAdapter:
     ) -> tuple[Sound, dict[str, float]]:
         """Bring samples to the content's rate, length and loudness."""
         finished, gain_db = self._medium.finish(canvas.sound(samples), original)
-        return finished, {"peak_gain_db": gain_db}
+        finished, more_db = self._mixing.mixed(finished, original)
+        return finished, {"peak_gain_db": gain_db + more_db}
 
     def finish(self, image: Tensor, content: Encoded, original: Sound) -> tuple[Sound, dict[str, Any]]:
         """Reconstruct the phase and bring the result to the content's loudness."""
         sound, found = self._medium.decode_with_report(image, content)
         finished, gain_db = self._medium.finish(sound, original)
+        finished, more_db = self._mixing.mixed(finished, original)
         return finished, {
             "phase": {"method": found.method, "start": found.start},
             # An exact match has no finite level; -300 dB is float64's own precision.
             "spectral_convergence_db": max(found.spectral_convergence_db, -300.0),
-            "peak_gain_db": gain_db,
+            "peak_gain_db": gain_db + more_db,
         }
 
     def describe_encoding(self, content: Encoded) -> dict[str, Any]:
         """Return the transform that ran, with what the recipe left open."""
         stft = dataclasses.asdict(content.context.stft)
-        return {"stft": {"sample_rate": content.context.working_rate, **stft}}
+        described = {"stft": {"sample_rate": content.context.working_rate, **stft}}
+        return described | ({} if self._mixing.file is None else {"mask": self._mixing.file})
 
     def describe(self, source: Sound) -> dict[str, Any]:
         """Return rate, channels and length."""
