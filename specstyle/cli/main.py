@@ -19,6 +19,7 @@ from specstyle.errors import explain
 _EXAMPLES = """examples:
   specstyle audio melody.wav rain.wav -o out.wav        play the melody by the rain
   specstyle image photo.jpg painting.jpg -o out.png     paint the photo like the painting
+  specstyle texture rain.wav -o more.wav --duration 30  half a minute of new rain
   specstyle demo                                        make and stylize example sounds and a picture
 """
 
@@ -47,8 +48,24 @@ def build_parser() -> argparse.ArgumentParser:
         add_run_options(command)
         add_recipe_options(command, medium)
         command.set_defaults(action=_run_medium, medium=medium)
+    _add_texture(commands)
     add_commands(commands)
     return parser
+
+
+def _add_texture(commands: Any) -> None:
+    """Add the command that needs no content."""
+    texture = commands.add_parser(
+        "texture",
+        help="make a texture of any length from a sound",
+        description="Make a new sound with the texture of one or more others, from noise. Of the first one "
+        "it has the sample rate, the channels and the loudness.",
+        usage="specstyle texture STYLE [STYLE ...] -o OUT [--duration X] [--loop] [options]",
+    )
+    texture.add_argument("styles", type=Path, nargs="+", metavar="STYLE", help="sounds that give the texture")
+    add_run_options(texture)
+    add_recipe_options(texture, "audio")
+    texture.set_defaults(action=_run_medium, medium="texture")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -77,14 +94,18 @@ def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Na
 
 def _run_medium(arguments: argparse.Namespace) -> int:
     from specstyle.run.job import Job, run_job, take_part_in_job
+    from specstyle.run.texture import texture_request
     from specstyle.run.transfer import Request
 
-    request = Request(
-        arguments.medium,
-        arguments.content,
-        tuple(arguments.styles),
+    overrides, styles = recipe_overrides(arguments), tuple(arguments.styles)
+    request = (
+        texture_request(styles, overrides)
+        if arguments.medium == "texture"
+        else Request(arguments.medium, arguments.content, styles, overrides=overrides)
+    )
+    request = dataclasses.replace(
+        request,
         recipe=arguments.recipe,
-        overrides=recipe_overrides(arguments),
         weights=arguments.weights,
         preprocessing=arguments.preprocessing,
         device=arguments.device,

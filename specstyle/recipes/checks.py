@@ -128,6 +128,17 @@ def _check_together(recipe: Recipe) -> None:
             "duration_s is for textures, which take nothing from the content but its rate and loudness: "
             "use it with strength 1 (or content_weight 0) and init noise"
         )
+    loops = recipe.canvas == "waveform" and recipe.sample_rate is None and recipe.init == "noise"
+    if recipe.loop and not (loops and recipe.effective_weights()[0] == 0 and recipe.tv_weight == 0):
+        raise RecipeError(
+            "loop is for textures (strength 1, init noise) on canvas waveform at the sound's own rate: "
+            "use `specstyle texture STYLE --loop`, for wide-random with --canvas waveform"
+        )
+    if recipe.loop and recipe.network.startswith("vgg19"):
+        raise RecipeError(
+            f"{recipe.network} has borders in time, and loop needs a network without: "
+            "--network kernel or wide-random"
+        )
     if recipe.canvas == "waveform" and recipe.smallest_scale is not None:
         raise RecipeError(
             f"canvas waveform has one scale and contradicts smallest_scale {recipe.smallest_scale}; "

@@ -228,6 +228,9 @@ class Recipe:
         "for a texture (strength 1 or content_weight 0, init noise): seconds of the result",
         group="audio",
     )
+    loop: bool = _option(
+        False, "for a texture on the waveform: let its end flow into its beginning", group="audio"
+    )
     refine_steps: int = _option(
         0, "after --canvas image: so many evaluations more on the waveform that came of it", group="audio"
     )

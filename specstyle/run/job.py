@@ -193,6 +193,8 @@ def draw_figure(medium: str, result: Result, path: Path) -> None:
     if len(result.styles) > 1:
         titles[1:1] = [f"style {i}" for i in range(1, len(result.styles) + 1)]
     sources = [result.content, *result.styles, result.output]
+    if "duration_s" in result.record["recipe"]:  # a texture has nothing of a content
+        titles, sources = titles[1:], sources[1:]
     with atomic(path) as temporary:
         if medium == "audio":
             panels = [(t, s.samples.numpy(), s.sample_rate) for t, s in zip(titles, sources, strict=True)]

@@ -108,7 +108,9 @@ class Session:
         if self.sound is not None and recipe.canvas == "waveform":
             start = self.style_sources[0] if recipe.init == "style" else self.start_source
             noise = self.generator if recipe.init == "noise" else None
-            self.waveform = self.sound.waveform(self.start, start=start, noise=noise)
+            self.waveform = self.sound.waveform(
+                self.start, start=start, styles=self.style_sources, noise=noise
+            )
         self.tiles: list[list[int | None] | None] = []
         self.shapes = scale_shapes(
             *self.content.image.shape[2:],

@@ -14,7 +14,7 @@ from torch import Tensor
 from specstyle.media.audio import SoundMedium
 from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.base import Encoded
-from specstyle.media.equalize import equalize
+from specstyle.media.equalize import colored_noise, equalize
 from specstyle.media.soundfiles import check_output_fits, read_sound
 from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, resample
 from specstyle.media.waveform import WaveformCanvas
@@ -126,18 +126,30 @@ class SoundAdapter:
         return dataclasses.replace(content, samples=content.samples + amount * gain * noise)
 
     def waveform(
-        self, content: Encoded, *, start: Sound | None = None, noise: torch.Generator | None = None
+        self,
+        content: Encoded,
+        *,
+        start: Sound | None = None,
+        styles: Sequence[Sound] = (),
+        noise: torch.Generator | None = None,
     ) -> WaveformCanvas:
         """Return a canvas of samples of the content's rate and length.
 
         Args:
             content: What it starts from, unless one of the others is given.
             start: A sound to start from, repeated or cut to the content's length.
-            noise: Source of white noise to start from.
+            styles: Whose spectrum a noise has.
+            noise: Source of noise to start from.
         """
+        if noise is not None:
+            heard, like = [_heard(style) for style in styles], content.context.sound
+            start = colored_noise(heard, like, noise, blend=self._recipe.style_blend)
         if start is not None:
             content = self._medium.encode(self._fitted(start, content.context.sound), device=self._device)
-        return WaveformCanvas(content, self._medium.settings, device=self._device, noise=noise)
+        settings, recipe, loop = self._medium.settings, self._recipe, None
+        if recipe.loop:  # the kernel closes the circle itself
+            loop = 0 if recipe.network == "kernel" else recipe.filter_width - 1
+        return WaveformCanvas(content, settings, device=self._device, loop=loop)
 
     def _fitted(self, sound: Sound, like: Sound) -> Sound:
         """Bring a sound to another's rate, length and number of channels."""
