@@ -16,6 +16,9 @@ from specstyle.recipes.checks import check_types, check_values
 S5 = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 """The five style layers of Gatys et al. 2016 (their conv1_1 ... conv5_1, taken after the ReLU)."""
 
+TOWARDS_CONTENT, TOWARDS_STYLE = 2.0, 1.2
+"""Powers of the ratio of the weights, below and above a strength of 0.5."""
+
 
 def _option(default: Any, text: str, *, group: str, choices: tuple[str, ...] = ()) -> Any:
     """One field of a recipe, with what the command line needs to make a flag of it."""
@@ -106,7 +109,7 @@ class Recipe:
     strength: float = _option(
         0.5,
         "0: the content, 1: pure style, 0.5: the recipe's own weights; between, the ratio of the "
-        "weights is multiplied by (strength / (1 - strength))^2",
+        "weights is multiplied by a power of strength / (1 - strength), so that equal steps do about as much",
         group="loss",
     )
     balance: str = _option(
@@ -311,9 +314,11 @@ class Recipe:
     def effective_weights(self) -> tuple[float, float]:
         """Return the weights of content and style after ``strength``.
 
-        At 0.5 they are the recipe's own. Otherwise their ratio is multiplied by ``(u / (1 - u))^2``, by
-        making the one that loses smaller; at the ends one of them is 0.
+        At 0.5 they are the recipe's own. Otherwise their ratio is multiplied by ``(u / (1 - u))^p``, by
+        making the one that loses smaller; at the ends one of them is 0. The power p is ``TOWARDS_CONTENT``
+        below 0.5 and ``TOWARDS_STYLE`` above: bench/results/strength.md.
         """
-        up, down = self.strength**2, (1.0 - self.strength) ** 2
+        power = TOWARDS_CONTENT if self.strength < 0.5 else TOWARDS_STYLE
+        up, down = self.strength**power, (1.0 - self.strength) ** power
         largest = max(up, down)
-        return self.content_weight * down / largest, self.style_weight * up / largest
+        return self.content_weight * (down / largest), self.style_weight * (up / largest)

@@ -34,7 +34,7 @@ QUIETER_DB = -0.5
 """A peak limit that takes away more than this is worth a note."""
 
 
-FULL_PREPARATION = 0.2
+FULL_PREPARATION = 0.5
 """Strength from which on a content is fully equalized to the style's spectrum."""
 
 
