@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from specstyle.recipes import RECIPES, Recipe
     from specstyle.run.api import transfer_audio, transfer_image
+    from specstyle.run.texture import texture_audio
     from specstyle.run.transfer import Progress, Request, Result, transfer
 
 _HOMES = {
@@ -43,6 +44,7 @@ _HOMES = {
     "load_spectrogram": "specstyle.media.spectrogramfile",
     "save_spectrogram": "specstyle.media.spectrogramfile",
     "spectrogram_of": "specstyle.media.spectrogramfile",
+    "texture_audio": "specstyle.run.texture",
     "transfer": "specstyle.run.transfer",
     "transfer_audio": "specstyle.run.api",
     "transfer_image": "specstyle.run.api",
@@ -65,6 +67,7 @@ __all__ = [
     "load_spectrogram",
     "save_spectrogram",
     "spectrogram_of",
+    "texture_audio",
     "transfer",
     "transfer_audio",
     "transfer_image",

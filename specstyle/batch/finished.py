@@ -7,10 +7,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from specstyle.batch.jobs import Task, start_file
+from specstyle.batch.jobs import Task
 from specstyle.batch.table import Outcome, outcome_of
 from specstyle.features.weights import sha256_of
-from specstyle.recipes import to_dict
+from specstyle.recipes import files_of, to_dict
 
 
 def state_of(task: Task) -> Outcome:
@@ -46,25 +46,30 @@ def _both(task: Task, record: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     request, recipe = task.job.request, task.recipe
     if recipe is None:
         raise ValueError("check the task first")
-    start = start_file(recipe)
+    files = files_of(recipe)
     # Where a file is does not matter, only what is in it.
     asked, found = json.loads(json.dumps(to_dict(recipe))), dict(record["recipe"])
-    if start is not None and "init" in record:
-        found["init"] = asked["init"]
+    found.update({name: asked[name] for name in files if name in record})
     compared = {
         "medium": (request.medium, record["medium"]),
         "content": (_sha256(request.content), record["content"].get("sha256")),
         "style": ([_sha256(s) for s in request.styles], [s.get("sha256") for s in record["styles"]]),
         "seed": (request.seed, record["seed"]),
-        "start": (start and _sha256(start), record.get("init", {}).get("sha256")),
+        "start": _hashes("init", files, record),
+        "mask": _hashes("mask", files, record),
     }
     for kind, masks in (("content", request.content_masks), ("style", request.style_masks)):
         told = [mask and mask.get("sha256") for mask in record.get(f"{kind}_masks", ())]
         compared[f"{kind} mask"] = ([None if m == "all" else _sha256(m) for m in masks], told)
     if request.weights is not None:
         compared["weights"] = (_sha256(request.weights), record["network"]["sha256"])
-    names = sorted({*asked, *found} - {"name", "source"})
+    names = sorted({*asked, *found} - {"name", "source"} - {*compared})
     return compared | {name: (asked.get(name), found.get(name)) for name in names}
+
+
+def _hashes(name: str, files: dict[str, Path], record: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the hash of a file that a recipe names, as it is and as the record has it."""
+    return name in files and _sha256(files[name]), record.get(name, {}).get("sha256", False)
 
 
 @lru_cache(maxsize=4096)

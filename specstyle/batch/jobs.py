@@ -10,7 +10,7 @@ from typing import Any
 
 from specstyle.errors import FileError, ListError, SpecstyleError
 from specstyle.media import imagefiles, soundfiles
-from specstyle.recipes import Recipe
+from specstyle.recipes import Recipe, files_of
 from specstyle.run.build import choose_device, settle_request
 from specstyle.run.request import Job
 from specstyle.run.transfer import Request
@@ -145,17 +145,12 @@ def _checked(task: Task) -> Task:
     if task.pinned:
         choose_device(request.device)
     masks = [m for m in (*request.content_masks, *request.style_masks) if m != "all"]
-    _check_files([request.content, *request.styles, *masks, request.weights, start_file(recipe)])
+    _check_files([request.content, *request.styles, *masks, request.weights, *files_of(recipe).values()])
     parent = next(p for p in task.job.output.parents if p.exists())
     if task.job.output.is_dir() or not parent.is_dir():
         stands = task.job.output if task.job.output.is_dir() else parent
         raise FileError(f"the output {task.name} cannot be written, since {stands} is in its way; rename it")
     return dataclasses.replace(task, recipe=recipe, notes=notes)
-
-
-def start_file(recipe: Recipe) -> Path | None:
-    """Return the file that a recipe starts from, if it does."""
-    return None if recipe.init in ("content", "style", "noise") else Path(recipe.init)
 
 
 def _check_files(paths: Iterable[Path | None]) -> None:

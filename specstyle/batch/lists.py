@@ -128,6 +128,8 @@ def _task(line: int, row: dict[str, str], folder: Path, common: Common) -> Task:
             raise ListError(f"{name} is for {what[medium]}; leave the cell empty")
     if own.get("init", "content") not in ("content", "style", "noise"):
         own["init"] = str((folder / own["init"]).absolute())
+    if own.get("mask"):
+        own["mask"] = str((folder / own["mask"]).absolute())
     changes: dict[str, Any] = {name: row[name] for name in ("device", "preprocessing") if name in row}
     if changes.get("preprocessing") not in (None, "torchvision", "caffe"):
         raise ListError(f"preprocessing must be torchvision or caffe, got {row['preprocessing']!r}")
@@ -136,16 +138,16 @@ def _task(line: int, row: dict[str, str], folder: Path, common: Common) -> Task:
         changes["recipe"] = str((folder / row["recipe"]).absolute()) if is_file else row["recipe"]
     if "weights" in row:
         changes["weights"] = (folder / row["weights"]).absolute()
-    for name in MASKS:
-        if name in row:
-            changes[name + "s"] = tuple(
-                mask if mask == "all" else (folder / mask).absolute()
-                for mask in (part.strip() for part in row[name].split(";"))
-            )
+    changes |= {name + "s": _masks(row[name], folder) for name in MASKS if name in row}
     if "seed" in row:
         changes["seed"] = _read("seed", field_reader("int")[0], row["seed"])
     paths = (content, styles, folder / row["output"])
     return make_task(line, row["output"], medium, paths, common, own=own, **changes)
+
+
+def _masks(text: str, folder: Path) -> tuple[str | Path, ...]:
+    given = (part.strip() for part in text.split(";"))
+    return tuple(mask if mask == "all" else (folder / mask).absolute() for mask in given)
 
 
 def _medium(row: dict[str, str], content: Path) -> str:

@@ -167,6 +167,8 @@ def common_of(arguments: argparse.Namespace) -> Common:
     overrides = recipe_overrides(arguments)
     if overrides.get("init", "content") not in ("content", "style", "noise"):
         overrides["init"] = str(Path(overrides["init"]).absolute())
+    if overrides.get("mask"):
+        overrides["mask"] = str(Path(overrides["mask"]).absolute())
     weights = arguments.weights and arguments.weights.absolute()
     return Common(
         arguments.recipe,

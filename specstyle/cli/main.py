@@ -57,8 +57,28 @@ def build_parser(*, inputs_optional: bool = False) -> argparse.ArgumentParser:
             add_picture_options(command)
         add_recipe_options(command, medium)
         command.set_defaults(action=_run_medium, medium=medium)
+    _add_texture(commands, inputs_optional=inputs_optional)
     add_commands(commands)
     return parser
+
+
+def _add_texture(commands: Any, *, inputs_optional: bool) -> None:
+    """Add the command that needs no content."""
+    some = "*" if inputs_optional else "+"
+    texture = commands.add_parser(
+        "texture",
+        help="make a texture of any length from a sound",
+        description="Make a new sound with the texture of one or more others, from noise. Of the first one "
+        "it has the sample rate, the channels and the loudness.",
+        usage="specstyle texture STYLE [STYLE ...] -o OUT [--duration X] [--loop] [options]\n"
+        "       specstyle texture --resume DIR",
+    )
+    texture.add_argument(
+        "styles", type=Path, nargs=some, metavar="STYLE", help="sounds that give the texture"
+    )
+    add_run_options(texture)
+    add_recipe_options(texture, "audio")
+    texture.set_defaults(action=_run_medium, medium="texture")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -135,7 +155,7 @@ def _new_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
 
     output = arguments.output
     if output is None and arguments.run_dir is not None:
-        output = arguments.run_dir / {"audio": "result.wav", "image": "result.png"}[arguments.medium]
+        output = arguments.run_dir / ("result.png" if arguments.medium == "image" else "result.wav")
     if output is None:
         raise ValueError("say where the result goes: -o OUT, or --run-dir DIR")
     for name in ("checkpoint_every", "tensorboard"):
@@ -173,7 +193,10 @@ def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
         names = ", ".join(name if name in ("content", "styles") else option_of(name) for name in others)
         raise ValueError(f"--resume goes on with the run as it was begun; leave out {names}")
     job, notes = resumed_job(arguments.resume)
-    if job.request.medium != arguments.medium:
+    if job.request.medium != arguments.medium and (job.request.medium, arguments.medium) != (
+        "audio",
+        "texture",
+    ):
         raise ValueError(
             f"{arguments.resume} keeps a run of `specstyle {job.request.medium}`; resume it by that command"
         )
@@ -189,15 +212,19 @@ def _request(arguments: argparse.Namespace) -> tuple[Request, tuple[str, ...]]:
     """Return what is asked for, and what a user should know of it."""
     from specstyle.run.request import Request
     from specstyle.run.settings import request_like
+    from specstyle.run.texture import texture_request
 
     names = ("recipe", "weights", "preprocessing", "device", "seed", "precision", "tile", "memory_limit")
     given = {name: getattr(arguments, name) for name in names}
     given |= {name: tuple(getattr(arguments, name, ())) for name in ("content_masks", "style_masks")}
     given["overrides"] = recipe_overrides(arguments)
-    content, styles = arguments.content, tuple(arguments.styles)
+    content, styles = getattr(arguments, "content", None), tuple(arguments.styles)
     if getattr(arguments, "like", None) is not None:
         return request_like(arguments.like, content=content, styles=styles, **given)
     given = {name: value for name, value in given.items() if value is not None}
+    if arguments.medium == "texture":
+        request = texture_request(styles, given.pop("overrides"))
+        return dataclasses.replace(request, **given), ()
     return Request(arguments.medium, content, styles, **given), ()
 
 

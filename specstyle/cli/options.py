@@ -33,6 +33,15 @@ def _converter(annotation: str) -> tuple[Callable[[str], Any], str]:
     return parse, metavar
 
 
+def flag_of(field_name: str) -> str:
+    """Return the flag of a recipe's field; a unit of seconds stands in the help and not in the flag.
+
+    >>> flag_of("content_start_s")
+    '--content-start'
+    """
+    return "--" + field_name.removesuffix("_s").replace("_", "-")
+
+
 def add_recipe_options(parser: argparse.ArgumentParser, *media: str) -> None:
     """Add a flag for every field of ``Recipe`` that concerns one of some media.
 
@@ -49,7 +58,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, *media: str) -> None:
             continue
         if group not in groups:
             groups[group] = parser.add_argument_group(f"{_TITLES[group]} (defaults: the recipe's)")
-        flag, text = "--" + f.name.replace("_", "-"), str(f.metadata["help"]).replace("%", "%%")
+        flag, text = flag_of(f.name), str(f.metadata["help"]).replace("%", "%%")
         common: dict[str, Any] = {"dest": f.name, "default": argparse.SUPPRESS, "help": text}
         if f.type == "bool":
             groups[group].add_argument(flag, action=argparse.BooleanOptionalAction, **common)

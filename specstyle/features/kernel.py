@@ -213,15 +213,25 @@ class KernelStyleTerm:
     center: Tensor
     own: tuple[Tensor, ...]
     widths: tuple[int, ...]
+    loop: bool = False
     name: str = "style:kernel"
 
     def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Return ``[B]``."""
         x = _frames(image, self.center)
         scale = 1.0 / (len(self.widths) * torch.stack(self.own))
-        loss = square_mean(x, x, scale, self.widths) + 1.0
+        if not self.loop:
+            return self._discrepancy(x, scale, self.widths)
+        # Each frame of a circle begins one patch of every width.
+        around = [torch.cat([x, x[:, : width - 1]], 1) for width in self.widths]
+        parts = zip(around, scale, self.widths, strict=True)
+        return torch.stack([self._discrepancy(y, s[None], (width,)) for y, s, width in parts]).sum(0)
+
+    def _discrepancy(self, x: Tensor, scale: Tensor, widths: tuple[int, ...]) -> Tensor:
+        """Return the part of the loss of some widths."""
+        loss = square_mean(x, x, scale, widths) + len(widths) / len(self.widths)
         for style, share in zip(self.styles, self.blend, strict=True):
-            loss = loss + square_mean(x, style, -2.0 * share * scale, self.widths)
+            loss = loss + square_mean(x, style, -2.0 * share * scale, widths)
         return loss
 
 
@@ -270,6 +280,7 @@ def kernel_style_term(
     *,
     weight: float,
     widths: Sequence[int] = WIDTHS,
+    loop: bool = False,
 ) -> KernelStyleTerm:
     """Prepare the style's side of the discrepancy.
 
@@ -279,6 +290,7 @@ def kernel_style_term(
         blend: Weight of each style; only their ratios matter.
         weight: Of the term.
         widths: Patch widths in frames; those that do not fit into the shortest clip are left out.
+        loop: Whether the image is a circle in time: its last patches go on with its first frames.
     """
     fitting = usable_widths(widths, content.shape[3], *(s.shape[3] for s in styles))
     matched, shares, center = _matched(styles, blend, content.shape[0])
@@ -289,7 +301,7 @@ def kernel_style_term(
             for i, mean in enumerate(_square_means(a, b, fitting)):
                 own[i] = own[i] + share_a * share_b * mean
     safe = tuple(mean.clamp_min(1e-30) for mean in own)
-    return KernelStyleTerm(weight, centered, shares, center, safe, fitting)
+    return KernelStyleTerm(weight, centered, shares, center, safe, fitting, loop)
 
 
 @torch.no_grad()

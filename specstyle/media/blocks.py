@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -68,11 +68,24 @@ def filtered(x: Tensor, gains: Tensor, settings: StftSettings) -> Tensor:
         gains: ``[n_bins]``.
         settings: The transform.
     """
+    return shaped(x, lambda first, count: gains[:, None], settings)
+
+
+def shaped(x: Tensor, gains: Callable[[int, int], Tensor], settings: StftSettings) -> Tensor:
+    """Return the signal whose transform is nearest to that of ``x`` times a gain for each bin and frame.
+
+    Args:
+        x: ``[channels, length]``.
+        gains: Called with the number of a block's first frame and with how many frames it has; returns
+            ``[n_bins, frames]``, or ``[n_bins, 1]`` for all of them.
+        settings: The transform.
+    """
     length = x.shape[-1]
     window = window_tensor(settings, x.dtype, x.device)
     shape = x.new_empty(()).expand(x.shape[0], settings.n_frames(length), settings.n_fft)
     rows = overlap_rows(shape, settings)
     for first, spec in stft_blocks(x, settings):
-        frames = torch.fft.irfft((spec * gains[:, None]).transpose(-1, -2), n=settings.n_fft) * window
+        weighted = spec * gains(first, spec.shape[2])
+        frames = torch.fft.irfft(weighted.transpose(-1, -2), n=settings.n_fft) * window
         add_frames(rows[:, first:], frames, settings.hop_length)
     return crop(rows, settings, length).mul_(inverse_window_sum(settings, length, x.dtype, x.device))

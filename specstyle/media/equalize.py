@@ -12,7 +12,7 @@ from torch import Tensor
 
 from specstyle.media.blocks import filtered, mean_power
 from specstyle.media.sounds import Sound, resample
-from specstyle.media.stft import StftSettings, auto_stft
+from specstyle.media.stft import StftSettings, auto_stft, window_tensor
 
 _SMOOTHING_OCTAVES = 1 / 6
 _FADE_S = 0.005
@@ -47,17 +47,53 @@ def equalize(
     Returns:
         The filtered sound. Its peak may be above full scale.
     """
-    if settings is None:
-        n_fft = 2 * auto_stft(content.sample_rate).n_fft
-        settings = StftSettings(n_fft, n_fft // 4, n_fft)
+    settings = settings or _settings_at(content.sample_rate)
     styles = [style] if isinstance(style, Sound) else list(style)
-    shares = np.asarray(blend or (1.0,) * len(styles))
-    powers = [long_term_power(resample(s, content.sample_rate), settings) for s in styles]
-    wanted = np.tensordot(shares / shares.sum(), np.stack(powers), axes=1)
+    wanted = _blended_power(styles, blend, content.sample_rate, settings)
     found = long_term_power(content, settings)
     ratio = wanted / np.maximum(found, max(_FLOOR * found.max(), np.finfo(float).tiny))
     gains = ratio ** (0.5 * amount)
     return replace(content, samples=filtered(_fade(content), torch.from_numpy(gains), settings))
+
+
+def colored_noise(
+    styles: Sequence[Sound], like: Sound, generator: torch.Generator, *, blend: Sequence[float] = ()
+) -> Sound:
+    """Return Gaussian noise with the long-term spectrum of some sounds; its end flows into its beginning.
+
+    The Fourier transform of white noise as a whole, times the root of the sounds' power at each frequency.
+
+    Args:
+        styles: The sounds.
+        like: What the noise has the rate, length and number of channels of.
+        generator: Source of randomness, on the CPU.
+        blend: Weight of each of several sounds; none: the same for each.
+    """
+    settings = _settings_at(like.sample_rate)
+    power = _blended_power(styles, blend, like.sample_rate, settings)
+    white = torch.randn(like.samples.shape, generator=generator, dtype=torch.float64)
+    spectrum = torch.fft.rfft(white)
+    places = np.linspace(0.0, 1.0, spectrum.shape[1])
+    gains = np.sqrt(np.interp(places, np.linspace(0.0, 1.0, settings.n_bins), power))
+    # Of white noise of variance 1, a bin of the transform has as its mean power the window's energy.
+    energy = window_tensor(settings, torch.float64, white.device).square().sum()
+    samples = torch.fft.irfft(spectrum * torch.from_numpy(gains), n=white.shape[1]) / energy.sqrt()
+    return replace(like, samples=samples)
+
+
+def _settings_at(sample_rate: int) -> StftSettings:
+    n_fft = 2 * auto_stft(sample_rate).n_fft
+    return StftSettings(n_fft, n_fft // 4, n_fft)
+
+
+def _blended_power(
+    styles: Sequence[Sound], blend: Sequence[float], sample_rate: int, settings: StftSettings
+) -> np.ndarray[Any, Any]:
+    """Return the weighted mean of the sounds' long-term powers, ``[n_bins]``."""
+    shares = np.asarray(blend or (1.0,) * len(styles))
+    powers = [long_term_power(resample(s, sample_rate), settings) for s in styles]
+    mean: np.ndarray[Any, Any] = np.tensordot(shares / shares.sum(), np.stack(powers), axes=1)
+    return mean
 
 
 def long_term_power(sound: Sound, settings: StftSettings) -> np.ndarray[Any, Any]:

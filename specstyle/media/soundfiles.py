@@ -13,7 +13,7 @@ import torch
 
 from specstyle.errors import FileError
 from specstyle.media import containers
-from specstyle.media.sounds import Sound, check_sound, resample
+from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, resample
 from specstyle.media.soundwriting import (
     SUFFIXES,
     check_output_fits,
@@ -40,17 +40,19 @@ _MAX_RATE = 10_000_000
 _ACCEPTED = "WAV, FLAC, OGG, MP3 or AIFF"
 
 
-def read_sound(path: Path | str) -> Sound:
+def read_sound(path: Path | str, part: Part = WHOLE) -> Sound:
     """Read a WAV, FLAC, OGG (Vorbis, Opus), MP3 or AIFF file of any rate and number of channels.
 
     Args:
         path: The file.
+        part: The range to read: what lies before it is decoded and dropped, block by block, and what lies
+            behind it is not read.
 
     Returns:
         Its samples as float64, with rate, subtype and the file's name.
 
     Raises:
-        FileError: If it is missing, unreadable, empty, cut off, or not such a sound.
+        FileError: If it is missing, unreadable, empty, cut off, not such a sound, or ends before the range.
     """
     path = Path(path)
     unfinished = _inspect(path)
@@ -70,7 +72,7 @@ def read_sound(path: Path | str) -> Sound:
             rate, promised = file.samplerate, file.frames
             if not 1 <= rate <= _MAX_RATE:
                 raise FileError(f"{path} says its sample rate is {rate} Hz; at most {_MAX_RATE} is possible")
-            samples = _read_blocks(file)
+            samples, seen = _read_blocks(file, *part.samples(rate))
             subtype, kind = str(file.subtype), str(file.format)
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise FileError(
@@ -78,11 +80,14 @@ def read_sound(path: Path | str) -> Sound:
         ) from None
     # Some MP3 headers count the encoder's delay too, which is not delivered.
     slack = 2304 if kind == "MP3" else 0
-    if samples.shape[1] + slack < promised < 1 << 62:
+    wanted = min(promised, part.samples(rate)[1] or promised)
+    if seen + slack < wanted and promised < 1 << 62:
         raise FileError(
-            f"{path} is cut off: its header promises {promised} samples, but only {samples.shape[1]} are "
+            f"{path} is cut off: its header promises {promised} samples, but only {seen} are "
             "there; get the whole file"
         )
+    if part != WHOLE:
+        part.check(path, seen, rate)
     return Sound(torch.from_numpy(samples), int(rate), subtype, path.name)
 
 
@@ -127,18 +132,29 @@ def _inspect(path: Path) -> io.BytesIO | None:
     return io.BytesIO(bytes(content))
 
 
-def _read_blocks(file: Any) -> np.ndarray[Any, Any]:
-    """Read what there is, however much the header promises, as float64 ``[channels, length]``."""
-    blocks = []
-    while True:
-        block = file.read(_BLOCK, dtype="float64", always_2d=True)
-        if len(block):
-            blocks.append(block)
-        if len(block) < _BLOCK:
+def _read_blocks(file: Any, first: int, stop: int | None) -> tuple[np.ndarray[Any, Any], int]:
+    """Read what there is, however much the header promises, up to a sample.
+
+    Args:
+        file: An open file.
+        first: Sample to begin with; those before it are dropped.
+        stop: Sample to end before; ``None``: read to the end.
+
+    Returns:
+        float64 ``[channels, length]``, and how many samples were seen.
+    """
+    blocks, seen = [], 0
+    while stop is None or seen < stop:
+        wanted = _BLOCK if stop is None else min(_BLOCK, stop - seen)
+        block = file.read(wanted, dtype="float64", always_2d=True)
+        if seen + len(block) > first:
+            blocks.append(block[max(first - seen, 0) :])
+        seen += len(block)
+        if len(block) < wanted:
             break
     samples = np.empty((file.channels, sum(map(len, blocks))))
     position = 0
     for block in blocks:
         samples[:, position : position + len(block)] = block.T
         position += len(block)
-    return samples
+    return samples, seen

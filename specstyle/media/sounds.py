@@ -46,6 +46,52 @@ class Sound:
             raise ValueError(f"sample_rate is {self.sample_rate!r}; it must be a whole number of Hz above 0")
 
 
+@dataclass(frozen=True)
+class Part:
+    """A range of a sound.
+
+    Attributes:
+        start_s: Where it begins, in seconds.
+        duration_s: How long it is, in seconds; ``None``: to the end.
+    """
+
+    start_s: float = 0.0
+    duration_s: float | None = None
+
+    def samples(self, sample_rate: int) -> tuple[int, int | None]:
+        """Return the first sample, and the one after the last (``None``: there is no last)."""
+        first = round(self.start_s * sample_rate)
+        return first, None if self.duration_s is None else first + round(self.duration_s * sample_rate)
+
+    def check(self, name: object, length: int, sample_rate: int) -> None:
+        """Refuse a range that a sound of some length does not have.
+
+        Raises:
+            FileError: Saying how long the sound is.
+        """
+        first, stop = self.samples(sample_rate)
+        if first >= length or (stop is not None and stop > length):
+            wanted = f"to {self.start_s + self.duration_s:g} s" if self.duration_s is not None else "on"
+            raise FileError(
+                f"{name} is {length / sample_rate:.6g} s long and has no range from {self.start_s:g} s "
+                f"{wanted}; choose a start and a duration that end within it"
+            )
+
+    def of(self, sound: Sound) -> Sound:
+        """Return this range of a sound.
+
+        Raises:
+            FileError: If the sound ends before.
+        """
+        self.check(sound.name, sound.samples.shape[1], sound.sample_rate)
+        first, stop = self.samples(sound.sample_rate)
+        return replace(sound, samples=sound.samples[:, first:stop].contiguous())
+
+
+WHOLE = Part()
+"""All of a sound."""
+
+
 def check_sound(sound: Sound, *, role: str, min_samples: int) -> None:
     """Refuse a sound that cannot serve as content or style.
 

@@ -11,7 +11,7 @@ from specstyle.media.audio import SoundContext, bring_back
 from specstyle.media.audiosettings import AudioSettings, compress
 from specstyle.media.base import Encoded
 from specstyle.media.sounds import Sound
-from specstyle.media.stft import stft
+from specstyle.media.stft import StftSettings, stft
 
 _TINY = 1e-12
 """Added to |S|^2 of a sound of RMS 1, so that the magnitude has a gradient in digital silence."""
@@ -28,6 +28,9 @@ class WaveformCanvas:
         settings: As ``start`` was encoded.
         device: Where to optimize.
         noise: Start from white noise instead, drawn from this generator.
+        loop: The samples are a circle: their image has no border in time, and goes on from the end into the
+            beginning for so many more frames, so that a network sees each patch of the circle once. ``None``:
+            they are not.
     """
 
     def __init__(
@@ -37,9 +40,10 @@ class WaveformCanvas:
         *,
         device: torch.device | str = "cpu",
         noise: torch.Generator | None = None,
+        loop: int | None = None,
     ) -> None:
         context: SoundContext = start.context
-        self._settings, self._context = settings, context
+        self._settings, self._context, self._loop = settings, context, loop
         self._device = torch.device(device)
         # Fourier transforms run on the CPU where the device is MPS; the image goes to the device.
         compute = torch.device("cpu") if self._device.type == "mps" else self._device
@@ -61,7 +65,11 @@ class WaveformCanvas:
 
     def image(self) -> Tensor:
         """Return their log-magnitude image, ``[channels, 1, n_bins, frames]``."""
-        spec = stft(self._samples, self._context.stft)
+        transform = self._context.stft
+        if self._loop is None:
+            spec = stft(self._samples, transform)
+        else:
+            spec = circular_stft(self._samples, transform, self._loop)
         magnitude = self._banded((spec.real.square() + spec.imag.square() + _TINY).sqrt())
         return compress(magnitude * self._gain, self._settings)[:, None].to(self._device)
 
@@ -74,6 +82,25 @@ class WaveformCanvas:
     def sound(self, samples: Tensor) -> Sound:
         """Return parameters as a sound of the content's rate and length, before ``finish``."""
         return replace(self._context.sound, samples=bring_back(samples.double().cpu(), self._context))
+
+
+def circular_stft(x: Tensor, settings: StftSettings, more: int = 0) -> Tensor:
+    """Transform signals that are circles: behind the last sample comes the first one again.
+
+    Args:
+        x: ``[channels, length]``.
+        settings: The transform.
+        more: Frames that are shown once more behind the end.
+
+    Returns:
+        Complex, ``[channels, n_bins, ceil(length / hop_length) + more]``; frame t is centered at sample
+        ``t hop_length``, and differentiable.
+    """
+    hop, length = settings.hop_length, x.shape[-1]
+    lead = -(-settings.n_fft // 2 // hop)
+    frames = -(-length // hop) + more
+    places = torch.arange(-lead * hop, (frames + lead) * hop, device=x.device) % length
+    return stft(x[..., places], settings)[..., lead : lead + frames]
 
 
 def noise_like(style: Sound, length: int, generator: torch.Generator) -> Sound:

@@ -1,8 +1,8 @@
 """Recipes: named, frozen descriptions of a whole run."""
 
 from specstyle.errors import RecipeError
-from specstyle.recipes.defaults import DEFAULTS, default_recipe
-from specstyle.recipes.files import from_dict, from_toml, read_recipe, to_dict, to_toml
+from specstyle.recipes.defaults import DEFAULTS, TEXTURE, default_recipe
+from specstyle.recipes.files import files_of, from_dict, from_toml, read_recipe, to_dict, to_toml
 from specstyle.recipes.published import PUBLISHED
 from specstyle.recipes.recipe import S5, Recipe
 
@@ -29,8 +29,10 @@ __all__ = [
     "PUBLISHED",
     "RECIPES",
     "S5",
+    "TEXTURE",
     "Recipe",
     "default_recipe",
+    "files_of",
     "from_dict",
     "from_toml",
     "get_recipe",

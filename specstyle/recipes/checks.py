@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from specstyle.errors import RecipeError
+from specstyle.recipes.bands import read_band
 
 if TYPE_CHECKING:
     from specstyle.recipes.recipe import Recipe
@@ -77,12 +78,15 @@ def check_values(recipe: Recipe) -> None:
         )
 
 
-_AT_LEAST_ZERO = ("content_weight", "style_weight", "tv_weight", "phase_iterations", "refine_steps", "size")
+_AT_LEAST_ZERO = (
+    "content_weight", "style_weight", "tv_weight", "phase_iterations", "refine_steps", "size",
+    "content_start_s",
+)  # fmt: skip
 _ABOVE_ZERO = (
     "pooling_gain", "n_filters", "filter_width", "pixel_range", "noise_scale", "lr", "lr_decay",
     "lr_decay_steps", "epsilon", "history", "restart_every", "steps", "first_steps", "smallest_scale",
     "height", "width", "style_bands", "n_mels", "bins_per_octave",
-    "duration_s", "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
+    "duration_s", "content_duration_s", "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
 )  # fmt: skip
 _BELOW_ONE = ("beta1", "beta2", "average_decay")
 
@@ -98,16 +102,27 @@ def _check_ranges(recipe: Recipe) -> None:
     for name in _BELOW_ONE:
         if not 0 <= getattr(recipe, name) < 1:
             raise RecipeError(f"{name} must be at least 0 and below 1, got {getattr(recipe, name)}")
-    for name in ("strength", "phase_momentum"):
+    for name in ("strength", "phase_momentum", "mix"):
         if not 0 <= getattr(recipe, name) <= 1:
             raise RecipeError(f"{name} must be from 0 to 1, got {getattr(recipe, name)}")
     if any(w < 1 or w & (w - 1) for w in recipe.kernel_widths) or not recipe.kernel_widths:
         raise RecipeError(f"kernel_widths must be powers of two, at least one, got {recipe.kernel_widths}")
     if recipe.bits not in (8, 16):
         raise RecipeError(f"bits must be 8 or 16, got {recipe.bits}")
+    _check_ranges_of_sounds(recipe)
     if recipe.scale_factor <= 1:
         raise RecipeError(f"scale_factor must be above 1, got {recipe.scale_factor}")
     _check_together(recipe)
+
+
+def _check_ranges_of_sounds(recipe: Recipe) -> None:
+    """Refuse ranges in time and bands of frequencies that are none."""
+    if any(not math.isfinite(t) or t < 0 for t in recipe.style_start_s):
+        raise RecipeError(f"style_start_s must be finite and not negative, got {recipe.style_start_s}")
+    if any(not math.isfinite(t) or t <= 0 for t in recipe.style_duration_s):
+        raise RecipeError(f"style_duration_s must be finite and above 0, got {recipe.style_duration_s}")
+    for band in recipe.keep_band:
+        read_band(band)
 
 
 def _check_together(recipe: Recipe) -> None:
@@ -116,6 +131,17 @@ def _check_together(recipe: Recipe) -> None:
         raise RecipeError(
             "duration_s is for textures, which take nothing from the content but its rate and loudness: "
             "use it with strength 1 (or content_weight 0) and init noise"
+        )
+    loops = recipe.canvas == "waveform" and recipe.sample_rate is None and recipe.init == "noise"
+    if recipe.loop and not (loops and recipe.effective_weights()[0] == 0 and recipe.tv_weight == 0):
+        raise RecipeError(
+            "loop is for textures (strength 1, init noise) on canvas waveform at the sound's own rate: "
+            "use `specstyle texture STYLE --loop`, for wide-random with --canvas waveform"
+        )
+    if recipe.loop and recipe.network.startswith("vgg19"):
+        raise RecipeError(
+            f"{recipe.network} has borders in time, and loop needs a network without: "
+            "--network kernel or wide-random"
         )
     if recipe.canvas == "waveform" and recipe.smallest_scale is not None:
         raise RecipeError(

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from specstyle.errors import RecipeError
 from specstyle.recipes.recipe import S5, Recipe
 
@@ -105,6 +107,9 @@ IMAGE_WIDE = Recipe(
     style_size="content",
     size=256,
 )
+
+TEXTURE: dict[str, Any] = {"strength": 1.0, "init": "noise", "duration_s": 10.0}
+"""What makes a texture of any recipe for sounds: nothing of a content, from noise."""
 
 DEFAULTS = {
     ("audio", "kernel"): AUDIO,

@@ -1,4 +1,4 @@
-"""Recipes as TOML."""
+"""Recipes as TOML, and the files that they name."""
 
 from __future__ import annotations
 
@@ -75,3 +75,9 @@ def read_recipe(path: Path) -> Recipe:
         return from_toml(text)
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
+
+
+def files_of(recipe: Recipe) -> dict[str, Path]:
+    """Return the files that a recipe names, by field: what it starts from, and its mask."""
+    named = {} if recipe.init in ("content", "style", "noise") else {"init": Path(recipe.init)}
+    return named if recipe.mask is None else {**named, "mask": Path(recipe.mask)}

@@ -16,6 +16,9 @@ from specstyle.recipes.checks import check_types, check_values
 S5 = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 """The five style layers of Gatys et al. 2016 (their conv1_1 ... conv5_1, taken after the ReLU)."""
 
+TOWARDS_CONTENT, TOWARDS_STYLE = 2.0, 1.2
+"""Powers of the ratio of the weights, below and above a strength of 0.5."""
+
 
 def _option(default: Any, text: str, *, group: str, choices: tuple[str, ...] = ()) -> Any:
     """One field of a recipe, with what the command line needs to make a flag of it."""
@@ -106,7 +109,7 @@ class Recipe:
     strength: float = _option(
         0.5,
         "0: the content, 1: pure style, 0.5: the recipe's own weights; between, the ratio of the "
-        "weights is multiplied by (strength / (1 - strength))^2",
+        "weights is multiplied by a power of strength / (1 - strength), so that equal steps do about as much",
         group="loss",
     )
     balance: str = _option(
@@ -220,10 +223,37 @@ class Recipe:
         group="audio",
         choices=("image", "waveform"),
     )
+    content_start_s: float = _option(
+        0.0,
+        "where the content begins in its file, in seconds; the output is that range",
+        group="audio",
+    )
+    content_duration_s: float | None = _option(
+        None, "seconds of the content from there; none: all", group="audio"
+    )
+    style_start_s: tuple[float, ...] = _option(
+        (), "where each style begins in its file, in seconds: one for all, or one per style", group="audio"
+    )
+    style_duration_s: tuple[float, ...] = _option(
+        (), "seconds of each style from there: one for all, or one per style; none given: all", group="audio"
+    )
+    keep_band: tuple[str, ...] = _option(
+        (), "bands of frequencies in Hz that stay as they are in the content: 0-200,4000-", group="audio"
+    )
+    mask: str | None = _option(
+        None,
+        "a picture (time from left to right, 0 Hz at the bottom, half the sample rate at the top; black: the "
+        "content as it is) or a CSV table of regions (start_s,stop_s,low_hz,high_hz,amount)",
+        group="audio",
+    )
+    mix: float = _option(1.0, "of content (0) and result (1), after all else", group="audio")
     duration_s: float | None = _option(
         None,
         "for a texture (strength 1 or content_weight 0, init noise): seconds of the result",
         group="audio",
+    )
+    loop: bool = _option(
+        False, "for a texture on the waveform: let its end flow into its beginning", group="audio"
     )
     refine_steps: int = _option(
         0, "after --canvas image: so many evaluations more on the waveform that came of it", group="audio"
@@ -305,9 +335,11 @@ class Recipe:
     def effective_weights(self) -> tuple[float, float]:
         """Return the weights of content and style after ``strength``.
 
-        At 0.5 they are the recipe's own. Otherwise their ratio is multiplied by ``(u / (1 - u))^2``, by
-        making the one that loses smaller; at the ends one of them is 0.
+        At 0.5 they are the recipe's own. Otherwise their ratio is multiplied by ``(u / (1 - u))^p``, by
+        making the one that loses smaller; at the ends one of them is 0. The power p is ``TOWARDS_CONTENT``
+        below 0.5 and ``TOWARDS_STYLE`` above: bench/results/strength.md.
         """
-        up, down = self.strength**2, (1.0 - self.strength) ** 2
+        power = TOWARDS_CONTENT if self.strength < 0.5 else TOWARDS_STYLE
+        up, down = self.strength**power, (1.0 - self.strength) ** power
         largest = max(up, down)
-        return self.content_weight * down / largest, self.style_weight * up / largest
+        return self.content_weight * (down / largest), self.style_weight * (up / largest)

@@ -10,7 +10,7 @@ from specstyle.recipes import Recipe
 from specstyle.run.transfer import Progress, Request, Result, transfer
 
 
-def _ignore(_: Any) -> None:
+def ignore(_: Any) -> None:
     """Do nothing."""
 
 
@@ -27,8 +27,8 @@ def transfer_audio(
     seed: int = 0,
     tile: str | int = "auto",
     precision: str = "auto",
-    on_step: Callable[[Progress], None] = _ignore,
-    on_note: Callable[[str], None] = _ignore,
+    on_step: Callable[[Progress], None] = ignore,
+    on_note: Callable[[str], None] = ignore,
     **overrides: Any,
 ) -> Result:
     """Play one sound by another.
@@ -70,9 +70,9 @@ def transfer_audio(
     request = Request(
         "audio",
         content,
-        _checked(styles),
+        checked(styles),
         recipe=recipe,
-        overrides=_plain(overrides),
+        overrides=plain(overrides),
         weights=Path(weights) if weights is not None else None,
         preprocessing=preprocessing,
         device=device,
@@ -97,8 +97,8 @@ def transfer_image(
     precision: str = "auto",
     content_mask: Any = None,
     style_mask: Any = None,
-    on_step: Callable[[Progress], None] = _ignore,
-    on_note: Callable[[str], None] = _ignore,
+    on_step: Callable[[Progress], None] = ignore,
+    on_note: Callable[[str], None] = ignore,
     **overrides: Any,
 ) -> Result:
     """Paint one picture in the style of another.
@@ -132,9 +132,9 @@ def transfer_image(
     request = Request(
         "image",
         content,
-        _checked(styles),
+        checked(styles),
         recipe=recipe,
-        overrides=_plain(overrides),
+        overrides=plain(overrides),
         weights=Path(weights) if weights is not None else None,
         preprocessing=preprocessing,
         device=device,
@@ -147,7 +147,8 @@ def transfer_image(
     return transfer(request, on_step=on_step, on_note=on_note)
 
 
-def _checked(styles: Sequence[Any]) -> tuple[Any, ...]:
+def checked(styles: Sequence[Any]) -> tuple[Any, ...]:
+    """Return styles, of which there has to be one."""
     if not styles:
         raise ValueError("style is an empty list; give at least one style")
     return tuple(styles)
@@ -159,6 +160,6 @@ def _masks(given: Any) -> tuple[Any, ...]:
     return () if given is None else (given,)
 
 
-def _plain(overrides: dict[str, Any]) -> dict[str, Any]:
+def plain(overrides: dict[str, Any]) -> dict[str, Any]:
     """Turn a path to start from into the text that recipes hold."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in overrides.items()}

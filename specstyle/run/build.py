@@ -137,6 +137,12 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
                 f"--{kind}-mask is there {len(masks)} times for {len(request.styles)} styles; give one for "
                 "each, in their order (all: no mask)"
             )
+    for name in ("style_start_s", "style_duration_s"):
+        if len(getattr(recipe, name)) not in (0, 1, len(request.styles)):
+            raise RecipeError(
+                f"{name} has {len(getattr(recipe, name))} values for {len(request.styles)} styles; give one "
+                "for all, or one for each"
+            )
     return recipe, notes
 
 

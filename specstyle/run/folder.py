@@ -14,7 +14,7 @@ import torch
 from specstyle._version import __version__
 from specstyle.errors import CheckpointError, FileError, RecipeError
 from specstyle.features.weights import sha256_of
-from specstyle.recipes import Recipe, read_recipe, to_toml
+from specstyle.recipes import Recipe, files_of, read_recipe, to_toml
 from specstyle.run.checkpoints import Checkpoints
 from specstyle.run.metrics import Metrics
 from specstyle.run.output import atomic, write_json
@@ -78,6 +78,7 @@ class RunFolder:
                 f"{self.path}: cannot be made a folder: {error.strerror}; name another"
             ) from error
         self.lock()
+        files = {name: _plain(path) for name, path in files_of(recipe).items()}
         values = {
             "format": FORMAT,
             "specstyle": __version__,
@@ -89,11 +90,9 @@ class RunFolder:
                 if f.name not in _KEPT_ELSEWHERE
             },
             "options": {**options, "output": str(options["output"].absolute())},
+            "files": files,
         }
-        init = recipe.init if recipe.init in ("content", "style", "noise") else _plain(Path(recipe.init))
-        if isinstance(init, dict):
-            values["init"] = init
-            recipe = recipe.replace(init=init["path"])
+        recipe = recipe.replace(**{name: file["path"] for name, file in files.items()})
         with atomic(self.path / "recipe.toml") as temporary:
             temporary.write_text(to_toml(recipe), encoding="utf-8")
         self.status = RUNNING
@@ -120,7 +119,8 @@ class RunFolder:
             recipe = read_recipe(self.path / "recipe.toml")
         except RecipeError as error:
             raise CheckpointError(str(error)) from error
-        _restored(values.get("init"))
+        for file in values["files"].values():
+            _restored(file)
         asked = {name: _restored(value) for name, value in values["request"].items()}
         options = {**values["options"], "output": Path(values["options"]["output"])}
         return Request(**asked, recipe=recipe), options, _differences(values)

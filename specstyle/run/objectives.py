@@ -280,8 +280,10 @@ def _kernel_terms(
         terms.append(kernel_content_term(content, styles, blend, weight=content_weight, widths=widths))
     if style_weight > 0:
         # Of the content, only the channels count, and whether it is shorter than a patch.
-        key = (tuple(blend), style_weight, widths, content.shape[0], min(content.shape[3], max(widths)))
-        make = partial(kernel_style_term, content, styles, blend, weight=style_weight, widths=widths)
+        shape = (content.shape[0], min(content.shape[3], max(widths)))
+        key = (tuple(blend), style_weight, widths, recipe.loop, *shape)
+        options: dict[str, Any] = {"weight": style_weight, "widths": widths, "loop": recipe.loop}
+        make = partial(kernel_style_term, content, styles, blend, **options)
         terms.append(warm.statistic(styles, None, "kernel", *key, make=make))
     return terms
 

@@ -37,7 +37,7 @@ QUIETER_DB = -0.5
 """A peak limit that takes away more than this is worth a note."""
 
 
-FULL_PREPARATION = 0.2
+FULL_PREPARATION = 0.5
 """Strength from which on a content is fully equalized to the style's spectrum."""
 
 
@@ -62,14 +62,11 @@ class Session:
         self.adapter: Adapter = make_adapter(
             request.medium, recipe, seed=request.seed, device=device, sample_rate=request.sample_rate
         )
-        self.content_source = self.adapter.source(request.content, "content")
-        self.style_sources = tuple(
-            warm.source(s, request.medium, lambda given: self.adapter.source(given, "style"))
-            for s in request.styles
-        )
-        seen = self.content_source
         self.sound = self.adapter if isinstance(self.adapter, SoundAdapter) else None
         self.picture = self.adapter if isinstance(self.adapter, PictureAdapter) else None
+        self.content_source = self.adapter.source(request.content, "content")
+        self.style_sources = tuple(self._style_source(s, i) for i, s in enumerate(request.styles))
+        seen = self.content_source
         # A strength of 0 is the content itself, so what prepares it for the style comes in gradually.
         style_share = (
             min(1.0, recipe.strength / FULL_PREPARATION) if recipe.effective_weights()[1] > 0 else 0.0
@@ -122,7 +119,9 @@ class Session:
         if self.sound is not None and recipe.canvas == "waveform":
             start = self.style_sources[0] if recipe.init == "style" else self.start_source
             noise = self.generator if recipe.init == "noise" else None
-            self.waveform = self.sound.waveform(self.start, start=start, noise=noise)
+            self.waveform = self.sound.waveform(
+                self.start, start=start, styles=self.style_sources, noise=noise
+            )
         self.tiles: list[list[int | None] | None] = []
         self.shapes = scale_shapes(
             *self.content.image.shape[2:],
@@ -142,6 +141,18 @@ class Session:
             [self.steps_at(scale) for scale in range(len(self.shapes))],
             team,
         )
+
+    def _style_source(self, given: Any, number: int) -> Any:
+        """Return a style, or the part of it that the recipe asks for, read or kept from an earlier run."""
+
+        def check(source: Any) -> Any:
+            return self.adapter.source(source, "style")
+
+        sound, medium = self.sound, self.request.medium
+        if sound is None:
+            return self.warm.source(given, medium, check)
+        part = sound.style_part(number)
+        return self.warm.source(given, medium, lambda g: sound.source(g, "style", part), part, check=check)
 
     def _read_start(self) -> Any:
         """Return the source of ``--init FILE``, read before the run so that a bad file is told at once."""

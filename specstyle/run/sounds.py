@@ -14,11 +14,12 @@ from torch import Tensor
 from specstyle.media.audio import SoundMedium
 from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.base import Encoded
-from specstyle.media.equalize import equalize
+from specstyle.media.equalize import colored_noise, equalize
 from specstyle.media.soundfiles import check_output_fits, read_sound
-from specstyle.media.sounds import Sound, check_sound, resample
+from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, resample
 from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe
+from specstyle.run.mixing import Mixing
 
 
 class SoundAdapter:
@@ -40,21 +41,37 @@ class SoundAdapter:
         self._recipe, self._device, self._sample_rate = recipe, device, sample_rate
         self._medium = SoundMedium(AudioSettings(**{n: getattr(recipe, n) for n in names}), seed=seed)
         self._content_rate: int | None = None
+        self._mixing = Mixing.of(recipe)
 
-    def source(self, given: Any, role: str) -> Sound:
-        """Return a checked sound from a path, a ``Sound``, or samples ``[(channels,) length]``."""
+    def source(self, given: Any, role: str, part: Part = WHOLE) -> Sound:
+        """Return a checked sound from a path, a ``Sound``, or samples ``[(channels,) length]``.
+
+        Args:
+            given: What to take.
+            role: ``content``, whose range the recipe says, ``style`` or ``init``.
+            part: The range of any other.
+        """
+        if role == "content":
+            part = Part(self._recipe.content_start_s, self._recipe.content_duration_s)
         if isinstance(given, (str, Path)):
-            sound = read_sound(Path(given))
-        elif isinstance(given, Sound):
-            sound = given
+            sound = read_sound(Path(given), part)
         else:
-            sound = _sound_of_array(given, self._sample_rate, role)
+            whole = given if isinstance(given, Sound) else _sound_of_array(given, self._sample_rate, role)
+            sound = whole if part == WHOLE else part.of(whole)
         self._check(sound, role)
+        if role == "content":
+            self._mixing.check(sound)
         if role == "content" and self._recipe.duration_s is not None:
             length = max(round(self._recipe.duration_s * sound.sample_rate), 1)
             sound = dataclasses.replace(sound, samples=_looped(sound.samples, length))
             self._check(sound, role)
         return sound
+
+    def style_part(self, number: int) -> Part:
+        """Return the range of a style, by its place from 0."""
+        starts, durations = self._recipe.style_start_s, self._recipe.style_duration_s
+        start = starts[number if len(starts) > 1 else 0] if starts else 0.0
+        return Part(start, durations[number if len(durations) > 1 else 0] if durations else None)
 
     def _check(self, sound: Sound, role: str) -> None:
         working = self._recipe.sample_rate or sound.sample_rate
@@ -109,18 +126,30 @@ class SoundAdapter:
         return dataclasses.replace(content, samples=content.samples + amount * gain * noise)
 
     def waveform(
-        self, content: Encoded, *, start: Sound | None = None, noise: torch.Generator | None = None
+        self,
+        content: Encoded,
+        *,
+        start: Sound | None = None,
+        styles: Sequence[Sound] = (),
+        noise: torch.Generator | None = None,
     ) -> WaveformCanvas:
         """Return a canvas of samples of the content's rate and length.
 
         Args:
             content: What it starts from, unless one of the others is given.
             start: A sound to start from, repeated or cut to the content's length.
-            noise: Source of white noise to start from.
+            styles: Whose spectrum a noise has.
+            noise: Source of noise to start from.
         """
+        if noise is not None:
+            heard, like = [_heard(style) for style in styles], content.context.sound
+            start = colored_noise(heard, like, noise, blend=self._recipe.style_blend)
         if start is not None:
             content = self._medium.encode(self._fitted(start, content.context.sound), device=self._device)
-        return WaveformCanvas(content, self._medium.settings, device=self._device, noise=noise)
+        settings, recipe, loop = self._medium.settings, self._recipe, None
+        if recipe.loop:  # the kernel closes the circle itself
+            loop = 0 if recipe.network == "kernel" else recipe.filter_width - 1
+        return WaveformCanvas(content, settings, device=self._device, loop=loop)
 
     def _fitted(self, sound: Sound, like: Sound) -> Sound:
         """Bring a sound to another's rate, length and number of channels."""
@@ -143,23 +172,26 @@ class SoundAdapter:
     ) -> tuple[Sound, dict[str, float]]:
         """Bring samples to the content's rate, length and loudness."""
         finished, gain_db = self._medium.finish(canvas.sound(samples), original)
-        return finished, {"peak_gain_db": gain_db}
+        finished, more_db = self._mixing.mixed(finished, original)
+        return finished, {"peak_gain_db": gain_db + more_db}
 
     def finish(self, image: Tensor, content: Encoded, original: Sound) -> tuple[Sound, dict[str, Any]]:
         """Reconstruct the phase and bring the result to the content's loudness."""
         sound, found = self._medium.decode_with_report(image, content)
         finished, gain_db = self._medium.finish(sound, original)
+        finished, more_db = self._mixing.mixed(finished, original)
         return finished, {
             "phase": {"method": found.method, "start": found.start},
             # An exact match has no finite level; -300 dB is float64's own precision.
             "spectral_convergence_db": max(found.spectral_convergence_db, -300.0),
-            "peak_gain_db": gain_db,
+            "peak_gain_db": gain_db + more_db,
         }
 
     def describe_encoding(self, content: Encoded) -> dict[str, Any]:
         """Return the transform that ran, with what the recipe left open."""
         stft = dataclasses.asdict(content.context.stft)
-        return {"stft": {"sample_rate": content.context.working_rate, **stft}}
+        described = {"stft": {"sample_rate": content.context.working_rate, **stft}}
+        return described | ({} if self._mixing.file is None else {"mask": self._mixing.file})
 
     def describe(self, source: Sound) -> dict[str, Any]:
         """Return rate, channels and length."""

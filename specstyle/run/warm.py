@@ -90,24 +90,33 @@ class Warm:
             network_key(recipe, **options), lambda: make(recipe, **options), lambda _: 1
         )
 
-    def source(self, given: Any, medium: str, check: Callable[[Any], Any]) -> Any:
+    def source(
+        self,
+        given: Any,
+        medium: str,
+        make: Callable[[Any], Any],
+        *key: Hashable,
+        check: Callable[[Any], Any] | None = None,
+    ) -> Any:
         """Return a style's decoded source, checked for this run.
 
         Args:
             given: A path, whose decoded sound or picture is kept, or anything else, which is not.
             medium: ``audio`` or ``image``.
-            check: Reads a path or takes a source as it is, and refuses what this run cannot use.
+            make: Reads a path or takes a source as it is, and refuses what this run cannot use.
+            key: What else determines the source.
+            check: Does so with a source that an earlier run made; ``None``: ``make`` does.
         """
         if not self._keeps or not isinstance(given, (str, Path)) or not Path(given).is_file():
-            return check(given)
+            return make(given)
         made: list[Any] = []
 
         def read() -> Any:
-            made.append(check(given))
+            made.append(make(given))
             return made[0]
 
-        source = self._sources.get((medium, str(given), sha256_of(Path(given))), read, _bytes_of)
-        return source if made else check(source)
+        source = self._sources.get((medium, str(given), sha256_of(Path(given)), *key), read, _bytes_of)
+        return source if made else (check or make)(source)
 
     def statistic(self, images: Sequence[Tensor], features: Any, *key: Hashable, make: Callable[[], T]) -> T:
         """Return a statistic of some images.

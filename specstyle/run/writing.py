@@ -46,6 +46,8 @@ def draw_figure(medium: str, result: Result, path: Path) -> None:
     """
     sources = [result.content, *result.styles, result.output]
     titles = panel_titles(len(result.styles))
+    if "duration_s" in result.record["recipe"]:  # a texture has nothing of a content
+        titles, sources = titles[1:], sources[1:]
     with atomic(path) as temporary:
         if medium == "audio":
             panels = [(t, s.samples.numpy(), s.sample_rate) for t, s in zip(titles, sources, strict=True)]

@@ -1,0 +1,158 @@
+"""Textures: statistics of a style at any length, and loops without a seam."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from specstyle import texture_audio, transfer_audio
+from specstyle.cli.main import main
+from specstyle.evaluate import evaluate
+from specstyle.features import WideRandom
+from specstyle.features.kernel import kernel_style_term
+from specstyle.media.audio import SoundMedium
+from specstyle.media.audiosettings import AudioSettings
+from specstyle.media.equalize import colored_noise, long_term_power
+from specstyle.media.sounds import Sound
+from specstyle.media.stft import StftSettings, stft
+from specstyle.media.waveform import WaveformCanvas, circular_stft
+from specstyle.synthesis.sounds import rain
+
+RATE = 8000
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def as_sound(samples: np.ndarray) -> Sound:
+    return Sound(torch.from_numpy(np.atleast_2d(samples)), RATE)
+
+
+@settings(max_examples=20, deadline=None)
+@given(length=st.integers(1, 700), more=st.integers(0, 40), hop=st.sampled_from([16, 24, 32]))
+def test_circular_frames_are_those_of_a_plain_loop(length: int, more: int, hop: int) -> None:
+    transform = StftSettings(64, hop, 64)
+    x = np.random.default_rng(length).standard_normal(length)
+    found = circular_stft(torch.from_numpy(x)[None], transform, more)[0]
+    window = np.hanning(65)[:-1]
+    expected = [
+        np.fft.rfft(window * x[(np.arange(-32, 32) + t * hop) % length])
+        for t in range(-(-length // hop) + more)
+    ]
+    np.testing.assert_allclose(found, np.transpose(expected), atol=1e-10)
+
+
+def test_a_circle_has_no_beginning() -> None:
+    """Rolled by whole hops, a loop has the same loss: no place of it is the seam."""
+    style, start = as_sound(rain(1.0, RATE)), as_sound(rain(1.0, RATE, seed=3)[: 60 * 128])
+    medium = SoundMedium(AudioSettings(n_fft=512, hop_length=128, unit_scale=False))
+    content, image = medium.encode(start), medium.encode(style).image
+    term = kernel_style_term(content.image, [image], (1.0,), weight=1.0, loop=True)
+    wide = WideRandom(257, n_filters=32, width=11)
+
+    def losses(hops: int) -> torch.Tensor:
+        images = []
+        for more in (0, 10):
+            canvas = WaveformCanvas(content, medium.settings, loop=more)
+            with torch.no_grad():
+                canvas.parameters()[0].copy_(canvas.parameters()[0].roll(hops * 128, 1))
+            images.append(canvas.image().detach())
+        maps = wide(images[1])["relu1"].flatten(2)
+        assert maps.shape[2] == 60
+        return torch.cat([term(images[0], {}), (maps @ maps.transpose(1, 2)).flatten()])
+
+    # 1e-4: sums of float32 in another order.
+    torch.testing.assert_close(losses(0), losses(23), rtol=1e-4, atol=1e-4)
+
+
+def test_noise_has_the_styles_spectrum_and_no_seam() -> None:
+    style = as_sound(rain(2.0, RATE))
+    like = as_sound(np.ones((2, 40000)))
+    noise = colored_noise([style], like, torch.Generator().manual_seed(0))
+    transform = StftSettings(512, 128, 512)
+    found, wanted = (long_term_power(s, transform) for s in (noise, style))
+    # 1.5 dB: a sixth of an octave of 5 s of noise fluctuates so much at the lowest bins.
+    assert np.abs(10 * np.log10(found / wanted))[8:].max() < 1.5
+    jumps = np.abs(np.diff(noise.samples[0].numpy(), append=float(noise.samples[0, 0])))
+    assert jumps[-1] < np.quantile(jumps, 0.999)
+
+
+def test_a_loop_has_the_style_s_statistics_and_no_seam() -> None:
+    style = rain(2.0, RATE)
+    result = texture_audio(style, 2.5, loop=True, sample_rate=RATE, steps=25, seed=1)
+    samples = result.output.samples
+    assert samples.shape == (1, 20000)
+    assert result.output.sample_rate == RATE
+    report = evaluate(result.output, as_sound(style), as_sound(style))
+    halves = report.style_halves
+    assert report.output.snr_mean > halves.snr_mean - 6
+    assert report.output.snr_mod > halves.snr_mod - 6
+    assert report.output.copy < 0.6
+    twice = samples.repeat(1, 2)
+    jumps = twice.diff().abs()[0]
+    assert float(jumps[19999]) < float(jumps.quantile(0.999))
+    spectra = (stft(twice, StftSettings(256, 64, 256)).abs() + 1e-5).log()[0]
+    flux = spectra.diff(dim=1).abs().mean(0)
+    seam = 20000 // 64
+    assert float(flux[seam - 3 : seam + 3].max()) < float(flux[20:-20].quantile(0.995))
+
+
+def test_several_styles_and_a_range() -> None:
+    one, two = rain(1.0, RATE), rain(1.0, RATE, seed=5)
+    options: dict[str, Any] = {"sample_rate": RATE, "steps": 2}
+    result = texture_audio([one, two], 0.5, style_blend=(3, 1), style_start_s=(0.2,), **options)
+    assert result.output.samples.shape == (1, 4000)
+    assert result.record["recipe"]["content_start_s"] == 0.2
+    same = texture_audio([one, two], 0.5, style_blend=(3, 1), style_start_s=(0.2,), **options)
+    assert torch.equal(result.output.samples, same.output.samples)
+    other = texture_audio([one, two], 0.5, style_blend=(3, 1), style_start_s=(0.2,), seed=1, **options)
+    assert not torch.equal(result.output.samples, other.output.samples)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"canvas": "image"},
+        {"strength": 0.5},
+        {"tv_weight": 1.0},
+        {"network": "vgg19-lite"},
+        {"network": "vgg19-lite", "canvas": "waveform"},
+    ],
+)
+def test_what_cannot_loop(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"loop needs|loop is for|duration_s is for"):
+        texture_audio(rain(1.0, RATE), 0.5, loop=True, sample_rate=RATE, **options)
+    with pytest.raises(ValueError, match="loop is for textures"):
+        transfer_audio(rain(1.0, RATE), rain(1.0, RATE), sample_rate=RATE, loop=True)
+
+
+def test_command_line(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "s.wav", rain(1.0, RATE), RATE)
+    out = tmp_path / "out.wav"
+    argv = ["texture", str(tmp_path / "s.wav"), "-o", str(out), "--steps", "2", "--quiet", "--plot"]
+    for more, frames in ((["--duration", "0.7", "--loop"], 5600), (["--duration", "0.3", "--force"], 2400)):
+        with pytest.raises(SystemExit) as left:
+            main([*argv, *more])
+        assert left.value.code == 0
+        assert soundfile.info(out).frames == frames
+    record = json.loads(out.with_name("out.wav.json").read_text())
+    assert record["recipe"]["strength"] == 1.0
+    assert (tmp_path / "out.figure.png").exists()
+    wide = ["--network", "wide-random", "--n-filters", "16", "--canvas", "waveform", "--loop", "--force"]
+    with pytest.raises(SystemExit) as left:
+        main([*argv, *wide, "--duration", "0.4"])
+    assert left.value.code == 0
