@@ -172,6 +172,7 @@ def _new_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
         run_dir=arguments.run_dir,
         checkpoint_every=arguments.checkpoint_every,
         tensorboard=arguments.tensorboard,
+        report=arguments.report,
     )
     return job, notes
 

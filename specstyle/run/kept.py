@@ -13,7 +13,7 @@ from specstyle.run.checkpoints import Checkpoints
 from specstyle.run.folder import FINISHED, RunFolder
 from specstyle.run.request import Job, Progress, Result
 
-_OPTIONS = ("output", "force", "save_every", "plot", "metadata", "checkpoint_every", "tensorboard")
+_OPTIONS = ("output", "force", "save_every", "plot", "metadata", "checkpoint_every", "tensorboard", "report")
 """Fields of ``Job`` that a folder keeps."""
 
 
