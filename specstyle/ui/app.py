@@ -127,10 +127,7 @@ def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
         return JSONResponse(jobs.listed())
 
     def described(request: Request) -> Response:
-        entry = jobs.get(request.path_params["id"])
-        if entry.watch is not None:
-            entry.watch.look()
-        return JSONResponse(entry.described())
+        return JSONResponse(jobs.get(request.path_params["id"]).described())
 
     def change(request: Request) -> Response:
         what = {"stop": jobs.stop, "go-on": jobs.go_on}.get(request.path_params["what"])

@@ -94,6 +94,12 @@ class Entry:
         names = {self.folder / file["file"]: file["name"] for file in self.files}
         return plain(text.replace(f"{self.folder}/run/", ""), names)
 
+    def note(self, text: str) -> None:
+        """Take in what a user should know; the second part of a run says much of it again."""
+        said = self.plain(text)
+        if said not in self.notes:
+            self.notes.append(said)
+
     def save(self) -> None:
         """Write the job down."""
         values = {name: getattr(self, name) for name in _KEPT}
@@ -104,9 +110,11 @@ class Entry:
     def brief(self) -> dict[str, Any]:
         """Return what the list shows."""
         content, *styles = (file["name"] for file in self.files)
-        run = {} if self.watch is None else self.watch.state()
+        watch = self.watch  # the worker may take it away meanwhile
+        run = {} if watch is None else watch.state()
         return {
             "id": self.id,
+            "number": self.number,
             "medium": self.medium,
             "content": content,
             "styles": styles,
@@ -115,9 +123,12 @@ class Entry:
         }
 
     def described(self) -> dict[str, Any]:
-        """Return all that the page shows."""
-        run = {} if self.watch is None else self.watch.state()
-        rows = self._rows_on_disk() if self.watch is None else self.watch.rows()
+        """Return all that the page shows; whoever asks is looking."""
+        watch = self.watch
+        if watch is not None:
+            watch.look()
+        run = {} if watch is None else watch.state()
+        rows = self._rows_on_disk() if watch is None else watch.rows()
         return {
             **self.brief(),
             **run,

@@ -190,7 +190,7 @@ class Jobs:
                 if self._ends:
                     return
                 entry = self._waiting()[0]
-                entry.state, entry.notes = states.RUNNING, []
+                entry.state = states.RUNNING
                 recipe, _ = settle_request(entry.request())
                 entry.watch = Watch(entry.medium, recipe, self._limits.minutes * 60)
             self._run(entry, entry.watch)
@@ -202,13 +202,15 @@ class Jobs:
             result, _ = run_job(
                 entry.job(),
                 on_step=watch,
-                on_note=lambda note: entry.notes.append(entry.plain(note)),
+                on_note=entry.note,
                 on_stage=lambda stage: self._enter(entry, stage),
                 warm=self._warm,
                 keep_now=watch.keep_now,
             )
             _write_copy(entry, result)
             end = self._end_of(result, watch)
+            if end[0] == states.FINISHED:  # it may be large, and nothing goes on from it
+                (entry.folder / "run" / "checkpoint.pt").unlink(missing_ok=True)
         except LeaveRun:
             return  # as it is kept: the next server finds it
         except Exception as error:  # a job that fails must not end the worker

@@ -127,7 +127,7 @@ async function refresh() {
       $("no-jobs").hidden = jobs.length > 0;
       shownList = key;
     }
-    await view.show(chosen);
+    await view.show(chosen, jobs.find((job) => job.id === chosen));
     fail("");
   } catch (error) {
     fail(error.message);

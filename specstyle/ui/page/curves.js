@@ -3,7 +3,7 @@
 import { el } from "/api.js";
 
 const NAMES = ["total", "style", "content", "tv"];
-const WIDTH = 640, HEIGHT = 200, LEFT = 52, RIGHT = 8, TOP = 10, BOTTOM = 24;
+const HEIGHT = 200, LEFT = 48, RIGHT = 8, TOP = 10, BOTTOM = 24;
 
 function svg(tag, attributes, text) {
   const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -35,7 +35,7 @@ function tick(at) {
 
 export class Curves {
   constructor() {
-    this.chart = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": "Losses against steps" });
+    this.chart = svg("svg", { role: "img", "aria-label": "Losses against steps" });
     this.legend = el("dl", { class: "legend" });
     this.root = el("div", { class: "curves" }, this.chart, this.legend);
     this.drawn = "";
@@ -43,10 +43,12 @@ export class Curves {
 
   draw(losses, steps) {
     const names = NAMES.filter((name) => losses[name]?.some((value) => value > 0));
-    const key = `${losses.step?.length} ${losses.step?.at(-1)} ${steps}`;
     this.root.hidden = !names.length;
+    const width = Math.max(this.chart.clientWidth || 640, 160); // one unit is one pixel: letters keep their size
+    const key = `${losses.step?.length} ${losses.step?.at(-1)} ${steps} ${width}`;
     if (!names.length || key === this.drawn) return;
     this.drawn = key;
+    this.chart.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
     const logs = names.flatMap((name) => losses[name]).filter((value) => value > 0).map(Math.log10);
     // A content loss begins near 0; a few such values must not flatten all the rest.
     const sorted = [...logs].sort((a, b) => a - b);
@@ -54,16 +56,16 @@ export class Curves {
     const room = Math.max(0.05 * (high - low), 0.05);
     [low, high] = [low - room, high + room];
     const last = Math.max(steps || 0, losses.step.at(-1), 2);
-    const x = (step) => LEFT + ((step - 1) / (last - 1)) * (WIDTH - LEFT - RIGHT);
+    const x = (step) => LEFT + ((step - 1) / (last - 1)) * (width - LEFT - RIGHT);
     const y = (log) => TOP + ((high - log) / (high - low)) * (HEIGHT - TOP - BOTTOM);
     const inside = (log) => Math.min(y(log), HEIGHT - BOTTOM);
     const parts = [];
     for (const at of ticks(low, high)) {
-      parts.push(svg("line", { x1: LEFT, x2: WIDTH - RIGHT, y1: y(at), y2: y(at), class: "grid" }));
+      parts.push(svg("line", { x1: LEFT, x2: width - RIGHT, y1: y(at), y2: y(at), class: "grid" }));
       parts.push(svg("text", { x: LEFT - 8, y: y(at) + 4, "text-anchor": "end" }, tick(at)));
     }
     parts.push(svg("text", { x: LEFT, y: HEIGHT - 6 }, "step 1"));
-    parts.push(svg("text", { x: WIDTH - RIGHT, y: HEIGHT - 6, "text-anchor": "end" }, String(last)));
+    parts.push(svg("text", { x: width - RIGHT, y: HEIGHT - 6, "text-anchor": "end" }, String(last)));
     for (const name of names) {
       const points = losses.step
         .map((step, i) => [step, losses[name][i]])

@@ -13,6 +13,8 @@ export const STATES = {
   failed: "Failed",
 };
 
+const ENDED = ["stopped", "finished", "failed"];
+
 export function titleOf(job) {
   return `${job.content} in the style of ${job.styles.join(", ")}`;
 }
@@ -29,20 +31,25 @@ function shaped(job, element, ...children) {
 export class JobView {
   constructor(root, { onchange, onerror }) {
     Object.assign(this, { root, onchange, onerror });
-    this.id = null;
+    this.id = this.job = null;
     this.built = "";
+    addEventListener("resize", () => this.job && this.curves?.draw(this.job.losses, this.job.steps));
   }
 
-  async show(id) {
+  // The job as the list has it; what has ended is not asked for again.
+  async show(id, { state, number } = {}) {
     if (id !== this.id) this.built = "";
+    else if (ENDED.includes(state) && state === this.job?.state && number === this.job.number) return;
     this.id = id;
+    if (id === null) this.job = null;
     this.root.hidden = id === null;
     if (id === null) return;
     const job = await ask(`/api/jobs/${id}`);
     if (id !== this.id) return;
-    const key = `${job.id} ${job.state} ${job.has_result}`;
+    const key = `${job.id} ${job.number} ${job.state} ${job.has_result}`;
     if (key !== this.built) this.build(job);
     this.built = key;
+    this.job = job;
     this.update(job);
   }
 
@@ -57,7 +64,7 @@ export class JobView {
     this.notes = el("ul", {});
     this.more = el("details", {}, el("summary", {}, "Notes"), this.notes);
     const runs = ["running", "finishing"].includes(job.state);
-    const ended = job.has_result && ["stopped", "finished", "failed"].includes(job.state);
+    const ended = job.has_result && ENDED.includes(job.state);
     const said = job.said && el("p", { class: job.state === "failed" ? "error" : "said" }, sentence(job.said));
     const progress = runs && el("div", {}, this.bar, this.told);
     const parts = [this.heading(job), said, progress, ended && this.result(job)];
