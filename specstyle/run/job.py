@@ -12,6 +12,7 @@ from specstyle.engine.team import ALONE, Team
 from specstyle.errors import FileError
 from specstyle.features.weights import sha256_of
 from specstyle.media import imagefiles, soundfiles
+from specstyle.run.checkpoints import unasked
 from specstyle.run.folder import FINISHED, FINISHING, STOPPED, RunFolder
 from specstyle.run.kept import Watcher, keeper_of, opened
 from specstyle.run.output import atomic, check_output, write_json
@@ -36,6 +37,7 @@ def run_job(
     on_stage: Callable[[Stage], None],
     team: Team = ALONE,
     warm: Warm = COLD,
+    keep_now: Callable[[], bool] = unasked,
 ) -> tuple[Result, list[Path]]:
     """Run a job.
 
@@ -46,6 +48,7 @@ def run_job(
         on_stage: Called as each stage of the run begins.
         team: The processes that share the run; the first one writes.
         warm: Networks and styles of earlier runs; by default nothing is kept.
+        keep_now: Asked between steps whether to write a checkpoint at once; for a job with a ``run_dir``.
 
     Returns:
         The result, and the files written.
@@ -59,7 +62,7 @@ def run_job(
     with opened(job) as folder:
         _check(job, folder)
         watchers = _watchers(job, folder)
-        keeper = None if folder is None else keeper_of(job, folder, watchers)
+        keeper = None if folder is None else keeper_of(job, folder, watchers, wanted=keep_now)
 
         def report(progress: Progress) -> None:
             for watch in watchers:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from specstyle.errors import CheckpointError
 from specstyle.run.build import settle_request
-from specstyle.run.checkpoints import Checkpoints
+from specstyle.run.checkpoints import Checkpoints, unasked
 from specstyle.run.folder import FINISHED, RunFolder
 from specstyle.run.request import Job, Progress, Result
 
@@ -66,7 +66,12 @@ def opened(job: Job) -> Iterator[RunFolder | None]:
 
 
 def keeper_of(
-    job: Job, folder: RunFolder, watchers: Sequence[Watcher], *, follows: bool = False
+    job: Job,
+    folder: RunFolder,
+    watchers: Sequence[Watcher],
+    *,
+    follows: bool = False,
+    wanted: Callable[[], bool] = unasked,
 ) -> Checkpoints:
     """Return what keeps a job's state in its folder.
 
@@ -75,13 +80,14 @@ def keeper_of(
         folder: Its folder.
         watchers: Told of the step that the run goes on from.
         follows: Whether another process of the team writes.
+        wanted: See ``Checkpoints``.
     """
 
     def go_back(step: int) -> None:
         for watcher in watchers:
             watcher.go_back(step)
 
-    return folder.keeper(job.checkpoint_every, go_back=go_back, follows=follows)
+    return folder.keeper(job.checkpoint_every, go_back=go_back, follows=follows, wanted=wanted)
 
 
 def resumed_job(run_dir: Path) -> tuple[Job, tuple[str, ...]]:
