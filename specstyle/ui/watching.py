@@ -47,7 +47,7 @@ class Watch:
     ) -> None:
         self._medium, self._recipe, self._seconds, self._clock = medium, recipe, seconds, clock
         self._lock = threading.Lock()
-        self._began, self._first = clock(), (0, 0.0)
+        self._began, self._first, self._last = clock(), (0, 0.0), 0.0
         self._now: Progress | None = None
         self._rows: list[dict[str, float]] = []
         self._looked = self._drawn = self._pause = 0.0
@@ -83,7 +83,7 @@ class Watch:
         with self._lock:
             if self._now is None or progress.step <= self._first[0]:
                 self._first = (progress.step, now)
-            self._now = progress
+            self._now, self._last = progress, now
             self._rows.append({"step": progress.step, **main_losses(progress.losses)})
         self._draw(progress, now)
         if now - self._began > self._seconds and self._asked is None:
@@ -112,8 +112,12 @@ class Watch:
             now = self._now
             if now is None:
                 return {}
-            made, spent = now.step - self._first[0], self._clock() - self._first[1]
-            left = round(spent / made * (now.steps - now.step), 1) if made else None
+            made = now.step - self._first[0]
+            left = None
+            if made:  # a step that takes long is no reason to promise more of them
+                each = (self._last - self._first[1]) / made
+                since = self._clock() - self._last
+                left = round(max(each * (now.steps - now.step) - since, 0.0), 1)
             return {
                 "step": now.step,
                 "steps": now.steps,

@@ -120,6 +120,8 @@ def test_a_sound(client: Any, open_page: Any, tmp_path: Path) -> None:
     expect(page.locator(".said")).to_contain_text("This is the best result so far.")
     page.get_by_role("button", name="Go on").click()
     expect(page.locator("#job .state.finished")).to_be_visible(timeout=WAIT_MS)
+    expect(page.get_by_role("status").last).to_have_text("c.wav in the style of s.wav: Finished")
+    expect(page).to_have_title("Finished · c.wav · specstyle")
     player = page.locator(".main-player audio")
     page.wait_for_function("document.querySelector('.main-player audio').duration > 0")
     assert player.evaluate("player => player.duration") == pytest.approx(8001 / 8000, abs=0.01)

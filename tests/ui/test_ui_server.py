@@ -83,6 +83,7 @@ def test_a_job_is_watched_stopped_and_gone_on_with_to_the_same_bytes(client: Any
     at_step = stopped["losses"]["step"][-1]
     assert stopped["said"] == f"Stopped at step {at_step}. This is the best result so far."
     assert client.json("POST", f"/api/jobs/{parts}/go-on")[0] == 200
+    assert client.wait(parts, lambda job: "seconds_left" in job)["step"] >= at_step  # no step is lost
     assert client.ended(parts)["state"] == "finished"
     assert client.job(parts)["losses"] == client.job(whole)["losses"]
     results = {client.ask("GET", f"/files/jobs/{job}/result.png")[2] for job in (whole, parts)}

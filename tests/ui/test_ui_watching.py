@@ -107,6 +107,8 @@ def test_the_time_left_counts_this_part_of_a_run_only(watch: Watch, clock: Clock
         clock.now += 0.5
         watch(step(number))
     assert watch.state()["seconds_left"] == pytest.approx(0.5 * 49)
+    clock.now += 0.3  # within the next step
+    assert watch.state()["seconds_left"] == pytest.approx(0.5 * 49 - 0.3)
 
 
 @pytest.mark.parametrize("n", [1, 2, 299, 300, 301, 5000])

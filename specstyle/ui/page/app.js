@@ -83,7 +83,7 @@ async function start(event) {
     $("start").disabled = true;
     const job = await send("/api/jobs", { content: content.files[0].id, styles: styles.files.map((file) => file.id), settings });
     choose(job.id);
-    if (matchMedia("(max-width: 60rem)").matches) $("jobs-title").scrollIntoView({ behavior: "smooth" });
+    $("jobs-title").scrollIntoView({ block: matchMedia("(max-width: 60rem)").matches ? "start" : "nearest" });
   } catch (error) {
     complain(error.message);
   }

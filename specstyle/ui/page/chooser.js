@@ -5,7 +5,8 @@ import { el, upload } from "/api.js";
 export function about(file) {
   if (file.medium === "image") return `${file.width} × ${file.height} pixels`;
   const channels = file.channels === 1 ? "mono" : file.channels === 2 ? "stereo" : `${file.channels} channels`;
-  return `${file.seconds.toFixed(file.seconds < 10 ? 1 : 0)} s · ${file.sample_rate / 1000} kHz · ${channels}`;
+  const lasts = file.seconds < 0.1 ? `${Math.round(1000 * file.seconds)} ms` : `${file.seconds.toFixed(file.seconds < 10 ? 1 : 0)} s`;
+  return `${lasts} · ${file.sample_rate / 1000} kHz · ${channels}`;
 }
 
 export class Chooser {

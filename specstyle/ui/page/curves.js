@@ -49,10 +49,11 @@ export class Curves {
     if (!names.length || key === this.drawn) return;
     this.drawn = key;
     this.chart.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    const logs = names.flatMap((name) => losses[name]).filter((value) => value > 0).map(Math.log10);
-    // A content loss begins near 0; a few such values must not flatten all the rest.
-    const sorted = [...logs].sort((a, b) => a - b);
-    let low = sorted[Math.floor(sorted.length * 0.04)], high = sorted.at(-1);
+    // A content loss begins near 0; its first values must not flatten all the rest.
+    const early = Math.min(10, losses.step.length / 2);
+    const shown = (name) => losses[name].filter((value, i) => value > 0 && (name !== "content" || i >= early));
+    const logs = names.flatMap(shown).map(Math.log10);
+    let low = Math.min(...logs), high = Math.max(...logs);
     const room = Math.max(0.05 * (high - low), 0.05);
     [low, high] = [low - room, high + room];
     const last = Math.max(steps || 0, losses.step.at(-1), 2);

@@ -43,11 +43,16 @@ export class JobView {
     this.id = id;
     if (id === null) this.job = null;
     this.root.hidden = id === null;
+    if (id === null) document.title = "specstyle";
     if (id === null) return;
     const job = await ask(`/api/jobs/${id}`);
     if (id !== this.id) return;
     const key = `${job.id} ${job.number} ${job.state} ${job.has_result}`;
-    if (key !== this.built) this.build(job);
+    if (key !== this.built) {
+      // For who does not see it: the state of the same job has changed.
+      if (this.job?.id === id) document.getElementById("announced").textContent = `${titleOf(job)}: ${STATES[job.state]}`;
+      this.build(job);
+    }
     this.built = key;
     this.job = job;
     this.update(job);
@@ -111,6 +116,8 @@ export class JobView {
     const scale = job.scales > 1 ? ` (size ${job.scale} of ${job.scales})` : "";
     const left = job.seconds_left == null || job.state !== "running" ? ""
       : `, ${job.scale < job.scales ? "at least" : "about"} ${span(job.seconds_left)} left`; // larger sizes take longer
+    const doing = job.state === "running" && job.step ? `${Math.round((100 * job.step) / job.steps)} %` : STATES[job.state];
+    document.title = `${doing} · ${job.content} · specstyle`;
     if (this.stop) this.stop.disabled = Boolean(job.stopping);
     if (job.stopping) this.told.textContent = "Stopping after this step …";
     else if (job.state === "finishing") this.told.textContent = "Making the result …";
