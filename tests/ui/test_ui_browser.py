@@ -145,6 +145,7 @@ def test_a_picture(client: Any, open_page: Any, tmp_path: Path) -> None:
     expect(page.locator("img.live")).to_be_visible()
     page.wait_for_function("document.querySelector('img.live').naturalWidth === 60")
     expect(page.locator("#jobs .state")).to_have_class("state running")
+    page.evaluate("document.querySelector('#jobs button').dataset.same = 'yes'")
     expect(page.locator("#job .state.finished")).to_be_visible(timeout=WAIT_MS)
     page.wait_for_function("document.querySelector('.compare img').naturalWidth === 60")
     page.locator(".slide").fill("80")
@@ -152,10 +153,24 @@ def test_a_picture(client: Any, open_page: Any, tmp_path: Path) -> None:
     pixels = np.asarray(Image.open(download(page, "Download the picture", tmp_path)))
     assert pixels.shape == (48, 60, 3)
     assert np.abs(pixels.astype(float) - np.asarray(Image.open(client.inputs / "c.png"))).mean() > 3
+    # The row was changed in place: a click between two answers is not lost.
+    expect(page.locator("#jobs button")).to_have_attribute("data-same", "yes")
+    expect(page.locator("#jobs .state")).to_have_class("state finished")
     # A reload finds the job again; it can be removed.
     page.reload()
     expect(page.locator("#job .state.finished")).to_be_visible()
     page.on("dialog", lambda dialog: dialog.accept())
+    refusal = {"error": "this job is running; stop it first"}
+    page.route(
+        "**/api/jobs/*",
+        lambda route: (
+            route.fulfill(status=409, json=refusal) if route.request.method == "DELETE" else route.continue_()
+        ),
+    )
+    page.get_by_role("button", name="Remove").click()
+    page.wait_for_timeout(500)  # the next answer does not wipe it away
+    expect(page.locator("#server-error")).to_have_text("This job is running; stop it first.")
+    page.unroute("**/api/jobs/*")
     page.get_by_role("button", name="Remove").click()
     expect(page.locator("#no-jobs")).to_be_visible()
     expect(page.locator("#job")).to_be_hidden()

@@ -92,22 +92,48 @@ async function start(event) {
 
 // -- the jobs ---------------------------------------------------------------------------------------------
 
-let chosen = null, timer = 0, shownList = "", round = 0;
+let chosen = null, timer = 0, round = 0, lost = false;
+const rows = new Map();
 const view = new JobView($("job"), { onchange: refresh, onerror: fail });
 
 function choose(id) {
   chosen = id;
-  shownList = "";
+  fail("");
   refresh();
 }
 
-function row(job) {
-  const doing = job.state === "running" && job.step ? ` ${job.step} / ${job.steps}` : "";
-  const place = job.position ? ` · ${job.position === 1 ? "next" : `number ${job.position}`}` : "";
-  const kind = job.medium === "audio" ? "sound" : "picture";
-  return el("li", {}, el("button", { type: "button", "aria-current": job.id === chosen ? "true" : null, onclick: () => choose(job.id) },
-    el("span", { class: `state ${job.state}` }, STATES[job.state]),
-    el("span", { class: "name" }, titleOf(job)), el("span", { class: "hint" }, `${kind}${doing}${place}`)));
+// Rows are changed in place, so that a click or the focus is not lost between two answers.
+function list(jobs) {
+  for (const [id, row] of rows) {
+    if (!jobs.some((job) => job.id === id)) {
+      row.item.remove();
+      rows.delete(id);
+    }
+  }
+  jobs.forEach((job, i) => {
+    if (!rows.has(job.id)) rows.set(job.id, newRow(job));
+    const row = rows.get(job.id);
+    if ($("jobs").children[i] !== row.item) $("jobs").insertBefore(row.item, $("jobs").children[i] || null);
+    const doing = job.state === "running" && job.step ? ` ${job.step} / ${job.steps}` : "";
+    const place = job.position ? ` · ${job.position === 1 ? "next" : `number ${job.position}`}` : "";
+    write(row.hint, `${job.medium === "audio" ? "sound" : "picture"}${doing}${place}`);
+    write(row.state, STATES[job.state]);
+    row.state.className = `state ${job.state}`;
+    if (job.id === chosen) row.button.setAttribute("aria-current", "true");
+    else row.button.removeAttribute("aria-current");
+  });
+  $("no-jobs").hidden = jobs.length > 0;
+}
+
+function newRow(job) {
+  const state = el("span", { class: "state" }), hint = el("span", { class: "hint" });
+  const button = el("button", { type: "button", onclick: () => choose(job.id) },
+    state, el("span", { class: "name", title: titleOf(job) }, titleOf(job)), hint);
+  return { item: el("li", {}, button), button, state, hint };
+}
+
+function write(element, text) {
+  if (element.textContent !== text) element.textContent = text;
 }
 
 async function refresh() {
@@ -119,18 +145,13 @@ async function refresh() {
     if (mine !== round) return;
     busy = jobs.some((job) => ["waiting", "running", "finishing"].includes(job.state));
     if (!jobs.some((job) => job.id === chosen)) chosen = jobs.length ? (jobs.find((job) => job.state === "running") || jobs[0]).id : null;
-    const key = JSON.stringify([jobs, chosen]);
-    if (key !== shownList) {
-      const focused = [...$("jobs").querySelectorAll("button")].indexOf(document.activeElement);
-      $("jobs").replaceChildren(...jobs.map(row));
-      if (focused >= 0) $("jobs").querySelectorAll("button")[Math.min(focused, jobs.length - 1)]?.focus();
-      $("no-jobs").hidden = jobs.length > 0;
-      shownList = key;
-    }
+    list(jobs);
     await view.show(chosen, jobs.find((job) => job.id === chosen));
-    fail("");
+    if (lost) fail(""); // what else was said stays until it is read
+    lost = false;
   } catch (error) {
     fail(error.message);
+    lost = true;
   }
   if (mine === round) timer = setTimeout(refresh, busy && !document.hidden ? BUSY_MS : IDLE_MS);
 }

@@ -100,6 +100,7 @@ export class JobView {
   }
 
   async change(act) {
+    this.onerror("");
     try {
       await act();
     } catch (error) {
