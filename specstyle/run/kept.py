@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from specstyle.errors import CheckpointError
+from specstyle.errors import RunFinishedError
 from specstyle.run.build import settle_request
 from specstyle.run.checkpoints import Checkpoints, unasked
 from specstyle.run.folder import FINISHED, RunFolder
@@ -97,10 +97,11 @@ def resumed_job(run_dir: Path) -> tuple[Job, tuple[str, ...]]:
         run_dir: The folder.
 
     Raises:
-        CheckpointError: If it keeps no run, the run is finished, or one of its inputs has changed.
+        CheckpointError: If it keeps no run, or one of its inputs has changed.
+        RunFinishedError: If the run is finished.
     """
     folder = RunFolder(run_dir)
     request, options, notes = folder.read()
     if folder.status == FINISHED:
-        raise CheckpointError(f"{run_dir}: the run is finished; its result is {options['output']}")
+        raise RunFinishedError(f"{run_dir}: the run is finished; its result is {options['output']}")
     return Job(request, run_dir=run_dir, resumed=True, **options), notes

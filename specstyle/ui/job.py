@@ -87,7 +87,7 @@ class Entry:
         run_dir = self.folder / "run"
         if (run_dir / "run.json").exists():
             return resumed_job(run_dir)[0]
-        return Job(self.request(), self.result, force=True, plot=True, run_dir=run_dir)
+        return Job(self.request(), self.result, force=True, plot=True, report=True, run_dir=run_dir)
 
     def plain(self, text: str) -> str:
         """Return a message with the user's names of the files."""
@@ -165,6 +165,7 @@ class Entry:
             f"result{suffix}": (self.result, f"{saved}{suffix}"),
             "record.json": (run / f"result{suffix}.json", f"{saved}.json"),
             "recipe.toml": (run / "recipe.toml", f"{saved}.toml"),
+            "report.html": (run / "result.report.html", f"{saved}.html"),
         }
         for file in self.files:
             stem = Path(file["file"]).stem

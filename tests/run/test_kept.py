@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from specstyle import Progress, StopRun
-from specstyle.errors import CheckpointError, FileError, SpecstyleError
+from specstyle.errors import CheckpointError, FileError, RunFinishedError, SpecstyleError
 from specstyle.features import weights as vgg_weights
 from specstyle.recipes import RECIPES
 from specstyle.run.build import settle_recipe
@@ -251,7 +251,7 @@ def test_a_checkpoint_out_of_turn(tmp_path: Path) -> None:
 
 def test_a_finished_run_says_so(tmp_path: Path) -> None:
     go(job(tmp_path, "sound, adam", "run"))
-    with pytest.raises(CheckpointError, match=r"the run is finished; its result is .*result\.wav"):
+    with pytest.raises(RunFinishedError, match=r"the run is finished; its result is .*result\.wav"):
         resumed_job(tmp_path / "run")
 
 

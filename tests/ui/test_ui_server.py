@@ -56,6 +56,7 @@ def test_a_job(medium: str, client: Any, tmp_path: Path) -> None:
     else:
         assert Image.open(io.BytesIO(data)).size == (60, 48)
     record = json.loads(client.ask("GET", f"{at}/record.json")[2])
+    assert b"<!doctype html>" in client.ask("GET", f"{at}/report.html")[2][:20]
     assert record["seed"] == 5
     (tmp_path / "r.toml").write_bytes(client.ask("GET", f"{at}/recipe.toml")[2])
     recipe = read_recipe(tmp_path / "r.toml")

@@ -139,7 +139,8 @@ export class JobView {
       job.medium === "audio" && this.player("Result", `${at}/listen.wav`, "main-player"),
       el("p", { class: "downloads" },
         link(name, job.medium === "audio" ? "Download the sound" : "Download the picture", "button primary"),
-        link("record.json", "Record (JSON)", "button"), link("recipe.toml", "Recipe (TOML)", "button")),
+        link("record.json", "Record (JSON)", "button"), link("recipe.toml", "Recipe (TOML)", "button"),
+        link("report.html", "Report (HTML)", "button")),
       job.medium === "audio" && job.has_figure &&
         el("img", { class: "figure", src: `${at}/figure.png?of=${Date.now()}`, alt: "Spectrograms of content, style and result" }),
       this.inputs(job, { pictures: job.medium === "image" || !job.has_figure }));
