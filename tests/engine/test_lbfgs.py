@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from specstyle.engine import lbfgs
-from specstyle.engine.lbfgs import FIRST_STEP, Memory, minimize
+from specstyle.engine.hessian import Memory
+from specstyle.engine.lbfgs import FIRST_STEP, minimize
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
