@@ -46,6 +46,14 @@ _TITLES = {
 }
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Put a page for each command into the navigation."""
+    [reference] = [part["Reference"] for part in config.nav or [] if "Reference" in part]
+    [entry] = [part for part in reference if isinstance(part, dict) and "Command line" in part]
+    entry["Command line"] = list(command_pages())
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the made pages to those of docs/."""
     pages = {**command_pages(), "reference/recipes.md": recipes_page(), **copied_pages()}
@@ -59,13 +67,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 # -- the command line ----------------------------------------------------------------------------------------
-
-
-def commands() -> dict[str, argparse.ArgumentParser]:
-    """Return the parser of each command by its name."""
-    parser = build_parser()
-    action = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    return dict(action.choices)
 
 
 def command_pages() -> dict[str, str]:
