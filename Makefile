@@ -1,12 +1,13 @@
 # make demo: set everything up, then stylize a sound and a picture into demo/
 # make test: set everything up, then lint, type-check and test
+# make docs: set everything up, then build the documentation into site/
 # make bench: set everything up, then measure this machine into bench/RESULTS.md; BENCH="--quick" and the like
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench build clean
+.PHONY: demo test lint docs bench build clean
 
 demo: $(STAMP)
 	$(BIN)/specstyle demo demo --force
@@ -21,6 +22,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The figures in docs/figures are kept in the repository; python docs/figures.py makes them anew.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
 # Options: make bench BENCH="--device cuda --size 512 --only speed,quality"
 bench: $(STAMP)
 	$(BIN)/python -m bench $(BENCH)
@@ -29,7 +34,7 @@ build: $(STAMP)
 	$(BIN)/python -m build
 
 clean:
-	rm -rf build dist demo *.egg-info
+	rm -rf build dist demo site *.egg-info
 
 # One stamp for both targets: a fresh machine installs once. The stamp is older than pyproject.toml
 # whenever the dependencies may have changed.

@@ -1,0 +1,380 @@
+"""Make the figures of the documentation, and the sounds on its first page, from the demo's inputs.
+
+Everything here starts from sounds and pictures that examples/synthesis draws: no recording, no photograph, no
+download. All of them take some minutes on one core.
+
+Usage: python docs/figures.py [NAME ...]    (all of them if none is named)
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
+
+import specstyle
+from specstyle.evaluate import evaluate
+from specstyle.figures import RANGE_DB, spectrogram_db
+from specstyle.media.soundfiles import write_sound
+from specstyle.media.stft import StftSettings, stft
+from specstyle.synthesis.pictures import PICTURES
+from specstyle.synthesis.sounds import SOUNDS
+
+HERE = Path(__file__).parent
+RATE, DURATION_S, SIZE = 22050, 3.0, 256
+COLORS = 96
+
+Panel = tuple[str, Any]
+
+
+@cache
+def sound(name: str) -> specstyle.Sound:
+    """Return one of the demo's sounds."""
+    return specstyle.Sound(torch.from_numpy(SOUNDS[name](DURATION_S, RATE, seed=0))[None], RATE, name=name)
+
+
+@cache
+def picture(name: str) -> Any:
+    """Return one of the demo's pictures, ``[H, W, 3]``."""
+    return PICTURES[name](SIZE, SIZE, seed=0)
+
+
+def played(content: str, style: str, **options: Any) -> specstyle.Sound:
+    """Return a sound in the style of another."""
+    output: specstyle.Sound = specstyle.transfer_audio(sound(content), sound(style), **options).output
+    return output
+
+
+def painted(style: Any = None, **options: Any) -> Any:
+    """Return the scene in a style, ``[H, W, 3]``; the brush if none is given."""
+    style = picture("brush_texture") if style is None else style
+    options = {"size": SIZE, "network": "vgg19-lite", **options}
+    result = specstyle.transfer_image(picture("drawn_scene"), style, **options)
+    return result.output.pixels.movedim(0, 2).numpy()
+
+
+# -- drawing -------------------------------------------------------------------------------------------------
+
+
+def save(figure: Figure, name: str, *, width: int, colors: int = COLORS) -> None:
+    """Write a figure with few colors, so that it is small."""
+    raw = io.BytesIO()
+    figure.savefig(raw, format="png", dpi=130, bbox_inches="tight", pad_inches=0.06)
+    with Image.open(raw) as image:
+        plain = image.convert("RGB")
+    plain = plain.resize((width, round(plain.height * width / plain.width)), Image.Resampling.LANCZOS)
+    path = HERE / "figures" / f"{name}.png"
+    path.parent.mkdir(exist_ok=True)
+    plain.quantize(colors, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path.name}: {path.stat().st_size / 1024:.0f} KB")
+
+
+def spectrograms(
+    name: str, panels: Sequence[Panel], *, columns: int, top_hz: float = 8000.0, start_s: float = 0.0
+) -> None:
+    """Draw spectrograms in rows, on one color scale: dB below each panel's own peak."""
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(3.3 * columns + 0.8, 2.5 * rows + 0.2), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    drawn: Any = None
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    for axis, (title, shown) in zip(axes.ravel(), panels, strict=False):
+        levels_db, duration_s = spectrogram_db(title, shown.samples.numpy(), shown.sample_rate)
+        axis.set_axis_on()
+        drawn = axis.imshow(
+            levels_db,
+            origin="lower",
+            aspect="auto",
+            extent=(0.0, duration_s, 0.0, shown.sample_rate / 2000),
+            cmap="magma",
+            vmin=-RANGE_DB,
+            vmax=0.0,
+        )
+        axis.set_title(title, fontsize=10)
+        axis.set(xlim=(start_s, duration_s), ylim=(0.0, top_hz / 1000))
+    for axis in axes[-1]:
+        axis.set_xlabel("time (s)")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("frequency (kHz)")
+    figure.colorbar(drawn, ax=axes, label="dB re panel peak", pad=0.015, aspect=25)
+    save(figure, name, width=min(1100, 330 * columns + 80))
+
+
+def pictures(name: str, panels: Sequence[Panel], *, columns: int) -> None:
+    """Draw pictures in rows."""
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(2.5 * columns, 2.75 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    for axis, (title, shown) in zip(axes.ravel(), panels, strict=False):
+        gray = {"cmap": "gray", "vmin": 0.0, "vmax": 1.0} if shown.ndim == 2 else {}
+        axis.imshow(np.clip(shown, 0.0, 1.0), **gray)
+        axis.set_title(title, fontsize=10)
+        if gray:  # white must not run into the page
+            axis.set_axis_on()
+            axis.set(xticks=[], yticks=[])
+    save(figure, name, width=min(1100, 255 * columns), colors=200)
+
+
+# -- sounds --------------------------------------------------------------------------------------------------
+
+
+def melody_by_rain() -> None:
+    """A content, a style, a result; also as sounds."""
+    shown = [
+        ("content: a plucked melody", sound("plucked_melody")),
+        ("style: rain", sound("rain")),
+        ("result", played("plucked_melody", "rain")),
+    ]
+    spectrograms("melody-by-rain", shown, columns=3)
+    folder = HERE / "sounds"
+    folder.mkdir(exist_ok=True)
+    for name, (_, output) in zip(("melody", "rain", "melody-by-rain"), shown, strict=True):
+        write_sound(output, folder / f"{name}.ogg")
+
+
+def voice_by_fire() -> None:
+    """Another pair, at three strengths."""
+    shown = [("content: a voice", sound("voice_phrase")), ("style: fire", sound("fire_crackle"))]
+    shown += [
+        (f"strength {strength}", played("voice_phrase", "fire_crackle", strength=strength))
+        for strength in (0.25, 0.5, 0.75, 1.0)
+    ]
+    spectrograms("voice-by-fire", shown, columns=3)
+    for name, (_, output) in zip(("voice", "fire", "voice-by-fire"), (*shown[:2], shown[3]), strict=True):
+        write_sound(output, HERE / "sounds" / f"{name}.ogg")
+
+
+def strength_curves() -> None:
+    """What the knob does to texture, onsets and chroma, on two of the demo's pairs."""
+    strengths = np.linspace(0.0, 1.0, 9)
+    figure = Figure(figsize=(9.0, 2.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for color, (content, style) in zip(
+        ("tab:blue", "tab:orange"),
+        (("plucked_melody", "rain"), ("voice_phrase", "fire_crackle")),
+        strict=True,
+    ):
+        scores = [
+            evaluate(played(content, style, strength=float(x)), sound(content), sound(style)).output
+            for x in strengths
+        ]
+        pair = f"{content.split('_')[0]} by {style.split('_')[0]}"
+        texture = [(s.snr_mean + s.snr_var + s.snr_corr + s.snr_mod) / 4 for s in scores]
+        left.plot(strengths, texture, "o-", color=color, label=pair, markersize=4)
+        right.plot(
+            strengths, [s.onset for s in scores], "o-", color=color, label=f"onset, {pair}", markersize=4
+        )
+        right.plot(
+            strengths, [s.chroma for s in scores], "s:", color=color, label=f"chroma, {pair}", markersize=4
+        )
+    left.set(
+        xlabel="--strength",
+        ylabel="SNR of texture statistics\nto the style (dB)",
+        title="nearer to the style",
+    )
+    right.set(xlabel="--strength", ylabel="correlation with the content", title="farther from the content")
+    for axis in (left, right):
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=7)
+    save(figure, "strength-curves", width=900)
+
+
+def bands_and_masks() -> None:
+    """What stays as it is in the content."""
+    mask = HERE / "regions.csv"
+    mask.write_text("start_s,stop_s,low_hz,high_hz,amount\n,,,,0\n1.2,2.2,,,1\n", encoding="utf-8")
+    try:
+        shown = [
+            ("all of it", played("plucked_melody", "rain")),
+            ("--keep-band 0-1500", played("plucked_melody", "rain", keep_band=("0-1500",))),
+            ("--mask: 1.2 to 2.2 s", played("plucked_melody", "rain", mask=str(mask))),
+        ]
+    finally:
+        mask.unlink()
+    spectrograms("bands-and-masks", shown, columns=3)
+
+
+def silences() -> None:
+    """What comes into the silence of a content, with and without noise at the start."""
+    shown = [("content, with silences", sound("plucked_melody")), ("style: fire", sound("fire_crackle"))]
+    shown += [
+        (
+            "no noise at the start" if level is None else f"--init-noise-db {level:g}",
+            played("plucked_melody", "fire_crackle", init_noise_db=level),
+        )
+        for level in (None, -20.0, -10.0)
+    ]
+    shown.append(("strength 0.8", played("plucked_melody", "fire_crackle", strength=0.8)))
+    spectrograms("silences", shown, columns=3)
+
+
+def sound_networks() -> None:
+    """One pair through the recipes for sounds."""
+    shown = [("content: a voice", sound("voice_phrase")), ("style: rain", sound("rain"))]
+    recipes: dict[str, dict[str, Any]] = {
+        "default-audio (kernel)": {"recipe": "default-audio"},
+        "default-audio-wide": {"recipe": "default-audio-wide"},
+        "default-audio-vgg19-lite": {"recipe": "default-audio-vgg19-lite"},
+        "ulyanov2016, 100 steps": {"recipe": "ulyanov2016", "steps": 100},
+    }
+    for title, options in recipes.items():
+        output = played("voice_phrase", "rain", **options)
+        scores = evaluate(output, sound("voice_phrase"), sound("rain")).output
+        print(
+            f"{title}: onset {scores.onset:.2f}, mean {scores.snr_mean:.1f} dB, mod {scores.snr_mod:.1f} dB"
+        )
+        shown.append((title, output))
+    spectrograms("sound-recipes", shown, columns=3)
+
+
+# -- phase ---------------------------------------------------------------------------------------------------
+
+
+def phase() -> None:
+    """Spectral convergence of the inversion methods by their pairs of transforms."""
+    settings = StftSettings(n_fft=1024, hop_length=256, win_length=1024)
+    pairs = (4, 8, 16, 32, 64, 128)
+    methods: dict[str, dict[str, Any]] = {
+        "Griffin-Lim, random start": {"method": "griffin-lim", "start": "random"},
+        "fast Griffin-Lim, random start": {"method": "fast-griffin-lim", "start": "random"},
+        "fast Griffin-Lim, PGHI start": {"method": "fast-griffin-lim", "start": "pghi"},
+        "pghi-raar (default)": {"method": "pghi-raar"},
+    }
+    figure = Figure(figsize=(11.0, 3.1), layout="constrained")
+    for axis, name in zip(figure.subplots(1, 3, sharey=True), ("voice_phrase", "rain", "mix"), strict=True):
+        magnitude, length, title = _magnitude(name, settings)
+        for label, options in methods.items():
+            found = [
+                specstyle.invert(
+                    magnitude,
+                    settings,
+                    length,
+                    iterations=n,
+                    generator=torch.Generator().manual_seed(0),
+                    **options,
+                ).spectral_convergence_db
+                for n in pairs
+            ]
+            print(
+                f"{title}, {label}: {', '.join(f'{n}: {db:.1f}' for n, db in zip(pairs, found, strict=True))}"
+            )
+            axis.plot(pairs, found, "o-", label=label, markersize=4)
+        axis.set(xlabel="pairs of transforms", title=title, xscale="log")
+        axis.set_xticks(pairs, [str(n) for n in pairs])
+        axis.minorticks_off()
+        axis.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("spectral convergence (dB)")
+    figure.axes[0].legend(fontsize=7)
+    save(figure, "phase", width=1100)
+
+
+def _magnitude(name: str, settings: StftSettings) -> tuple[torch.Tensor, int, str]:
+    """Return magnitudes, of a sound or such as no sound has, with length and title."""
+    if name != "mix":
+        samples = sound(name).samples
+        return (
+            stft(samples, settings).abs(),
+            samples.shape[1],
+            f"{name.partition('_')[0]}: magnitudes of a sound",
+        )
+    both = [stft(sound(part).samples, settings).abs() for part in ("voice_phrase", "rain")]
+    mixed = (both[0] * both[1]).sqrt()
+    return mixed, sound("rain").samples.shape[1], "√(voice · rain): of no sound"
+
+
+# -- pictures ------------------------------------------------------------------------------------------------
+
+
+def scene_by_brush() -> None:
+    """A content, a style, a result."""
+    shown = [
+        ("content", picture("drawn_scene")),
+        ("style", picture("brush_texture")),
+        ("result", painted()),
+    ]
+    pictures("scene-by-brush", shown, columns=3)
+
+
+def picture_strength() -> None:
+    """The knob on a picture."""
+    shown = [(f"strength {x}", painted(strength=x)) for x in (0.2, 0.35, 0.5, 0.7, 0.9)]
+    pictures("picture-strength", shown, columns=5)
+
+
+def picture_networks() -> None:
+    """What comes without a download."""
+    shown = [
+        ("vgg19-random: palette and grain", painted(network="vgg19-random")),
+        ("vgg19-lite: brush strokes", painted()),
+        ("wide-random: for sounds", painted(network="wide-random")),
+    ]
+    pictures("picture-networks", shown, columns=3)
+
+
+def colors() -> None:
+    """Whose colors."""
+    shown = [
+        ("--color style (default)", painted()),
+        ("--color content", painted(color="content")),
+        ("--color luminance", painted(color="luminance")),
+        ("--color-match histogram", painted(color_match="histogram")),
+    ]
+    pictures("colors", shown, columns=4)
+
+
+def picture_masks() -> None:
+    """A style for a part of the picture."""
+    mask = Image.new("L", (SIZE, SIZE), 0)
+    ImageDraw.Draw(mask).rectangle((0, 0, SIZE, 0.55 * SIZE), fill=255)
+    array = np.asarray(mask, dtype=np.float64) / 255
+    shown = [("content mask", array), ("--content-mask", painted(content_mask=array)), ("no mask", painted())]
+    pictures("picture-masks", shown, columns=3)
+
+
+def style_scale() -> None:
+    """The size of the strokes."""
+    shown = [(f"--style-scale {x:g}", painted(style_scale=(x,))) for x in (0.5, 1.0, 2.0)]
+    pictures("style-scale", shown, columns=3)
+
+
+FIGURES: dict[str, Callable[[], None]] = {
+    function.__name__: function
+    for function in (
+        melody_by_rain,
+        voice_by_fire,
+        strength_curves,
+        bands_and_masks,
+        silences,
+        sound_networks,
+        phase,
+        scene_by_brush,
+        picture_strength,
+        picture_networks,
+        colors,
+        picture_masks,
+        style_scale,
+    )
+}
+
+
+def main(names: Sequence[str]) -> None:
+    """Make the named figures, or all."""
+    for name in names or FIGURES:
+        if name not in FIGURES:
+            raise SystemExit(f"no figure is called {name!r}; there are {', '.join(FIGURES)}")
+        FIGURES[name]()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
