@@ -47,7 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", metavar="NAMES", help=f"of {', '.join(SECTIONS)}, with commas between")
     add("--quick", action="store_true", help="small sizes, few steps")
     add("--steps", type=int, default=defaults.steps, help="of the reference in the time to quality (500)")
-    add("--minutes", type=float, help="the time to quality begins no further input after so many")
+    add(
+        "--minutes",
+        type=float,
+        help="the time to quality and large inputs begin no further case after so many",
+    )
     add("--rounds", type=int, default=defaults.rounds, help="timed turns of each step (12)")
     add("--threads", type=int, default=defaults.threads, help="of the CPU (1)")
     add("--data", type=Path, metavar="FOLDER", help="real inputs: FOLDER/images and FOLDER/esc10")

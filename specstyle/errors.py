@@ -24,6 +24,10 @@ class CheckpointError(SpecstyleError):
     """A kept run that cannot be gone on with."""
 
 
+class RunFinishedError(CheckpointError):
+    """A kept run that has nothing left to do."""
+
+
 class RecipeError(SpecstyleError, ValueError):
     """A recipe or a combination of options that makes no sense."""
 

@@ -27,6 +27,8 @@ HEAVY = (
     "tqdm",
     "ray",
     "safetensors",
+    "starlette",
+    "uvicorn",
 )
 MODULES = sorted(
     m.name for m in pkgutil.walk_packages(specstyle.__path__, "specstyle.") if m.name != "specstyle.__main__"

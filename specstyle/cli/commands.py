@@ -9,6 +9,7 @@ from typing import Any
 from specstyle.cli.batching import add_batch_command
 from specstyle.cli.options import add_output_options
 from specstyle.cli.progress import INTERRUPTED, USAGE, ProgressLine, complain
+from specstyle.cli.serving import add_ui_command
 from specstyle.cli.spectrograms import add_spectrogram_commands
 from specstyle.cli.sweeping import add_sweep_command
 
@@ -40,6 +41,7 @@ def add_commands(commands: Any) -> None:
     add_batch_command(commands)
     add_sweep_command(commands)
     add_spectrogram_commands(commands)
+    add_ui_command(commands)
 
 
 def _recipes(arguments: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from specstyle._version import __version__
 from specstyle.cli.commands import add_commands
 from specstyle.cli.options import add_picture_options, add_recipe_options, add_run_options, recipe_overrides
 from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
-from specstyle.errors import explain
+from specstyle.errors import RunFinishedError, explain
 
 if TYPE_CHECKING:
     from specstyle.run.request import Job, Request
@@ -111,7 +111,12 @@ def _run_medium(arguments: argparse.Namespace) -> int:
     from specstyle.run.job import run_job, take_part_in_job
 
     described = _new_job if arguments.resume is None else _resumed_job
-    job, notes = described(arguments)
+    try:
+        job, notes = described(arguments)
+    except RunFinishedError as finished:  # whoever resumes until all is done is done
+        if not arguments.quiet:
+            print(finished)
+        return 0
     team: Any = None
     if is_launched_by_torchrun(os.environ):
         from specstyle.run.sharing import join
@@ -172,6 +177,7 @@ def _new_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
         run_dir=arguments.run_dir,
         checkpoint_every=arguments.checkpoint_every,
         tensorboard=arguments.tensorboard,
+        report=arguments.report,
     )
     return job, notes
 

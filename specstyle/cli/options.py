@@ -94,6 +94,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="also keep every N-th step's result, and a sheet",
     )
     run.add_argument("--plot", action="store_true", help="also write a figure: content, style, result")
+    run.add_argument(
+        "--report", action="store_true", help="also write a page with players, spectrograms, losses, metrics"
+    )
     run.add_argument("--force", action="store_true", help="replace an existing OUT")
     add_output_options(run)
     keep = parser.add_argument_group("runs that survive")

@@ -21,6 +21,7 @@ from specstyle.engine.evaluations import (
     StopRun,
     ignore_safe_point,
 )
+from specstyle.engine.hessian import Memory
 from specstyle.engine.objective import Objective
 from specstyle.engine.team import ALONE, Team
 
@@ -170,7 +171,7 @@ def _lbfgs(
 ) -> None:
     """L-BFGS, within the canvas' box if it has one."""
     parameters = run.canvas.parameters()
-    memory = lbfgs.Memory(settings.history, run.team)
+    memory = Memory(settings.history, run.team)
     # Vectors of a single parameter leave in its shape, so that they can be resized and shared out.
     shape = list(parameters[0].shape) if len(parameters) == 1 else [-1]
     for step, change in before.get("pairs", ()) if saved is None else ():

@@ -15,6 +15,11 @@ EVERY_S = 30.0
 """Seconds between two checkpoints, where nothing else is asked for."""
 
 
+def unasked() -> bool:
+    """Return ``False``: nobody asks for a checkpoint out of turn."""
+    return False
+
+
 class Keeper(Protocol):
     """Keeps the state of a run. The processes of a team agree on when, and the first one writes."""
 
@@ -40,6 +45,7 @@ class Checkpoints:
         before_saving: Called before the file is replaced: what is told of earlier steps must be on disk.
         on_load: Called with the step that the run goes on from, or 0, before its first step.
         follows: This process of a team only reads: another one writes.
+        wanted: Asked between steps whether to keep the run now, out of turn.
     """
 
     def __init__(
@@ -50,11 +56,12 @@ class Checkpoints:
         before_saving: Callable[[], None] = lambda: None,
         on_load: Callable[[int], None] = lambda _: None,
         follows: bool = False,
+        wanted: Callable[[], bool] = unasked,
     ) -> None:
         if every_steps is not None and every_steps < 1:
             raise ValueError(f"checkpoint_every must be at least 1, got {every_steps}")
         self._path, self._every_steps, self._before_saving = path, every_steps, before_saving
-        self._on_load, self._follows = on_load, follows
+        self._on_load, self._follows, self._wanted = on_load, follows, wanted
         self._last_step, self._last_time = 0, time.monotonic()
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
@@ -69,9 +76,11 @@ class Checkpoints:
         return values
 
     def due(self, step: int) -> bool:
-        """Return whether enough steps or seconds have passed since the last checkpoint."""
+        """Return whether enough has passed since the last checkpoint, or one is wanted."""
         if self._follows:
             return False
+        if self._wanted():
+            return True
         if self._every_steps is None:
             return time.monotonic() - self._last_time >= EVERY_S
         return step // self._every_steps > self._last_step // self._every_steps

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from specstyle._version import __version__
 from specstyle.errors import CheckpointError, FileError, RecipeError
 from specstyle.features.weights import sha256_of
 from specstyle.recipes import Recipe, files_of, read_recipe, to_toml
-from specstyle.run.checkpoints import Checkpoints
+from specstyle.run.checkpoints import Checkpoints, unasked
 from specstyle.run.metrics import Metrics
 from specstyle.run.output import atomic, write_json
 from specstyle.run.request import Request
@@ -177,13 +178,21 @@ class RunFolder:
             self._lock.close()
             self._lock = None
 
-    def keeper(self, every_steps: int | None, *, go_back: Any, follows: bool = False) -> Checkpoints:
+    def keeper(
+        self,
+        every_steps: int | None,
+        *,
+        go_back: Any,
+        follows: bool = False,
+        wanted: Callable[[], bool] = unasked,
+    ) -> Checkpoints:
         """Return what keeps the run's state here.
 
         Args:
             every_steps: See ``Checkpoints``.
             go_back: Called with the step to go on from, before the first step.
             follows: Whether another process writes.
+            wanted: See ``Checkpoints``.
         """
         return Checkpoints(
             self.path / "checkpoint.pt",
@@ -191,6 +200,7 @@ class RunFolder:
             before_saving=self.metrics.sync,
             on_load=go_back,
             follows=follows,
+            wanted=wanted,
         )
 
 

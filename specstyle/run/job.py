@@ -12,9 +12,11 @@ from specstyle.engine.team import ALONE, Team
 from specstyle.errors import FileError
 from specstyle.features.weights import sha256_of
 from specstyle.media import imagefiles, soundfiles
+from specstyle.run.checkpoints import unasked
 from specstyle.run.folder import FINISHED, FINISHING, STOPPED, RunFolder
 from specstyle.run.kept import Watcher, keeper_of, opened
 from specstyle.run.output import atomic, check_output, write_json
+from specstyle.run.report import ReportWriter
 from specstyle.run.request import Job, Progress, Request, Result, Stage, TransferError
 from specstyle.run.settings import settings_text
 from specstyle.run.snapshots import Snapshots
@@ -35,6 +37,7 @@ def run_job(
     on_stage: Callable[[Stage], None],
     team: Team = ALONE,
     warm: Warm = COLD,
+    keep_now: Callable[[], bool] = unasked,
 ) -> tuple[Result, list[Path]]:
     """Run a job.
 
@@ -45,6 +48,7 @@ def run_job(
         on_stage: Called as each stage of the run begins.
         team: The processes that share the run; the first one writes.
         warm: Networks and styles of earlier runs; by default nothing is kept.
+        keep_now: Asked between steps whether to write a checkpoint at once; for a job with a ``run_dir``.
 
     Returns:
         The result, and the files written.
@@ -58,7 +62,7 @@ def run_job(
     with opened(job) as folder:
         _check(job, folder)
         watchers = _watchers(job, folder)
-        keeper = None if folder is None else keeper_of(job, folder, watchers)
+        keeper = None if folder is None else keeper_of(job, folder, watchers, wanted=keep_now)
 
         def report(progress: Progress) -> None:
             for watch in watchers:
@@ -81,8 +85,9 @@ def run_job(
                 raise
             written = _write(job, error.result, inputs, on_note, folder)
             raise TransferError(f"{error}; it is in {written[0]}", error.result) from error
+        told = dataclasses.replace(result, record=_with_inputs(job, result, inputs))
         for watch in watchers:
-            written += watch.finish(result)
+            written += watch.finish(told)
         if job.plot:
             draw_figure(job.request.medium, result, job.figure_path)
             written.append(job.figure_path)
@@ -106,7 +111,8 @@ def _check(job: Job, folder: RunFolder | None) -> None:
         raise ValueError(f"save_every must not be negative, got {job.save_every}")
     # What a run that is gone on with has written is its own.
     own = job.resumed and folder is not None and folder.status in (FINISHING, STOPPED)
-    for path in [job.output, job.record_path] + ([job.figure_path] if job.plot else []):
+    figure, page = ([job.figure_path] if job.plot else []), ([job.report_path] if job.report else [])
+    for path in [job.output, job.record_path, *figure, *page]:
         check_output(path, force=job.force or own)
     if folder is not None:
         return
@@ -128,6 +134,9 @@ def _watchers(job: Job, folder: RunFolder | None) -> list[Watcher]:
         watchers.append(Snapshots(job.request.medium, job.steps_folder, every=job.save_every, suffix=suffix))
     if job.tensorboard and job.run_dir is not None:
         watchers.append(TensorBoard(job.request.medium, job.run_dir / "tensorboard", every=job.save_every))
+    if job.report:
+        metrics = None if folder is None else folder.metrics
+        watchers.append(ReportWriter(job.request.medium, job.report_path, metrics))
     return watchers
 
 
@@ -156,10 +165,7 @@ def _write(
     folder: RunFolder | None,
 ) -> list[Path]:
     """Write the output and its record, both or neither."""
-    said = [result.record["content"], *result.record["styles"]]
-    files = [inputs["content"], *inputs["styles"]]
-    content, *styles = [{**file, **more} for file, more in zip(files, said, strict=True)]
-    record = {**result.record, "output": str(job.output), **inputs, "content": content, "styles": styles}
+    record = _with_inputs(job, result, inputs)
     if folder is not None:
         folder.status = FINISHING
     keep: dict[str, Any] = {}
@@ -179,6 +185,14 @@ def _write(
 def _is_mask(given: Any) -> bool:
     """Return whether a mask was given, and not leave for all."""
     return given is not None and str(given) != "all"
+
+
+def _with_inputs(job: Job, result: Result, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's record with what is known of its files."""
+    said = [result.record["content"], *result.record["styles"]]
+    files = [inputs["content"], *inputs["styles"]]
+    content, *styles = [{**file, **more} for file, more in zip(files, said, strict=True)]
+    return {**result.record, "output": str(job.output), **inputs, "content": content, "styles": styles}
 
 
 def _inputs(request: Request) -> dict[str, Any]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from specstyle.errors import CheckpointError
+from specstyle.errors import RunFinishedError
 from specstyle.run.build import settle_request
-from specstyle.run.checkpoints import Checkpoints
+from specstyle.run.checkpoints import Checkpoints, unasked
 from specstyle.run.folder import FINISHED, RunFolder
 from specstyle.run.request import Job, Progress, Result
 
-_OPTIONS = ("output", "force", "save_every", "plot", "metadata", "checkpoint_every", "tensorboard")
+_OPTIONS = ("output", "force", "save_every", "plot", "metadata", "checkpoint_every", "tensorboard", "report")
 """Fields of ``Job`` that a folder keeps."""
 
 
@@ -66,7 +66,12 @@ def opened(job: Job) -> Iterator[RunFolder | None]:
 
 
 def keeper_of(
-    job: Job, folder: RunFolder, watchers: Sequence[Watcher], *, follows: bool = False
+    job: Job,
+    folder: RunFolder,
+    watchers: Sequence[Watcher],
+    *,
+    follows: bool = False,
+    wanted: Callable[[], bool] = unasked,
 ) -> Checkpoints:
     """Return what keeps a job's state in its folder.
 
@@ -75,13 +80,14 @@ def keeper_of(
         folder: Its folder.
         watchers: Told of the step that the run goes on from.
         follows: Whether another process of the team writes.
+        wanted: See ``Checkpoints``.
     """
 
     def go_back(step: int) -> None:
         for watcher in watchers:
             watcher.go_back(step)
 
-    return folder.keeper(job.checkpoint_every, go_back=go_back, follows=follows)
+    return folder.keeper(job.checkpoint_every, go_back=go_back, follows=follows, wanted=wanted)
 
 
 def resumed_job(run_dir: Path) -> tuple[Job, tuple[str, ...]]:
@@ -91,10 +97,11 @@ def resumed_job(run_dir: Path) -> tuple[Job, tuple[str, ...]]:
         run_dir: The folder.
 
     Raises:
-        CheckpointError: If it keeps no run, the run is finished, or one of its inputs has changed.
+        CheckpointError: If it keeps no run, or one of its inputs has changed.
+        RunFinishedError: If the run is finished.
     """
     folder = RunFolder(run_dir)
     request, options, notes = folder.read()
     if folder.status == FINISHED:
-        raise CheckpointError(f"{run_dir}: the run is finished; its result is {options['output']}")
+        raise RunFinishedError(f"{run_dir}: the run is finished; its result is {options['output']}")
     return Job(request, run_dir=run_dir, resumed=True, **options), notes

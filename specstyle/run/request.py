@@ -129,6 +129,7 @@ class Job:
         run_dir: A folder that keeps the run, so that it can be gone on with.
         checkpoint_every: Steps from one checkpoint to the next; ``None``: as many as half a minute takes.
         tensorboard: Log losses, pictures and sounds for TensorBoard into ``run_dir``.
+        report: Also write a page to listen to and look at, see ``run.report``.
         resumed: Go on with what ``run_dir`` keeps.
     """
 
@@ -141,6 +142,7 @@ class Job:
     run_dir: Path | None = None
     checkpoint_every: int | None = None
     tensorboard: bool = False
+    report: bool = False
     resumed: bool = False
 
     @property
@@ -152,6 +154,11 @@ class Job:
     def figure_path(self) -> Path:
         """Where ``plot`` goes: ``out.figure.png``."""
         return self.output.with_name(self.output.stem + ".figure.png")
+
+    @property
+    def report_path(self) -> Path:
+        """Where ``report`` goes: ``out.report.html``."""
+        return self.output.with_name(self.output.stem + ".report.html")
 
     @property
     def steps_folder(self) -> Path:

@@ -64,19 +64,30 @@ class Session:
         )
         self.sound = self.adapter if isinstance(self.adapter, SoundAdapter) else None
         self.picture = self.adapter if isinstance(self.adapter, PictureAdapter) else None
+        self.generator = torch.Generator().manual_seed(request.seed)
+        self.tiles: list[list[int | None] | None] = []
+        self.masks: Masks | None = None
+        self.init_file: dict[str, str] | None = None
+        self.waveform: WaveformCanvas | None = None
         self.content_source = self.adapter.source(request.content, "content")
         self.style_sources = tuple(self._style_source(s, i) for i, s in enumerate(request.styles))
-        seen = self.content_source
+        sources = (self.content_source, *self.style_sources)
+        self.notes = tuple(note for source in sources for note in getattr(source, "notes", ()))
         # A strength of 0 is the content itself, so what prepares it for the style comes in gradually.
-        style_share = (
-            min(1.0, recipe.strength / FULL_PREPARATION) if recipe.effective_weights()[1] > 0 else 0.0
-        )
-        if self.sound is not None and recipe.equalize and style_share > 0:
+        styled = recipe.effective_weights()[1] > 0
+        style_share = min(1.0, recipe.strength / FULL_PREPARATION) if styled else 0.0
+        seen = self._encode(style_share)
+        self._prepare_start(seen, style_share)
+        self._plan()
+
+    def _encode(self, style_share: float) -> Any:
+        """Make images of content and styles; return the content that was made one of."""
+        request, seen = self.request, self.content_source
+        if self.sound is not None and self.recipe.equalize and style_share > 0:
             seen = self.sound.equalized(seen, self.style_sources, style_share)
         self.content: Encoded = self.adapter.encode_content(seen)
         if request.output is not None:
             self.adapter.check_output(request.output, self.content_source, self.content)
-        self.masks: Masks | None = None
         if self.picture is None:
             styles = [self.adapter.encode_style(s, self.content) for s in self.style_sources]
         else:
@@ -85,61 +96,60 @@ class Session:
             styles, self.masks = self.picture.encode_styles(self.content, *given, *masks)
         self.styles = [s.image for s in styles]
         self.upper = max([self.content.upper, *(s.upper for s in styles)])
-        self.init_file: dict[str, str] | None = None
+        return seen
+
+    def _prepare_start(self, seen: Any, style_share: float) -> None:
+        """Make ready what the optimization starts from."""
+        recipe = self.recipe
         self.start_source = self._read_start()
         self.start = self.content
-        self.generator = torch.Generator().manual_seed(request.seed)
         self.reference = (
             self.adapter.reference(self.style_sources, self.content, self.generator)
             if recipe.balance == "gradient"
             else None
         )
-        if recipe.init != "content" or recipe.init_noise_db is None:
-            style_share = 0.0
-        if self.sound is not None and style_share > 0:
+        noisy = recipe.init == "content" and recipe.init_noise_db is not None
+        if self.sound is not None and noisy and style_share > 0:
             noised = self.sound.noised(seen, self.style_sources, self.generator, style_share)
             self.start = self.adapter.encode_content(noised)
-        channels, height = self.content.image.shape[1:3]
-        self.network: Network = warm.network(
-            network_for,
-            recipe,
-            rows=channels * height,
-            seed=request.seed,
-            weights=request.weights,
-            preprocessing=request.preprocessing,
-            device=device,
-            dtype=network_dtype(self.precision),
-        )
-        self.notes = tuple(
-            note
-            for source in (self.content_source, *self.style_sources)
-            for note in getattr(source, "notes", ())
-        )
-        self.waveform: WaveformCanvas | None = None
         if self.sound is not None and recipe.canvas == "waveform":
             start = self.style_sources[0] if recipe.init == "style" else self.start_source
             noise = self.generator if recipe.init == "noise" else None
             self.waveform = self.sound.waveform(
                 self.start, start=start, styles=self.style_sources, noise=noise
             )
-        self.tiles: list[list[int | None] | None] = []
+
+    def _plan(self) -> None:
+        """Make the network, and plan the scales."""
+        request, recipe = self.request, self.recipe
+        channels, height = self.content.image.shape[1:3]
+        self.network: Network = self.warm.network(
+            network_for,
+            recipe,
+            rows=channels * height,
+            seed=request.seed,
+            weights=request.weights,
+            preprocessing=request.preprocessing,
+            device=self.device,
+            dtype=network_dtype(self.precision),
+        )
         self.shapes = scale_shapes(
             *self.content.image.shape[2:],
             smallest=recipe.smallest_scale,
             factor=recipe.scale_factor,
             fixed_height=self.network.fixed_height,
         )
-        check_shared(team, recipe, self.network.features)
+        check_shared(self.team, recipe, self.network.features)
         self.outlook = Outlook(
             request,
             recipe,
             self.network,
-            device,
+            self.device,
             self.content.image,
             max(s.shape[2] * s.shape[3] for s in self.styles),
             self.shapes,
             [self.steps_at(scale) for scale in range(len(self.shapes))],
-            team,
+            self.team,
         )
 
     def _style_source(self, given: Any, number: int) -> Any:

@@ -6,8 +6,9 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from specstyle.engine import lbfgs
-from specstyle.engine.lbfgs import FIRST_STEP, Memory, minimize
+from specstyle.engine import hessian as hessian_module
+from specstyle.engine.hessian import Memory
+from specstyle.engine.lbfgs import FIRST_STEP, minimize
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
@@ -49,7 +50,7 @@ def test_the_product_is_that_of_the_dense_matrix(count: int) -> None:
 def test_held_variables_stay_and_the_others_move_as_if_alone(
     monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
-    monkeypatch.setattr(lbfgs, "_MANY", many)
+    monkeypatch.setattr(hessian_module, "_MANY", many)
     rng, hessian = np.random.default_rng(1), curved(8)
     free = np.array([1, 0, 1, 1, 0, 1, 1, 1.0])
     kept = free.astype(bool)

@@ -88,7 +88,8 @@ def test_decode_of_encode_is_the_identity(
     back = medium.decode(encoded.image, encoded)
     assert back.samples.shape == sound.samples.shape
     for x, y in zip(sound.samples, back.samples, strict=True):
-        assert snr_db(x, y) > (200 if double else 80)  # asked: 90 and 60
+        # Asked: 90 and 60; a single sample in float32 was once below 80.
+        assert snr_db(x, y) > (200 if double else 65)
 
 
 def test_image_is_its_formula() -> None:

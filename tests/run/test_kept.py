@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from specstyle import Progress, StopRun
-from specstyle.errors import CheckpointError, FileError, SpecstyleError
+from specstyle.errors import CheckpointError, FileError, RunFinishedError, SpecstyleError
 from specstyle.features import weights as vgg_weights
 from specstyle.recipes import RECIPES
 from specstyle.run.build import settle_recipe
@@ -230,9 +230,28 @@ def test_a_stopped_run_goes_on(tmp_path: Path) -> None:
     assert kept_bytes(tmp_path / "run") == kept_bytes(tmp_path / "whole")
 
 
+def test_a_checkpoint_out_of_turn(tmp_path: Path) -> None:
+    """Whoever wants to stop asks for one first, and loses no step."""
+    seen: list[int] = []
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 5:
+            raise StopRun
+        seen.append(progress.step)
+
+    def keep_now() -> bool:
+        return seen[-1] == 4
+
+    given = dataclasses.replace(job(tmp_path, "picture, adam", "a"), checkpoint_every=None)
+    run_job(given, on_step=stop, on_note=ignore, on_stage=ignore, keep_now=keep_now)
+    resumed: list[int] = []
+    go(resumed_job(tmp_path / "a")[0], lambda progress: resumed.append(progress.step))
+    assert resumed[0] == 5
+
+
 def test_a_finished_run_says_so(tmp_path: Path) -> None:
     go(job(tmp_path, "sound, adam", "run"))
-    with pytest.raises(CheckpointError, match=r"the run is finished; its result is .*result\.wav"):
+    with pytest.raises(RunFinishedError, match=r"the run is finished; its result is .*result\.wav"):
         resumed_job(tmp_path / "run")
 
 

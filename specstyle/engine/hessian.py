@@ -1,0 +1,114 @@
+"""The inverse Hessian that the last steps and changes of gradient imply, some variables held or none."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from specstyle.engine.team import ALONE, Team
+
+_MANY = 16
+"""From one in so many held variables on, a mask is faster than their indices."""
+
+PARALLEL = 1e-10
+"""A change of gradient counts if its product with the step is at least this share of its square."""
+
+
+class Memory:
+    """The last steps and changes of gradient: an approximation of the inverse Hessian.
+
+    Args:
+        size: Pairs to keep; older ones are forgotten.
+        team: Who holds the other parts of all vectors.
+
+    Reference:
+        Nocedal & Wright 2006, algorithm 7.4.
+    """
+
+    def __init__(self, size: int, team: Team = ALONE) -> None:
+        self._pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=size)
+        self._team = team
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def add(self, step: Tensor, change: Tensor) -> None:
+        """Remember a step and the change of gradient along it, both ``[n]``."""
+        self._pairs.append((step, change, self._dots((step, change), (change, change))))
+
+    def pairs(self) -> list[tuple[Tensor, Tensor]]:
+        """Return steps and changes of gradient, the oldest first."""
+        return [(step, change) for step, change, _ in self._pairs]
+
+    def restore(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Take back what ``pairs`` returned."""
+        self.forget()
+        for step, change in pairs:
+            self.add(step, change)
+
+    def forget(self) -> None:
+        """Start anew."""
+        self._pairs.clear()
+
+    def product(self, vector: Tensor, held: Tensor | None = None) -> Tensor:
+        """Return the inverse Hessian times a vector ``[n]``; nothing is brought to the host.
+
+        Args:
+            vector: What to multiply.
+            held: Indices of the variables that may not move, ``[k]``; the approximation is then that of the
+                others alone, and these stay 0.
+        """
+        border = None if held is None else _Border(held, vector)
+        q = vector.clone() if border is None else border.clear_(vector.clone())
+        used: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        scale: Tensor | None = None
+        for step, change, dots in reversed(self._pairs):
+            curvature, square = dots if border is None else dots - self._dots(*border.part(step, change))
+            # Held variables may take a pair's curvature away: then it says nothing, and its weight is 0.
+            good = curvature > PARALLEL * square
+            rho = torch.where(good, 1.0 / curvature, 0.0)
+            scale = torch.where(good, curvature / square, 1.0) if scale is None else scale
+            # q is 0 where a variable is held, so that whole steps and changes serve in its products.
+            alpha = rho * self._dots((step, q))[0]
+            q.addcmul_(change, alpha, value=-1.0)
+            q = q if border is None else border.clear_(q)
+            used.append((step, change, rho, alpha))
+        if scale is not None:
+            q.mul_(scale)
+        for step, change, rho, alpha in reversed(used):
+            q.addcmul_(step, alpha - rho * self._dots((change, q))[0])
+            q = q if border is None else border.clear_(q)
+        return q
+
+    def _dots(self, *pairs: tuple[Tensor, Tensor]) -> Tensor:
+        return self._team.sum(torch.stack([torch.dot(left, right) for left, right in pairs]))
+
+
+class _Border:
+    """The held variables: by index where they are few, by a mask where that is faster.
+
+    Args:
+        held: Their indices.
+        like: A vector of all variables.
+    """
+
+    def __init__(self, held: Tensor, like: Tensor) -> None:
+        self._held = held
+        many = _MANY * len(held) > len(like)
+        self._mask = torch.zeros_like(like).index_fill_(0, held, 1.0) if many else None
+        self._free = None if self._mask is None else 1.0 - self._mask
+
+    def clear_(self, vector: Tensor) -> Tensor:
+        """Set the held variables of a vector to 0."""
+        return vector.index_fill_(0, self._held, 0.0) if self._free is None else vector.mul_(self._free)
+
+    def part(self, step: Tensor, change: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return what a pair's products with each other are of, over the held variables alone."""
+        if self._mask is None:
+            part = change[self._held]
+            return (step[self._held], part), (part, part)
+        part = change * self._mask
+        return (step, part), (part, part)

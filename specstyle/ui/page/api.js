@@ -1,0 +1,65 @@
+// What the page asks of its server. Every failure is an Error whose message is for the user.
+
+export async function ask(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new Error("The server does not answer. Is it still running in its terminal?");
+  }
+  let values = {};
+  try {
+    values = await response.json();
+  } catch {
+    if (response.ok) throw new Error("The server's answer broke off.");
+  }
+  if (!response.ok) throw new Error(sentence(values.error || `The server said ${response.status}.`));
+  return values;
+}
+
+export function send(path, values, method = "POST") {
+  const headers = { "Content-Type": "application/json" };
+  return ask(path, { method, headers, body: values === undefined ? undefined : JSON.stringify(values) });
+}
+
+// Sends a file as it is; onShare is told how much of it is there, from 0 to 1.
+export function upload(file, onShare) {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", `/api/uploads?name=${encodeURIComponent(file.name)}`);
+    request.responseType = "json";
+    request.upload.onprogress = (event) => event.lengthComputable && onShare(event.loaded / event.total);
+    request.onload = () => {
+      if (request.status === 201) resolve(request.response);
+      else reject(new Error(sentence(request.response?.error || `${file.name} was not taken.`)));
+    };
+    request.onerror = () => reject(new Error(`${file.name} could not be sent. Is the server still running?`));
+    request.send(file);
+  });
+}
+
+export function sentence(text) {
+  const first = text.charAt(0);
+  // A file's name keeps its first letter.
+  const begun = /^[a-z]+[ :]/.test(text) ? first.toUpperCase() + text.slice(1) : text;
+  return /[.!?]$/.test(begun) ? begun : `${begun}.`;
+}
+
+// Makes an element. Text is always text, never markup.
+export function el(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+    else if (name === "class") made.className = value;
+    else if (value === true) made.setAttribute(name, "");
+    else if (value !== false && value != null) made.setAttribute(name, value);
+  }
+  made.append(...children.flat().filter((child) => child != null && child !== false));
+  return made;
+}
+
+export function span(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}

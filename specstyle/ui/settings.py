@@ -1,0 +1,109 @@
+"""What a job on the page can be asked for, and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from specstyle.features import weights
+from specstyle.recipes import DEFAULTS, PUBLISHED, RECIPES
+from specstyle.ui.words import Refusal
+
+MEDIA = ("audio", "image")
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "strength": (0.0, 1.0),
+    "steps": (1, 10_000),
+    "size": (32, 8192),
+    "duration_s": (0.1, 600.0),
+    "seed": (0, 2**53 - 1),
+}
+"""Smallest and largest value of each number; a page's numbers are exact up to 2^53."""
+
+_WHOLE = ("steps", "size", "seed")
+_ONLY_FOR = {"size": "image", "duration_s": "audio"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The choices of a job; ``None``: the recipe's own.
+
+    Attributes:
+        recipe: The name of one that comes with specstyle, never a file.
+        strength: From 0, the content, to 1, pure style.
+        steps: At each scale.
+        size: Longest side of a picture.
+        duration_s: Of a sound.
+        seed: Of all randomness.
+    """
+
+    recipe: str = "default"
+    strength: float = 0.5
+    steps: int | None = None
+    size: int | None = None
+    duration_s: float | None = None
+    seed: int = 0
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the recipe's fields that are set."""
+        given = {name: getattr(self, name) for name in ("steps", "size", "duration_s")}
+        return {"strength": self.strength, **{name: v for name, v in given.items() if v is not None}}
+
+
+def read_settings(values: Any, medium: str) -> Settings:
+    """Return checked settings from what a page sent.
+
+    Args:
+        values: Of JSON.
+        medium: ``audio`` or ``image``.
+
+    Raises:
+        Refusal: If something is unknown, of another type or out of bounds.
+    """
+    known = {f.name for f in dataclasses.fields(Settings)}
+    if not isinstance(values, dict) or not set(values) <= known:
+        raise Refusal(f"settings must be an object with no more than: {', '.join(sorted(known))}")
+    recipe = values.get("recipe", "default")
+    offered = {offer["name"]: offer for offer in offers(medium)}
+    if not isinstance(recipe, str) or recipe not in offered:
+        raise Refusal(f"recipe: expected one of {', '.join(offered)}; choose one from the list")
+    if not offered[recipe]["ready"]:
+        raise Refusal(f"the recipe {recipe} {offered[recipe]['missing']}")
+    numbers = {name: _number(name, values[name], medium) for name in known - {"recipe"} if name in values}
+    return Settings(recipe, **{name: value for name, value in numbers.items() if value is not None})
+
+
+def _number(name: str, value: Any, medium: str) -> Any:
+    if value is None:
+        return None
+    low, high = BOUNDS[name]
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not is_number or not low <= value <= high or (name in _WHOLE and value != int(value)):
+        kind = "a whole number" if name in _WHOLE else "a number"
+        raise Refusal(f"{name.replace('_s', '')}: expected {kind} from {low:g} to {high:g}, got {value!r}")
+    if _ONLY_FOR.get(name, medium) != medium:
+        what = {"audio": "sounds", "image": "pictures"}[_ONLY_FOR[name]]
+        raise Refusal(f"{name.replace('_s', '')} is for {what} only; leave it empty")
+    return int(value) if name in _WHOLE else float(value)
+
+
+def offers(medium: str) -> list[dict[str, Any]]:
+    """Return the recipes for a medium: name, where it comes from, and whether it can run here.
+
+    A recipe whose network would have to be downloaded is not ready: a page starts no download.
+    """
+    own = [recipe.name for (its, _), recipe in DEFAULTS.items() if its == medium]
+    said = {
+        "default": "the one that suits the medium; start here",
+        "vgg": "for pretrained VGG19, and its small stand-in where that is not on this machine",
+    }
+    cached = weights.is_cached()
+    found = []
+    for name in (*said, *own, *PUBLISHED):
+        ready = name in said or RECIPES[name].network != "vgg19" or cached
+        missing = "" if ready else "needs VGG19: run `specstyle networks fetch vgg19` once, in a terminal"
+        source = said.get(name) or RECIPES[name].source
+        found.append({"name": name, "source": source, "ready": ready, "missing": missing})
+    return found

@@ -1,0 +1,218 @@
+"""Files that a page sends: taken in under names of our own, looked at, and kept for a while."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+import secrets
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from specstyle.errors import FileError, SpecstyleError
+from specstyle.media.containers import foreign_kind
+from specstyle.media.image import check_picture
+from specstyle.media.imagefiles import read_picture
+from specstyle.media.soundfiles import read_sound
+from specstyle.media.sounds import check_sound
+from specstyle.run.writing import write_source
+from specstyle.ui.limits import Limits
+from specstyle.ui.pictures import source_png
+from specstyle.ui.words import Refusal, said_of
+
+_SUFFIXES = ("wav", "flac", "ogg", "oga", "mp3", "aif", "aiff", "png", "jpg", "jpeg", "webp", "tif", "tiff")
+_MOST_FRAMES = 1 << 62
+_LONGEST_NAME = 120
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that was taken in.
+
+    Attributes:
+        id: Its name here, which says nothing of the user's.
+        name: What the user calls it.
+        medium: ``audio`` or ``image``.
+        path: Where it is.
+        about: What it is: ``seconds``, ``sample_rate`` and ``channels``, or ``width`` and ``height``.
+    """
+
+    id: str
+    name: str
+    medium: str
+    path: Path
+    about: dict[str, Any]
+
+    def described(self) -> dict[str, Any]:
+        """Return what a page may know."""
+        return {"id": self.id, "name": self.name, "medium": self.medium, **self.about}
+
+
+class Uploads:
+    """Keeps the last files that were sent.
+
+    Args:
+        folder: Where to; what an earlier server left there is removed.
+        limits: What is accepted.
+    """
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self._folder, self._limits = folder, limits
+        self._kept: dict[str, Upload] = {}
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+
+    def get(self, identity: Any) -> Upload:
+        """Return a file by its id.
+
+        Raises:
+            Refusal: If there is none.
+        """
+        if not isinstance(identity, str) or identity not in self._kept:
+            raise Refusal("a chosen file is no longer here; choose it again", 404)
+        return self._kept[identity]
+
+    async def receive(self, name: str, promised: int | None, body: AsyncIterator[bytes]) -> Path:
+        """Write a file as it comes in.
+
+        Args:
+            name: What the user calls it.
+            promised: Its size in bytes, if that is known.
+            body: Its bytes.
+
+        Raises:
+            Refusal: As soon as it is too large.
+        """
+        if promised is not None and promised > self._limits.upload_bytes:
+            raise self._too_large(name)
+        identity = secrets.token_hex(8)
+        home = self._folder / identity
+        home.mkdir()
+        suffix = Path(name).suffix.lower().lstrip(".")
+        path = home / f"{identity}{'.' + suffix if suffix in _SUFFIXES else ''}"
+        try:
+            size = 0
+            with path.open("wb") as file:
+                async for piece in body:
+                    size += len(piece)
+                    if size > self._limits.upload_bytes:
+                        raise self._too_large(name)
+                    file.write(piece)
+        except BaseException:
+            shutil.rmtree(home, ignore_errors=True)
+            raise
+        return path
+
+    def _too_large(self, name: str) -> Refusal:
+        return Refusal(
+            f"{shown(name)} is larger than {self._limits.upload_mb:g} MB, the most that this server takes; "
+            "give a smaller file, or start it with a larger --max-upload-mb",
+            413,
+        )
+
+    def take_in(self, path: Path, name: str) -> Upload:
+        """Look at a file that came in, and make what the page shows of it.
+
+        Raises:
+            Refusal: If it is no sound or picture that can be used.
+        """
+        name = shown(name)
+        try:
+            medium, source = _read(path, self._limits.sound_minutes)
+            (path.parent / "preview.png").write_bytes(source_png(source))
+            if medium == "audio":
+                write_source(
+                    "audio", dataclasses.replace(source, subtype="PCM_16"), path.parent / "listen.wav"
+                )
+        except (SpecstyleError, ValueError, MemoryError) as error:
+            shutil.rmtree(path.parent, ignore_errors=True)
+            raise Refusal(said_of(error, {path: name}), 422) from error
+        upload = Upload(path.parent.name, name, medium, path, _about(source))
+        self._kept[upload.id] = upload
+        while len(self._kept) > self._limits.kept_uploads:
+            oldest = self._kept.pop(next(iter(self._kept)))
+            shutil.rmtree(oldest.path.parent, ignore_errors=True)
+        return upload
+
+    def shown_file(self, identity: str, name: str) -> Path:
+        """Return ``preview.png`` or ``listen.wav`` of a file.
+
+        Raises:
+            Refusal: If there is none.
+        """
+        path = self.get(identity).path.parent / name
+        if name not in ("preview.png", "listen.wav") or not path.is_file():
+            raise Refusal("there is no such file", 404)
+        return path
+
+
+def give(upload: Upload, folder: Path, stem: str) -> Path:
+    """Put a file and what the page shows of it into a job's folder; return where the file is."""
+    target = folder / f"{stem}{upload.path.suffix}"
+    _link(upload.path, target)
+    for name in ("preview.png", "listen.wav"):
+        if (upload.path.parent / name).exists():
+            _link(upload.path.parent / name, folder / f"{stem}.{name}")
+    return target
+
+
+def _link(source: Path, target: Path) -> None:
+    with contextlib.suppress(OSError):  # a file system without links
+        os.link(source, target)
+        return
+    shutil.copyfile(source, target)
+
+
+def shown(name: str) -> str:
+    """Return a user's name for a file as messages have it: without folders, on one line, not endless."""
+    base = re.split(r"[/\\]", name)[-1]
+    clean = "".join(letter for letter in base if letter.isprintable()).strip()
+    return clean[-_LONGEST_NAME:] or "file"
+
+
+def _read(path: Path, longest_minutes: float) -> tuple[str, Any]:
+    """Return a file's medium and source, by what it holds rather than by its name."""
+    with path.open("rb") as file:
+        kind = foreign_kind(file.read(256))
+    if kind is not None and kind.endswith("picture"):
+        picture = read_picture(path)
+        check_picture(picture, role="picture")
+        return "image", picture
+    if kind is not None or path.stat().st_size == 0:
+        what = kind or "empty"
+        raise FileError(
+            f"{path} is {what}; give a sound (WAV, FLAC, OGG, MP3, AIFF) or a picture (JPEG, PNG, WebP, "
+            "TIFF, BMP, GIF)"
+        )
+    _check_length(path, longest_minutes)
+    sound = read_sound(path)
+    check_sound(sound, role="sound", min_samples=1)
+    return "audio", sound
+
+
+def _check_length(path: Path, longest_minutes: float) -> None:
+    """Refuse a sound whose header promises more than fits, before it is decoded."""
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(os.fspath(path)) as file:
+            frames, rate = file.frames, file.samplerate
+    except (soundfile.SoundFileError, OSError, TypeError):
+        return  # its reader tells what is wrong
+    if frames < _MOST_FRAMES and frames > longest_minutes * 60 * rate:
+        raise FileError(
+            f"{path} lasts {frames / rate / 60:.0f} minutes, and at most {longest_minutes:g} are taken here; "
+            "cut it, or use `specstyle audio` in a terminal"
+        )
+
+
+def _about(source: Any) -> dict[str, Any]:
+    if hasattr(source, "pixels"):
+        return {"width": source.width, "height": source.height}
+    channels, length = source.samples.shape
+    rate = source.sample_rate
+    return {"seconds": round(length / rate, 3), "sample_rate": rate, "channels": channels}
