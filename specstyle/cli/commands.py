@@ -26,7 +26,11 @@ def add_commands(commands: Any) -> None:
     networks.add_argument("verb", nargs="?", choices=("fetch",), help="download weights (once, 548 MB)")
     networks.add_argument("name", nargs="?", metavar="NAME", help="vgg19")
     networks.set_defaults(action=_networks, debug=False)
-    demo = commands.add_parser("demo", help="make example sounds and pictures, and stylize them")
+    demo = commands.add_parser(
+        "demo",
+        help="make example sounds and pictures, and stylize them",
+        description="Synthesize four sounds and two pictures, play a melody by the rain, and paint a scene.",
+    )
     demo.add_argument("folder", nargs="?", type=Path, default=Path("demo"), metavar="DIR", help="where to")
     demo.add_argument("--force", action="store_true", help="replace existing files")
     add_output_options(demo)

@@ -200,7 +200,9 @@ class Session:
         output, figures = self.finish(state.image, state.parameters, self.waveform)
         if figures.get("peak_gain_db", 0.0) < QUIETER_DB:
             quieter = -figures["peak_gain_db"]
-            notes += (f"the result is {quieter:.1f} dB quieter than the content: its peaks would clip",)
+            mixed = self.recipe.mask is not None or self.recipe.keep_band or self.recipe.mix < 1.0
+            what = "the stylized part" if mixed else "the result"
+            notes += (f"{what} is {quieter:.1f} dB quieter than the content: its peaks would clip",)
         failed = {} if failure is None else {"failed": failure}
         record = {
             **self._described(),
