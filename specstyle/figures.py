@@ -149,7 +149,7 @@ def bare_image(panel: NDArray[Any], path: str | Path, *, longest: int | None = N
     Args:
         panel: ``[H, W, 3]`` from 0 to 1, or ``[bins, columns]`` in dB, ``-RANGE_DB`` to 0, low ones first.
         path: The PNG file to write.
-        longest: Shrink the longest side to so many pixels (levels: each side).
+        longest: Shrink the longest side to so many pixels (levels: to that width, three quarters as high).
 
     Raises:
         FileError: The file cannot be written.
@@ -161,7 +161,7 @@ def bare_image(panel: NDArray[Any], path: str | Path, *, longest: int | None = N
     shown = colormaps["magma"](1.0 + np.flipud(panel) / RANGE_DB)[..., :3] if flat else panel
     image = Image.fromarray((np.clip(shown, 0.0, 1.0) * 255 + 0.5).astype(np.uint8))
     if longest is not None and panel.ndim == 2:
-        image = image.resize((min(image.width, longest), min(image.height, 3 * longest // 4)))
+        image = image.resize((longest, 3 * longest // 4))
     elif longest is not None:
         image.thumbnail((longest, longest))
     try:
@@ -187,8 +187,11 @@ def _new_figure(*, width: float, height: float) -> Figure:
 def _title(axis: Any, title: str, *, inches: float) -> None:
     """Set a title as it stands (a dollar sign in a file name starts no formula), its middle cut to fit."""
     room = int(inches * _CHARACTERS_PER_INCH)
-    shown = title if len(title) <= room else f"{title[: room - room // 2 - 1]}…{title[-(room // 2) :]}"
-    axis.set_title(shown, parse_math=False, fontsize=11)
+    lines = [
+        line if len(line) <= room else f"{line[: room - room // 2 - 1]}…{line[-(room // 2) :]}"
+        for line in title.split("\n")
+    ]
+    axis.set_title("\n".join(lines), parse_math=False, fontsize=11)
 
 
 def _grid(panels: list[tuple[str, NDArray[Any]]], path: str | Path, *, columns: int, inches: float) -> None:
@@ -198,7 +201,8 @@ def _grid(panels: list[tuple[str, NDArray[Any]]], path: str | Path, *, columns: 
             raise ValueError(f"panel {title!r}: expected shape [H, W, 3] or [H, W], got {list(array.shape)}")
     rows = math.ceil(len(panels) / columns)
     aspect = max(a.shape[0] / a.shape[1] if a.ndim == 3 else 0.75 for _, a in panels)
-    height = rows * (inches * min(aspect, 3.0) + 0.35)
+    lines = max(title.count("\n") for title, _ in panels)
+    height = rows * (inches * min(aspect, 3.0) + 0.35 + 0.2 * lines)
     figure = _new_figure(width=columns * inches, height=height)
     cells = figure.subplots(rows, columns, squeeze=False).ravel()
     flat = [array for _, array in panels if array.ndim == 2]

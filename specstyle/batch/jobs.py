@@ -104,7 +104,10 @@ def make_task(
     given = {f.name: getattr(common, f.name) for f in dataclasses.fields(common)} | changes
     given["overrides"] = {**general, **(own or {})}
     request = Request(medium, content.absolute(), tuple(s.absolute() for s in styles), **given)
-    return Task(number, name, Job(request, output.absolute(), force=True), pinned="device" in changes)
+    # Workers need whole paths; records call files as the list or the command line does.
+    shown = {str(path.absolute()): str(path) for path in (content, *styles, output)}
+    job = Job(request, output.absolute(), force=True, shown=shown)
+    return Task(number, name, job, pinned="device" in changes)
 
 
 def check_tasks(tasks: Sequence[Task], place: Callable[[Task], str]) -> list[Task]:

@@ -21,6 +21,8 @@ from specstyle.errors import SpecstyleError
 from specstyle.evaluate import Judge, Scores
 from specstyle.features.weights import sha256_of
 from specstyle.media.soundfiles import read_sound
+from specstyle.media.sounds import Part
+from specstyle.recipes import Recipe
 from specstyle.run.output import atomic, write_json
 from specstyle.run.snapshots import thumbnail
 
@@ -62,25 +64,35 @@ def measure(sweep: Sweep, tasks: Sequence[Task], folder: Path) -> dict[str, dict
         kept: dict[str, Any] = json.loads(kept_in.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         kept = {}
-    judge: Judge | None = None
+    judges: dict[tuple[Part, Part], Judge] = {}
+    inputs = [sha256_of(path) for path in (sweep.content, sweep.styles[0])]
     found: dict[str, Any] = {}
     for task in tasks:
-        path = task.job.output
+        path, heard = task.job.output, _heard(task)
         if not path.exists():
             continue
-        known, sha256 = kept.get(task.name, {}), sha256_of(path)
-        if known.get("sha256") != sha256:
+        known, of = kept.get(task.name, {}), [sha256_of(path), *inputs, repr(heard)]
+        if known.get("of") != of:
             try:
-                judge = judge or Judge(read_sound(sweep.content), read_sound(sweep.styles[0]))
-                scores: dict[str, Any] = dataclasses.asdict(judge.score(read_sound(path)))
+                if heard not in judges:
+                    judges[heard] = Judge(*map(read_sound, (sweep.content, sweep.styles[0]), heard))
+                scores: dict[str, Any] = dataclasses.asdict(judges[heard].score(read_sound(path)))
             except SpecstyleError as error:
                 scores = {"error": str(error)}
-            known = {"sha256": sha256, **scores}
+            known = {"of": of, **scores}
         found[task.name] = known
     with atomic(kept_in) as temporary:
         write_json(temporary, _finite(found))
     names = [f.name for f in dataclasses.fields(Scores)]
     return {name: {n: _finite(k.get(n)) for n in names} for name, k in found.items() if "error" not in k}
+
+
+def _heard(task: Task) -> tuple[Part, Part]:
+    """Return the ranges of the content and of the first style that a job takes."""
+    recipe = task.recipe or Recipe()
+    starts, durations = recipe.style_start_s, recipe.style_duration_s
+    style = Part(starts[0] if starts else 0.0, durations[0] if durations else None)
+    return Part(recipe.content_start_s, recipe.content_duration_s), style
 
 
 def _finite(value: Any) -> Any:
@@ -145,7 +157,7 @@ def write_sheet(
     written = [folder / "sheet.html"]
     if there:
         written.insert(0, folder / "sheet.png")
-        shown = [(cell.title, panels[cell.path]) for cell in [*first, *there]]
+        shown = [(cell.title.replace(", ", "\n"), panels[cell.path]) for cell in [*first, *there]]
         with atomic(written[0]) as temporary:
             figures.contact_sheet(shown, temporary, columns=sweep.columns)
     thumbnails = folder / "thumbnails"

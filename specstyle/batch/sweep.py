@@ -63,7 +63,8 @@ def plain_sweep(
     points = grid(axes) if random is None else draw(axes, random, seed)
     columns = len(axes[-1].values) if random is None else min(4, len(points))
     titles = tuple(", ".join(f"{name} {value}" for name, value in point) for point in points)
-    return Sweep(medium, content, tuple(styles), tuple(points), titles, min(columns, 8))
+    # In rows of one axis' values, the content would only shift them: the page has it above.
+    return Sweep(medium, content, tuple(styles), tuple(points), titles, min(columns, 8), with_content=False)
 
 
 def figure_sweep(figure: str, medium: str, content: Path, styles: Sequence[Path], common: Common) -> Sweep:

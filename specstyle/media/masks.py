@@ -44,14 +44,20 @@ class Region:
     high_hz: float = math.inf
     amount: float = 1.0
 
-    def weights(self, times_s: Tensor, frequencies_hz: Tensor) -> Tensor:
-        """Return how much of each position belongs to it, ``[frequencies, times]`` in 0..1."""
+    def weights(self, times_s: Tensor, frequencies_hz: Tensor, duration_s: float) -> Tensor:
+        """Return how much of each position belongs to it, ``[frequencies, times]`` in 0..1.
+
+        A side at an end of the sound, in time or in frequency, has no soft edge: nothing is beyond it.
+        """
         least = EDGE_BINS * float(frequencies_hz[1] - frequencies_hz[0])
         low_edge = max(self.low_hz * (2**EDGE_OCTAVES - 1.0), least)
         high_edge = max(self.high_hz * (1.0 - 2**-EDGE_OCTAVES), least)
-        rows = _inside(frequencies_hz, self.low_hz, self.high_hz, low_edge, high_edge)
-        columns = _inside(times_s, self.start_s, self.stop_s, EDGE_S, EDGE_S)
-        return rows[:, None] * columns
+        low = self.low_hz if self.low_hz > 0.0 else -math.inf
+        high = self.high_hz if self.high_hz < float(frequencies_hz[-1]) else math.inf
+        start = self.start_s if self.start_s > 0.0 else -math.inf
+        stop = self.stop_s if self.stop_s < duration_s else math.inf
+        rows = _inside(frequencies_hz, low, high, low_edge, high_edge)
+        return rows[:, None] * _inside(times_s, start, stop, EDGE_S, EDGE_S)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +97,7 @@ class SoundMask:
                 painted = torch.lerp(
                     painted,
                     torch.full_like(painted, region.amount),
-                    region.weights(times_s, frequencies_hz),
+                    region.weights(times_s, frequencies_hz, duration_s),
                 )
             found *= painted
         for low, high in self.keep:
@@ -148,7 +154,13 @@ def read_mask(path: Path) -> SoundMask:
             f"{path}, line 1: a mask's table begins with names of columns, each once, of "
             f"{', '.join(COLUMNS)}; got {','.join(names) or 'nothing'}"
         )
-    cells = [(line, dict(zip(names, row, strict=False))) for line, row in enumerate(rows[1:], 2) if any(row)]
+    filled = [(line, row) for line, row in enumerate(rows[1:], 2) if any(cell.strip() for cell in row)]
+    for line, row in filled:
+        if any(cell.strip() for cell in row[len(names) :]):
+            raise FileError(
+                f"{path}, line {line}: has {len(row)} cells for {len(names)} columns; remove some"
+            )
+    cells = [(line, dict(zip(names, row, strict=False))) for line, row in filled]
     if not cells:
         raise FileError(f"{path}: the mask has no region; give at least one row below the header")
     return SoundMask(regions=tuple(_region(path, line, row) for line, row in cells))

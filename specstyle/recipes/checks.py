@@ -132,6 +132,10 @@ def _check_together(recipe: Recipe) -> None:
             "duration_s is for textures, which take nothing from the content but its rate and loudness: "
             "use it with strength 1 (or content_weight 0) and init noise"
         )
+    if recipe.duration_s is not None and (recipe.mask is not None or recipe.keep_band or recipe.mix < 1.0):
+        raise RecipeError(
+            "mask, keep_band and mix bring back the content, and a texture has none; leave them out"
+        )
     loops = recipe.canvas == "waveform" and recipe.sample_rate is None and recipe.init == "noise"
     if recipe.loop and not (loops and recipe.effective_weights()[0] == 0 and recipe.tv_weight == 0):
         raise RecipeError(

@@ -45,6 +45,7 @@ class RunFolder:
         self.path = path
         self.metrics = Metrics(path / "metrics.jsonl")
         self._lock: Any = None
+        self._made = False
 
     @property
     def status(self) -> str:
@@ -56,23 +57,38 @@ class RunFolder:
         with atomic(self.path / "status.json") as temporary:
             write_json(temporary, {"status": value})
 
-    def create(self, request: Request, recipe: Recipe, options: dict[str, Any]) -> None:
+    def _seen(self, path: Path) -> str:
+        """Return a path as seen from here, if it is within, else as an absolute one."""
+        whole, here = path.absolute(), self.path.absolute()
+        return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole)
+
+    def create(
+        self, request: Request, recipe: Recipe, options: dict[str, Any], shown: dict[str, str]
+    ) -> None:
         """Begin a run.
 
         Args:
             request: What is asked for; its content and styles are paths.
             recipe: Its recipe, settled.
             options: Of the job: its ``output`` and plain values.
+            shown: How the record names files, by their absolute paths.
 
         Raises:
             FileError: If the folder cannot be used, or keeps a run already.
         """
+        if not str(self.path) or self.path == Path():
+            raise FileError("--run-dir needs the name of a folder of its own, and got the current one")
         if (self.path / "run.json").exists():
             raise FileError(
                 f"{self.path}: keeps a run already; --resume {self.path} goes on with it; for a new run name "
                 "another folder"
             )
+        if self.path.is_dir() and {p.name for p in self.path.iterdir()} - {".lock"}:
+            raise FileError(
+                f"{self.path}: holds files already, which a run would mix with its own; name a new folder"
+            )
         try:
+            self._made = not self.path.exists()
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FileError(
@@ -80,7 +96,7 @@ class RunFolder:
             ) from error
         self.lock()
         files = {name: _plain(path) for name, path in files_of(recipe).items()}
-        values = {
+        values: dict[str, Any] = {
             "format": FORMAT,
             "specstyle": __version__,
             "torch": torch.__version__,
@@ -90,12 +106,14 @@ class RunFolder:
                 for f in dataclasses.fields(Request)
                 if f.name not in _KEPT_ELSEWHERE
             },
-            "options": {**options, "output": str(options["output"].absolute())},
+            "options": {**options, "output": self._seen(options["output"])},
             "files": files,
+            "shown": shown,
         }
         recipe = recipe.replace(**{name: file["path"] for name, file in files.items()})
         with atomic(self.path / "recipe.toml") as temporary:
             temporary.write_text(to_toml(recipe), encoding="utf-8")
+        values["recipe_sha256"] = sha256_of(self.path / "recipe.toml")
         self.status = RUNNING
         with atomic(self.path / "run.json") as temporary:
             write_json(temporary, values)
@@ -116,6 +134,13 @@ class RunFolder:
                 f"{self.path}: is of run format {values.get('format')}, and this version of specstyle reads "
                 f"{FORMAT}; resume it with the version that began it, specstyle {values.get('specstyle')}"
             )
+        if not (self.path / "recipe.toml").is_file() or (
+            sha256_of(self.path / "recipe.toml") != values["recipe_sha256"]
+        ):
+            raise CheckpointError(
+                f"{self.path / 'recipe.toml'}: is not what the run began with; put it back, or begin a new "
+                "run with it by --recipe"
+            )
         try:
             recipe = read_recipe(self.path / "recipe.toml")
         except RecipeError as error:
@@ -123,7 +148,9 @@ class RunFolder:
         for file in values["files"].values():
             _restored(file)
         asked = {name: _restored(value) for name, value in values["request"].items()}
-        options = {**values["options"], "output": Path(values["options"]["output"])}
+        # An output within the folder moves with it.
+        options = {**values["options"], "output": self.path / values["options"]["output"]}
+        options["shown"] = dict(values["shown"])
         return Request(**asked, recipe=recipe), options, _differences(values)
 
     def lock(self) -> None:
@@ -136,7 +163,12 @@ class RunFolder:
             import fcntl
         except ImportError:  # pragma: no cover (Windows)
             return
-        self._lock = (self.path / ".lock").open("w")
+        try:
+            self._lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise FileError(
+                f"{self.path}: cannot be written into: {error.strerror}; name another folder"
+            ) from error
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -147,29 +179,33 @@ class RunFolder:
             ) from error
 
     def discard(self) -> None:
-        """Remove what ``create`` made."""
+        """Remove what ``create`` made in a folder that was new or empty."""
         for name in ("run.json", "recipe.toml", "status.json", "metrics.jsonl", ".lock"):
             with contextlib.suppress(OSError):
                 (self.path / name).unlink()
-        with contextlib.suppress(OSError):  # other files are not ours
-            self.path.rmdir()
+        if self._made:
+            with contextlib.suppress(OSError):  # other files are not ours
+                self.path.rmdir()
 
-    def take_in(self, *results: Path) -> None:
-        """Copy results that were written elsewhere: ``out.wav`` to ``result.wav``, its record beside it.
+    def take_in(self, output: Path, record: Path) -> None:
+        """Copy a result that was written elsewhere to ``result.wav``, and its record beside it.
 
         Raises:
             FileError: If one cannot be copied.
         """
-        for path in results:
-            if path.parent.resolve() != self.path.resolve():
-                with atomic(self.path / f"result{''.join(path.suffixes[-2:])}") as temporary:
-                    shutil.copyfile(path, temporary)
+        if output.parent.resolve() == self.path.resolve():
+            return
+        copy = self.path / f"result{output.suffix}"
+        for source, target in ((output, copy), (record, copy.with_name(copy.name + ".json"))):
+            with atomic(target) as temporary:
+                shutil.copyfile(source, temporary)
 
     def clean(self) -> None:
-        """Remove what a kill left half written."""
-        for part in self.path.rglob(".*.part*"):
-            with contextlib.suppress(OSError):
-                part.unlink()
+        """Remove what a kill left half written here."""
+        for folder in (self.path, self.path / "snapshots"):
+            for part in folder.glob(".*.part*"):
+                with contextlib.suppress(OSError):
+                    part.unlink()
 
     def close(self) -> None:
         """Let others work here."""

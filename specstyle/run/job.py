@@ -20,6 +20,7 @@ from specstyle.run.report import ReportWriter
 from specstyle.run.request import Job, Progress, Request, Result, Stage, TransferError
 from specstyle.run.settings import settings_text
 from specstyle.run.snapshots import Snapshots
+from specstyle.run.stopping import Stopping
 from specstyle.run.tensorboard import TensorBoard
 from specstyle.run.transfer import take_part, transfer
 from specstyle.run.warm import COLD, Warm
@@ -58,17 +59,22 @@ def run_job(
             leaves its last good result in the output and raises ``TransferError``.
     """
     # Hashed before the run, since OUT may replace an input.
-    inputs = _inputs(job.request)
+    inputs = _inputs(job)
     with opened(job) as folder:
         _check(job, folder)
         watchers = _watchers(job, folder)
+        watch_last = on_step
+        if folder is not None and keep_now is unasked:
+            watch_last = stopping = Stopping(on_step)
+            keep_now = stopping.wanted
         keeper = None if folder is None else keeper_of(job, folder, watchers, wanted=keep_now)
 
         def report(progress: Progress) -> None:
             for watch in watchers:
                 watch(progress)
-            on_step(progress)
+            watch_last(progress)
 
+        failed: TransferError | None = None
         try:
             result = transfer(
                 _request(job),
@@ -79,12 +85,11 @@ def run_job(
                 warm=warm,
                 keeper=keeper,
             )
-            written = _write(job, result, inputs, on_note, folder)
         except TransferError as error:
             if error.result is None:
                 raise
-            written = _write(job, error.result, inputs, on_note, folder)
-            raise TransferError(f"{error}; it is in {written[0]}", error.result) from error
+            result, failed = error.result, error
+        written = _write(job, result, inputs, on_note, folder)
         told = dataclasses.replace(result, record=_with_inputs(job, result, inputs))
         for watch in watchers:
             written += watch.finish(told)
@@ -92,7 +97,9 @@ def run_job(
             draw_figure(job.request.medium, result, job.figure_path)
             written.append(job.figure_path)
         if folder is not None:
-            folder.status = STOPPED if result.record["stopped"] else FINISHED
+            folder.status = STOPPED if failed or result.record["stopped"] else FINISHED
+        if failed is not None:
+            raise TransferError(f"{failed}; it is in {written[0]}", result) from failed
     return result, written
 
 
@@ -113,6 +120,8 @@ def _check(job: Job, folder: RunFolder | None) -> None:
     own = job.resumed and folder is not None and folder.status in (FINISHING, STOPPED)
     figure, page = ([job.figure_path] if job.plot else []), ([job.report_path] if job.report else [])
     for path in [job.output, job.record_path, *figure, *page]:
+        if job.resumed and path.exists() and not (job.force or own):
+            raise FileError(f"{path}: appeared since the run began; move it away, and --resume again")
         check_output(path, force=job.force or own)
     if folder is not None:
         return
@@ -192,11 +201,27 @@ def _with_inputs(job: Job, result: Result, inputs: dict[str, Any]) -> dict[str, 
     said = [result.record["content"], *result.record["styles"]]
     files = [inputs["content"], *inputs["styles"]]
     content, *styles = [{**file, **more} for file, more in zip(files, said, strict=True)]
-    return {**result.record, "output": str(job.output), **inputs, "content": content, "styles": styles}
+    record = {**result.record, "output": job.name_of(job.output), **inputs}
+    if "init" in record:
+        record["init"] = {**record["init"], "path": job.name_of(record["init"]["path"])}
+        record["recipe"] = {**record["recipe"], "init": record["init"]["path"]}
+    record["notes"] = [*job.notes, *record["notes"]]
+    return {**record, "content": content, "styles": styles}
 
 
-def _inputs(request: Request) -> dict[str, Any]:
-    """Return a request's files with their hashes, by their names in the record."""
+def _inputs(job: Job) -> dict[str, Any]:
+    """Return a job's files with their hashes, by their names in the record."""
+    request = job.request
+
+    def _file(path: Any) -> dict[str, str]:
+        """Return a file's name and hash, as far as it can be read: its reader tells what is wrong."""
+        try:
+            # Not a pipe or a device, which would be read for ever.
+            known = Path(path).is_file()
+            return {"path": job.name_of(path), "sha256": sha256_of(Path(path))} if known else {}
+        except (OSError, TypeError, ValueError):
+            return {}
+
     masks = {
         f"{kind}_masks": [_file(path) if _is_mask(path) else None for path in given]
         for kind, given in (("content", request.content_masks), ("style", request.style_masks))
@@ -205,12 +230,3 @@ def _inputs(request: Request) -> dict[str, Any]:
     weights = {} if request.weights is None else {"weights": _file(request.weights)}
     styles = [_file(path) for path in request.styles]
     return {"content": _file(request.content), "styles": styles, **masks, **weights}
-
-
-def _file(path: Any) -> dict[str, str]:
-    """Return a file's path and hash, as far as it can be read: its reader tells what is wrong."""
-    try:
-        # Not a pipe or a device, which would be read for ever.
-        return {"path": str(path), "sha256": sha256_of(Path(path))} if Path(path).is_file() else {}
-    except (OSError, TypeError, ValueError):
-        return {}

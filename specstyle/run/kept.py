@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from specstyle.errors import RunFinishedError
+from specstyle.errors import FileError, RunFinishedError
+from specstyle.recipes import Recipe, files_of
 from specstyle.run.build import settle_request
 from specstyle.run.checkpoints import Checkpoints, unasked
 from specstyle.run.folder import FINISHED, RunFolder
@@ -53,7 +54,9 @@ def opened(job: Job) -> Iterator[RunFolder | None]:
             folder.clean()
         else:
             recipe, _ = settle_request(job.request)
-            folder.create(job.request, recipe, {name: getattr(job, name) for name in _OPTIONS})
+            _check_inputs(job, recipe)
+            options = {name: getattr(job, name) for name in _OPTIONS}
+            folder.create(job.request, recipe, options, _named(job, recipe))
             made = True
         yield folder
     except Exception:
@@ -63,6 +66,33 @@ def opened(job: Job) -> Iterator[RunFolder | None]:
         raise
     finally:
         folder.close()
+
+
+def _files(job: Job, recipe: Recipe) -> list[Path]:
+    """Return the files that a job reads."""
+    request = job.request
+    given = [request.content, *request.styles, *request.content_masks, *request.style_masks, request.weights]
+    named = [Path(path) for path in given if path is not None and path != "all"]
+    return [*named, *files_of(recipe).values()]
+
+
+def _check_inputs(job: Job, recipe: Recipe) -> None:
+    """Refuse an output that would replace an input: nothing could go on from there.
+
+    Raises:
+        FileError: Naming the file.
+    """
+    for path in _files(job, recipe):
+        if job.output.exists() and path.exists() and job.output.samefile(path):
+            raise FileError(
+                f"{job.output}: is an input of the run too, which --resume would need; name another output"
+            )
+
+
+def _named(job: Job, recipe: Recipe) -> dict[str, str]:
+    """Return what a job calls its files, by their absolute paths: a resumed run calls them the same."""
+    files = [*_files(job, recipe), job.output]
+    return {str(path.absolute()): job.name_of(path) for path in files}
 
 
 def keeper_of(
@@ -104,4 +134,4 @@ def resumed_job(run_dir: Path) -> tuple[Job, tuple[str, ...]]:
     request, options, notes = folder.read()
     if folder.status == FINISHED:
         raise RunFinishedError(f"{run_dir}: the run is finished; its result is {options['output']}")
-    return Job(request, run_dir=run_dir, resumed=True, **options), notes
+    return Job(request, run_dir=run_dir, resumed=True, notes=notes, **options), notes

@@ -64,7 +64,9 @@ def report_page(medium: str, result: Result, losses: Sequence[dict[str, Any]]) -
     """
     record = result.record
     recipe, network = record["recipe"]["name"], record["network"]["name"]
-    names = [_name(source) for source in (result.content, *result.styles)]
+    told = (record["content"], *record["styles"])
+    sources = (result.content, *result.styles)
+    names = [_name(said, source) for said, source in zip(told, sources, strict=True)]
     texture = medium == "audio" and "duration_s" in record["recipe"]
     title = f"{names[0]} in the style of {', '.join(names[1:])}"
     values = {
@@ -102,8 +104,8 @@ def _part(name: str) -> str:
     return (Path(__file__).parent / "pages" / name).read_text(encoding="utf-8")
 
 
-def _name(source: Any) -> str:
-    return Path(str(getattr(source, "name", "") or "array")).name
+def _name(said: dict[str, Any], source: Any) -> str:
+    return Path(str(said.get("path") or getattr(source, "name", "") or "array")).name
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
@@ -145,6 +147,8 @@ def _metrics(result: Result) -> str:
         "onset and chroma against the content. A result should beat the equalized content, and stay below "
         "the style's halves in copy. A proxy for ears, not a replacement."
     )
+    if len(result.styles) > 1:
+        told += " Of the styles, the first is measured."
     return f'<section><h2>Metrics</h2>{table}<p class="lead">{told}</p></section>'
 
 

@@ -131,6 +131,8 @@ class Job:
         tensorboard: Log losses, pictures and sounds for TensorBoard into ``run_dir``.
         report: Also write a page to listen to and look at, see ``run.report``.
         resumed: Go on with what ``run_dir`` keeps.
+        shown: What to call files in the record, by their paths; others are called as they are given.
+        notes: What a user should know beforehand; the record keeps them.
     """
 
     request: Request
@@ -144,6 +146,12 @@ class Job:
     tensorboard: bool = False
     report: bool = False
     resumed: bool = False
+    shown: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def name_of(self, path: Any) -> str:
+        """Return what to call a file."""
+        return self.shown.get(str(Path(path).absolute()), str(path))
 
     @property
     def record_path(self) -> Path:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from specstyle import figures
+from specstyle.engine.scales import resize
 from specstyle.errors import FileError
 from specstyle.media import imagefiles, soundfiles
 from specstyle.run.output import atomic
@@ -15,6 +16,9 @@ from specstyle.run.request import Progress, Result
 from specstyle.run.writing import write_source
 
 SHEET_COLUMNS = 5
+
+_THUMBNAIL = 600
+"""Longest side of a picture in a sheet, in pixels."""
 
 
 class Snapshots:
@@ -81,6 +85,9 @@ def thumbnail(medium: str, path: Path) -> np.ndarray:
     """
     if medium == "audio":
         sound = soundfiles.read_sound(path)
-        return figures.spectrogram_db(path.name, sound.samples.numpy(), sound.sample_rate)[0]
-    pixels: np.ndarray = imagefiles.read_picture(path).pixels.movedim(0, 2).numpy()
-    return pixels
+        levels_db, _ = figures.spectrogram_db(path.name, sound.samples.numpy(), sound.sample_rate)
+        return levels_db.astype(np.float32)
+    pixels = imagefiles.read_picture(path).pixels
+    shrink = min(1.0, _THUMBNAIL / max(pixels.shape[1:]))  # a sheet holds all of them at once
+    height, width = (max(round(shrink * side), 1) for side in pixels.shape[1:])
+    return resize(pixels[None], height, width)[0].clamp(0.0, 1.0).movedim(0, 2).numpy()

@@ -87,7 +87,10 @@ class Entry:
         run_dir = self.folder / "run"
         if (run_dir / "run.json").exists():
             return resumed_job(run_dir)[0]
-        return Job(self.request(), self.result, force=True, plot=True, report=True, run_dir=run_dir)
+        shown = {str((self.folder / file["file"]).absolute()): file["name"] for file in self.files}
+        return Job(
+            self.request(), self.result, force=True, plot=True, report=True, run_dir=run_dir, shown=shown
+        )
 
     def plain(self, text: str) -> str:
         """Return a message with the user's names of the files."""

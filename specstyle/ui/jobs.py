@@ -190,8 +190,12 @@ class Jobs:
                 if self._ends:
                     return
                 entry = self._waiting()[0]
+                try:
+                    recipe, _ = settle_request(entry.request())
+                except Exception as error:  # of another version, say: the worker goes on with the next
+                    entry.state, entry.said = states.FAILED, entry.plain(said_of(error))
+                    continue
                 entry.state = states.RUNNING
-                recipe, _ = settle_request(entry.request())
                 entry.watch = Watch(entry.medium, recipe, self._limits.minutes * 60)
             self._run(entry, entry.watch)
 

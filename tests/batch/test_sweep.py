@@ -19,6 +19,7 @@ from specstyle.cli.main import main
 from specstyle.errors import ListError
 from specstyle.evaluate import evaluate
 from specstyle.media.soundfiles import read_sound
+from specstyle.media.sounds import Part
 
 __all__ = ["here"]
 
@@ -93,6 +94,15 @@ def test_kept_scores_are_used_as_long_as_the_result_is_the_same(
     monkeypatch.setattr(sheet, "Judge", Refused)
     assert sweep("audio", tmp_path, "--grid", "strength=0.2,0.8") == 0
     assert [row["snr_mod"] for row in rows(tmp_path)] == [row["snr_mod"] for row in first]
+
+
+def test_a_range_is_scored_against_what_it_is_of(tmp_path: Path) -> None:
+    assert sweep("audio", tmp_path, "--grid", "content_start_s=0,0.25", "--content-duration", "0.2") == 0
+    for row, start in zip(rows(tmp_path), (0.0, 0.25), strict=True):
+        result = read_sound(tmp_path / "out" / row["output"])
+        content = read_sound(tmp_path / "c.wav", Part(start, 0.2))
+        scores = evaluate(result, content, read_sound(tmp_path / "s.wav")).output
+        assert float(row["onset"]) == pytest.approx(scores.onset, rel=1e-4, abs=1e-6)
 
 
 def test_a_point_that_fails_stands_in_the_sheet(tmp_path: Path) -> None:

@@ -146,3 +146,17 @@ def test_long_sounds_go_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.allclose(mixed(content, result, mask).samples, whole, atol=1e-12)
     assert len(seen) > 10
     assert max(seen) <= 2**15 // (1024 * 2)
+
+
+def test_a_region_to_the_ends_is_everything(tmp_path: Path) -> None:
+    """Nothing lies beyond the ends of a sound that a soft edge could lead to."""
+    (tmp_path / "m.csv").write_text(f"start_s,stop_s,low_hz,high_hz\n0,0.5,0,{RATE / 2}\n , \n")
+    content, result = noise(RATE // 2, 0), noise(RATE // 2, 1)
+    found = mixed(content, result, read_mask(tmp_path / "m.csv"))
+    assert torch.allclose(found.samples, result.samples, atol=1e-12)
+
+
+def test_cells_without_a_column_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.csv").write_text("start_s,stop_s\n0,0.5,9\n")
+    with pytest.raises(FileError, match="line 2: has 3 cells for 2 columns"):
+        read_mask(tmp_path / "m.csv")

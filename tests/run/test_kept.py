@@ -30,7 +30,7 @@ from specstyle.recipes import RECIPES
 from specstyle.run.build import settle_recipe
 from specstyle.run.job import run_job
 from specstyle.run.kept import resumed_job
-from specstyle.run.request import Job, Request
+from specstyle.run.request import Job, Request, TransferError
 
 RATE = 8000
 PICTURE = {
@@ -295,7 +295,7 @@ def test_a_damaged_checkpoint_is_told_and_its_loss_starts_the_run_anew(tmp_path:
 def test_a_file_in_the_place_of_the_result_is_not_lost(tmp_path: Path) -> None:
     run_dir = left(tmp_path)
     (run_dir / "result.wav").write_bytes(b"somebody's")
-    with pytest.raises(FileError, match="exists already"):
+    with pytest.raises(FileError, match="appeared since the run began; move it away, and --resume again"):
         go(resumed_job(run_dir)[0])
     assert (run_dir / "result.wav").read_bytes() == b"somebody's"
 
@@ -389,3 +389,113 @@ def test_checkpoints_and_tensorboard_need_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="checkpoint_every must be at least 1, got 0"):
         go(dataclasses.replace(job(tmp_path, "sound, adam", "run"), checkpoint_every=0))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", ["picture, lbfgs", "picture, sgd", "sound, kernel"])
+def test_a_run_that_is_stopped_is_kept_first(tmp_path: Path, kind: str) -> None:
+    """Also where a checkpoint is not due for long; going on then never falls behind the stop."""
+
+    def stop(progress: Progress) -> None:
+        if progress.step >= 5:
+            raise StopRun
+
+    go(job(tmp_path, kind, "whole"))
+    given_job = dataclasses.replace(job(tmp_path, kind, "run"), checkpoint_every=None)
+    result, _ = go(given_job, on_step=stop)
+    assert result.record["stopped"]
+    assert (tmp_path / "run" / "checkpoint.pt").exists()
+    seen: list[int] = []
+    go(resumed_job(tmp_path / "run")[0], on_step=lambda progress: seen.append(progress.step))
+    assert seen[0] > 5
+    assert kept_bytes(tmp_path / "run") == kept_bytes(tmp_path / "whole")
+
+
+def test_files_are_called_the_same_after_going_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture keeps its settings inside, with names as they were typed where the run began."""
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    request = Request("image", Path("../c.png"), (Path("../s.png"),), overrides=KINDS["picture, adam"][1])
+
+    def begin(name: str) -> Job:
+        return Job(request, Path(name) / "result.png", run_dir=Path(name), checkpoint_every=1)
+
+    go(begin("whole"))
+    with pytest.raises(Killed):
+        go(begin("cut"), on_step=killed_at(5))
+    monkeypatch.chdir(tmp_path)
+    go(resumed_job(Path("a/cut"))[0])
+    whole, cut = tmp_path / "a" / "whole", tmp_path / "a" / "cut"
+    assert (cut / "result.png").read_bytes() == (whole / "result.png").read_bytes()
+    records = [json.loads((run / "result.png.json").read_text()) for run in (whole, cut)]
+    assert records[1]["content"] == records[0]["content"] | {"path": "../c.png"}
+    assert (records[0]["output"], records[1]["output"]) == ("whole/result.png", "cut/result.png")
+
+
+def test_a_folder_with_files_of_others_is_refused(tmp_path: Path) -> None:
+    """Neither its files nor the folder are touched, also where the run could not begin anyway."""
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    (run_dir / "recipe.toml").write_text("mine")
+    (tmp_path / "s.wav").unlink()
+    with pytest.raises(FileError, match="holds files already"):
+        go(job(tmp_path, "sound, adam", "run"))
+    assert [p.name for p in run_dir.iterdir()] == ["recipe.toml"]
+    assert (run_dir / "recipe.toml").read_text() == "mine"
+    (run_dir / "recipe.toml").unlink()
+    with pytest.raises(FileError, match="does not exist"):
+        go(job(tmp_path, "sound, adam", "run"))
+    assert run_dir.is_dir()
+
+
+def test_the_current_folder_is_no_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    given_job = dataclasses.replace(job(tmp_path, "sound, adam", "run"), run_dir=Path())
+    with pytest.raises(FileError, match="a folder of its own"):
+        go(given_job)
+    assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_a_folder_that_was_moved_goes_on(tmp_path: Path) -> None:
+    go(job(tmp_path, "sound, adam", "whole"))
+    left(tmp_path).rename(tmp_path / "moved")
+    go(resumed_job(tmp_path / "moved")[0])
+    assert kept_bytes(tmp_path / "moved") == kept_bytes(tmp_path / "whole")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_edited_recipe_is_refused(tmp_path: Path) -> None:
+    run_dir = left(tmp_path)
+    text = (run_dir / "recipe.toml").read_text()
+    (run_dir / "recipe.toml").write_text(text.replace("steps = 12", "steps = 20"))
+    with pytest.raises(CheckpointError, match=r"recipe\.toml: is not what the run began with"):
+        resumed_job(run_dir)
+
+
+def test_an_output_in_the_place_of_an_input_is_refused(tmp_path: Path) -> None:
+    given_job = dataclasses.replace(
+        job(tmp_path, "sound, adam", "run"), output=tmp_path / "c.wav", force=True
+    )
+    with pytest.raises(FileError, match="is an input of the run too"):
+        go(given_job)
+    assert not (tmp_path / "run").exists()
+
+
+def test_names_with_dots_are_copied_whole(tmp_path: Path) -> None:
+    given_job = dataclasses.replace(job(tmp_path, "picture, adam", "run"), output=tmp_path / "out v1.2 ü.png")
+    go(given_job)
+    made = {p.name for p in (tmp_path / "run").iterdir()}
+    assert {"result.png", "result.png.json"} <= made
+    assert not [name for name in made if "2" in name]
+
+
+def test_a_run_that_broke_off_is_finished_as_far_as_it_came(tmp_path: Path) -> None:
+    made = job(tmp_path, "picture, sgd", "run", report=True, plot=True)
+    wild = {**KINDS["picture, sgd"][1], "lr": 1e30, "clip": False, "keep": "last"}
+    request = dataclasses.replace(made.request, overrides=wild)
+    with pytest.raises(TransferError, match=r"NaN or infinite.*; it is in .*result\.png"):
+        go(dataclasses.replace(made, request=request))
+    run_dir = tmp_path / "run"
+    assert json.loads((run_dir / "status.json").read_text()) == {"status": "stopped"}
+    assert (run_dir / "result.report.html").exists()
+    assert (run_dir / "result.figure.png").exists()

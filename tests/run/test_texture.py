@@ -156,3 +156,9 @@ def test_command_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit) as left:
         main([*argv, *wide, "--duration", "0.4"])
     assert left.value.code == 0
+
+
+@pytest.mark.parametrize("more", [{"mix": 0.5}, {"keep_band": ("0-200",)}, {"mask": "m.png"}])
+def test_nothing_of_the_model_itself_comes_back(more: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="bring back the content, and a texture has none"):
+        specstyle.texture_audio(np.zeros(8000), 1.0, sample_rate=8000, **more)

@@ -183,7 +183,7 @@ function showLosses() {
       context.fillStyle = color("--soft"); context.fillText(short(10 ** p), left - 6, y);
     }
     context.textAlign = "center"; context.textBaseline = "top";
-    for (const s of ticks(1, Math.max(last, 2), w / 80)) context.fillText(String(Math.round(s)), Math.min(toX(s), width - 14), h + 6);
+    for (const s of ticks(1, Math.max(last, 2), w / 80).filter(Number.isInteger)) context.fillText(String(Math.round(s)), Math.min(toX(s), width - 14), h + 6);
     context.setLineDash([3, 3]);
     for (let i = 1; i < rows.length; i++) if (rows[i].scale !== rows[i - 1].scale) {
       context.beginPath(); context.moveTo(toX(rows[i].step), 0); context.lineTo(toX(rows[i].step), h); context.stroke();
