@@ -161,4 +161,4 @@ def test_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("more", [{"mix": 0.5}, {"keep_band": ("0-200",)}, {"mask": "m.png"}])
 def test_nothing_of_the_model_itself_comes_back(more: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="bring back the content, and a texture has none"):
-        specstyle.texture_audio(np.zeros(8000), 1.0, sample_rate=8000, **more)
+        texture_audio(np.zeros(8000), 1.0, sample_rate=8000, **more)
