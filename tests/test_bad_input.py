@@ -551,7 +551,7 @@ def test_a_device_that_is_not_here(medium: str, cli: Callable[..., Outcome]) -> 
 PARSER_REFUSES = [
     (("audio",), "required"),
     (("audio", "good.wav", "-o", "out.wav"), "STYLE"),
-    (("audio", "good.wav", "rain.wav"), "--output"),
+    (("audio", "good.wav", "rain.wav"), "-o OUT, or --run-dir DIR"),
     (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--size", "3"), "--size"),
     (("image", "good.png", "brush.png", "-o", "out.png", "--n-fft", "512"), "--n-fft"),
     (("image", "good.png", "brush.png", "-o", "out.png", "--phase", "zero"), "--phase"),
@@ -737,8 +737,8 @@ def test_disk_full_at_the_record_leaves_no_output(
     cli: Callable[..., Outcome], disk: Callable[[int], None], tmp_path: Path
 ) -> None:
     before = tree(tmp_path)
-    disk(1500)  # a small picture fits, its record of some 3 kB does not
-    outcome = cli("image", *GOOD["image"], "-o", "out.jpg", "--size", "12", *SMALL["image"],
+    disk(1500)  # a small picture without its settings fits, its record of some 3 kB does not
+    outcome = cli("image", *GOOD["image"], "-o", "out.jpg", "--size", "12", "--no-metadata", *SMALL["image"],
                   "--style-layers", "relu1_1", "--content-layers", "relu1_1")  # fmt: skip
     fails_late(outcome, "out.jpg.json")
     assert tree(tmp_path) == before
