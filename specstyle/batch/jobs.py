@@ -33,6 +33,8 @@ class Common:
         precision: Of the networks.
         tile: ``auto``, ``off`` or a tile's size in pixels.
         memory_limit: Of each worker, in GiB.
+        content_masks: See ``Request``, as the next.
+        style_masks: See there.
     """
 
     recipe: str = "default"
@@ -43,6 +45,8 @@ class Common:
     precision: str = "auto"
     tile: str = "auto"
     memory_limit: float | None = None
+    content_masks: tuple[str | Path, ...] = ()
+    style_masks: tuple[str | Path, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -179,7 +180,12 @@ def common_of(arguments: argparse.Namespace) -> Common:
         arguments.precision,
         arguments.tile,
         arguments.memory_limit,
+        *(_masks(getattr(arguments, name, ())) for name in ("content_masks", "style_masks")),
     )
+
+
+def _masks(given: Sequence[str]) -> tuple[str | Path, ...]:
+    return tuple(mask if mask == "all" else Path(mask).absolute() for mask in given)
 
 
 def begin(

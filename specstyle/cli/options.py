@@ -133,10 +133,10 @@ def add_picture_options(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--no-metadata", action="store_true", help="keep no settings inside OUT")
     # What is not given leaves it to --like.
     parser.set_defaults(recipe=None, seed=None, precision=None)
-    _add_mask_options(parser)
+    add_mask_options(parser)
 
 
-def _add_mask_options(parser: argparse.ArgumentParser) -> None:
+def add_mask_options(parser: argparse.ArgumentParser) -> None:
     """Add where the styles of a picture apply."""
     masks = parser.add_argument_group("masks (gray pictures: white counts, black does not)")
     for kind, text in (

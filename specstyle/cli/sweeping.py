@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specstyle.cli.batching import Teller, add_worker_options, check_workers, common_of, run_all
-from specstyle.cli.options import add_output_options, add_recipe_options, add_shared_options
+from specstyle.cli.options import (
+    add_mask_options,
+    add_output_options,
+    add_recipe_options,
+    add_shared_options,
+)
 from specstyle.cli.progress import FAILURE, INTERRUPTED, complain
 
 if TYPE_CHECKING:
@@ -62,6 +67,7 @@ def add_sweep_command(commands: Any) -> None:
     add_shared_options(run)
     run.add_argument("--force", action="store_true", help="replace results that another sweep made")
     add_output_options(run)
+    add_mask_options(sweep)
     add_recipe_options(sweep, "audio", "image")
     sweep.set_defaults(action=_sweep)
 

@@ -115,6 +115,20 @@ def test_a_point_that_fails_stands_in_the_sheet(tmp_path: Path) -> None:
     assert "is a directory" in page
 
 
+def test_masks_hold_at_every_point(tmp_path: Path) -> None:
+    mask = np.zeros((36, 41), np.uint8)
+    mask[:, :20] = 255
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    given = ("--content-mask", str(tmp_path / "m.png"))
+    assert sweep("image", tmp_path, "--grid", "strength=0.5,0.9", *given) == 0
+    for row in rows(tmp_path):
+        record = json.loads((tmp_path / "out" / f"{row['output']}.json").read_text())
+        assert [Path(m["path"]).name for m in record["content_masks"]] == ["m.png"]
+    assert sweep("image", tmp_path, "--grid", "strength=0.5,0.9", *given) == 0
+    assert {row["status"] for row in rows(tmp_path)} == {"skipped"}
+    assert sweep("image", tmp_path, "--grid", "strength=0.5,0.9") == 1  # made with a mask: another job
+
+
 def test_random_points(tmp_path: Path) -> None:
     assert sweep("image", tmp_path, "--grid", "strength=lin:0..1", "--random", "3", "--seed", "4") == 0
     values = [float(row["strength"]) for row in rows(tmp_path)]
