@@ -27,7 +27,7 @@ class Options:
         tile: As ``Request.tile`` spells it.
         quick: Fewer steps and cases.
         steps: Steps of the reference loop in the time to quality.
-        minutes: After so many, the time to quality and large inputs begin no further case.
+        minutes: After so many, speed, time to quality and large inputs begin no further case.
         rounds: Timed turns of each step.
         threads: Of the CPU.
         data: Folder with ``images`` and ``esc10`` to use in the place of drawn pictures and made sounds.

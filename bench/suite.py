@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--minutes",
         type=float,
-        help="the time to quality and large inputs begin no further case after so many",
+        help="speed, time to quality and large inputs begin no further case after so many",
     )
     add("--rounds", type=int, default=defaults.rounds, help="timed turns of each step (12)")
     add("--threads", type=int, default=defaults.threads, help="of the CPU (1)")

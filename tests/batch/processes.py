@@ -45,7 +45,8 @@ class Batch:
             self._lines.put(line)
         self._lines.put(None)
 
-    def wait_for(self, words: str, timeout_s: float = 60.0) -> str:
+    def wait_for(self, words: str, timeout_s: float = 180.0) -> str:
+        # Starting workers takes some seconds, and a minute on a machine where four others compute.
         end = time.monotonic() + timeout_s
         while (line := self._lines.get(timeout=max(end - time.monotonic(), 0.01))) is not None:
             if words in line:
