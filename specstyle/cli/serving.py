@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from specstyle.cli.options import add_output_options
 from specstyle.errors import SpecstyleError
 
 _DESCRIPTION = """Serve a page on this machine: drop two sounds or two pictures, watch, listen, download.
@@ -44,8 +45,7 @@ def add_ui_command(commands: Any) -> None:
         help="stop a job that runs for longer, with its best result so far (default: 60)",
     )
     ui.add_argument("--no-browser", action="store_true", help="do not open the page")
-    ui.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    ui.add_argument("--debug", action="store_true", help="show a traceback with an error")
+    add_output_options(ui)
     ui.set_defaults(action=_ui)
 
 

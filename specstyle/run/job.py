@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +89,32 @@ def run_job(
             if error.result is None:
                 raise
             result, failed = error.result, error
-        written = _write(job, result, inputs, on_note, folder)
-        told = dataclasses.replace(result, record=_with_inputs(job, result, inputs))
-        for watch in watchers:
-            written += watch.finish(told)
-        if job.plot:
-            draw_figure(job.request.medium, result, job.figure_path)
-            written.append(job.figure_path)
+        written = _finish(job, result, inputs, watchers=watchers, on_note=on_note, folder=folder)
         if folder is not None:
             folder.status = STOPPED if failed or result.record["stopped"] else FINISHED
         if failed is not None:
             raise TransferError(f"{failed}; it is in {written[0]}", result) from failed
     return result, written
+
+
+def _finish(
+    job: Job,
+    result: Result,
+    inputs: dict[str, Any],
+    *,
+    watchers: Sequence[Watcher],
+    on_note: Callable[[str], None],
+    folder: RunFolder | None,
+) -> list[Path]:
+    """Write what comes of a run; return the files written."""
+    written, record = _write(job, result, inputs, on_note, folder)
+    told = dataclasses.replace(result, record=record)
+    for watch in watchers:
+        written += watch.finish(told)
+    if job.plot:
+        draw_figure(job.request.medium, result, job.figure_path)
+        written.append(job.figure_path)
+    return written
 
 
 def _request(job: Job) -> Request:
@@ -172,8 +186,8 @@ def _write(
     inputs: dict[str, Any],
     on_note: Callable[[str], None],
     folder: RunFolder | None,
-) -> list[Path]:
-    """Write the output and its record, both or neither."""
+) -> tuple[list[Path], dict[str, Any]]:
+    """Write the output and its record, both or neither; return their paths, and the record."""
     record = _with_inputs(job, result, inputs)
     if folder is not None:
         folder.status = FINISHING
@@ -188,7 +202,7 @@ def _write(
         write_json(record_file, record)
     if folder is not None:
         folder.take_in(job.output, job.record_path)
-    return [job.output, job.record_path]
+    return [job.output, job.record_path], record
 
 
 def _is_mask(given: Any) -> bool:
