@@ -1,9 +1,9 @@
-"""The arithmetic that a step cannot do without, and the time that this machine would need for it alone.
+"""The arithmetic of a step with direct convolutions, and the time that this machine would need for it alone.
 
 Counted are multiplications and additions: each convolution up to the deepest layer in use, forward and as the
 gradient with respect to its input (twice the work of forward; weights need no gradient), and each Gram matrix
 with its gradient. The floor's time is that count by the best rate that a large product or convolution reached
-in the same run.
+in the same run. Convolutions with fewer products, as Winograd's or a Fourier transform's, can fall below it.
 """
 
 from __future__ import annotations

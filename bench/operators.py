@@ -22,7 +22,7 @@ from bench.speed import FULL_MEMORY, candidate_settings, case_of
 from specstyle.engine import objective as engine_objective
 from specstyle.engine import optimize
 from specstyle.engine.optimize import Step
-from specstyle.features import VGG19
+from specstyle.features import VGG19, winograd
 from specstyle.run.objectives import build_objective
 
 TOP, STEPS = 10, 4
@@ -81,6 +81,13 @@ def _relu_apart(case: Case) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _direct(case: Case) -> Iterator[None]:
+    """Convolve directly."""
+    with mock.patch.object(winograd, "worthwhile", return_value=False):
+        yield
+
+
+@contextlib.contextmanager
 def _uncut(case: Case) -> Iterator[None]:
     """Run the network to its end."""
     if case.weights is None:
@@ -117,6 +124,7 @@ CHANGES = {
     "the network ends at the deepest layer in use": _uncut,
     "targets once": _targets_each_step,
     "gradient of the Gram matrix written out": _plain_gram,
+    "3x3 convolutions by Winograd's minimal filtering": _direct,
     "channels last": _layout_off,
     "ReLU in place": _relu_apart,
 }

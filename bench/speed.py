@@ -171,9 +171,10 @@ def _line(one: dict[str, Any], options: Options) -> tuple[object, ...]:
 
 _TEXT = """Steps per second of specstyle by those of the textbook loop (`reference.py`) at the same losses;
 the time of an L-BFGS step by that of an Adam step, both specstyle's, with full memory; the floor's time
-(network and Gram products alone, at the best rate of a large product or convolution in the same run) by the
-time of an L-BFGS step; and how far loss and gradient lie from the reference's. The kernel has no textbook:
-its reference unfolds all patches and leaves the gradient to automatic differentiation."""
+(network and Gram products alone, convolved directly, at the best rate of a large product or convolution in
+the same run) by the time of an L-BFGS step, above 100 % where convolutions do with fewer products; and how
+far loss and gradient lie from the reference's. The kernel has no textbook: its reference unfolds all patches
+and leaves the gradient to automatic differentiation."""
 
 
 def _targets(found: list[dict[str, Any]], options: Options) -> str:

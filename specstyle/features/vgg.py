@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from specstyle.features import winograd
 from specstyle.features.weights import LAYERS, Weights
 
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
@@ -171,6 +172,7 @@ class VGG19:
             weight, bias = (t.to(device=device, dtype=dtype) for t in weights.tensors[name])
             # In the maps' layout, or each step would bring them into it.
             self._convolutions.append((name, weight.contiguous(memory_format=layout), bias))
+        self._filters: dict[int, Tensor] = {}
         self._gains = {name: g.to(device=device, dtype=dtype) for name, g in (gains or {}).items()}
         self._pooling, self._pooling_gain, self._padding = pooling, pooling_gain, padding
         self._preprocessing, self._dtype = weights.preprocessing, dtype
@@ -188,6 +190,7 @@ class VGG19:
     def activations(self, height: int, width: int) -> int:
         """Return how many values forward and back hold at once for one image, from what was measured."""
         held, largest = 0.0, 0
+        filters: dict[int, int] = {}
         for factor, layers in self._levels.items():
             stride = factor
             for number, (name, weight, _) in enumerate(self._convolutions[: max(map(_depth, layers)) + 1]):
@@ -197,7 +200,9 @@ class VGG19:
                     held += weight.shape[1] / stride**2
                 held += channels / stride**2
                 largest = max(largest, channels) if stride == 1 else largest
-        return round((3 + held + 4 * largest) * height * width)
+                if winograd.worthwhile(weight, height * width // stride**2):
+                    filters[number] = 4 * weight.numel()
+        return round((3 + held + 4 * largest) * height * width) + sum(filters.values())
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Turn ``[B, 1 or 3, H, W]`` in 0..1 into ``{"relu1_1": [B, 64, H, W], ...}``."""
@@ -212,19 +217,25 @@ class VGG19:
     def _run(self, x: Tensor, wanted: dict[str, str], maps: dict[str, Tensor]) -> None:
         """Add the maps of some layers, by convolution the names under which they are wanted."""
         deepest = max(map(LAYERS.index, wanted))
-        for number, (name, weight, bias) in enumerate(self._convolutions[: deepest + 1]):
+        for number, (name, _, _) in enumerate(self._convolutions[: deepest + 1]):
             if name.endswith("_1") and number:
                 x = self._pool(x)
-            x = F.relu_(self._convolve(x, weight, bias, first=number == 0))
+            x = F.relu_(self._convolve(x, number))
             if name in wanted:
                 gain = self._gains.get(wanted[name])
                 found = x if gain is None else x * gain[:, None, None]
                 maps[wanted[name]] = found.float() if found.dtype.itemsize < 4 else found
 
-    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor, *, first: bool) -> Tensor:
-        if self._padding == "zeros" or (self._padding == "replicate_first" and not first):
-            return F.conv2d(x, weight, bias, padding=1)
-        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), weight, bias)
+    def _convolve(self, x: Tensor, number: int) -> Tensor:
+        _, weight, bias = self._convolutions[number]
+        padding = int(self._padding == "zeros" or (self._padding == "replicate_first" and number > 0))
+        if not padding:
+            x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+        if not winograd.worthwhile(weight, x.shape[0] * x.shape[2] * x.shape[3]):
+            return F.conv2d(x, weight, bias, padding=padding)
+        if number not in self._filters:
+            self._filters[number] = winograd.transformed(weight)
+        return winograd.convolve(x, self._filters[number], bias, padding=padding)
 
     def _pool(self, x: Tensor) -> Tensor:
         # A side of one pixel stays one pixel: the shortest sounds have few frames.
