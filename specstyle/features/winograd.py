@@ -17,9 +17,12 @@ _SIDE = STEP + 2
 """Inputs of a tile in each direction."""
 
 _BLOCK = 128
-"""Tiles transformed at a time: what becomes of them stays in the processor's caches."""
+"""Tiles transformed at a time by each thread: what becomes of them stays in the processor's caches."""
 
-_LEAST_CHANNELS, _LEAST_PRODUCT, _LEAST_POSITIONS = 48, 4096, 144
+_LEAST_CHANNELS, _LEAST_POSITIONS = 48, 144
+_LEAST_PRODUCT, _LEAST_SHARED_PRODUCT = 64**2, 128**2
+"""Of input and output channels, on one thread and on several: these wait for each other at every step of a
+block."""
 
 _POINTS = (0.0, 0.75, -0.75, 1.5, -1.5)
 """Where the polynomials of a tile and a filter are evaluated, besides infinity. These leave half the error of
@@ -88,7 +91,8 @@ def worthwhile(weight: Tensor, positions: int) -> bool:
     """
     out, into = weight.shape[:2]
     suits = weight.device.type == "cpu" and weight.dtype == torch.float32
-    enough = min(out, into) >= _LEAST_CHANNELS and out * into >= _LEAST_PRODUCT
+    least = _LEAST_PRODUCT if torch.get_num_threads() == 1 else _LEAST_SHARED_PRODUCT
+    enough = min(out, into) >= _LEAST_CHANNELS and out * into >= least
     return suits and enough and positions >= _LEAST_POSITIONS
 
 
@@ -199,10 +203,11 @@ class _Block(NamedTuple):
 
 
 def _blocks(batch: int, height: int, width: int) -> Iterator[_Block]:
-    """Share out the tiles of so many outputs; the last ones may reach over the border."""
+    """Share out the tiles of so many outputs into blocks; the last ones may reach over the border."""
     rows, columns = -(-height // STEP), -(-width // STEP)
-    wide = min(columns, max(_BLOCK // batch, 1))
-    high = max(_BLOCK // (batch * wide), 1)
+    block = _BLOCK * torch.get_num_threads()
+    wide = min(columns, max(block // batch, 1))
+    high = max(block // (batch * wide), 1)
     for row in range(0, rows, high):
         for column in range(0, columns, wide):
             yield _Block(row, column, min(high, rows - row), min(wide, columns - column))
