@@ -106,7 +106,7 @@ class Reference:
                 width=self.recipe.filter_width,
                 scaling=self.recipe.filter_scaling,
             )
-            self._filters = made._filters.to(self.device)
+            self._filters = made.filters().to(self.device)
         self.maps["relu1"] = F.relu(F.conv1d(image.flatten(1, 2), self._filters))[:, :, None]
 
     def _gains_of(self) -> dict[str, Tensor]:

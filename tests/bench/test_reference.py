@@ -27,8 +27,10 @@ def test_value_and_gradient_agree(row: Row) -> None:
     loss.backward()
     assert leaf.grad is not None
     assert float(loss.detach()) == pytest.approx(float(torch.stack(list(losses.values())).sum()), rel=1e-4)
-    # Single-precision sums over positions in another order; ReLUs that flip at 0 do the rest.
-    assert float((leaf.grad - gradient).norm() / gradient.norm()) < (1e-2 if "kernel" in row.name else 1e-3)
+    # Single-precision sums over positions in another order; ReLUs that flip at 0 do the rest. One of the 143
+    # thousand of wide-random moves the gradient by about 1 / sqrt(143e3), and one lies 4e-8 from 0.
+    tolerance = 1e-2 if row.network in ("kernel", "wide-random") else 1e-3
+    assert float((leaf.grad - gradient).norm() / gradient.norm()) < tolerance
 
 
 @pytest.mark.parametrize("method", ["adam", "lbfgs"])
