@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -203,14 +204,21 @@ def _style_terms(shared: _Shared, styles: Sequence[Tensor]) -> list[Term]:
     for layer in shares:
         plain = _style_term(shared, layer, own[layer], statistics[layer])
         found = [mean[layer] for mean in means]
+        ranks = [
+            (1 if len(style) == len(content) else len(style)) * math.prod(size[layer][1:])
+            for style, size in zip(styles, others, strict=True)
+        ]
+        positions = math.prod(own[layer][1:])
         if not masks.contents:
-            terms.append(plain(found, shared.blend))
+            term = plain(found, shared.blend)
+            terms.append(term if tiling else term.factored(positions, sum(ranks)))
             continue
-        sizes = zip(found, masks.contents, portions(masks.contents, shared.blend), strict=True)
-        for number, (mean, mask, portion) in enumerate(sizes, 1):
+        sizes = zip(found, ranks, masks.contents, portions(masks.contents, shared.blend), strict=True)
+        for number, (mean, rank, mask, portion) in enumerate(sizes, 1):
             if portion > 0:
                 term = plain([mean], (1.0,), root_weights(mask, *own[layer][1:]), str(number))
-                terms.append(dataclasses.replace(term, weight=term.weight * portion))
+                term = dataclasses.replace(term, weight=term.weight * portion)
+                terms.append(term if tiling else term.factored(positions, rank))
     return terms
 
 
