@@ -110,8 +110,9 @@ def slow_run(case: Case, steps: int, device: str) -> dict[str, Any]:
 
     last = reference.run("adam", steps, on_step)
     spent = now() - started
-    losses = case.objective.losses(last)
-    return {"time": spent, "loss": float(sum(x.double() for x in losses.values())), "steps": steps}
+    with torch.no_grad():
+        loss = sum(x.double() for x in case.objective.losses(last).values())
+    return {"time": spent, "loss": float(loss), "steps": steps}
 
 
 def measure(case: Case, plans: tuple[Plan, ...], options: Options, steps: int) -> dict[str, Any]:

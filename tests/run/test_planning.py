@@ -149,7 +149,7 @@ def test_the_kernel_is_not_cut() -> None:
 
 def test_a_memory_limit_cuts_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "TILES", (64, 32))
-    monkeypatch.setattr("specstyle.run.outlook.free_memory", lambda device, limit: 16_000_000)
+    monkeypatch.setattr("specstyle.run.outlook.free_memory", lambda device, limit: 20_000_000)
     notes: list[str] = []
     tall = np.random.default_rng(0).random((400, 60, 3))
     result = specstyle.transfer_image(
