@@ -101,25 +101,27 @@ class _Runner:
 
 
 def take_turns(
-    loops: dict[str, Loop], *, warm_up: int, rounds: int, now: Callable[[], float]
+    loops: dict[str, Loop], *, warm_up: dict[str, int], rounds: int, now: Callable[[], float]
 ) -> dict[str, list[float]]:
     """Run loops in turns, one step each, and return the times of their steps.
 
     Args:
         loops: By name.
-        warm_up: Steps of each that are not timed (an L-BFGS fills its memory meanwhile).
+        warm_up: By name, first steps that are not timed (an L-BFGS fills its memory meanwhile).
         rounds: Steps of each that are.
         now: The clock.
     """
     runners = {name: _Runner(loop) for name, loop in loops.items()}
     times: dict[str, list[float]] = {name: [] for name in loops}
     try:
-        for turn in range(warm_up + rounds):
+        for name, runner in runners.items():
+            for _ in range(warm_up[name]):
+                runner.turn()
+        for _ in range(rounds):
             for name, runner in runners.items():
                 started = now()
                 runner.turn()
-                if turn >= warm_up:
-                    times[name].append(now() - started)
+                times[name].append(now() - started)
     finally:
         for runner in runners.values():
             runner.stop()

@@ -9,8 +9,10 @@ run goes on where it was.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import hashlib
 import json
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any
 
 import torch
 
+import specstyle
 from bench.cases import PICTURE_ROWS, SOUND_ROWS, Case, Row, make_case, make_request
 from bench.inputs import pictures, sounds
 from bench.options import Options, hardware
@@ -149,6 +152,18 @@ def _inputs(options: Options) -> list[tuple[Row, str, Any, Any, tuple[Plan, ...]
     return rows
 
 
+def code() -> str:
+    """Return the date and the commit, for figures that stay when the code goes on."""
+    command = ["git", "rev-parse", "--short", "HEAD"]
+    try:
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        commit = specstyle.__version__
+    else:
+        commit = found.stdout.strip()
+    return f"{datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat()}, {commit}"
+
+
 def cached(path: Path, make: Callable[[], dict[str, Any]], *, late: bool = False) -> dict[str, Any] | None:
     """Return what a file keeps, or make it and keep it; ``None`` if it is too late to make it."""
     if late and not path.is_file():
@@ -156,7 +171,7 @@ def cached(path: Path, make: Callable[[], dict[str, Any]], *, late: bool = False
     if path.is_file():
         kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return kept
-    made = make()
+    made = {**make(), "made": code()}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
     return made
@@ -206,10 +221,26 @@ def section(found: list[dict[str, Any]], missing: list[str], options: Options, s
                 else f"not reached: {runs[0]['loss'] / slow['loss'] - 1:+.1%} of the loss"
             )  # fmt: skip
             lines.append(
-                (one["row"], one["input"], name, shown, runs[0]["evaluations"], f"{slow['loss']:.4g}")
+                (
+                    one["row"],
+                    one["input"],
+                    name,
+                    shown,
+                    runs[0]["evaluations"],
+                    f"{slow['loss']:.4g}",
+                    one["made"],
+                )
             )
         best.append((one["row"], one["input"], min(shares.values())))
-    head = ("row", "input", "specstyle's run", "time, reference = 1", "evaluations", "reference's last loss")
+    head = (
+        "row",
+        "input",
+        "specstyle's run",
+        "time, reference = 1",
+        "evaluations",
+        "reference's last loss",
+        "made",
+    )
     met = [value <= TARGET for _, _, value in best]
     verdict = f"Target, at most a third of the time on every input: {sum(met)} of {len(met)} inputs " + (
         "met."
@@ -225,4 +256,5 @@ def section(found: list[dict[str, Any]], missing: list[str], options: Options, s
 
 _TEXT = """Time until the loss of {steps} Adam steps of the textbook loop is reached at full size (256x256,
 5 s), coarser scales and targets included, as a share of the reference's time; L-BFGS,
-started from the content like the reference. Evaluations are those at full size."""
+started from the content like the reference. Evaluations are those at full size. Each input has the date and
+the commit of its own run."""

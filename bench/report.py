@@ -80,6 +80,7 @@ def write_section(folder: Path, section: Section, hardware: str) -> None:
     """
     date = datetime.datetime.now(tz=datetime.timezone.utc).date().isoformat()
     made = f"{date}; {hardware}" + (f"; `{section.commands}`" if section.commands else "")
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "RESULTS.md"
     before = path.read_text(encoding="utf-8") if path.is_file() else ""
     body = f"## {section.title}\n\n{made}\n\n{section.text}"

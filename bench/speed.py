@@ -24,6 +24,9 @@ from specstyle.run.build import optimizer_settings
 FULL_MEMORY = 12
 """Steps after which an L-BFGS of ten pairs works at full cost."""
 
+WARM = 2
+"""Steps after which Adam does."""
+
 HEAD = (
     "case", "precision", "L-BFGS, reference = 1", "Adam, reference = 1", "L-BFGS / Adam, time",
     "share of the floor", "loss off by", "gradient off by",
@@ -87,7 +90,7 @@ def measure(case: Case, options: Options, precision: str) -> dict[str, Any]:
     peak = peak_flops(options.device, precision)
     times = take_turns(
         loops,
-        warm_up=3 if options.quick else FULL_MEMORY,
+        warm_up=dict.fromkeys(loops, WARM) if options.quick else _warm_up(loops),
         rounds=min(options.rounds, 4) if options.quick else options.rounds,
         now=clock(options.device),
     )
@@ -100,6 +103,10 @@ def measure(case: Case, options: Options, precision: str) -> dict[str, Any]:
         "lbfgs_adam": ratio(times["candidate lbfgs"], times["candidate adam"]),
         "share": flop / peak / best, "loss_off": off[0], "gradient_off": off[1],
     }  # fmt: skip
+
+
+def _warm_up(loops: dict[str, Loop]) -> dict[str, int]:
+    return {name: FULL_MEMORY if name.endswith("lbfgs") else WARM for name in loops}
 
 
 def each_case(options: Options, rows: tuple[Row, ...]) -> list[tuple[str, Any]]:

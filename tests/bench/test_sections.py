@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import large
 from bench.paired import ratio, take_turns
 from bench.report import Section, replace_section, table, write_section
 from bench.suite import main
@@ -23,11 +24,12 @@ def test_a_section_is_replaced_and_the_others_stay() -> None:
 
 
 def test_a_section_goes_to_the_report_and_its_figures_beside(tmp_path: Path) -> None:
-    write_section(tmp_path, Section("1 a (cpu)", "A", "text", {"x": 1}, "python -m bench"), "a chip")
-    report = (tmp_path / "RESULTS.md").read_text(encoding="utf-8")
+    folder = tmp_path / "new"
+    write_section(folder, Section("1 a (cpu)", "A", "text", {"x": 1}, "python -m bench"), "a chip")
+    report = (folder / "RESULTS.md").read_text(encoding="utf-8")
     assert "## A" in report
     assert "a chip; `python -m bench`" in report
-    assert json.loads((tmp_path / "results" / "1-a-cpu.json").read_text(encoding="utf-8"))["x"] == 1
+    assert json.loads((folder / "results" / "1-a-cpu.json").read_text(encoding="utf-8"))["x"] == 1
 
 
 def test_a_table() -> None:
@@ -46,8 +48,9 @@ def test_loops_take_turns() -> None:
         return run
 
     time = iter(range(1000))
-    times = take_turns({"a": loop("a"), "b": loop("b")}, warm_up=1, rounds=3, now=lambda: float(next(time)))
-    assert order[:8] == ["a", "b"] * 4
+    loops = {"a": loop("a"), "b": loop("b")}
+    times = take_turns(loops, warm_up={"a": 2, "b": 1}, rounds=3, now=lambda: float(next(time)))
+    assert order == ["a", "a", "b", *["a", "b"] * 3]
     assert times == {"a": [1.0] * 3, "b": [1.0] * 3}
     assert str(ratio([2.0, 3.0, 4.0], [1.0, 1.0, 1.0])) == "3.00 [2.50..3.50]"
 
@@ -57,7 +60,38 @@ def test_what_a_loop_raises_comes_out() -> None:
         raise ArithmeticError("no")
 
     with pytest.raises(ArithmeticError):
-        take_turns({"a": broken}, warm_up=0, rounds=1, now=lambda: 0.0)
+        take_turns({"a": broken}, warm_up={"a": 0}, rounds=1, now=lambda: 0.0)
+
+
+@pytest.mark.parametrize(
+    ("cases", "expected"),
+    [
+        ([], None),
+        ([("600 s of stereo", 5.0)], None),
+        ([("600 s of stereo", 5.0), ("36 megapixels", 5.9)], True),
+        ([("600 s of stereo", 5.0), ("36 megapixels", 6.1)], False),
+        ([("30 s of stereo", 6.1)], False),
+    ],
+)
+def test_large_inputs_are_judged_by_the_largest(
+    cases: list[tuple[str, float]], expected: bool | None
+) -> None:
+    assert large.within_limit(dict(cases)) is expected
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ({30.0: 1.0}, None),
+        ({30.0: 1.0, 600.0: 21.0}, True),
+        ({30.0: 1.0, 120.0: 4.0, 600.0: 23.0}, False),
+        ({30.0: 1.0, 120.0: 4.0}, None),
+    ],
+)
+def test_a_step_is_linear_if_no_length_costs_a_tenth_more(
+    steps: dict[float, float], expected: bool | None
+) -> None:
+    assert large.is_linear(steps) is expected
 
 
 def test_an_unknown_section_is_told() -> None:
