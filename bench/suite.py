@@ -27,6 +27,7 @@ SECTIONS = {
     "inversion": "bench.griffin_lim",
     "startup": "bench.startup",
     "profile": "bench.operators",
+    "batch": "bench.batch",
 }
 """Section to the module whose ``run`` measures it."""
 
