@@ -57,7 +57,8 @@ class Session:
         keeper: Keeper | None = None,
     ) -> None:
         self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
-        self.on_note, self.team, self.warm, self.keeper = on_note, team, warm, keeper
+        self.told: list[str] = []
+        self._on_note, self.team, self.warm, self.keeper = on_note, team, warm, keeper
         self.precision = settle_precision(request.precision, device, recipe.optimizer)
         self.adapter: Adapter = make_adapter(
             request.medium, recipe, seed=request.seed, device=device, sample_rate=request.sample_rate
@@ -79,6 +80,12 @@ class Session:
         seen = self._encode(style_share)
         self._prepare_start(seen, style_share)
         self._plan()
+
+    def on_note(self, note: str) -> None:
+        """Tell the user something that came up under way, once, and keep it for the record."""
+        if note not in self.told:
+            self.told.append(note)
+            self._on_note(note)
 
     def _encode(self, style_share: float) -> Any:
         """Make images of content and styles; return the content that was made one of."""

@@ -151,6 +151,7 @@ def test_out_of_memory_goes_on_in_tiles_and_loses_no_step(
     )
     assert steps == [1, 2, 3, 4, 5]
     assert any("the device is out of memory; going on in tiles of 32 x 32 pixels" in note for note in notes)
+    assert any("out of memory" in note for note in found.record["notes"])
     assert found.record["tiles"] == [[32, 32]]
     # Adam takes rounding for a gradient where there is none: single pixels may differ by its steps.
     assert float((found.output.pixels - whole.output.pixels).abs().mean()) < 1e-4
@@ -196,7 +197,7 @@ def test_a_captured_objective_is_the_objective(dtype: torch.dtype) -> None:
     for factor in (1.0, 0.5, 0.9):
         losses, gradient = objective.value_and_grad(image * factor)
         found, same = captured.value_and_grad(image * factor)
-        assert not captured._failed
+        assert captured.failure is None
         for name, loss in losses.items():
             assert float(found[name]) == pytest.approx(float(loss), rel=1e-3)
         assert float((same - gradient).norm() / gradient.norm()) < 1e-3
@@ -246,10 +247,28 @@ def test_a_loss_that_cannot_be_recorded_is_evaluated_as_before(monkeypatch: pyte
     if torch.cuda.is_available():
         pytest.skip("CUDA records it")
     objective, image = case("cpu", torch.float32, size=32)
-    captured = CapturedObjective(objective)
+    notes: list[str] = []
+    captured = CapturedObjective(objective, notes.append)
     losses, gradient = objective.value_and_grad(image)
     found, same = captured.value_and_grad(image)
-    assert captured._failed
+    assert notes == [f"steps are not recorded as a CUDA graph, and take longer: {captured.failure}"]
+    assert "Expected a cuda device" in str(captured.failure)
+    captured.value_and_grad(image)
+    assert len(notes) == 1
     assert torch.equal(same, gradient)
     assert {n: float(v) for n, v in found.items()} == {n: float(v) for n, v in losses.items()}
     assert not isinstance(captured, TiledObjective)
+
+
+def test_a_run_without_its_graph_says_so_at_once_and_in_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("CUDA records it")
+    monkeypatch.setattr("specstyle.run.course.captured", lambda o, _, tell: CapturedObjective(o, tell))
+    told: list[str] = []
+    result = specstyle.transfer_image(
+        *pictures(), network="vgg19-lite", smallest_scale=32, steps=1, on_note=told.append
+    )
+    assert len(result.record["scales"]) > 1
+    said = [note for note in told if "steps are not recorded as a CUDA graph" in note]
+    assert len(said) == 1
+    assert result.record["notes"] == list(result.notes) == told
