@@ -48,14 +48,78 @@ def test_what_a_device_does_not_have_is_refused(name: str, device: str, said: st
         settle_precision(name, torch.device(device))
 
 
+@pytest.mark.parametrize(("capability", "best"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_gpus_before_ampere_have_neither_tf32_nor_bf16(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], best: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    device = torch.device("cuda:1")
+    assert settle_precision("auto", device) == best
+    for name in ("tf32", "bf16"):
+        if best == "fp32":
+            with pytest.raises(ValueError, match=f"precision {name} needs an NVIDIA GPU from Ampere on, and"):
+                settle_precision(name, device)
+        else:
+            assert settle_precision(name, device) == name
+
+
+def test_the_kernel_computes_in_fp32_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    for device in (CPU, torch.device("cuda:0")):
+        assert settle_precision("auto", device, "lbfgs", "kernel") == "fp32"
+        assert settle_precision("fp32", device, "lbfgs", "kernel") == "fp32"
+    for name in ("bf16", "tf32"):
+        with pytest.raises(ValueError, match=f"precision {name} is for networks with filters"):
+            settle_precision(name, torch.device("cuda:0"), "lbfgs", "kernel")
+    sound = np.sin(np.arange(8000) * 0.3)
+    with pytest.raises(ValueError, match="the kernel has none; use fp32"):
+        specstyle.transfer_audio(sound, sound, sample_rate=16000, network="kernel", precision="bf16", steps=1)
+
+
 def test_tf32_is_for_convolutions_and_only_for_the_time_of_a_run() -> None:
-    before = torch.backends.cudnn.conv.fp32_precision
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.allow_tf32, matmul.fp32_precision
     with convolutions_in("tf32"):
-        assert torch.backends.cudnn.conv.fp32_precision == "tf32"
-        assert torch.backends.cuda.matmul.fp32_precision != "tf32"
-    with convolutions_in("fp32"):
-        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
-    assert torch.backends.cudnn.conv.fp32_precision == before
+        assert cudnn.conv.fp32_precision == "tf32"
+        assert cudnn.allow_tf32 is True
+        assert matmul.fp32_precision == "ieee"
+    for precision in ("fp32", "bf16"):
+        with convolutions_in(precision):
+            assert cudnn.conv.fp32_precision == "ieee"
+            assert cudnn.allow_tf32 is False
+            assert matmul.allow_tf32 is False
+    assert before == (
+        cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.allow_tf32, matmul.fp32_precision
+    )  # fmt: skip
+
+
+def test_fp32_is_fp32_whatever_the_process_had_set() -> None:
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        with convolutions_in("fp32"):
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+        assert torch.get_float32_matmul_precision() == "high"
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_gains_are_measured_in_the_precision_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from specstyle.features import networks
+
+    found, plain = [], networks.normalizing_gains
+
+    def gains(*arguments: object) -> dict[str, Tensor]:
+        found.append(torch.backends.cudnn.conv.fp32_precision)
+        return plain(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(networks, "normalizing_gains", gains)
+    specstyle.transfer_image(
+        *pictures(), network="vgg19-lite", precision="fp32", normalize_activations=True, steps=1
+    )
+    assert found == ["ieee"]
 
 
 def test_maps_of_a_bf16_network_are_float32_and_near() -> None:
