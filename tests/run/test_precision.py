@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import specstyle
+from specstyle.engine import OptimizerSettings, Pixels, optimize
 from specstyle.engine.captured import CapturedObjective
 from specstyle.engine.objective import Objective
 from specstyle.engine.tiling import TiledObjective
@@ -265,6 +266,78 @@ def test_a_captured_objective_is_the_objective(dtype: torch.dtype) -> None:
         for name, loss in losses.items():
             assert float(found[name]) == pytest.approx(float(loss), rel=1e-3)
         assert float((same - gradient).norm() / gradient.norm()) < 1e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"style_loss": "gram_relative", "style_bands": 6},
+        {"padding": "replicate", "style_loss": "gram_relative"},
+        {"style_layers": ("relu1_1", "relu2_1@2"), "normalize_activations": True},
+    ],
+)
+def test_what_a_recipe_adds_is_recorded_too(changes: dict[str, object]) -> None:
+    needs_gpu()
+    result = specstyle.transfer_image(
+        *pictures(), recipe="default-image", network="vgg19-lite", device="cuda", steps=3, **changes
+    )
+    assert not [note for note in result.notes if "CUDA graph" in note]
+
+
+@pytest.mark.gpu
+def test_a_captured_objective_on_another_device_than_the_current() -> None:
+    needs_gpu()
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two CUDA devices")
+    objective, image = case("cuda:1", torch.float32)
+    captured = CapturedObjective(objective)
+    for factor in (1.0, 0.5):
+        _, gradient = objective.value_and_grad(image * factor)
+        _, same = captured.value_and_grad(image * factor)
+        assert captured.failure is None
+        assert float((same - gradient).norm() / gradient.norm()) < 1e-3
+
+
+@pytest.mark.gpu
+def test_a_loss_that_asks_the_host_is_not_recorded_and_told() -> None:
+    """A capture that failed leaves stream and device as they were."""
+    needs_gpu()
+    objective, image = case("cuda", torch.float32)
+    term = objective.terms[0]
+
+    class Asking:
+        name, weight = term.name, term.weight
+
+        def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
+            return term(image, features) * (2.0 if float(image.sum()) > 0 else 1.0)
+
+    asking = Objective(objective.features, [Asking(), *objective.terms[1:]])
+    notes: list[str] = []
+    captured, stream = CapturedObjective(asking, notes.append), torch.cuda.current_stream()
+    for factor in (1.0, 0.5):
+        _, gradient = asking.value_and_grad(image * factor)
+        _, same = captured.value_and_grad(image * factor)
+        assert float((same - gradient).norm() / gradient.norm()) < 1e-3
+    assert len(notes) == 1
+    assert torch.cuda.current_stream() == stream
+
+
+@pytest.mark.gpu
+def test_losses_that_come_late_are_those_of_their_steps() -> None:
+    needs_gpu()
+    found = []
+    for every in (1, 4):
+        objective, image = case("cuda", torch.float32)
+        seen: dict[int, float] = {}
+        optimize(
+            Pixels(image), objective, OptimizerSettings("adam", lr=0.02), 9, report_every=every,
+            on_step=lambda s, seen=seen: seen.update({s.step: s.losses["total"]}),
+        )  # fmt: skip
+        found.append(seen)
+    assert list(found[1]) == [1, 4, 8, 9]
+    for step, total in found[1].items():
+        assert total == pytest.approx(found[0][step], rel=1e-3)
 
 
 @pytest.mark.gpu
