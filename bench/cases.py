@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from bench.options import Options, request_fields
 from specstyle.engine import Pixels
 from specstyle.engine.canvas import Canvas
+from specstyle.engine.captured import captured
 from specstyle.engine.objective import Objective
 from specstyle.features import lite, weights
 from specstyle.features.random import random_weights
@@ -18,6 +19,7 @@ from specstyle.features.weights import Weights
 from specstyle.recipes import Recipe
 from specstyle.run.build import choose_device, settle_recipe
 from specstyle.run.objectives import build_objective
+from specstyle.run.precision import convolutions_in
 from specstyle.run.request import Request
 from specstyle.run.session import Session
 
@@ -83,6 +85,14 @@ class Case:
         upper = session.upper if recipe.clip else None
         return Pixels(session.start.image, pixel_range=recipe.pixel_range, upper=upper)
 
+    def lowered(self, on_note: Callable[[str], None] = print) -> Objective:
+        """Return what a run lowers: on a GPU, the objective as a graph that is replayed.
+
+        Args:
+            on_note: Told if there is none.
+        """
+        return captured(self.objective, self.session.device, on_note)
+
     @property
     def adam_rate(self) -> float:
         """Adam's learning rate in units of the canvas' parameters."""
@@ -124,9 +134,14 @@ def make_case(name: str, request: Request) -> Case:
         request.medium, request.recipe, weights=request.weights, overrides=request.overrides
     )
     session = Session(request, recipe, choose_device(request.device), _ignore)
-    objective = build_objective(
-        recipe, session.network.features, session.content.image, session.styles, reference=session.reference
-    )
+    with convolutions_in(session.precision):
+        objective = build_objective(
+            recipe,
+            session.network.features,
+            session.content.image,
+            session.styles,
+            reference=session.reference,
+        )
     return Case(name, request, recipe, session, objective, _all_weights(recipe, request))
 
 

@@ -6,6 +6,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +26,7 @@ def clock(device: str) -> Callable[[], float]:
         return time.process_time
 
     def now() -> float:
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
         return time.perf_counter()
 
     return now
@@ -101,7 +102,12 @@ class _Runner:
 
 
 def take_turns(
-    loops: dict[str, Loop], *, warm_up: dict[str, int], rounds: int, now: Callable[[], float]
+    loops: dict[str, Loop],
+    *,
+    warm_up: dict[str, int],
+    rounds: int,
+    now: Callable[[], float],
+    within: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext(),
 ) -> dict[str, list[float]]:
     """Run loops in turns, one step each, and return the times of their steps.
 
@@ -110,18 +116,21 @@ def take_turns(
         warm_up: By name, first steps that are not timed (an L-BFGS fills its memory meanwhile).
         rounds: Steps of each that are.
         now: The clock.
+        within: Where a loop of some name makes its steps: settings that hold for the whole process.
     """
     runners = {name: _Runner(loop) for name, loop in loops.items()}
     times: dict[str, list[float]] = {name: [] for name in loops}
     try:
         for name, runner in runners.items():
             for _ in range(warm_up[name]):
-                runner.turn()
+                with within(name):
+                    runner.turn()
         for _ in range(rounds):
             for name, runner in runners.items():
-                started = now()
-                runner.turn()
-                times[name].append(now() - started)
+                with within(name):
+                    started = now()
+                    runner.turn()
+                    times[name].append(now() - started)
     finally:
         for runner in runners.values():
             runner.stop()

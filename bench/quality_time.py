@@ -28,6 +28,7 @@ from bench.paired import clock, spread
 from bench.reference import Reference
 from bench.report import Section, table
 from specstyle.engine.optimize import StopRun
+from specstyle.run.precision import convolutions_in
 from specstyle.run.request import Progress, Request
 from specstyle.run.transfer import transfer
 
@@ -100,6 +101,11 @@ def reach(request: Request, plan: Plan, target: float, *, steps: int, device: st
 
 def slow_run(case: Case, steps: int, device: str) -> dict[str, Any]:
     """Run the textbook loop; return its time and the candidate's own losses of its last image."""
+    with convolutions_in("fp32"):
+        return _slow_run(case, steps, device)
+
+
+def _slow_run(case: Case, steps: int, device: str) -> dict[str, Any]:
     now = clock(device)
     started = now()
     reference = Reference(case)

@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from specstyle.engine.arrivals import UnderWay, comes_late, named, reported, sent
 from specstyle.engine.canvas import Canvas
-from specstyle.engine.objective import Objective, summarize
+from specstyle.engine.objective import Objective
 from specstyle.engine.team import Team
 from specstyle.errors import SpecstyleError
 
@@ -127,6 +128,7 @@ class Run:
         self.average: Tensor | None = None
         self.average_count = 0
         self.memory: dict[str, Any] = {}
+        self._under_way: UnderWay | None = None
 
     def evaluate(self) -> tuple[float, list[Tensor]]:
         """Evaluate the canvas as it is; return the total (NaN if unreported) and the gradients."""
@@ -137,11 +139,24 @@ class Run:
         # Fused optimizers read parameter and gradient side by side, whatever their strides say.
         gradients = [g.contiguous() for g in torch.autograd.grad(image, parameters, gradient)]
         self.done += 1
+        self.settle()
         if self.done % self.report_every and self.done not in (1, self.steps):
             return math.nan, gradients
-        report = self._accept(self.done, image.detach(), losses)
-        self._tell(report, image.detach())
+        if self.report_every > 1 and comes_late(image.device):
+            copied = image.detach().clone(), _copies(parameters)
+            self._under_way = UnderWay(self.done, tuple(losses), sent(losses), *copied)
+            return math.nan, gradients
+        report = self._accept(self.done, image.detach(), reported(losses), parameters)
+        self._tell(self.done, report, image.detach(), parameters)
         return report["total"], gradients
+
+    def settle(self) -> None:
+        """Take in losses that were still on their way; the device has the next evaluation to do meanwhile."""
+        came, self._under_way = self._under_way, None
+        if came is not None:
+            report = named(came.names, came.values())
+            self._accept(came.step, came.image, report, came.parameters)
+            self._tell(came.step, report, came.image, came.parameters)
 
     def offer(self, optimizer: Callable[[], dict[str, Any]]) -> None:
         """Tell that the run could go on from here, later and elsewhere.
@@ -152,6 +167,7 @@ class Run:
         self.on_safe(self.done, lambda: {**self._snapshot(), "optimizer": optimizer()})
 
     def _snapshot(self) -> dict[str, Any]:
+        self.settle()
         return {
             "done": self.done,
             "first": self.first,
@@ -170,11 +186,11 @@ class Run:
         for parameter, saved in zip(self.canvas.parameters(), values["parameters"], strict=True):
             parameter.copy_(saved)
 
-    def _tell(self, report: dict[str, float], image: Tensor) -> None:
+    def _tell(self, step: int, report: dict[str, float], image: Tensor, parameters: list[Tensor]) -> None:
         """Call ``on_step``; if it asks for the end in one process of the team, all end."""
-        now, stop = _Moment(image, self.canvas.parameters()), False
+        now, stop = _Moment(image, parameters), False
         try:
-            self.on_step(Step(self.done, self.steps, dict(report), now.image, now.parameters))
+            self.on_step(Step(step, self.steps, dict(report), now.image, now.parameters))
         except StopRun:
             stop = True
         now.over = True
@@ -184,21 +200,24 @@ class Run:
     @torch.no_grad()
     def evaluate_last(self) -> None:
         """Take in the image that the last update left; it is a candidate for the result, but no step."""
+        self.settle()
         image = self.canvas.image()
-        self._accept(self.done + 1, image, self.objective.losses(image))
+        self._accept(self.done + 1, image, reported(self.objective.losses(image)), self.canvas.parameters())
 
-    def _accept(self, step: int, image: Tensor, losses: dict[str, Tensor]) -> dict[str, float]:
-        report = _report(losses)
+    @torch.no_grad()
+    def _accept(
+        self, step: int, image: Tensor, report: dict[str, float], parameters: list[Tensor]
+    ) -> dict[str, float]:
         if not math.isfinite(report["total"]):
             raise NonFiniteLossError(step, self.state(steps=step - 1) if self.kept else None)
         self.first = self.first or report
         if self.keep != "best" or not self.kept or report["total"] < self.kept["total"]:
             self.kept = report
             if self.kept_parameters:
-                for copy, parameter in zip(self.kept_parameters, self.canvas.parameters(), strict=True):
+                for copy, parameter in zip(self.kept_parameters, parameters, strict=True):
                     copy.copy_(parameter.detach())
             else:
-                self.kept_parameters = _copies(self.canvas.parameters())
+                self.kept_parameters = _copies(parameters)
         if self.keep == "average":
             self.average_count += 1
             self.average = torch.zeros_like(image) if self.average is None else self.average
@@ -217,7 +236,7 @@ class Run:
             image, losses = self.canvas.image().clone(), self.kept
         else:
             image = self.average / (1.0 - self.average_decay**self.average_count)
-            losses = _report(self.objective.losses(image))
+            losses = reported(self.objective.losses(image))
         return State(image, self.kept_parameters, done, self.first, losses, stopped, self.memory)
 
 
@@ -242,9 +261,3 @@ class _Moment:
 
 def _copies(parameters: list[Tensor]) -> list[Tensor]:
     return [parameter.detach().clone() for parameter in parameters]
-
-
-def _report(losses: dict[str, Tensor]) -> dict[str, float]:
-    """Bring losses to the host in one transfer, with their sums by group."""
-    values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
-    return {**summarize(values), **{name: value for name, value in values.items() if ":" in name}}

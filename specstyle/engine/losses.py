@@ -114,11 +114,11 @@ def wasserstein2_target(mean: Tensor) -> Tensor:
     Returns:
         Mean, covariance and the covariance's root side by side, ``[B, C, 1 + 2 C]``.
     """
-    mu, covariance = _gaussian(_precise(mean))
+    mu, covariance = _gaussian(precise(mean))
     return torch.cat([mu[:, :, None], covariance, _matrix_root(covariance)], dim=2)
 
 
-def _precise(tensor: Tensor) -> Tensor:
+def precise(tensor: Tensor) -> Tensor:
     """Return a float64 copy, on the CPU where the device has no such type.
 
     Roots halve the digits: in float32 all eigenvalues below a thousandth of the largest would be noise.
@@ -138,7 +138,7 @@ def wasserstein2_distance(mean: Tensor, target: Tensor) -> Tensor:
     Reference:
         Crowson 2021 (style-transfer-pytorch); Dowson & Landau 1982 for the closed form.
     """
-    mu, covariance = _gaussian(_precise(mean))
+    mu, covariance = _gaussian(precise(mean))
     channels = mu.shape[1]
     mu_t, covariance_t, root = target[:, :, 0], target[:, :, 1 : channels + 1], target[:, :, channels + 1 :]
     root_trace: Tensor = _RootTrace.apply(covariance, root)  # type: ignore[no-untyped-call]

@@ -79,8 +79,9 @@ def optimize(
         on_step: Called after each evaluation that is reported; may raise ``StopRun``.
         memory: ``State.memory`` of an earlier call, to go on with; it is used up.
         report_every: Bring losses to the host, check and report them only at the first and the last step and
-            at every so many. A GPU then need not wait for the host in between. L-BFGS, which decides by
-            the losses, and ``keep`` other than ``"last"`` report every step.
+            at every so many. A GPU then need not wait for the host: losses come to it while the next step is
+            computed, and are reported after that. L-BFGS, which decides by the losses, and ``keep`` other
+            than ``"last"`` report every step.
         team: Who holds the other parts of the canvas.
         on_safe: Called between two steps, where the run could be taken up again: with the number of
             evaluations made and a function that returns a snapshot, plain values and tensors that are valid

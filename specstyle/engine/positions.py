@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from specstyle.engine.losses import Statistic, moments
+from specstyle.engine.losses import Statistic, moments, precise
 
 
 def root_weights(mask: Tensor, height: int, width: int) -> Tensor:
@@ -34,7 +34,7 @@ def root_weights(mask: Tensor, height: int, width: int) -> Tensor:
         Gatys et al. 2017, "Controlling perceptual factors in neural style transfer", equations 3 to 5, which
         normalize the same way.
     """
-    weights = F.adaptive_avg_pool2d(mask.double(), (height, width))
+    weights = F.adaptive_avg_pool2d(precise(mask), (height, width))
     mean = weights.mean()
     if not mean > 0:
         raise ValueError("a mask must be above 0 somewhere")
@@ -69,8 +69,8 @@ def portions(masks: Sequence[Tensor], blend: Sequence[float]) -> list[float]:
     Raises:
         ValueError: If all masks or all weights are 0.
     """
-    areas = [weight * float(mask.double().mean()) for mask, weight in zip(masks, blend, strict=True)]
+    areas = [weight * float(precise(mask).mean()) for mask, weight in zip(masks, blend, strict=True)]
     if not sum(areas) > 0:
         raise ValueError("some mask and its weight must be above 0")
-    covered = float(torch.stack([mask.double() for mask in masks]).sum(0).clamp_max(1.0).mean())
+    covered = float(torch.stack([precise(mask) for mask in masks]).sum(0).clamp_max(1.0).mean())
     return [covered * area / sum(areas) for area in areas]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 
@@ -15,6 +16,8 @@ from specstyle.features.weights import LAYERS, Weights
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 IMAGENET_MEAN_RGB = (0.485, 0.456, 0.406)
 IMAGENET_STD_RGB = (0.229, 0.224, 0.225)
+
+_BINOMIAL = (0.125, 0.375, 0.375, 0.125)
 
 _LAYER = re.compile(r"(?:(?:relu|conv)(\d)_(\d)|block(\d)_conv(\d))(?:@([248]))?")
 
@@ -75,12 +78,24 @@ def prepare(image: Tensor, preprocessing: str) -> Tensor:
         raise ValueError(f"VGG19 needs an image of 1 or 3 channels, got {image.shape[1]}")
     rgb = image.expand(-1, 3, -1, -1)
     if preprocessing == "caffe":
-        mean = image.new_tensor(CAFFE_MEAN_BGR)[:, None, None]
-        return rgb.flip(1) * 255.0 - mean
+        return rgb.flip(1) * 255.0 - _constant(CAFFE_MEAN_BGR, image.dtype, image.device)[:, None, None]
     if preprocessing == "torchvision":
-        mean = image.new_tensor(IMAGENET_MEAN_RGB)[:, None, None]
-        return (rgb - mean) / image.new_tensor(IMAGENET_STD_RGB)[:, None, None]
+        mean, deviation = (
+            _constant(values, image.dtype, image.device)[:, None, None]
+            for values in (IMAGENET_MEAN_RGB, IMAGENET_STD_RGB)
+        )
+        return (rgb - mean) / deviation
     raise ValueError(f"preprocessing must be torchvision or caffe, got {preprocessing!r}")
+
+
+@functools.cache
+def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return numbers on a device, brought there once: a CUDA graph cannot record a copy from the host.
+
+    A graph reads them where they are, so they are never given up.
+    """
+    with torch.inference_mode(False):  # a gradient needs them, whoever asked for them first
+        return torch.tensor(values, dtype=dtype, device=device)
 
 
 def reduced(image: Tensor, factor: int) -> Tensor:
@@ -99,7 +114,7 @@ def reduced(image: Tensor, factor: int) -> Tensor:
         Burt & Adelson 1983, with the binomial filter of four taps.
     """
     channels = image.shape[1]
-    taps = image.new_tensor([0.125, 0.375, 0.375, 0.125])
+    taps = _constant(_BINOMIAL, image.dtype, image.device)
     while factor > 1:
         factor //= 2
         if image.shape[2] > 1:
@@ -234,7 +249,9 @@ class VGG19:
         if not winograd.worthwhile(weight, x.shape[0] * x.shape[2] * x.shape[3]):
             return F.conv2d(x, weight, bias, padding=padding)
         if number not in self._filters:
-            self._filters[number] = winograd.transformed(weight)
+            # Kept, so fit for gradients even if the first to ask wants none.
+            with torch.inference_mode(False), torch.no_grad():
+                self._filters[number] = winograd.transformed(weight)
         return winograd.convolve(x, self._filters[number], bias, padding=padding)
 
     def _pool(self, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from specstyle.features.overlapsave import BlockConvolution
+from specstyle.features.products import filtered
 
 LAYER = "relu1"
 
@@ -125,4 +126,4 @@ def _convolved(x: Tensor, filters: Tensor) -> Tensor:
         return F.conv1d(x, filters)
     # As one matrix product: a convolution copies its filters (185 MB of them) into another layout.
     columns = x.unfold(2, filters.shape[2], 1).permute(0, 1, 3, 2).flatten(1, 2)
-    return filters.flatten(1) @ columns
+    return filtered(filters.flatten(1), columns)

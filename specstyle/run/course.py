@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from specstyle.engine.canvas import Canvas, Pixels
-from specstyle.engine.captured import CapturedObjective
+from specstyle.engine.captured import captured
 from specstyle.engine.evaluations import SafePoint, ignore_safe_point
 from specstyle.engine.objective import Objective
 from specstyle.engine.optimize import NonFiniteLossError, State, optimize
@@ -186,8 +186,7 @@ class Course:
                 masks=run.masks,
                 warm=run.warm,
             )
-            graph = run.device.type == "cuda" and size is None and hasattr(run.network.features, "strides")
-            return CapturedObjective(objective) if graph else objective
+            return captured(objective, run.device, run.on_note)
 
         # Processes that wait for each other cannot try again each on its own.
         if run.team.size > 1 or not hasattr(run.network.features, "strides"):

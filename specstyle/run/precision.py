@@ -8,32 +8,40 @@ from typing import Any
 
 import torch
 
+from specstyle.features.products import products_in
+
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
-def settle_precision(name: str, device: torch.device, optimizer: str = "adam") -> str:
+def settle_precision(name: str, device: torch.device, optimizer: str = "adam", network: str = "vgg19") -> str:
     """Return the precision to run in.
 
     ``auto`` is fp32 but on NVIDIA GPUs from Ampere on: there it is bf16, and tf32 for L-BFGS, whose line
     searches suffer from a gradient of three digits (its loss ended 6 % higher in bf16, bench/NOTES.md). On a
     CPU with AVX-512 BF16, ``bf16`` is faster, too, and left to those who ask for it. Statistics, losses and
-    optimizer are fp32 in any case.
+    optimizer are fp32 in any case, and so is the ``kernel``, which is nothing but a loss.
 
     Args:
         name: One of ``PRECISIONS``.
         device: Where the network runs.
         optimizer: The recipe's.
+        network: The recipe's.
 
     Raises:
-        ValueError: If there is no such precision, or the device does not have it.
+        ValueError: If there is no such precision, or the device or the network does not have it.
     """
     if name not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {name!r}")
     ampere = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
     if name == "auto":
-        return ("tf32" if optimizer == "lbfgs" else "bf16") if ampere else "fp32"
-    if name == "tf32" and not ampere:
-        raise ValueError(f"precision tf32 needs an NVIDIA GPU from Ampere on, and this is {device}; use fp32")
+        faster = "tf32" if optimizer == "lbfgs" else "bf16"
+        return faster if ampere and network != "kernel" else "fp32"
+    if name != "fp32" and network == "kernel":
+        raise ValueError(f"precision {name} is for networks with filters, and the kernel has none; use fp32")
+    if not ampere and (name == "tf32" or (name == "bf16" and device.type == "cuda")):
+        raise ValueError(
+            f"precision {name} needs an NVIDIA GPU from Ampere on, and this is {device}; use fp32"
+        )
     if name == "bf16" and device.type == "mps":
         raise ValueError("precision bf16 is not offered on MPS; use fp32")
     return name
@@ -48,13 +56,26 @@ def network_dtype(precision: str) -> torch.dtype:
 def convolutions_in(precision: str) -> Iterator[None]:
     """Let CUDA's convolutions of fp32 use TF32 or not; matrix products, so the Gram matrices, never do.
 
+    Whatever the process had set otherwise holds again afterwards.
+
     Args:
         precision: As ``settle_precision`` returns it.
     """
-    convolutions: Any = torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = convolutions.fp32_precision
-    convolutions.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+    cudnn: Any = torch.backends.cudnn
+    each = (cudnn.conv, cudnn.rnn)
+    before = [part.fp32_precision for part in each]
     try:
-        yield
+        older = cudnn.allow_tf32
+    except RuntimeError:  # its parts differ
+        older = before[0] == "tf32"
+    # The older setting first, with which the newer ones must agree, or reading it fails.
+    cudnn.allow_tf32 = precision == "tf32"
+    for part in each:
+        part.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+    try:
+        with products_in("highest"):
+            yield
     finally:
-        convolutions.fp32_precision = before
+        cudnn.allow_tf32 = older
+        for part, value in zip(each, before, strict=True):
+            part.fp32_precision = value

@@ -27,7 +27,7 @@ from specstyle.run.checkpoints import Keeper
 from specstyle.run.objectives import Masks
 from specstyle.run.outlook import Outlook
 from specstyle.run.pictures import PictureAdapter
-from specstyle.run.precision import network_dtype, settle_precision
+from specstyle.run.precision import convolutions_in, network_dtype, settle_precision
 from specstyle.run.request import Progress, Request, Result
 from specstyle.run.sharing import check_shared
 from specstyle.run.sounds import SoundAdapter
@@ -57,8 +57,9 @@ class Session:
         keeper: Keeper | None = None,
     ) -> None:
         self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
-        self.on_note, self.team, self.warm, self.keeper = on_note, team, warm, keeper
-        self.precision = settle_precision(request.precision, device, recipe.optimizer)
+        self.told: list[str] = []
+        self._on_note, self.team, self.warm, self.keeper = on_note, team, warm, keeper
+        self.precision = settle_precision(request.precision, device, recipe.optimizer, recipe.network)
         self.adapter: Adapter = make_adapter(
             request.medium, recipe, seed=request.seed, device=device, sample_rate=request.sample_rate
         )
@@ -79,6 +80,12 @@ class Session:
         seen = self._encode(style_share)
         self._prepare_start(seen, style_share)
         self._plan()
+
+    def on_note(self, note: str) -> None:
+        """Tell the user something that came up under way, once, and keep it for the record."""
+        if note not in self.told:
+            self.told.append(note)
+            self._on_note(note)
 
     def _encode(self, style_share: float) -> Any:
         """Make images of content and styles; return the content that was made one of."""
@@ -123,16 +130,18 @@ class Session:
         """Make the network, and plan the scales."""
         request, recipe = self.request, self.recipe
         channels, height = self.content.image.shape[1:3]
-        self.network: Network = self.warm.network(
-            network_for,
-            recipe,
-            rows=channels * height,
-            seed=request.seed,
-            weights=request.weights,
-            preprocessing=request.preprocessing,
-            device=self.device,
-            dtype=network_dtype(self.precision),
-        )
+        with convolutions_in(self.precision):  # gains are measured
+            self.network: Network = self.warm.network(
+                network_for,
+                recipe,
+                precision=self.precision,
+                rows=channels * height,
+                seed=request.seed,
+                weights=request.weights,
+                preprocessing=request.preprocessing,
+                device=self.device,
+                dtype=network_dtype(self.precision),
+            )
         self.shapes = scale_shapes(
             *self.content.image.shape[2:],
             smallest=recipe.smallest_scale,

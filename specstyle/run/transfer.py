@@ -68,6 +68,7 @@ def transfer(
             raise TransferError(str(error), None) from error
         state, failure = error.state, error
     on_stage("finish")
+    notes += tuple(run.told)
     result = run.result(state, notes, started, None if failure is None else str(failure))
     for note in result.notes[len(notes) :]:
         on_note(note)

@@ -76,18 +76,21 @@ class Warm:
         self._count = itertools.count()
         self._numbers: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
-    def network(self, make: Callable[..., Network], recipe: Recipe, **options: Any) -> Network:
+    def network(
+        self, make: Callable[..., Network], recipe: Recipe, *, precision: str = "fp32", **options: Any
+    ) -> Network:
         """Return the network of a settled recipe.
 
         Args:
             make: ``network_for``.
             recipe: The recipe.
+            precision: In which it measures, and statistics of styles are made with it.
             options: The other arguments of ``make``.
         """
         if not self._keeps:
             return make(recipe, **options)
         return self._networks.get(
-            network_key(recipe, **options), lambda: make(recipe, **options), lambda _: 1
+            (precision, network_key(recipe, **options)), lambda: make(recipe, **options), lambda _: 1
         )
 
     def source(

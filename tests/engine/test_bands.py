@@ -107,3 +107,14 @@ def test_a_recipe_with_bands() -> None:
 def test_bands_need_the_relative_loss() -> None:
     with pytest.raises(RecipeError, match="style_bands 16 needs style_loss gram_relative, not gram_gatys"):
         Recipe(style_bands=16, style_loss="gram_gatys")
+
+
+def test_a_statistic_first_asked_for_without_gradients_has_one_later() -> None:
+    statistic, x = banded_gram(3), maps(1, 2, 6, 4)
+    with torch.inference_mode():
+        seen = statistic(x)
+    (gradient,) = torch.autograd.grad(statistic(x.requires_grad_()).sum(), x)
+    assert bool(gradient.any())
+    assert torch.equal(statistic(x).detach(), seen.clone())
+    # Of another height and type, other weights.
+    assert statistic(maps(1, 2, 9, 4).float()).dtype == torch.float32

@@ -12,7 +12,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from specstyle.features import VGG19, Weights, canonical_layer
-from specstyle.features.vgg import normalizing_gains, prepare
+from specstyle.features.random import random_weights
+from specstyle.features.vgg import _constant, normalizing_gains, prepare, reduced
 from specstyle.features.weights import CHANNELS, CONV_INDEX, LAYERS
 
 PAPERS = tuple(
@@ -306,3 +307,26 @@ def test_other_text_is_no_layer(name: str) -> None:
         return
     with pytest.raises(ValueError, match="its layers are"):
         canonical_layer(name)
+
+
+def test_what_a_look_without_gradients_makes_serves_a_gradient_later() -> None:
+    """Constants and transformed filters are kept; those of ``inference_mode`` could not be saved for it."""
+    _constant.cache_clear()
+    network = VGG19(random_weights(0, up_to="relu1_2"), ["relu1_2", "relu1_1@2"])
+    image = torch.rand(1, 3, 24, 24)
+    with torch.inference_mode():
+        seen = network(image)
+    maps = network(image.requires_grad_(True))
+    assert network._filters, "a network without such filters tests nothing"
+    (gradient,) = torch.autograd.grad(sum(m.square().sum() for m in maps.values()), image)
+    assert bool(gradient.any())
+    assert torch.equal(seen["relu1_2"], maps["relu1_2"])
+
+
+def test_reducing_in_inference_mode_first() -> None:
+    _constant.cache_clear()
+    image = torch.rand(1, 3, 8, 8)
+    with torch.inference_mode():
+        reduced(image, 2)
+    (gradient,) = torch.autograd.grad(reduced(image.requires_grad_(True), 2).sum(), image)
+    assert bool(gradient.any())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import specstyle
+from specstyle.engine import OptimizerSettings, Pixels, optimize
 from specstyle.engine.captured import CapturedObjective
 from specstyle.engine.objective import Objective
 from specstyle.engine.tiling import TiledObjective
@@ -48,14 +49,78 @@ def test_what_a_device_does_not_have_is_refused(name: str, device: str, said: st
         settle_precision(name, torch.device(device))
 
 
+@pytest.mark.parametrize(("capability", "best"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+def test_gpus_before_ampere_have_neither_tf32_nor_bf16(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], best: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    device = torch.device("cuda:1")
+    assert settle_precision("auto", device) == best
+    for name in ("tf32", "bf16"):
+        if best == "fp32":
+            with pytest.raises(ValueError, match=f"precision {name} needs an NVIDIA GPU from Ampere on, and"):
+                settle_precision(name, device)
+        else:
+            assert settle_precision(name, device) == name
+
+
+def test_the_kernel_computes_in_fp32_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    for device in (CPU, torch.device("cuda:0")):
+        assert settle_precision("auto", device, "lbfgs", "kernel") == "fp32"
+        assert settle_precision("fp32", device, "lbfgs", "kernel") == "fp32"
+    for name in ("bf16", "tf32"):
+        with pytest.raises(ValueError, match=f"precision {name} is for networks with filters"):
+            settle_precision(name, torch.device("cuda:0"), "lbfgs", "kernel")
+    sound = np.sin(np.arange(8000) * 0.3)
+    with pytest.raises(ValueError, match="the kernel has none; use fp32"):
+        specstyle.transfer_audio(sound, sound, sample_rate=16000, network="kernel", precision="bf16", steps=1)
+
+
 def test_tf32_is_for_convolutions_and_only_for_the_time_of_a_run() -> None:
-    before = torch.backends.cudnn.conv.fp32_precision
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.allow_tf32, matmul.fp32_precision
     with convolutions_in("tf32"):
-        assert torch.backends.cudnn.conv.fp32_precision == "tf32"
-        assert torch.backends.cuda.matmul.fp32_precision != "tf32"
-    with convolutions_in("fp32"):
-        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
-    assert torch.backends.cudnn.conv.fp32_precision == before
+        assert cudnn.conv.fp32_precision == "tf32"
+        assert cudnn.allow_tf32 is True
+        assert matmul.fp32_precision == "ieee"
+    for precision in ("fp32", "bf16"):
+        with convolutions_in(precision):
+            assert cudnn.conv.fp32_precision == "ieee"
+            assert cudnn.allow_tf32 is False
+            assert matmul.allow_tf32 is False
+    assert before == (
+        cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.allow_tf32, matmul.fp32_precision
+    )  # fmt: skip
+
+
+def test_fp32_is_fp32_whatever_the_process_had_set() -> None:
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        with convolutions_in("fp32"):
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+        assert torch.get_float32_matmul_precision() == "high"
+        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_gains_are_measured_in_the_precision_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    from specstyle.features import networks
+
+    found, plain = [], networks.normalizing_gains
+
+    def gains(*arguments: object) -> dict[str, Tensor]:
+        found.append(torch.backends.cudnn.conv.fp32_precision)
+        return plain(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(networks, "normalizing_gains", gains)
+    specstyle.transfer_image(
+        *pictures(), network="vgg19-lite", precision="fp32", normalize_activations=True, steps=1
+    )
+    assert found == ["ieee"]
 
 
 def test_maps_of_a_bf16_network_are_float32_and_near() -> None:
@@ -151,6 +216,7 @@ def test_out_of_memory_goes_on_in_tiles_and_loses_no_step(
     )
     assert steps == [1, 2, 3, 4, 5]
     assert any("the device is out of memory; going on in tiles of 32 x 32 pixels" in note for note in notes)
+    assert any("out of memory" in note for note in found.record["notes"])
     assert found.record["tiles"] == [[32, 32]]
     # Adam takes rounding for a gradient where there is none: single pixels may differ by its steps.
     assert float((found.output.pixels - whole.output.pixels).abs().mean()) < 1e-4
@@ -196,10 +262,82 @@ def test_a_captured_objective_is_the_objective(dtype: torch.dtype) -> None:
     for factor in (1.0, 0.5, 0.9):
         losses, gradient = objective.value_and_grad(image * factor)
         found, same = captured.value_and_grad(image * factor)
-        assert not captured._failed
+        assert captured.failure is None
         for name, loss in losses.items():
             assert float(found[name]) == pytest.approx(float(loss), rel=1e-3)
         assert float((same - gradient).norm() / gradient.norm()) < 1e-3
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"style_loss": "gram_relative", "style_bands": 6},
+        {"padding": "replicate", "style_loss": "gram_relative"},
+        {"style_layers": ("relu1_1", "relu2_1@2"), "normalize_activations": True},
+    ],
+)
+def test_what_a_recipe_adds_is_recorded_too(changes: dict[str, object]) -> None:
+    needs_gpu()
+    result = specstyle.transfer_image(
+        *pictures(), recipe="default-image", network="vgg19-lite", device="cuda", steps=3, **changes
+    )
+    assert not [note for note in result.notes if "CUDA graph" in note]
+
+
+@pytest.mark.gpu
+def test_a_captured_objective_on_another_device_than_the_current() -> None:
+    needs_gpu()
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two CUDA devices")
+    objective, image = case("cuda:1", torch.float32)
+    captured = CapturedObjective(objective)
+    for factor in (1.0, 0.5):
+        _, gradient = objective.value_and_grad(image * factor)
+        _, same = captured.value_and_grad(image * factor)
+        assert captured.failure is None
+        assert float((same - gradient).norm() / gradient.norm()) < 1e-3
+
+
+@pytest.mark.gpu
+def test_a_loss_that_asks_the_host_is_not_recorded_and_told() -> None:
+    """A capture that failed leaves stream and device as they were."""
+    needs_gpu()
+    objective, image = case("cuda", torch.float32)
+    term = objective.terms[0]
+
+    class Asking:
+        name, weight = term.name, term.weight
+
+        def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
+            return term(image, features) * (2.0 if float(image.sum()) > 0 else 1.0)
+
+    asking = Objective(objective.features, [Asking(), *objective.terms[1:]])
+    notes: list[str] = []
+    captured, stream = CapturedObjective(asking, notes.append), torch.cuda.current_stream()
+    for factor in (1.0, 0.5):
+        _, gradient = asking.value_and_grad(image * factor)
+        _, same = captured.value_and_grad(image * factor)
+        assert float((same - gradient).norm() / gradient.norm()) < 1e-3
+    assert len(notes) == 1
+    assert torch.cuda.current_stream() == stream
+
+
+@pytest.mark.gpu
+def test_losses_that_come_late_are_those_of_their_steps() -> None:
+    needs_gpu()
+    found = []
+    for every in (1, 4):
+        objective, image = case("cuda", torch.float32)
+        seen: dict[int, float] = {}
+        optimize(
+            Pixels(image), objective, OptimizerSettings("adam", lr=0.02), 9, report_every=every,
+            on_step=lambda s, seen=seen: seen.update({s.step: s.losses["total"]}),
+        )  # fmt: skip
+        found.append(seen)
+    assert list(found[1]) == [1, 4, 8, 9]
+    for step, total in found[1].items():
+        assert total == pytest.approx(found[0][step], rel=1e-3)
 
 
 @pytest.mark.gpu
@@ -246,10 +384,28 @@ def test_a_loss_that_cannot_be_recorded_is_evaluated_as_before(monkeypatch: pyte
     if torch.cuda.is_available():
         pytest.skip("CUDA records it")
     objective, image = case("cpu", torch.float32, size=32)
-    captured = CapturedObjective(objective)
+    notes: list[str] = []
+    captured = CapturedObjective(objective, notes.append)
     losses, gradient = objective.value_and_grad(image)
     found, same = captured.value_and_grad(image)
-    assert captured._failed
+    assert notes == [f"steps are not recorded as a CUDA graph, and take longer: {captured.failure}"]
+    assert "Expected a cuda device" in str(captured.failure)
+    captured.value_and_grad(image)
+    assert len(notes) == 1
     assert torch.equal(same, gradient)
     assert {n: float(v) for n, v in found.items()} == {n: float(v) for n, v in losses.items()}
     assert not isinstance(captured, TiledObjective)
+
+
+def test_a_run_without_its_graph_says_so_at_once_and_in_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("CUDA records it")
+    monkeypatch.setattr("specstyle.run.course.captured", lambda o, _, tell: CapturedObjective(o, tell))
+    told: list[str] = []
+    result = specstyle.transfer_image(
+        *pictures(), network="vgg19-lite", smallest_scale=32, steps=1, on_note=told.append
+    )
+    assert len(result.record["scales"]) > 1
+    said = [note for note in told if "steps are not recorded as a CUDA graph" in note]
+    assert len(said) == 1
+    assert result.record["notes"] == list(result.notes) == told
