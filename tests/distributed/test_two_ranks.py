@@ -14,6 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
+from specstyle.cli import ranks
+from specstyle.cli.main import main
+from specstyle.engine.distrib import TeamError
+from specstyle.run.sharing import resumable
+
 WORKER = Path(__file__).with_name("worker.py")
 CASES = ("vgg19-lite", "bands", "wide-random")
 
@@ -105,22 +110,99 @@ def test_the_command_shares_a_picture(tmp_path: Path) -> None:
     )
 
 
+def ended(count: int, *arguments: str | Path) -> tuple[int, str, str]:
+    """Return exit code, stdout and stderr of processes that torchrun started."""
+    command = torchrun(count, *arguments)
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=False, timeout=240
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
         (("--size", "20"), "too small to be shared by 2 processes"),
         (("--optimizer", "frobnicate"), "invalid choice"),
+        (("--steps", "-1"), "steps must be"),
+        (("--init", "missing.png"), "no such file"),
     ],
 )
-def test_what_cannot_be_shared_is_told_in_one_line(tmp_path: Path, more: tuple[str, ...], said: str) -> None:
-    command = torchrun(2, *image_command(tmp_path, tmp_path / "out.png", "--smallest-scale", "none", *more))
-    done = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, check=False, timeout=240
+def test_what_cannot_be_shared_is_told_once(tmp_path: Path, more: tuple[str, ...], said: str) -> None:
+    asked = image_command(tmp_path, tmp_path / "out.png", "--smallest-scale", "none", *more)
+    code, _, err = ended(2, *asked)
+    assert code != 0
+    assert err.count(said) == 1
+    assert (
+        sum(
+            ("specstyle" in line and "error:" in line) or line.startswith("specstyle: ")
+            for line in err.splitlines()
+        )
+        == 1
     )
-    assert done.returncode != 0
-    assert said in done.stderr
-    assert "specstyle: " in done.stderr or "invalid choice" in done.stderr
     assert not (tmp_path / "out.png").exists()
+
+
+def test_what_only_another_rank_meets_is_told(tmp_path: Path) -> None:
+    """The second process finds no style: it says so itself."""
+    content, style = pictures(tmp_path)
+    other = tmp_path / "other.png"
+    start = tmp_path / "start.py"
+    start.write_text(
+        "import os, sys\n"
+        "from specstyle.cli.main import main\n"
+        "style = sys.argv[2] if os.environ['RANK'] == '0' else sys.argv[3]\n"
+        "main(['image', sys.argv[1], style, *sys.argv[4:]])\n",
+        encoding="utf-8",
+    )
+    output = tmp_path / "out.png"
+    code, _, err = ended(2, start, content, style, other, "-o", output, "--network", "vgg19-lite")
+    assert code != 0
+    assert err.count(f"specstyle: rank 1: {other}") == 1
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("batch", "jobs.csv"), "--workers N and --ray ADDRESS run several jobs at a time"),
+        (("sweep", "image", "a.png", "b.png", "-o", "out", "--grid", "steps=1,2"), "--workers N and --ray"),
+        (("ui", "--no-browser"), "start it without torchrun"),
+        (("demo", "out"), "start it without torchrun"),
+        (("invert", "a.npz", "-o", "out.wav"), "start it without torchrun"),
+        (("spectrogram", "a.wav", "-o", "out.npz"), "start it without torchrun"),
+        (("recipes",), "start it without torchrun"),
+    ],
+)
+def test_a_command_that_shares_nothing_is_refused(
+    arguments: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    waited: list[float] = []
+    monkeypatch.setattr("specstyle.cli.ranks.time.sleep", waited.append)
+    for rank in (0, 1):
+        for name, value in {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "RANK": str(rank)}.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        # torchrun ends the second process while it waits.
+        assert waited == ([] if rank == 0 else [ranks.PATIENCE_S])
+        err = capsys.readouterr().err
+        assert f"started 2 processes, and each would do all that `specstyle {arguments[0]}` does" in err
+        assert said in err
+        assert len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_of_two_ranks_is_refused_once(tmp_path: Path) -> None:
+    code, _, err = ended(2, "-m", "specstyle", "batch", tmp_path / "jobs.csv")
+    assert code != 0
+    assert err.count("each would do all that `specstyle batch` does") == 1
 
 
 def test_a_rank_that_dies_ends_the_run_with_an_error(tmp_path: Path) -> None:
@@ -140,6 +222,7 @@ def test_a_rank_that_dies_ends_the_run_with_an_error(tmp_path: Path) -> None:
     said += run.communicate(timeout=120)[0]
     assert run.returncode != 0
     assert "another process of this run ended" in said or "Signal 9 (SIGKILL)" in said
+    assert said.count("specstyle: ") <= 1
     assert not output.exists()
 
 
@@ -184,8 +267,25 @@ def test_a_rank_that_dies_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     said = run.communicate(timeout=120)[1]
     assert run.returncode != 0, said[-3000:]
     assert not (cut / "result.png").exists()
+    # What the first process says of it, if torchrun leaves it the time.
+    told = [line for line in said.splitlines() if line.startswith("specstyle: ")]
+    assert all("another process of this run ended" in line for line in told)
+    assert all(line.endswith(f"; --resume {cut} goes on") for line in told)
     run = start("--resume", cut, "--quiet")
     said = run.communicate(timeout=240)[1]
     assert run.returncode == 0, said[-3000:]
     assert (cut / "result.png").read_bytes() == (whole / "result.png").read_bytes()
     assert (cut / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def test_who_is_left_alone_is_told_how_to_go_on(tmp_path: Path) -> None:
+    def fail(run_dir: Path | None) -> str:
+        with pytest.raises(TeamError) as caught, resumable(run_dir):
+            raise TeamError("rank 0 of 2: another process ended")
+        return str(caught.value)
+
+    again = "rank 0 of 2: another process ended; start the run again"
+    assert fail(None) == again
+    assert fail(tmp_path) == again  # it keeps no run: nothing had begun
+    (tmp_path / "run.json").touch()
+    assert fail(tmp_path) == f"rank 0 of 2: another process ended; --resume {tmp_path} goes on"
