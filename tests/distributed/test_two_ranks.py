@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from distributed.launching import ended, environment, torchrun
 from PIL import Image
 
 from specstyle.cli import ranks
@@ -21,17 +21,6 @@ from specstyle.run.sharing import resumable
 
 WORKER = Path(__file__).with_name("worker.py")
 CASES = ("vgg19-lite", "bands", "wide-random")
-
-
-def torchrun(count: int, *arguments: str | Path) -> list[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count)]
-    # A port of its own for each: tests run side by side.
-    return [*launcher, "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", *map(str, arguments)]
-
-
-def environment() -> dict[str, str]:
-    root = Path(__file__).resolve().parents[2]
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}
 
 
 @pytest.fixture(scope="module", params=[2, 3])
@@ -108,15 +97,6 @@ def test_the_command_shares_a_picture(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "two.steps").iterdir()) == sorted(
         p.name for p in (tmp_path / "one.steps").iterdir()
     )
-
-
-def ended(count: int, *arguments: str | Path) -> tuple[int, str, str]:
-    """Return exit code, stdout and stderr of processes that torchrun started."""
-    command = torchrun(count, *arguments)
-    done = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, check=False, timeout=240
-    )
-    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -218,7 +198,7 @@ def test_a_rank_that_dies_ends_the_run_with_an_error(tmp_path: Path) -> None:
         if line.startswith("step 1/"):
             break
     time.sleep(0.5)
-    os.kill(rank_one(run.pid), signal.SIGKILL)
+    os.kill(process_of(run.pid), signal.SIGKILL)
     said += run.communicate(timeout=120)[0]
     assert run.returncode != 0
     assert "another process of this run ended" in said or "Signal 9 (SIGKILL)" in said
@@ -226,14 +206,14 @@ def test_a_rank_that_dies_ends_the_run_with_an_error(tmp_path: Path) -> None:
     assert not output.exists()
 
 
-def rank_one(launcher: int) -> int:
-    """Return the process of rank 1 that a launcher started."""
+def process_of(launcher: int, rank: int = 1) -> int:
+    """Return the process of a rank that a launcher started."""
     import psutil
 
     for child in psutil.Process(launcher).children(recursive=True):
-        if child.environ().get("RANK") == "1":
+        if child.environ().get("RANK") == str(rank):
             return int(child.pid)
-    raise AssertionError("there is no rank 1")
+    raise AssertionError(f"there is no rank {rank}")
 
 
 def test_a_rank_that_dies_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
@@ -263,7 +243,7 @@ def test_a_rank_that_dies_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     run = start(*asked, cut)
     while not (cut / "checkpoint.pt").exists() and run.poll() is None:
         time.sleep(0.01)
-    os.kill(rank_one(run.pid), signal.SIGKILL)
+    os.kill(process_of(run.pid), signal.SIGKILL)
     said = run.communicate(timeout=120)[1]
     assert run.returncode != 0, said[-3000:]
     assert not (cut / "result.png").exists()
