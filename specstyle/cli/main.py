@@ -15,7 +15,7 @@ from specstyle.cli.commands import add_commands
 from specstyle.cli.options import add_picture_options, add_recipe_options, add_run_options, recipe_overrides
 from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
 from specstyle.cli.ranks import complain_once, is_launched_by_torchrun, parsed, rank_of, refuse_team
-from specstyle.errors import RunFinishedError, explain
+from specstyle.errors import RunFinishedError
 
 if TYPE_CHECKING:
     from specstyle.run.request import Job, Request
@@ -110,7 +110,7 @@ def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Na
     except Exception as error:
         if arguments.debug:
             raise
-        return complain_once(explain(error), USAGE if isinstance(error, ValueError) else FAILURE, rank)
+        return complain_once(error, USAGE if isinstance(error, ValueError) else FAILURE, rank)
 
 
 def _run_medium(arguments: argparse.Namespace) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from specstyle.cli.progress import USAGE, complain
+from specstyle.errors import explain
 
 PATIENCE_S = 5.0
 """So long a process keeps an error to itself: torchrun ends it before that if the first one met it, too."""
@@ -44,19 +46,37 @@ def refuse_team(command: str, environment: Mapping[str, str]) -> None:
         )
 
 
-def complain_once(message: str, code: int, rank: int) -> int:
-    """Print an error in one line, unless the first process does; return the exit code.
+def complain_once(error: Exception, code: int, rank: int) -> int:
+    """Print an error in one line, unless another process does; return the exit code.
 
     Args:
-        message: What went wrong.
+        error: What went wrong.
         code: The exit code.
         rank: Of this process. From 1 on it waits: torchrun ends all processes as soon as one has failed, so
-            who is left to speak met an error of its own.
+            who is left to speak met an error of its own. Nobody waits to tell that another process is gone,
+            which may have been killed in silence.
     """
+    if is_launched_by_torchrun(os.environ):
+        from specstyle.engine.distrib import TeamError
+
+        gone = isinstance(error, TeamError)
+        first = _is_first_to_tell() if gone or rank == 0 else False
+        if gone:
+            return complain(explain(error), code) if first else code
     if rank == 0:
-        return complain(message, code)
+        return complain(explain(error), code)
     time.sleep(PATIENCE_S)
-    return complain(f"rank {rank}: {message}", code)
+    return complain(f"rank {rank}: {explain(error)}", code)
+
+
+def _is_first_to_tell() -> bool:
+    """Return whether no other process of the team has told of an error; ``True`` if nobody knows."""
+    # The store is torchrun's: it outlives the processes.
+    with contextlib.suppress(Exception):
+        from torch.distributed import distributed_c10d
+
+        return bool(distributed_c10d._get_default_store().add("specstyle/errors", 1) == 1)
+    return True
 
 
 def parsed(

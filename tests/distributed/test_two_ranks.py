@@ -185,7 +185,8 @@ def test_a_batch_of_two_ranks_is_refused_once(tmp_path: Path) -> None:
     assert err.count("each would do all that `specstyle batch` does") == 1
 
 
-def test_a_rank_that_dies_ends_the_run_with_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_rank_that_dies_ends_the_run_with_an_error(victim: int, tmp_path: Path) -> None:
     output = tmp_path / "out.png"
     command = torchrun(2, *image_command(tmp_path, output, "--steps", "100000"))
     run = subprocess.Popen(
@@ -198,7 +199,7 @@ def test_a_rank_that_dies_ends_the_run_with_an_error(tmp_path: Path) -> None:
         if line.startswith("step 1/"):
             break
     time.sleep(0.5)
-    os.kill(process_of(run.pid), signal.SIGKILL)
+    os.kill(process_of(run.pid, victim), signal.SIGKILL)
     said += run.communicate(timeout=120)[0]
     assert run.returncode != 0
     assert "another process of this run ended" in said or "Signal 9 (SIGKILL)" in said
@@ -269,3 +270,29 @@ def test_who_is_left_alone_is_told_how_to_go_on(tmp_path: Path) -> None:
     assert fail(tmp_path) == again  # it keeps no run: nothing had begun
     (tmp_path / "run.json").touch()
     assert fail(tmp_path) == f"rank 0 of 2: another process ended; --resume {tmp_path} goes on"
+
+
+def test_of_several_that_are_left_alone_one_tells_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At once: who is gone may have been killed in silence. An error of one's own waits for the first."""
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(name, value)
+    store, waited = torch.distributed.HashStore(), list[float]()
+    monkeypatch.setattr("torch.distributed.distributed_c10d._get_default_store", lambda: store)
+    monkeypatch.setattr("specstyle.cli.ranks.time.sleep", waited.append)
+    gone = TeamError("rank 2 of 3: another process ended")
+    assert [ranks.complain_once(gone, 1, rank) for rank in (2, 0)] == [1, 1]
+    assert capsys.readouterr().err == "specstyle: rank 2 of 3: another process ended; start the run again\n"
+    assert not waited
+    store = torch.distributed.HashStore()
+    ranks.complain_once(ValueError("wrong"), 2, 0)
+    ranks.complain_once(gone, 1, 2)
+    assert capsys.readouterr().err == "specstyle: wrong\n"
+    ranks.complain_once(ValueError("wrong here"), 2, 1)
+    assert capsys.readouterr().err == "specstyle: rank 1: wrong here\n"
+    assert waited == [ranks.PATIENCE_S]
+    store = torch.distributed.HashStore()
+    ranks.complain_once(ValueError("wrong here"), 2, 1)
+    ranks.complain_once(gone, 1, 0)  # which says how to go on
+    assert len(capsys.readouterr().err.splitlines()) == 2
