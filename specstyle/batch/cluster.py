@@ -9,6 +9,7 @@ from typing import Any
 
 from specstyle.batch.course import Death, as_death
 from specstyle.batch.jobs import Task
+from specstyle.batch.reach import check_reachable
 from specstyle.batch.table import Outcome
 from specstyle.errors import SpecstyleError, explain
 
@@ -54,6 +55,7 @@ class RayCrew:
 
     Raises:
         SpecstyleError: If Ray is not installed, or there is no such cluster.
+        ValueError: If that is no address.
 
     Attributes:
         workers: How many the cluster has room for.
@@ -136,6 +138,7 @@ def _connected(address: str) -> Any:
 
     Raises:
         SpecstyleError: If it is not installed, or there is no cluster.
+        ValueError: If that is no address.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Without it Ray warns, at every start, of a default that will change.
@@ -145,6 +148,7 @@ def _connected(address: str) -> Any:
     except ImportError:
         raise SpecstyleError("--ray needs Ray: pip install specstyle[ray]") from None
     logging.getLogger("ray").setLevel(logging.ERROR)
+    check_reachable(address, ray)
     extra = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **extra)

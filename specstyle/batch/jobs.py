@@ -54,7 +54,7 @@ class Task:
     """A job with its place in a list.
 
     Attributes:
-        number: Its line in the file, or its count in a folder.
+        number: Its count in the list, from 1; blank lines and the names of columns do not count.
         name: Its output, as the list has it.
         job: What to do; its paths are absolute.
         pinned: Whether the list names its device.
@@ -95,7 +95,7 @@ def make_task(
     """Return a task.
 
     Args:
-        number: Its place in the list.
+        number: Its count in the list, from 1.
         name: Its output as the list has it.
         medium: ``audio`` or ``image``.
         paths: Content, styles and output.

@@ -41,17 +41,20 @@ def read_csv(path: Path, common: Common) -> list[Task]:
     Raises:
         ListError: If any row cannot be run; the message names file and line.
     """
-    rows = list(_rows(path))
+    lines, rows = [], []
+    for line, row in _rows(path):
+        lines.append(line)
+        rows.append(row)
     tasks, problems = [], []
-    for line, row in rows:
+    for number, (line, row) in enumerate(zip(lines, rows, strict=True), 1):
         try:
-            tasks.append(_task(line, row, path.parent, common))
+            tasks.append(_task(number, row, path.parent, common))
         except ValueError as error:  # noqa: PERF203
             problems.append(f"{path}, line {line}: {error}")
     refuse(problems)
     if not tasks:
         raise ListError(f"{path}: has no jobs; give one row for each, below the names of the columns")
-    return check_tasks(tasks, lambda task: f"{path}, line {task.number}")
+    return check_tasks(tasks, lambda task: f"{path}, line {lines[task.number - 1]}")
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -109,7 +112,7 @@ def _columns(path: Path, cells: list[str]) -> list[str]:
     return columns
 
 
-def _task(line: int, row: dict[str, str], folder: Path, common: Common) -> Task:
+def _task(number: int, row: dict[str, str], folder: Path, common: Common) -> Task:
     for name in REQUIRED:
         if name not in row:
             raise ListError(f"{name} is empty; every job needs {', '.join(REQUIRED)}")
@@ -142,7 +145,7 @@ def _task(line: int, row: dict[str, str], folder: Path, common: Common) -> Task:
     if "seed" in row:
         changes["seed"] = _read("seed", field_reader("int")[0], row["seed"])
     paths = (content, styles, folder / row["output"])
-    return make_task(line, row["output"], medium, paths, common, own=own, **changes)
+    return make_task(number, row["output"], medium, paths, common, own=own, **changes)
 
 
 def _masks(text: str, folder: Path) -> tuple[str | Path, ...]:

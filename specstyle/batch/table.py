@@ -20,7 +20,7 @@ class Outcome:
     """What became of a job.
 
     Attributes:
-        job: The task's number.
+        job: The task's number: its count in the list, from 1.
         output: Its output, as the list has it.
         status: ``waiting``: not run yet; ``skipped``: was finished before; ``differs``: another job's result
             is there; ``failed``: see ``error``.

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from specstyle._version import __version__
 from specstyle.cli.commands import add_commands
 from specstyle.cli.options import add_picture_options, add_recipe_options, add_run_options, recipe_overrides
 from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
-from specstyle.errors import RunFinishedError, explain
+from specstyle.cli.ranks import complain_once, is_launched_by_torchrun, parsed, rank_of, refuse_team
+from specstyle.errors import RunFinishedError
 
 if TYPE_CHECKING:
     from specstyle.run.request import Job, Request
@@ -88,15 +89,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     given = sys.argv[1:] if argv is None else argv
     named = any(word.partition("=")[0] in ("--like", "--resume") for word in given)
-    arguments = build_parser(inputs_optional=named).parse_args(argv)
-    sys.exit(_guarded(arguments.action, arguments))
+    rank = rank_of(os.environ)
+    arguments = parsed(build_parser(inputs_optional=named).parse_args, argv, rank)
+    sys.exit(_guarded(arguments.action, arguments, rank))
 
 
-def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
+def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Namespace, rank: int) -> int:
     """Run a command; turn what it raises into one line and an exit code."""
     try:
+        if action is not _run_medium:
+            refuse_team(arguments.command, os.environ)
         return action(arguments)
     except KeyboardInterrupt:
+        if rank > 0:
+            return INTERRUPTED
         return complain("interrupted at once, without waiting for a result", INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
@@ -104,7 +110,7 @@ def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Na
     except Exception as error:
         if arguments.debug:
             raise
-        return complain(explain(error), USAGE if isinstance(error, ValueError) else FAILURE)
+        return complain_once(error, USAGE if isinstance(error, ValueError) else FAILURE, rank)
 
 
 def _run_medium(arguments: argparse.Namespace) -> int:
@@ -114,7 +120,7 @@ def _run_medium(arguments: argparse.Namespace) -> int:
     try:
         job, notes = described(arguments)
     except RunFinishedError as finished:  # whoever resumes until all is done is done
-        if not arguments.quiet:
+        if not arguments.quiet and rank_of(os.environ) == 0:
             print(finished)
         return 0
     team: Any = None
@@ -137,8 +143,12 @@ def _run_medium(arguments: argparse.Namespace) -> int:
             on_stage=progress.enter_stage,
             **({} if team is None else {"team": team}),
         )
-    record = result.record
-    if not arguments.quiet:
+    return _end(job, result.record, written, quiet=arguments.quiet)
+
+
+def _end(job: Job, record: dict[str, Any], written: Sequence[Path], *, quiet: bool) -> int:
+    """Tell what came of a run; return the exit code."""
+    if not quiet:
         print(summary(record))
         print("wrote " + ", ".join(str(path) for path in written))
     if record["stopped"]:
@@ -232,11 +242,6 @@ def _request(arguments: argparse.Namespace) -> tuple[Request, tuple[str, ...]]:
         request = texture_request(styles, given.pop("overrides"))
         return dataclasses.replace(request, **given), ()
     return Request(arguments.medium, content, styles, **given), ()
-
-
-def is_launched_by_torchrun(environment: Mapping[str, str]) -> bool:
-    """Return whether ``torchrun`` started this process as one of several."""
-    return "TORCHELASTIC_RUN_ID" in environment and int(environment.get("WORLD_SIZE", "1")) > 1
 
 
 def summary(record: dict[str, Any]) -> str:

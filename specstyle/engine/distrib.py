@@ -13,7 +13,16 @@ from specstyle.errors import SpecstyleError
 
 
 class TeamError(SpecstyleError):
-    """Another process of the same run is gone or does not answer."""
+    """Another process of the same run is gone or does not answer.
+
+    Args:
+        said: What is known of it.
+        remedy: What to do.
+    """
+
+    def __init__(self, said: str, remedy: str = "start the run again") -> None:
+        super().__init__(f"{said}; {remedy}")
+        self.said = said
 
 
 class Ranks:
@@ -60,7 +69,7 @@ class Ranks:
             first = (str(error).splitlines() or [""])[0]
             raise TeamError(
                 f"rank {self.rank} of {self.size}: another process of this run ended or does not answer "
-                f"({first}); its own message says why; start the run again"
+                f"({first}); its own message says why"
             ) from error
 
 

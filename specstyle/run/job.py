@@ -19,6 +19,7 @@ from specstyle.run.output import atomic, check_output, write_json
 from specstyle.run.report import ReportWriter
 from specstyle.run.request import Job, Progress, Request, Result, Stage, TransferError
 from specstyle.run.settings import settings_text
+from specstyle.run.sharing import resumable
 from specstyle.run.snapshots import Snapshots
 from specstyle.run.stopping import Stopping
 from specstyle.run.tensorboard import TensorBoard
@@ -60,7 +61,7 @@ def run_job(
     """
     # Hashed before the run, since OUT may replace an input.
     inputs = _inputs(job)
-    with opened(job) as folder:
+    with resumable(job.run_dir), opened(job) as folder:
         _check(job, folder)
         watchers = _watchers(job, folder)
         watch_last = on_step
@@ -177,7 +178,8 @@ def take_part_in_job(job: Job, *, on_step: Callable[[Progress], None], team: Tea
 
     folder = None if job.run_dir is None else RunFolder(job.run_dir)
     keeper = None if folder is None else keeper_of(job, folder, (), follows=True)
-    take_part(_request(job), on_step=step, team=team, keeper=keeper)
+    with resumable(job.run_dir):
+        take_part(_request(job), on_step=step, team=team, keeper=keeper)
 
 
 def _write(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from specstyle.engine.distrib import Ranks, Strip
+from specstyle.engine.distrib import Ranks, Strip, TeamError
 from specstyle.engine.optimize import State
 from specstyle.engine.team import Team
 from specstyle.engine.tiles import Size, grid_of
@@ -57,6 +59,21 @@ def leave() -> None:
 
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+@contextlib.contextmanager
+def resumable(run_dir: Path | None) -> Iterator[None]:
+    """Say how to go on if another process is gone and a folder keeps the run.
+
+    Raises:
+        TeamError: If another process is gone.
+    """
+    try:
+        yield
+    except TeamError as error:
+        if run_dir is None or not (run_dir / "run.json").exists():
+            raise
+        raise TeamError(error.said, f"--resume {run_dir} goes on") from error
 
 
 def check_shared(team: Team, recipe: Recipe, features: Any) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -18,7 +20,9 @@ from batch.inputs import write_inputs, write_list
 from batch.processes import batch, environment, with_marker
 
 from specstyle.batch import cluster
+from specstyle.batch.reach import check_reachable
 from specstyle.cli.main import main
+from specstyle.errors import SpecstyleError
 
 LONG = {"steps": 400, "filters": 1024}
 """Some seconds on one thread."""
@@ -140,6 +144,87 @@ def test_no_cluster(tmp_path: Path) -> None:
     assert (code, out) == (1, "")
     assert err.startswith("specstyle: --ray auto: no connection to a cluster")
     assert "ray start --head" in err
+    assert len(err.splitlines()) == 1
+
+
+class Ray:
+    """What is asked of Ray before it connects."""
+
+    class util:  # noqa: N801
+        @staticmethod
+        def get_node_ip_address() -> str:
+            return "127.0.0.1"
+
+
+@pytest.fixture
+def other_server() -> Iterator[str]:
+    """An address where something answers, and it is not Ray."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection = server.accept()[0]
+                    with connection:
+                        connection.recv(1000)
+                        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_nobody_answers(monkeypatch: pytest.MonkeyPatch, other_server: str) -> None:
+    """Told within seconds, for each kind of address, where Ray would try for a minute and more."""
+    monkeypatch.setenv("RAY_USE_TLS", "0")
+    closed = f"127.0.0.1:{free_port()}"
+    begun = time.monotonic()
+    for address in (closed, f"ray://{closed}"):
+        with pytest.raises(
+            SpecstyleError, match=f"--ray {address}: no connection .*refused.*ray start --head"
+        ):
+            check_reachable(address, Ray)
+    with pytest.raises(SpecstyleError, match="something else than Ray answers"):
+        check_reachable(other_server, Ray)
+    with pytest.raises(SpecstyleError, match="no connection to a cluster"):
+        check_reachable("nonsense.invalid:1", Ray)
+    monkeypatch.setenv("RAY_ADDRESS", closed)
+    with pytest.raises(SpecstyleError, match=f"--ray auto: no connection to a cluster .{closed}: "):
+        check_reachable("auto", Ray)
+    assert time.monotonic() - begun < 10
+    check_reachable("local", Ray)
+    monkeypatch.delenv("RAY_ADDRESS")
+    check_reachable("auto", Ray)  # no module of Ray's that knows more: left to Ray
+
+
+@pytest.mark.parametrize(
+    "address", ["nonsense", "", "ray://host", "host:", "host:99999", "a:b:c", "http://h:1"]
+)
+def test_no_address(address: str) -> None:
+    with pytest.raises(ValueError, match="--ray must be auto, local, HOST:PORT or ray://HOST:PORT, got"):
+        check_reachable(address, Ray)
+
+
+def test_silence_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_USE_TLS", "0")
+    monkeypatch.setattr("specstyle.batch.reach.PATIENCE_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(SpecstyleError, match=r"no answer within 0\.2 s"):
+            check_reachable(address, Ray)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nonsense.invalid:1"])
+def test_no_cluster_at_an_address(address: str, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    write_inputs(tmp_path)
+    begun = time.monotonic()
+    with batch(write_list(tmp_path, {}), "--ray", address, "--quiet", folder=tmp_path) as running:
+        code, out, err = running.end()
+    # Reaching no host takes three seconds, and starting Python with torch and Ray the rest.
+    assert time.monotonic() - begun < 40
+    assert (code, out) == (1, "")
+    assert err.startswith(f"specstyle: --ray {address}: no connection to a cluster")
     assert len(err.splitlines()) == 1
 
 

@@ -62,7 +62,7 @@ def test_a_list_from_start_to_end(tmp_path: Path) -> None:
     expected = {"0.wav": "done", "1.wav": "failed", "o/2.png": "done", "o/3.wav": "done"}
     assert statuses(tmp_path / "jobs.results.csv") == expected
     assert "3 done, 1 failed; the table is in" in out
-    assert "specstyle: job 3, 1.wav: " in err
+    assert "specstyle: job 2, 1.wav: " in err
     assert "is cut off" in err
     assert all(f"[{i}/4] " in err for i in range(1, 5))
     for name in ("0.wav", "o/3.wav"):
@@ -82,7 +82,7 @@ def test_a_list_from_start_to_end(tmp_path: Path) -> None:
         code, out, err = running.end()
     assert (code, out) == (1, "")
     assert err == (
-        "specstyle: job 5, o/3.wav: exists, made by another job: not the same steps; --force replaces it\n"
+        "specstyle: job 4, o/3.wav: exists, made by another job: not the same steps; --force replaces it\n"
     )
     expected = {"0.wav": "skipped", "1.wav": "done", "o/2.png": "done", "o/3.wav": "differs"}
     assert statuses(tmp_path / "jobs.results.csv") == expected

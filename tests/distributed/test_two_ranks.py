@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from distributed.launching import ended, environment, torchrun
 from PIL import Image
+
+from specstyle.cli import ranks
+from specstyle.cli.main import main
+from specstyle.engine.distrib import TeamError
+from specstyle.run.sharing import resumable
 
 WORKER = Path(__file__).with_name("worker.py")
 CASES = ("vgg19-lite", "bands", "wide-random")
-
-
-def torchrun(count: int, *arguments: str | Path) -> list[str]:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(count)]
-    # A port of its own for each: tests run side by side.
-    return [*launcher, "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0", *map(str, arguments)]
-
-
-def environment() -> dict[str, str]:
-    root = Path(__file__).resolve().parents[2]
-    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}"}
 
 
 @pytest.fixture(scope="module", params=[2, 3])
@@ -110,20 +104,89 @@ def test_the_command_shares_a_picture(tmp_path: Path) -> None:
     [
         (("--size", "20"), "too small to be shared by 2 processes"),
         (("--optimizer", "frobnicate"), "invalid choice"),
+        (("--steps", "-1"), "steps must be"),
+        (("--init", "missing.png"), "no such file"),
     ],
 )
-def test_what_cannot_be_shared_is_told_in_one_line(tmp_path: Path, more: tuple[str, ...], said: str) -> None:
-    command = torchrun(2, *image_command(tmp_path, tmp_path / "out.png", "--smallest-scale", "none", *more))
-    done = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, check=False, timeout=240
+def test_what_cannot_be_shared_is_told_once(tmp_path: Path, more: tuple[str, ...], said: str) -> None:
+    asked = image_command(tmp_path, tmp_path / "out.png", "--smallest-scale", "none", *more)
+    code, _, err = ended(2, *asked)
+    assert code != 0
+    assert err.count(said) == 1
+    assert (
+        sum(
+            ("specstyle" in line and "error:" in line) or line.startswith("specstyle: ")
+            for line in err.splitlines()
+        )
+        == 1
     )
-    assert done.returncode != 0
-    assert said in done.stderr
-    assert "specstyle: " in done.stderr or "invalid choice" in done.stderr
     assert not (tmp_path / "out.png").exists()
 
 
-def test_a_rank_that_dies_ends_the_run_with_an_error(tmp_path: Path) -> None:
+def test_what_only_another_rank_meets_is_told(tmp_path: Path) -> None:
+    """The second process finds no style: it says so itself."""
+    content, style = pictures(tmp_path)
+    other = tmp_path / "other.png"
+    start = tmp_path / "start.py"
+    start.write_text(
+        "import os, sys\n"
+        "from specstyle.cli.main import main\n"
+        "style = sys.argv[2] if os.environ['RANK'] == '0' else sys.argv[3]\n"
+        "main(['image', sys.argv[1], style, *sys.argv[4:]])\n",
+        encoding="utf-8",
+    )
+    output = tmp_path / "out.png"
+    code, _, err = ended(2, start, content, style, other, "-o", output, "--network", "vgg19-lite")
+    assert code != 0
+    assert err.count(f"specstyle: rank 1: {other}") == 1
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("batch", "jobs.csv"), "--workers N and --ray ADDRESS run several jobs at a time"),
+        (("sweep", "image", "a.png", "b.png", "-o", "out", "--grid", "steps=1,2"), "--workers N and --ray"),
+        (("ui", "--no-browser"), "start it without torchrun"),
+        (("demo", "out"), "start it without torchrun"),
+        (("invert", "a.npz", "-o", "out.wav"), "start it without torchrun"),
+        (("spectrogram", "a.wav", "-o", "out.npz"), "start it without torchrun"),
+        (("recipes",), "start it without torchrun"),
+    ],
+)
+def test_a_command_that_shares_nothing_is_refused(
+    arguments: tuple[str, ...],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    waited: list[float] = []
+    monkeypatch.setattr("specstyle.cli.ranks.time.sleep", waited.append)
+    for rank in (0, 1):
+        for name, value in {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "RANK": str(rank)}.items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as caught:
+            main(arguments)
+        assert caught.value.code == 2
+        # torchrun ends the second process while it waits.
+        assert waited == ([] if rank == 0 else [ranks.PATIENCE_S])
+        err = capsys.readouterr().err
+        assert f"started 2 processes, and each would do all that `specstyle {arguments[0]}` does" in err
+        assert said in err
+        assert len(err.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_of_two_ranks_is_refused_once(tmp_path: Path) -> None:
+    code, _, err = ended(2, "-m", "specstyle", "batch", tmp_path / "jobs.csv")
+    assert code != 0
+    assert err.count("each would do all that `specstyle batch` does") == 1
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_rank_that_dies_ends_the_run_with_an_error(victim: int, tmp_path: Path) -> None:
     output = tmp_path / "out.png"
     command = torchrun(2, *image_command(tmp_path, output, "--steps", "100000"))
     run = subprocess.Popen(
@@ -136,21 +199,22 @@ def test_a_rank_that_dies_ends_the_run_with_an_error(tmp_path: Path) -> None:
         if line.startswith("step 1/"):
             break
     time.sleep(0.5)
-    os.kill(rank_one(run.pid), signal.SIGKILL)
+    os.kill(process_of(run.pid, victim), signal.SIGKILL)
     said += run.communicate(timeout=120)[0]
     assert run.returncode != 0
     assert "another process of this run ended" in said or "Signal 9 (SIGKILL)" in said
+    assert said.count("specstyle: ") <= 1
     assert not output.exists()
 
 
-def rank_one(launcher: int) -> int:
-    """Return the process of rank 1 that a launcher started."""
+def process_of(launcher: int, rank: int = 1) -> int:
+    """Return the process of a rank that a launcher started."""
     import psutil
 
     for child in psutil.Process(launcher).children(recursive=True):
-        if child.environ().get("RANK") == "1":
+        if child.environ().get("RANK") == str(rank):
             return int(child.pid)
-    raise AssertionError("there is no rank 1")
+    raise AssertionError(f"there is no rank {rank}")
 
 
 def test_a_rank_that_dies_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
@@ -180,12 +244,55 @@ def test_a_rank_that_dies_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     run = start(*asked, cut)
     while not (cut / "checkpoint.pt").exists() and run.poll() is None:
         time.sleep(0.01)
-    os.kill(rank_one(run.pid), signal.SIGKILL)
+    os.kill(process_of(run.pid), signal.SIGKILL)
     said = run.communicate(timeout=120)[1]
     assert run.returncode != 0, said[-3000:]
     assert not (cut / "result.png").exists()
+    # What the first process says of it, if torchrun leaves it the time.
+    told = [line for line in said.splitlines() if line.startswith("specstyle: ")]
+    assert all("another process of this run ended" in line for line in told)
+    assert all(line.endswith(f"; --resume {cut} goes on") for line in told)
     run = start("--resume", cut, "--quiet")
     said = run.communicate(timeout=240)[1]
     assert run.returncode == 0, said[-3000:]
     assert (cut / "result.png").read_bytes() == (whole / "result.png").read_bytes()
     assert (cut / "metrics.jsonl").read_bytes() == (whole / "metrics.jsonl").read_bytes()
+
+
+def test_who_is_left_alone_is_told_how_to_go_on(tmp_path: Path) -> None:
+    def fail(run_dir: Path | None) -> str:
+        with pytest.raises(TeamError) as caught, resumable(run_dir):
+            raise TeamError("rank 0 of 2: another process ended")
+        return str(caught.value)
+
+    again = "rank 0 of 2: another process ended; start the run again"
+    assert fail(None) == again
+    assert fail(tmp_path) == again  # it keeps no run: nothing had begun
+    (tmp_path / "run.json").touch()
+    assert fail(tmp_path) == f"rank 0 of 2: another process ended; --resume {tmp_path} goes on"
+
+
+def test_of_several_that_are_left_alone_one_tells_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At once: who is gone may have been killed in silence. An error of one's own waits for the first."""
+    for name, value in {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(name, value)
+    store, waited = torch.distributed.HashStore(), list[float]()
+    monkeypatch.setattr("torch.distributed.distributed_c10d._get_default_store", lambda: store)
+    monkeypatch.setattr("specstyle.cli.ranks.time.sleep", waited.append)
+    gone = TeamError("rank 2 of 3: another process ended")
+    assert [ranks.complain_once(gone, 1, rank) for rank in (2, 0)] == [1, 1]
+    assert capsys.readouterr().err == "specstyle: rank 2 of 3: another process ended; start the run again\n"
+    assert not waited
+    store = torch.distributed.HashStore()
+    ranks.complain_once(ValueError("wrong"), 2, 0)
+    ranks.complain_once(gone, 1, 2)
+    assert capsys.readouterr().err == "specstyle: wrong\n"
+    ranks.complain_once(ValueError("wrong here"), 2, 1)
+    assert capsys.readouterr().err == "specstyle: rank 1: wrong here\n"
+    assert waited == [ranks.PATIENCE_S]
+    store = torch.distributed.HashStore()
+    ranks.complain_once(ValueError("wrong here"), 2, 1)
+    ranks.complain_once(gone, 1, 0)  # which says how to go on
+    assert len(capsys.readouterr().err.splitlines()) == 2
