@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ class Plan:
         return self.needed <= self.free
 
 
-def check_tile(tile: str | int) -> int | None:
+def check_tile(tile: Any) -> int | None:
     """Return a tile's size in pixels, 0 for ``off`` and ``None`` for ``auto``.
 
     Raises:
@@ -59,12 +60,12 @@ def check_tile(tile: str | int) -> int | None:
     """
     if isinstance(tile, str) and tile in ("auto", "off"):
         return None if tile == "auto" else 0
-    try:
-        size = int(tile)
-    except ValueError:
-        size = 0
+    # A command line and a list of jobs say numbers in words; True and 32.7 are no sizes.
+    known = isinstance(tile, Integral) and not isinstance(tile, bool)
+    said = isinstance(tile, str) and tile.isascii() and tile.isdecimal()
+    size = int(tile) if known or said else 0
     if size < 1:
-        raise ValueError(f"tile must be auto, off or a number of pixels above 0, got {tile!r}")
+        raise ValueError(f"tile must be auto, off or a whole number of pixels from 1 on, got {tile!r}")
     return size
 
 

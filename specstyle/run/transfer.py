@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any
 
 from specstyle.engine.optimize import NonFiniteLossError
@@ -123,7 +125,7 @@ def _check(request: Request) -> None:
     """Refuse what no recipe can mend.
 
     Raises:
-        ValueError: If the medium, the seed or the styles make no sense.
+        ValueError: If the medium, the seed, the styles or how the run is done make no sense.
     """
     if request.medium not in ("audio", "image"):
         raise ValueError(f"medium must be audio or image, got {request.medium!r}")
@@ -132,10 +134,13 @@ def _check(request: Request) -> None:
     if not 0 <= request.seed < 2**63:
         raise ValueError(f"seed must be from 0 to 2^63 - 1, got {request.seed}")
     check_tile(request.tile)
-    if request.report_every < 1:
-        raise ValueError(f"report_every must be at least 1, got {request.report_every}")
-    if request.memory_limit is not None and not request.memory_limit > 0:
-        raise ValueError(f"memory_limit must be above 0 GiB, got {request.memory_limit}")
+    every: Any = request.report_every
+    limit: Any = request.memory_limit
+    if isinstance(every, bool) or not isinstance(every, Integral) or every < 1:
+        raise ValueError(f"report_every must be a whole number of steps from 1 on, got {every!r}")
+    number = not isinstance(limit, bool) and isinstance(limit, Real) and math.isfinite(limit)
+    if limit is not None and not (number and limit > 0):
+        raise ValueError(f"memory_limit must be a number of GiB above 0, got {limit!r}")
     if request.preprocessing is not None and request.weights is None:
         raise RecipeError("preprocessing describes the file of --weights; give both or neither")
 
