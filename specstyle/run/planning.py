@@ -15,6 +15,7 @@ import torch
 from specstyle.engine.tiles import Size, margin_of
 from specstyle.errors import RecipeError
 from specstyle.recipes import Recipe
+from specstyle.run.pairs import block_bytes
 
 GIB = 2**30
 
@@ -23,6 +24,9 @@ SHARE = 0.8
 
 TILES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
 """Tile sizes to choose from, in pixels. Larger ones save little: their margins are a tenth of them."""
+
+WAVEFORM_COPIES = 10
+"""Images that the way from samples to their image and back takes (seen: 9)."""
 
 MIN_HISTORY = 3
 """Steps that L-BFGS remembers at least, where memory is short."""
@@ -125,15 +129,17 @@ def plan(
         raise RecipeError("the kernel works block by block in any case; drop --tile, or take another network")
     batch, channels, height, width = shape
     canvas = 4 * batch * channels * height * width // sharers
-    # An image that is optimized on samples has neither its own optimizer nor copies of it.
     on_samples = recipe.canvas == "waveform"
     budget, history = round(SHARE * free), recipe.history
-    fixed = (3 if on_samples else _optimizer_copies(recipe, history)) * canvas
+    fixed = (WAVEFORM_COPIES if on_samples else _optimizer_copies(recipe, history)) * canvas
     while recipe.optimizer == "lbfgs" and not on_samples and history > MIN_HISTORY and fixed > 0.75 * budget:
         history -= 1
         fixed = _optimizer_copies(recipe, history) * canvas
     if not tileable:
-        return Plan(None, True, history, fixed, free)
+        # Of samples there are half as many as of values in their image, or fewer.
+        fixed += _optimizer_copies(recipe, history) * canvas // 2 if on_samples else WAVEFORM_COPIES * canvas
+        blocks = block_bytes(batch, width, recipe.kernel_widths)
+        return Plan(None, True, history, fixed + blocks, free)
     targets = _content_bytes(recipe, features, shape) // sharers
     largest = max(
         batch * features.activations(height, width), style_pixels and _style(features, style_pixels)

@@ -149,6 +149,7 @@ class Session:
             max(s.shape[2] * s.shape[3] for s in self.styles),
             self.shapes,
             [self.steps_at(scale) for scale in range(len(self.shapes))],
+            sum(s.shape[3] for s in self.styles),
             self.team,
         )
 
