@@ -13,7 +13,16 @@ from specstyle.engine.team import ALONE, Team
 from specstyle.features.networks import Network
 from specstyle.recipes import Recipe
 from specstyle.run.pairs import own_pairs, seconds_per_step, style_pairs
-from specstyle.run.planning import Plan, check_tile, describe, free_memory, plan, readable
+from specstyle.run.planning import (
+    Plan,
+    check_tile,
+    describe,
+    free_memory,
+    held_memory,
+    plan,
+    processes_here,
+    readable,
+)
 from specstyle.run.request import Request
 
 LARGE_RUN = 2**30
@@ -77,17 +86,23 @@ class Outlook:
             self.network.features,
             (batch, channels, height, width),
             tile=check_tile(self.request.tile),
-            free=free_memory(self.device, self.request.memory_limit),
+            free=self._free(self.request.memory_limit),
             style_pixels=round(shrunk * self.style_pixels),
             sharers=self.team.size,
         )
+
+    def _free(self, limit: float | None) -> int:
+        """Return the memory that this process may take, within a limit if there is one."""
+        return free_memory(self.device, limit, sharers=processes_here(self.team.size))
 
     def notes(self) -> tuple[str, ...]:
         """Return what a user should know of a large run."""
         planned = self.planned[len(self.shapes) - 1] = self.plan(len(self.shapes) - 1)
         notes: tuple[str, ...] = ()
         if planned.size is not None or planned.needed > LARGE_RUN or not planned.fits:
-            notes += (describe(planned),)
+            limit = self.request.memory_limit if planned.free < self._free(None) else None
+            held = held_memory(self.device)
+            notes += (describe(planned, self.recipe, self.request.medium, limit=limit, held=held),)
         if planned.history < self.recipe.history and self.recipe.optimizer == "lbfgs":
             notes += (f"L-BFGS remembers {planned.history} steps instead of {self.recipe.history}, to fit",)
         seconds = self._seconds(tiled=planned.size is not None)

@@ -1,17 +1,16 @@
-"""What the kernel costs, which compares every frame with every other: time by the pair, memory by the block."""
+"""What the kernel costs, which compares each frame with all: time by the pair, memory by the block."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from specstyle.features.kernel import BLOCK, square_mean, usable_widths
 
 MATRICES = 16
-"""Matrices of one block by another that are held for each width, with what their gradient needs (seen: 15)."""
+"""Matrices of one block by another held for each width, with what the gradient needs (seen: 15)."""
 
 
 def block_bytes(batch: int, frames: int, widths: Sequence[int]) -> int:
@@ -20,7 +19,7 @@ def block_bytes(batch: int, frames: int, widths: Sequence[int]) -> int:
 
 
 def own_pairs(frames: int, widths: Sequence[int]) -> int:
-    """Return how many pairs of a sound's own frames are looked at: pairs of blocks stand for their mirrors."""
+    """Return how many pairs of a sound's own frames are looked at: each two blocks are, once."""
     return sum(
         first * second
         for number, first in enumerate(_blocks(frames, widths))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral
@@ -73,23 +74,36 @@ def check_tile(tile: Any) -> int | None:
     return size
 
 
-def free_memory(device: torch.device, limit: float | None = None) -> int:
-    """Return the bytes that a run may take beyond what it holds.
+def free_memory(device: torch.device, limit: float | None = None, *, sharers: int = 1) -> int:
+    """Return the bytes that a run may take beyond what its process holds.
 
     Args:
         device: Where it runs.
         limit: The most that the process may hold on the device in all, in GiB; ``None``: what is free.
+        sharers: Processes that take as much of the main memory at the same time. A GPU's own memory is not
+            divided: each process has its own card.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        held = torch.cuda.memory_allocated(device)
-        free += torch.cuda.memory_reserved(device) - held
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     else:  # Apple's GPUs share the main memory
-        free, held = _free_main_memory(), psutil.Process().memory_info().rss
-    return max(free if limit is None else min(free, round(limit * GIB) - held), 0)
+        free = free_main_memory() // sharers
+    return max(free if limit is None else min(free, round(limit * GIB) - held_memory(device)), 0)
 
 
-def _free_main_memory() -> int:
+def held_memory(device: torch.device) -> int:
+    """Return the bytes that this process holds on a device."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return int(psutil.Process().memory_info().rss)
+
+
+def processes_here(team: int) -> int:
+    """Return how many of a team's processes are on this machine."""
+    return min(int(os.environ.get("LOCAL_WORLD_SIZE", team)), team)
+
+
+def free_main_memory() -> int:
     """Return the free main memory, of the machine or of the container that the process is in."""
     free = int(psutil.virtual_memory().available)
     group = Path("/sys/fs/cgroup")
@@ -141,13 +155,17 @@ def plan(
         blocks = block_bytes(batch, width, recipe.kernel_widths)
         return Plan(None, True, history, fixed + blocks, free)
     targets = _content_bytes(recipe, features, shape) // sharers
+    # Of a strip, each process sees the margins, too.
+    strip = width if sharers == 1 else min(-(-width // sharers) + 2 * margin_of(features), width)
     largest = max(
-        batch * features.activations(height, width), style_pixels and _style(features, style_pixels)
+        batch * features.activations(height, strip), style_pixels and _style(features, style_pixels)
     )
     whole = Plan(None, True, history, fixed + targets + 4 * largest, free)
-    if sharers == 1 and (tile == 0 or (tile is None and whole.needed <= budget)):
+    if tile == 0 or (tile is None and whole.needed <= budget):
         return whole
-    return _tiled(whole, recipe, features, shape, tile=tile or None, fixed=fixed, targets=targets)
+    return _tiled(
+        whole, recipe, features, (batch, height, strip), tile=tile or None, fixed=fixed, targets=targets
+    )
 
 
 def _style(features: Any, pixels: int) -> int:
@@ -160,26 +178,36 @@ def _tiled(
     whole: Plan,
     recipe: Recipe,
     features: Any,
-    shape: tuple[int, int, int, int],
+    seen: tuple[int, int, int],
     *,
     tile: int | None,
     fixed: int,
     targets: int,
 ) -> Plan:
-    """Return the plan of the largest tile that fits, or of the one that was asked for."""
-    batch, _, height, width = shape
+    """Return the plan of the largest tile that fits, or of the one that was asked for.
+
+    Args:
+        whole: The plan without tiles.
+        recipe: Losses and optimizer.
+        features: The network.
+        seen: Entries, height and width of what this process sees of the image.
+        tile: The size that was asked for.
+        fixed: Bytes that are held in any case.
+        targets: Bytes of the content's features.
+    """
+    batch, height, width = seen
     budget = round(SHARE * whole.free)
-    keep = fixed + targets <= 0.75 * budget
-    held = fixed + (targets if keep else 0)
     found = whole
-    for size in _sizes(recipe, height, width, tile):
-        margin = 2 * margin_of(features)
-        rows = min((size[0] or height) + margin, height)
-        columns = min((size[1] or width) + margin, width)
-        values = batch * features.activations(rows, columns)
-        found = Plan(size, keep, whole.history, held + 4 * values, whole.free)
-        if found.needed <= budget:
-            break
+    for keep in (True, False) if fixed + targets <= 0.75 * budget else (False,):
+        held = fixed + (targets if keep else 0)
+        for size in _sizes(recipe, height, width, tile):
+            margin = 2 * margin_of(features)
+            rows = min((size[0] or height) + margin, height)
+            columns = min((size[1] or width) + margin, width)
+            values = batch * features.activations(rows, columns)
+            found = Plan(size, keep, whole.history, held + 4 * values, whole.free)
+            if found.needed <= budget:
+                return found
     return found
 
 
@@ -217,15 +245,34 @@ def _content_bytes(recipe: Recipe, features: Any, shape: tuple[int, int, int, in
     return 4 * shape[0] * int(values)
 
 
-def describe(plan: Plan) -> str:
-    """Return what to tell the user of a plan: what it takes, and how."""
+def describe(plan: Plan, recipe: Recipe, medium: str, *, limit: float | None = None, held: int = 0) -> str:
+    """Return what to tell the user of a plan: what it takes, how, and what to do where that is too much.
+
+    Args:
+        plan: The plan.
+        recipe: Losses and optimizer.
+        medium: ``audio`` or ``image``.
+        limit: The most that the process may hold, in GiB, if that leaves less than is free.
+        held: What the process holds without the plan, in bytes.
+    """
     text = f"memory: about {plan.needed / GIB:.1f} of {plan.free / GIB:.1f} GiB"
     if plan.size is not None:
         sides = [str(side) if side else "all" for side in plan.size]
         text += f", in tiles of {sides[0]} x {sides[1]} pixels"
-    if not plan.fits:
-        text += "; it may not be enough: take --optimizer adam, a smaller size or a shorter sound"
-    return text
+    if plan.fits:
+        return text
+    smaller = "a shorter sound or a lower --sample-rate" if medium == "audio" else "a smaller --size"
+    # On samples, the optimizer's copies are a small part.
+    if recipe.optimizer == "lbfgs" and recipe.canvas != "waveform":
+        smaller = f"--optimizer adam, {smaller}"
+    if limit is None:
+        return f"{text}; it may not be enough: take {smaller}"
+    least = math.ceil(10 * (held + plan.needed / SHARE) / GIB) / 10
+    return (
+        f"memory: --memory-limit {limit:g} is too low: the process holds {held / GIB:.1f} GiB before the "
+        f"first step, which takes about {plan.needed / GIB:.1f} GiB more; raise it to {least:.1f} or more, "
+        f"or take {smaller}"
+    )
 
 
 def readable(seconds: float) -> str:
