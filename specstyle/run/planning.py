@@ -261,7 +261,7 @@ def describe(plan: Plan, recipe: Recipe, medium: str, *, limit: float | None = N
         text += f", in tiles of {sides[0]} x {sides[1]} pixels"
     if plan.fits:
         return text
-    smaller = "a shorter sound or a lower --sample-rate" if medium == "audio" else "a smaller --size"
+    smaller = smaller_sources(medium)
     # On samples, the optimizer's copies are a small part.
     if recipe.optimizer == "lbfgs" and recipe.canvas != "waveform":
         smaller = f"--optimizer adam, {smaller}"
@@ -273,6 +273,11 @@ def describe(plan: Plan, recipe: Recipe, medium: str, *, limit: float | None = N
         f"first step, which takes about {plan.needed / GIB:.1f} GiB more; raise it to {least:.1f} or more, "
         f"or take {smaller}"
     )
+
+
+def smaller_sources(medium: str) -> str:
+    """Return what of the inputs could be smaller, in words."""
+    return "a shorter sound or a lower --sample-rate" if medium == "audio" else "a smaller --size"
 
 
 def readable(seconds: float) -> str:

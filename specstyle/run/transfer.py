@@ -19,6 +19,7 @@ from specstyle.run.planning import check_tile
 from specstyle.run.precision import convolutions_in
 from specstyle.run.request import Progress, Request, Result, Stage, TransferError
 from specstyle.run.session import Session
+from specstyle.run.shortage import explained
 from specstyle.run.warm import COLD, Warm
 
 
@@ -54,6 +55,7 @@ def transfer(
         FileError: If an input cannot be used.
         WeightsError: If the network's weights cannot be had.
         TransferError: If a loss became NaN or infinite; it carries the last good result.
+        ShortageError: If memory does not suffice, in tiles either.
     """
     started = time.monotonic()
     run, notes = _prepare(request, on_step, on_note=on_note, team=team, warm=warm, keeper=keeper)
@@ -63,14 +65,15 @@ def transfer(
     failure: NonFiniteLossError | None = None
     on_stage("optimize")
     try:
-        with convolutions_in(run.precision):
+        with _explained(run), convolutions_in(run.precision):
             state = Course(run).optimize()
     except NonFiniteLossError as error:
         if error.state is None:
             raise TransferError(str(error), None) from error
         state, failure = error.state, error
     on_stage("finish")
-    result = run.result(state, notes, started, None if failure is None else str(failure))
+    with _explained(run):
+        result = run.result(state, notes, started, None if failure is None else str(failure))
     for note in result.notes[len(notes) :]:
         on_note(note)
     if failure is not None:
@@ -98,10 +101,16 @@ def take_part(
     """
     run, _ = _prepare(request, on_step, team=team, keeper=keeper)
     with (
+        _explained(run),
         convolutions_in(run.precision),
         contextlib.suppress(NonFiniteLossError),
     ):  # rank 0 sees it, too, and tells
         Course(run).optimize()
+
+
+def _explained(run: Session) -> contextlib.AbstractContextManager[None]:
+    """Return what says in one line that memory did not suffice."""
+    return explained(run.recipe, run.request.medium, run.team, kept=run.keeper is not None)
 
 
 def _prepare(
