@@ -24,10 +24,10 @@ from specstyle.recipes import Recipe, to_dict
 from specstyle.run.adapters import Adapter, make_adapter
 from specstyle.run.build import network_for
 from specstyle.run.checkpoints import Keeper
-from specstyle.run.objectives import Masks
 from specstyle.run.outlook import Outlook
 from specstyle.run.pictures import PictureAdapter
 from specstyle.run.precision import network_dtype, settle_precision
+from specstyle.run.regions import Masks
 from specstyle.run.request import Progress, Request, Result
 from specstyle.run.sharing import check_shared
 from specstyle.run.sounds import SoundAdapter
