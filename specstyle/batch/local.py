@@ -22,6 +22,7 @@ from specstyle.batch.course import Death, as_death
 from specstyle.batch.jobs import Task
 from specstyle.batch.table import Outcome
 from specstyle.run.build import choose_device
+from specstyle.run.planning import GIB, free_main_memory
 
 GRACE_S = 5.0
 """A worker that is dismissed in the middle of a step has this long to end by itself."""
@@ -51,10 +52,12 @@ class LocalCrew:
     Args:
         devices: Where workers run, in turns.
         threads: Of each worker; ``None``: as many as torch takes.
+        workers: How many there will be, at most: what main memory is free now is shared out among them.
     """
 
-    def __init__(self, devices: list[str], threads: int | None) -> None:
+    def __init__(self, devices: list[str], threads: int | None, workers: int = 1) -> None:
         self._devices, self._threads = devices, threads
+        self._share = "-" if workers == 1 else f"{free_main_memory() / workers / GIB:.3f}"
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._ready: dict[int, bool] = {}
         self._came: queue.Queue[tuple[int, Any]] = queue.Queue()
@@ -67,7 +70,7 @@ class LocalCrew:
         threads = "-" if self._threads is None else str(self._threads)
         self._ready[place] = False
         process = self._processes[place] = subprocess.Popen(
-            [sys.executable, "-m", "specstyle.batch.worker", device, threads],
+            [sys.executable, "-m", "specstyle.batch.worker", device, threads, self._share],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=_environment(),

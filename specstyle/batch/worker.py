@@ -14,7 +14,9 @@ from typing import Any, BinaryIO
 from specstyle.batch.jobs import Task
 from specstyle.batch.table import Outcome, outcome_of
 from specstyle.errors import explain, is_out_of_memory
+from specstyle.run.build import choose_device
 from specstyle.run.job import run_job
+from specstyle.run.request import Job
 from specstyle.run.transfer import TransferError
 from specstyle.run.warm import Warm
 
@@ -34,16 +36,21 @@ class Worker:
         device: Where, unless a job's list says otherwise.
         threads: Of torch on the CPU; ``None``: as many as it takes by itself.
         abandoned: Asked after each step whether to leave the job.
+        share: The main memory that a job may take that runs in it, in GiB, unless the job says otherwise.
     """
 
     def __init__(
-        self, device: str, threads: int | None = None, abandoned: Callable[[], bool] = lambda: False
+        self,
+        device: str,
+        threads: int | None = None,
+        abandoned: Callable[[], bool] = lambda: False,
+        share: float | None = None,
     ) -> None:
         if threads is not None:
             import torch
 
             torch.set_num_threads(threads)
-        self._device, self._abandoned, self._warm = device, abandoned, Warm()
+        self._device, self._abandoned, self._warm, self._share = device, abandoned, Warm(), share
 
     def run(self, task: Task) -> Outcome:
         """Run a job; what goes wrong is in its outcome.
@@ -56,6 +63,7 @@ class Worker:
         if not task.pinned:
             job = dataclasses.replace(job, request=dataclasses.replace(job.request, device=self._device))
         try:
+            job = self._within_share(job)
             job.output.parent.mkdir(parents=True, exist_ok=True)
             result, _ = run_job(job, on_step=self._leave, on_note=_ignore, on_stage=_ignore, warm=self._warm)
         except TransferError as error:
@@ -68,6 +76,13 @@ class Worker:
             return outcome_of(task, "failed", error=explain(error))
         return outcome_of(task, "done", result.record)
 
+    def _within_share(self, job: Job) -> Job:
+        """Return a job that leaves the other workers of this machine their part of the main memory."""
+        request = job.request
+        if request.memory_limit is not None or choose_device(request.device).type == "cuda":
+            return job
+        return dataclasses.replace(job, request=dataclasses.replace(request, memory_limit=self._share))
+
     def _leave(self, _: Any) -> None:
         if self._abandoned():
             raise Abandoned
@@ -77,7 +92,9 @@ def _ignore(_: Any) -> None:
     """Do nothing."""
 
 
-def serve(tasks: BinaryIO, answers: BinaryIO, device: str, threads: int | None) -> None:
+def serve(
+    tasks: BinaryIO, answers: BinaryIO, device: str, threads: int | None, share: float | None = None
+) -> None:
     """Run pickled tasks from a stream until it ends, and answer each with its pickled outcome.
 
     The end of the stream, which comes also if the other side is killed, ends a running job after its step.
@@ -98,7 +115,7 @@ def serve(tasks: BinaryIO, answers: BinaryIO, device: str, threads: int | None) 
         answers.flush()
 
     threading.Thread(target=read, daemon=True).start()
-    worker = Worker(device, threads, gone.is_set)
+    worker = Worker(device, threads, gone.is_set, share)
     answer("ready")
     while (task := waiting.get()) is not None:
         try:
@@ -108,13 +125,14 @@ def serve(tasks: BinaryIO, answers: BinaryIO, device: str, threads: int | None) 
 
 
 def main() -> None:
-    """Serve on standard input and output; arguments: device, and threads or ``-``."""
-    device, threads = sys.argv[1:]
+    """Serve on standard input and output; arguments: device, threads and share of memory, each or ``-``."""
+    device, threads, share = sys.argv[1:]
     # What a library prints must not come between the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        serve(sys.stdin.buffer, answers, device, None if threads == "-" else int(threads))
+        own = (None if threads == "-" else int(threads)), (None if share == "-" else float(share))
+        serve(sys.stdin.buffer, answers, device, *own)
     except (Abandoned, BrokenPipeError):
         # The reader thread may hold the lock of standard input, which an orderly exit would wait for.
         os._exit(0)

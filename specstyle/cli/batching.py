@@ -223,7 +223,7 @@ def crew_for(arguments: argparse.Namespace, jobs: int) -> tuple[Crew, int]:
     workers = min(arguments.workers or len(devices), jobs)
     # Workers that each take all cores would only wait for each other.
     threads = max(torch.get_num_threads() // workers, 1) if workers > 1 else None
-    return LocalCrew(devices, threads), workers
+    return LocalCrew(devices, threads, workers), workers
 
 
 def _end(table: Table, *, interrupted: bool, quiet: bool) -> int:

@@ -65,6 +65,8 @@ class Ranks:
     def _answered(self) -> Iterator[None]:
         try:
             yield
+        except torch.OutOfMemoryError:  # is no word from another process
+            raise
         except RuntimeError as error:  # torch's DistBackendError and DistNetworkError are such
             first = (str(error).splitlines() or [""])[0]
             raise TeamError(

@@ -53,6 +53,20 @@ class Memory:
         """Start anew."""
         self._pairs.clear()
 
+    def shrink(self) -> bool:
+        """Forget the older half of the pairs, and keep no more from now on; ``False``: there is none."""
+        pairs = list(self._pairs)
+        if not pairs:
+            return False
+        kept = len(pairs) // 2
+        self._pairs = deque(pairs[len(pairs) - kept :], maxlen=max(kept, 1))
+        return True
+
+    @property
+    def size(self) -> int:
+        """Pairs that are kept at most."""
+        return self._pairs.maxlen or 0
+
     def product(self, vector: Tensor, held: Tensor | None = None) -> Tensor:
         """Return the inverse Hessian times a vector ``[n]``; nothing is brought to the host.
 

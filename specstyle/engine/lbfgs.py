@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from specstyle.engine.hessian import PARALLEL, Memory
+from specstyle.engine.shortage import MakeRoom, no_room, with_room
 from specstyle.engine.team import ALONE, Team
 
 FIRST_STEP = 0.01
@@ -80,6 +82,7 @@ def minimize(
     team: Team = ALONE,
     on_safe: Callable[[Callable[[], dict[str, Any]]], None] = lambda _: None,
     resume: dict[str, Any] | None = None,
+    make_room: MakeRoom = no_room,
 ) -> Memory:
     """Lower a function by L-BFGS; whoever evaluates it keeps the best point.
 
@@ -98,6 +101,7 @@ def minimize(
         on_safe: Called between two line searches with a function that returns a snapshot: numbers and the
             tensors themselves.
         resume: Such a snapshot, to go on from; ``start`` and ``memory`` are then not looked at.
+        make_room: Called where memory ran out between evaluations; what failed is then done again.
 
     Returns:
         The memory at the end.
@@ -126,7 +130,7 @@ def minimize(
             }
         )
 
-    search = _Search(function, memory, box, team, offer)
+    search = _Search(function, memory, box, team, offer, make_room)
     while here is not None or (function.remaining > 0 and stalled < 2):
         if here is None:
             function.budget = min(function.remaining, restart_every or function.remaining)
@@ -153,14 +157,14 @@ class _Search:
     box: tuple[float, float] | None
     team: Team
     offer: Callable[[Point], None]
+    make_room: MakeRoom = no_room
 
     def run(self, here: Point | None) -> None:
         """Step after step, until none helps; from the best point, or from where a run was left."""
         here = self.function(self.function.best) if here is None else here
         while True:
             self.offer(here)
-            held = None if self.box is None else _held(here, self.box, self.team)
-            direction = self.memory.product(here.gradient, held).neg_()
+            direction = with_room(partial(self._direction, here), self.make_room)
             slope = float(self.team.sum(torch.dot(here.gradient, direction)))
             found = None
             if slope < 0.0:
@@ -172,6 +176,17 @@ class _Search:
                 self.memory.forget()
                 continue
             here = found
+
+    def _direction(self, here: Point) -> Tensor:
+        held = None if self.box is None else _held(here, self.box, self.team)
+        return self.memory.product(here.gradient, held).neg_()
+
+    def _moved(self, here: Point, direction: Tensor, length: float) -> tuple[Tensor, Tensor]:
+        """Return a point along a direction, and the way to it."""
+        x = torch.add(here.x, direction, alpha=length)
+        if self.box is not None:
+            x.clamp_(*self.box)
+        return x, x - here.x
 
     def _first_length(self, direction: Tensor, square: float) -> float:
         """Return the length of the first trial step along the steepest descent.
@@ -194,12 +209,9 @@ class _Search:
         kept: tuple[Tensor, Tensor, float, float] | None = None
         shortened = False
         for _ in range(_TRIES):
-            x = torch.add(here.x, direction, alpha=length)
-            if self.box is not None:
-                x.clamp_(*self.box)
-            moved = x - here.x
+            x, moved = with_room(partial(self._moved, here, direction, length), self.make_room)
             trial = self.function(x)
-            change = trial.gradient - here.gradient
+            change = with_room(partial(torch.sub, trial.gradient, here.gradient), self.make_room)
             products = [torch.dot(here.gradient, moved), torch.dot(moved, change), torch.dot(change, change)]
             slope, curvature, square = self.team.sum(torch.stack(products)).tolist()
             lower = trial.value <= here.value + _SUFFICIENT * slope and slope < 0.0

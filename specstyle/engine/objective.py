@@ -205,6 +205,10 @@ class Objective:
         self.features = features
         self.terms = tuple(terms)
 
+    def make_room(self) -> bool:
+        """Give up memory that is held between evaluations, at the price of time; ``False``: there is none."""
+        return False
+
     def losses(self, image: Tensor) -> dict[str, Tensor]:
         """Return each term's weighted loss, summed over the batch, by name."""
         features = self.features(image) if self.features is not None else {}

@@ -23,6 +23,7 @@ from specstyle.engine.evaluations import (
 )
 from specstyle.engine.hessian import Memory
 from specstyle.engine.objective import Objective
+from specstyle.engine.shortage import MakeRoom, no_room, with_room
 from specstyle.engine.team import ALONE, Team
 
 
@@ -56,6 +57,10 @@ def ignore(_: Step) -> None:
     """Do nothing with a step."""
 
 
+def ignore_note(_: str) -> None:
+    """Do nothing with a line."""
+
+
 def optimize(
     canvas: Canvas,
     objective: Objective,
@@ -68,6 +73,7 @@ def optimize(
     team: Team = ALONE,
     on_safe: SafePoint = ignore_safe_point,
     resume: dict[str, Any] | None = None,
+    on_note: Callable[[str], None] = ignore_note,
 ) -> State:
     """Lower an objective by changing a canvas.
 
@@ -88,13 +94,19 @@ def optimize(
             until ``on_safe`` returns. First-order methods call it after every step, L-BFGS between two line
             searches.
         resume: Such a snapshot of a run with the same arguments; it goes on from there to the same result.
+        on_note: Called with a line for the user where L-BFGS comes to remember fewer steps, see below.
 
     Returns:
         The result. L-BFGS keeps the evaluated image of lowest loss even for ``keep="last"``: its last
         evaluation may be a trial of the line search that it did not accept.
 
+    Where a device is out of memory between two evaluations, the objective makes room if it can
+    (``Objective.make_room``), or L-BFGS remembers fewer steps; what failed is done again, and no step is
+    lost. Processes of a team, which would have to do so at once, do not.
+
     Raises:
         NonFiniteLossError: If a loss becomes NaN or infinite.
+        torch.OutOfMemoryError: If there is no more room to be made.
         ValueError: If ``steps`` or ``report_every`` is not positive.
     """
     for name, value in (("steps", steps), ("report_every", report_every)):
@@ -117,7 +129,7 @@ def optimize(
     saved = None if resume is None else resume["optimizer"]
     try:
         if settings.method == "lbfgs":
-            _lbfgs(run, settings, memory or {}, saved)
+            _lbfgs(run, settings, memory or {}, saved, on_note)
         else:
             _first_order(run, settings, memory or {}, saved)
     except StopRun:
@@ -139,8 +151,9 @@ def _first_order(
     for parameter, state in zip(parameters, states, strict=False):
         optimizer.state[parameter] = dict(state)
     run.memory = dict(optimizer.state[parameters[0]])
+    make_room = _making_room(run)
     for step in range(run.done, run.steps):
-        _, gradients = run.evaluate()
+        _, gradients = _evaluated(run, make_room)
         for group in optimizer.param_groups:
             group["lr"] = settings.lr * settings.lr_decay ** (step / settings.lr_decay_steps)
             if settings.epsilon_hat:
@@ -149,13 +162,49 @@ def _first_order(
                 group["eps"] = settings.epsilon / math.sqrt(correction)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        optimizer.step()
+        _update(optimizer, parameters, make_room)
         for parameter in parameters:
             parameter.grad = None
         clip_(run.canvas)
         run.memory = dict(optimizer.state[parameters[0]])
         run.offer(lambda: {"before": before, "states": [dict(optimizer.state[p]) for p in parameters]})
     run.evaluate_last()
+
+
+def _making_room(run: Run) -> MakeRoom:
+    """Return what frees memory: processes that wait for each other cannot try again each on its own."""
+    return run.objective.make_room if run.team.size == 1 else no_room
+
+
+def _evaluated(run: Run, make_room: MakeRoom) -> tuple[float, list[Tensor]]:
+    """Evaluate; where memory runs out before the step was told, make room and do so again."""
+    done = run.done
+
+    def room() -> bool:
+        # Room for what is kept is taken at the first step, before it is told.
+        kept = run.kept_parameters and (run.keep != "average" or run.average is not None)
+        return (run.done == done or not kept) and make_room()
+
+    def undo() -> None:
+        if run.done > done:
+            run.done, run.kept, run.average_count = done, {}, 0
+
+    return with_room(run.evaluate, room, undo)
+
+
+def _update(optimizer: torch.optim.Optimizer, parameters: list[Tensor], make_room: MakeRoom) -> None:
+    """Let a method change the parameters; where memory runs out in it, make room and do so again."""
+    before = [dict(optimizer.state[parameter]) for parameter in parameters]
+    counts = [state["step"].clone() if "step" in state else None for state in before]
+
+    def undo() -> None:
+        # Averages may be there in part, and the steps counted already.
+        for parameter, state, count in zip(parameters, before, counts, strict=True):
+            optimizer.state[parameter] = dict(state)
+            if count is not None:
+                state["step"].copy_(count)
+
+    with_room(optimizer.step, make_room, undo)
 
 
 def _make_optimizer(settings: OptimizerSettings, parameters: list[Tensor]) -> torch.optim.Optimizer:
@@ -168,7 +217,11 @@ def _make_optimizer(settings: OptimizerSettings, parameters: list[Tensor]) -> to
 
 
 def _lbfgs(
-    run: Run, settings: OptimizerSettings, before: dict[str, Any], saved: dict[str, Any] | None
+    run: Run,
+    settings: OptimizerSettings,
+    before: dict[str, Any],
+    saved: dict[str, Any] | None,
+    on_note: Callable[[str], None],
 ) -> None:
     """L-BFGS, within the canvas' box if it has one."""
     parameters = run.canvas.parameters()
@@ -178,9 +231,17 @@ def _lbfgs(
     for step, change in before.get("pairs", ()) if saved is None else ():
         memory.add(step.flatten(), change.flatten())
 
+    def make_room() -> bool:
+        if _making_room(run)():
+            return True
+        if run.team.size > 1 or not memory.shrink():
+            return False
+        on_note(f"the device is out of memory; L-BFGS goes on and remembers {memory.size} steps")
+        return True
+
     def evaluate(flat: Tensor) -> tuple[float, Tensor]:
         _scatter(flat, parameters)
-        total, gradients = run.evaluate()
+        total, gradients = _evaluated(run, make_room)
         return total, _gather(gradients)
 
     lbfgs.minimize(
@@ -193,6 +254,7 @@ def _lbfgs(
         team=run.team,
         on_safe=lambda snapshot: run.offer(lambda: _shaped(snapshot(), shape)),
         resume=None if saved is None else _shaped(saved, [-1]),
+        make_room=make_room,
     )
     if len(parameters) == 1:
         run.memory = {"pairs": [(s.view(shape), y.view(shape)) for s, y in memory.pairs()]}

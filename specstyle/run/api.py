@@ -27,6 +27,8 @@ def transfer_audio(
     seed: int = 0,
     tile: str | int = "auto",
     precision: str = "auto",
+    memory_limit: float | None = None,
+    report_every: int = 1,
     on_step: Callable[[Progress], None] = ignore,
     on_note: Callable[[str], None] = ignore,
     **overrides: Any,
@@ -46,6 +48,10 @@ def transfer_audio(
         seed: Of random weights, noise and phase.
         tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
         precision: ``auto`` (bf16 on GPUs that have it, else fp32), ``fp32``, ``tf32`` or ``bf16``.
+        memory_limit: The most memory that the process may hold on its device, in GiB: tiles are chosen for
+            it. ``None``: what is free.
+        report_every: On a GPU, call ``on_step`` only at the first and the last step of a scale and at every
+            so many: the GPU need not wait for the host in between. On a CPU each step is reported.
         on_step: Called with each ``Progress``; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
         **overrides: Fields of ``Recipe`` to change (``steps=100``, ``strength=0.7``, ``network="vgg19"``).
@@ -79,6 +85,8 @@ def transfer_audio(
         seed=seed,
         tile=tile,
         precision=precision,
+        memory_limit=memory_limit,
+        report_every=report_every,
         sample_rate=sample_rate,
     )
     return transfer(request, on_step=on_step, on_note=on_note)
@@ -95,6 +103,8 @@ def transfer_image(
     seed: int = 0,
     tile: str | int = "auto",
     precision: str = "auto",
+    memory_limit: float | None = None,
+    report_every: int = 1,
     content_mask: Any = None,
     style_mask: Any = None,
     on_step: Callable[[Progress], None] = ignore,
@@ -114,6 +124,10 @@ def transfer_image(
         seed: Of random weights and noise.
         tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
         precision: ``auto`` (bf16 on GPUs that have it, else fp32), ``fp32``, ``tf32`` or ``bf16``.
+        memory_limit: The most memory that the process may hold on its device, in GiB: tiles are chosen for
+            it. ``None``: what is free.
+        report_every: On a GPU, call ``on_step`` only at the first and the last step of a scale and at every
+            so many: the GPU need not wait for the host in between. On a CPU each step is reported.
         content_mask: Where in the content the style applies: a path, an array or a tensor as above, white for
             all and black for not at all. With several styles a list, with ``None`` for no mask.
         style_mask: Which part of the style counts, likewise.
@@ -141,6 +155,8 @@ def transfer_image(
         seed=seed,
         tile=tile,
         precision=precision,
+        memory_limit=memory_limit,
+        report_every=report_every,
         content_masks=_masks(content_mask),
         style_masks=_masks(style_mask),
     )

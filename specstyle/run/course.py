@@ -112,6 +112,8 @@ class Course:
         run = self._run
         height, width = run.shapes[scale]
         planned = run.outlook.plan(scale) if saved is None else Plan(**saved["plan"], needed=0, free=0)
+        # The one of the scale before may hold as much as the next: it goes first.
+        self.__dict__.pop("objective", None)
         self.objective = self._objective_at(height, width, planned, share)
         history = run.team.least(planned.history)
 
@@ -129,6 +131,7 @@ class Course:
             team=run.team,
             on_safe=self._keeping(scale, share, described),
             resume=None if saved is None else share.own_values(saved["engine"]),
+            on_note=run.on_note,
         )
         size = self._tile_size(planned)
         run.tiles.append(None if size is None else list(size))
@@ -256,6 +259,7 @@ class Course:
                     scale, Share(run.team, run.network.features, before.image.shape[3]), described
                 ),
                 resume=None if saved is None else saved["engine"],
+                on_note=run.on_note,
             )
         except NonFiniteLossError as error:
             raise NonFiniteLossError(before.steps + error.step, before) from None

@@ -23,7 +23,7 @@ from specstyle.media.imagefiles import check_output_fits, read_picture
 from specstyle.media.imagesize import fitted_mask, target_shape
 from specstyle.media.pictures import Picture
 from specstyle.recipes import Recipe
-from specstyle.run.objectives import Masks
+from specstyle.run.regions import Masks
 
 LONGEST_STYLE = 32_768
 """Longest side in pixels that a style may be enlarged to by ``style_scale``."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import torch
 from specstyle.engine.tiles import Size, margin_of
 from specstyle.errors import RecipeError
 from specstyle.recipes import Recipe
+from specstyle.run.pairs import block_bytes
 
 GIB = 2**30
 
@@ -22,6 +25,9 @@ SHARE = 0.8
 
 TILES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
 """Tile sizes to choose from, in pixels. Larger ones save little: their margins are a tenth of them."""
+
+WAVEFORM_COPIES = 10
+"""Images that the way from samples to their image and back takes (seen: 9)."""
 
 MIN_HISTORY = 3
 """Steps that L-BFGS remembers at least, where memory is short."""
@@ -51,7 +57,7 @@ class Plan:
         return self.needed <= self.free
 
 
-def check_tile(tile: str | int) -> int | None:
+def check_tile(tile: Any) -> int | None:
     """Return a tile's size in pixels, 0 for ``off`` and ``None`` for ``auto``.
 
     Raises:
@@ -59,32 +65,45 @@ def check_tile(tile: str | int) -> int | None:
     """
     if isinstance(tile, str) and tile in ("auto", "off"):
         return None if tile == "auto" else 0
-    try:
-        size = int(tile)
-    except ValueError:
-        size = 0
+    # A command line and a list of jobs say numbers in words; True and 32.7 are no sizes.
+    known = isinstance(tile, Integral) and not isinstance(tile, bool)
+    said = isinstance(tile, str) and tile.isascii() and tile.isdecimal()
+    size = int(tile) if known or said else 0
     if size < 1:
-        raise ValueError(f"tile must be auto, off or a number of pixels above 0, got {tile!r}")
+        raise ValueError(f"tile must be auto, off or a whole number of pixels from 1 on, got {tile!r}")
     return size
 
 
-def free_memory(device: torch.device, limit: float | None = None) -> int:
-    """Return the bytes that a run may take beyond what it holds.
+def free_memory(device: torch.device, limit: float | None = None, *, sharers: int = 1) -> int:
+    """Return the bytes that a run may take beyond what its process holds.
 
     Args:
         device: Where it runs.
         limit: The most that the process may hold on the device in all, in GiB; ``None``: what is free.
+        sharers: Processes that take as much of the main memory at the same time. A GPU's own memory is not
+            divided: each process has its own card.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        held = torch.cuda.memory_allocated(device)
-        free += torch.cuda.memory_reserved(device) - held
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     else:  # Apple's GPUs share the main memory
-        free, held = _free_main_memory(), psutil.Process().memory_info().rss
-    return max(free if limit is None else min(free, round(limit * GIB) - held), 0)
+        free = free_main_memory() // sharers
+    return max(free if limit is None else min(free, round(limit * GIB) - held_memory(device)), 0)
 
 
-def _free_main_memory() -> int:
+def held_memory(device: torch.device) -> int:
+    """Return the bytes that this process holds on a device."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return int(psutil.Process().memory_info().rss)
+
+
+def processes_here(team: int) -> int:
+    """Return how many of a team's processes are on this machine."""
+    return min(int(os.environ.get("LOCAL_WORLD_SIZE", team)), team)
+
+
+def free_main_memory() -> int:
     """Return the free main memory, of the machine or of the container that the process is in."""
     free = int(psutil.virtual_memory().available)
     group = Path("/sys/fs/cgroup")
@@ -124,23 +143,29 @@ def plan(
         raise RecipeError("the kernel works block by block in any case; drop --tile, or take another network")
     batch, channels, height, width = shape
     canvas = 4 * batch * channels * height * width // sharers
-    # An image that is optimized on samples has neither its own optimizer nor copies of it.
     on_samples = recipe.canvas == "waveform"
     budget, history = round(SHARE * free), recipe.history
-    fixed = (3 if on_samples else _optimizer_copies(recipe, history)) * canvas
+    fixed = (WAVEFORM_COPIES if on_samples else _optimizer_copies(recipe, history)) * canvas
     while recipe.optimizer == "lbfgs" and not on_samples and history > MIN_HISTORY and fixed > 0.75 * budget:
         history -= 1
         fixed = _optimizer_copies(recipe, history) * canvas
     if not tileable:
-        return Plan(None, True, history, fixed, free)
+        # Of samples there are half as many as of values in their image, or fewer.
+        fixed += _optimizer_copies(recipe, history) * canvas // 2 if on_samples else WAVEFORM_COPIES * canvas
+        blocks = block_bytes(batch, width, recipe.kernel_widths)
+        return Plan(None, True, history, fixed + blocks, free)
     targets = _content_bytes(recipe, features, shape) // sharers
+    # Of a strip, each process sees the margins, too.
+    strip = width if sharers == 1 else min(-(-width // sharers) + 2 * margin_of(features), width)
     largest = max(
-        batch * features.activations(height, width), style_pixels and _style(features, style_pixels)
+        batch * features.activations(height, strip), style_pixels and _style(features, style_pixels)
     )
     whole = Plan(None, True, history, fixed + targets + 4 * largest, free)
-    if sharers == 1 and (tile == 0 or (tile is None and whole.needed <= budget)):
+    if tile == 0 or (tile is None and whole.needed <= budget):
         return whole
-    return _tiled(whole, recipe, features, shape, tile=tile or None, fixed=fixed, targets=targets)
+    return _tiled(
+        whole, recipe, features, (batch, height, strip), tile=tile or None, fixed=fixed, targets=targets
+    )
 
 
 def _style(features: Any, pixels: int) -> int:
@@ -153,26 +178,36 @@ def _tiled(
     whole: Plan,
     recipe: Recipe,
     features: Any,
-    shape: tuple[int, int, int, int],
+    seen: tuple[int, int, int],
     *,
     tile: int | None,
     fixed: int,
     targets: int,
 ) -> Plan:
-    """Return the plan of the largest tile that fits, or of the one that was asked for."""
-    batch, _, height, width = shape
+    """Return the plan of the largest tile that fits, or of the one that was asked for.
+
+    Args:
+        whole: The plan without tiles.
+        recipe: Losses and optimizer.
+        features: The network.
+        seen: Entries, height and width of what this process sees of the image.
+        tile: The size that was asked for.
+        fixed: Bytes that are held in any case.
+        targets: Bytes of the content's features.
+    """
+    batch, height, width = seen
     budget = round(SHARE * whole.free)
-    keep = fixed + targets <= 0.75 * budget
-    held = fixed + (targets if keep else 0)
     found = whole
-    for size in _sizes(recipe, height, width, tile):
-        margin = 2 * margin_of(features)
-        rows = min((size[0] or height) + margin, height)
-        columns = min((size[1] or width) + margin, width)
-        values = batch * features.activations(rows, columns)
-        found = Plan(size, keep, whole.history, held + 4 * values, whole.free)
-        if found.needed <= budget:
-            break
+    for keep in (True, False) if fixed + targets <= 0.75 * budget else (False,):
+        held = fixed + (targets if keep else 0)
+        for size in _sizes(recipe, height, width, tile):
+            margin = 2 * margin_of(features)
+            rows = min((size[0] or height) + margin, height)
+            columns = min((size[1] or width) + margin, width)
+            values = batch * features.activations(rows, columns)
+            found = Plan(size, keep, whole.history, held + 4 * values, whole.free)
+            if found.needed <= budget:
+                return found
     return found
 
 
@@ -210,15 +245,39 @@ def _content_bytes(recipe: Recipe, features: Any, shape: tuple[int, int, int, in
     return 4 * shape[0] * int(values)
 
 
-def describe(plan: Plan) -> str:
-    """Return what to tell the user of a plan: what it takes, and how."""
+def describe(plan: Plan, recipe: Recipe, medium: str, *, limit: float | None = None, held: int = 0) -> str:
+    """Return what to tell the user of a plan: what it takes, how, and what to do where that is too much.
+
+    Args:
+        plan: The plan.
+        recipe: Losses and optimizer.
+        medium: ``audio`` or ``image``.
+        limit: The most that the process may hold, in GiB, if that leaves less than is free.
+        held: What the process holds without the plan, in bytes.
+    """
     text = f"memory: about {plan.needed / GIB:.1f} of {plan.free / GIB:.1f} GiB"
     if plan.size is not None:
         sides = [str(side) if side else "all" for side in plan.size]
         text += f", in tiles of {sides[0]} x {sides[1]} pixels"
-    if not plan.fits:
-        text += "; it may not be enough: take --optimizer adam, a smaller size or a shorter sound"
-    return text
+    if plan.fits:
+        return text
+    smaller = smaller_sources(medium)
+    # On samples, the optimizer's copies are a small part.
+    if recipe.optimizer == "lbfgs" and recipe.canvas != "waveform":
+        smaller = f"--optimizer adam, {smaller}"
+    if limit is None:
+        return f"{text}; it may not be enough: take {smaller}"
+    least = math.ceil(10 * (held + plan.needed / SHARE) / GIB) / 10
+    return (
+        f"memory: --memory-limit {limit:g} is too low: the process holds {held / GIB:.1f} GiB before the "
+        f"first step, which takes about {plan.needed / GIB:.1f} GiB more; raise it to {least:.1f} or more, "
+        f"or take {smaller}"
+    )
+
+
+def smaller_sources(medium: str) -> str:
+    """Return what of the inputs could be smaller, in words."""
+    return "a shorter sound or a lower --sample-rate" if medium == "audio" else "a smaller --size"
 
 
 def readable(seconds: float) -> str:

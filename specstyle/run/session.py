@@ -24,10 +24,10 @@ from specstyle.recipes import Recipe, to_dict
 from specstyle.run.adapters import Adapter, make_adapter
 from specstyle.run.build import network_for
 from specstyle.run.checkpoints import Keeper
-from specstyle.run.objectives import Masks
 from specstyle.run.outlook import Outlook
 from specstyle.run.pictures import PictureAdapter
 from specstyle.run.precision import convolutions_in, network_dtype, settle_precision
+from specstyle.run.regions import Masks
 from specstyle.run.request import Progress, Request, Result
 from specstyle.run.sharing import check_shared
 from specstyle.run.sounds import SoundAdapter
@@ -158,6 +158,7 @@ class Session:
             max(s.shape[2] * s.shape[3] for s in self.styles),
             self.shapes,
             [self.steps_at(scale) for scale in range(len(self.shapes))],
+            sum(s.shape[3] for s in self.styles),
             self.team,
         )
 

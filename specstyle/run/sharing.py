@@ -19,7 +19,7 @@ from specstyle.engine.tiles import Size, grid_of
 from specstyle.errors import RecipeError
 from specstyle.recipes import Recipe
 from specstyle.run.build import choose_device
-from specstyle.run.objectives import Tiling
+from specstyle.run.regions import Tiling
 
 
 def join(device_name: str) -> tuple[Team, str]:

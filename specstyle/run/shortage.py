@@ -1,7 +1,8 @@
-"""Going on in tiles where a device runs out of memory."""
+"""Going on in tiles where a device runs out of memory, and saying what to do where that is not enough."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -9,7 +10,12 @@ import torch
 from torch import Tensor
 
 from specstyle.engine.objective import Objective
+from specstyle.engine.shortage import with_room
+from specstyle.engine.team import Team
 from specstyle.engine.tiles import Size
+from specstyle.errors import SpecstyleError, is_out_of_memory
+from specstyle.recipes import Recipe
+from specstyle.run.planning import smaller_sources
 
 T = TypeVar("T")
 
@@ -40,23 +46,30 @@ class FrugalObjective(Objective):
         self._try(lambda objective: None)
 
     def _try(self, use: Callable[[Objective], T]) -> T:
-        while True:
-            try:
-                if self._objective is None:
-                    self._objective = self._make(self.size)
-                    self.features, self.terms = self._objective.features, self._objective.terms
-                return use(self._objective)
-            except torch.OutOfMemoryError as error:
-                smaller = next(self._sizes, None)
-                if smaller is None:
-                    raise
-                # What holds the memory must go before the next attempt: the traceback's frames, too.
-                error.__traceback__ = None
-                self._objective, self.size = None, smaller
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            sides = " x ".join(str(side) if side else "all" for side in smaller)
-            self._on_note(f"the device is out of memory; going on in tiles of {sides} pixels")
+        return with_room(lambda: use(self._made()), self._cut)
+
+    def _made(self) -> Objective:
+        if self._objective is None:
+            self._objective = self._make(self.size)
+            self.features, self.terms = self._objective.features, self._objective.terms
+        return self._objective
+
+    def _cut(self) -> bool:
+        """Go on in the next smaller tiles, if there are any."""
+        smaller = next(self._sizes, None)
+        if smaller is None:
+            return False
+        # What holds the memory must go before the next attempt: graphs, and the terms' targets.
+        self._objective, self.features, self.terms, self.size = None, None, (), smaller
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        sides = " x ".join(str(side) if side else "all" for side in smaller)
+        self._on_note(f"the device is out of memory; going on in tiles of {sides} pixels")
+        return True
+
+    def make_room(self) -> bool:
+        """Go on in tiles, unless it does already: between evaluations these hold nothing but targets."""
+        return self.size is None and self._cut()
 
     def losses(self, image: Tensor) -> dict[str, Tensor]:
         """Return each term's weighted loss by name."""
@@ -65,3 +78,37 @@ class FrugalObjective(Objective):
     def value_and_grad(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return the losses by name and the gradient of their sum."""
         return self._try(lambda objective: objective.value_and_grad(image))
+
+
+class ShortageError(SpecstyleError):
+    """Memory did not suffice for a run, and nothing of it could be made smaller on the way."""
+
+
+@contextlib.contextmanager
+def explained(recipe: Recipe, medium: str, team: Team, *, kept: bool) -> Iterator[None]:
+    """Turn an error of memory into one line that says what takes less.
+
+    Args:
+        recipe: Of the run.
+        medium: ``audio`` or ``image``.
+        team: Who shares it.
+        kept: Whether a folder keeps it.
+
+    Raises:
+        ShortageError: In place of torch's.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, SpecstyleError) or not is_out_of_memory(error):
+            raise
+        remedies = [] if recipe.network == "kernel" else ["--tile 256 (or less)", "a lower --memory-limit"]
+        if recipe.optimizer == "lbfgs":
+            remedies += ["--history 3", "--optimizer adam"]
+        remedies.append(smaller_sources(medium))
+        who = "" if team.size == 1 else f"rank {team.rank} of {team.size}: "
+        rest = "; --run-dir keeps its last checkpoint: --resume goes on where more is free" if kept else ""
+        raise ShortageError(
+            f"{who}out of memory: the run needs more than the device has left; take "
+            f"{', '.join(remedies[:-1])}{' or ' if remedies[:-1] else ''}{remedies[-1]}{rest}"
+        ) from error

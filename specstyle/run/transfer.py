@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable
+from numbers import Integral, Real
 from typing import Any
 
 from specstyle.engine.optimize import NonFiniteLossError
@@ -17,6 +19,7 @@ from specstyle.run.planning import check_tile
 from specstyle.run.precision import convolutions_in
 from specstyle.run.request import Progress, Request, Result, Stage, TransferError
 from specstyle.run.session import Session
+from specstyle.run.shortage import explained
 from specstyle.run.warm import COLD, Warm
 
 
@@ -52,6 +55,7 @@ def transfer(
         FileError: If an input cannot be used.
         WeightsError: If the network's weights cannot be had.
         TransferError: If a loss became NaN or infinite; it carries the last good result.
+        ShortageError: If memory does not suffice, in tiles either.
     """
     started = time.monotonic()
     run, notes = _prepare(request, on_step, on_note=on_note, team=team, warm=warm, keeper=keeper)
@@ -61,7 +65,7 @@ def transfer(
     failure: NonFiniteLossError | None = None
     on_stage("optimize")
     try:
-        with convolutions_in(run.precision):
+        with _explained(run), convolutions_in(run.precision):
             state = Course(run).optimize()
     except NonFiniteLossError as error:
         if error.state is None:
@@ -69,7 +73,8 @@ def transfer(
         state, failure = error.state, error
     on_stage("finish")
     notes += tuple(run.told)
-    result = run.result(state, notes, started, None if failure is None else str(failure))
+    with _explained(run):
+        result = run.result(state, notes, started, None if failure is None else str(failure))
     for note in result.notes[len(notes) :]:
         on_note(note)
     if failure is not None:
@@ -97,10 +102,16 @@ def take_part(
     """
     run, _ = _prepare(request, on_step, team=team, keeper=keeper)
     with (
+        _explained(run),
         convolutions_in(run.precision),
         contextlib.suppress(NonFiniteLossError),
     ):  # rank 0 sees it, too, and tells
         Course(run).optimize()
+
+
+def _explained(run: Session) -> contextlib.AbstractContextManager[None]:
+    """Return what says in one line that memory did not suffice."""
+    return explained(run.recipe, run.request.medium, run.team, kept=run.keeper is not None)
 
 
 def _prepare(
@@ -124,7 +135,7 @@ def _check(request: Request) -> None:
     """Refuse what no recipe can mend.
 
     Raises:
-        ValueError: If the medium, the seed or the styles make no sense.
+        ValueError: If the medium, the seed, the styles or how the run is done make no sense.
     """
     if request.medium not in ("audio", "image"):
         raise ValueError(f"medium must be audio or image, got {request.medium!r}")
@@ -133,10 +144,13 @@ def _check(request: Request) -> None:
     if not 0 <= request.seed < 2**63:
         raise ValueError(f"seed must be from 0 to 2^63 - 1, got {request.seed}")
     check_tile(request.tile)
-    if request.report_every < 1:
-        raise ValueError(f"report_every must be at least 1, got {request.report_every}")
-    if request.memory_limit is not None and not request.memory_limit > 0:
-        raise ValueError(f"memory_limit must be above 0 GiB, got {request.memory_limit}")
+    every: Any = request.report_every
+    limit: Any = request.memory_limit
+    if isinstance(every, bool) or not isinstance(every, Integral) or every < 1:
+        raise ValueError(f"report_every must be a whole number of steps from 1 on, got {every!r}")
+    number = not isinstance(limit, bool) and isinstance(limit, Real) and math.isfinite(limit)
+    if limit is not None and not (number and limit > 0):
+        raise ValueError(f"memory_limit must be a number of GiB above 0, got {limit!r}")
     if request.preprocessing is not None and request.weights is None:
         raise RecipeError("preprocessing describes the file of --weights; give both or neither")
 

@@ -14,9 +14,11 @@ from batch.inputs import write_inputs, write_list
 from specstyle.batch.finished import state_of
 from specstyle.batch.jobs import Common, Task
 from specstyle.batch.lists import read_csv
+from specstyle.batch.local import LocalCrew
 from specstyle.batch.table import Outcome, Table, outcome_of
 from specstyle.batch.worker import Abandoned, OutOfMemoryError, Worker
 from specstyle.run import course
+from specstyle.run.request import Job
 
 
 @pytest.fixture(autouse=True)
@@ -98,7 +100,7 @@ def test_a_worker_lives_through_errors(tmp_path: Path, monkeypatch: pytest.Monke
         raise RuntimeError("CUDA out of memory. Tried to allocate")
 
     monkeypatch.setattr(course, "optimize", full)
-    with pytest.raises(OutOfMemoryError, match="not enough memory"):
+    with pytest.raises(OutOfMemoryError, match="out of memory: the run needs more"):
         worker.run(task(tmp_path))
 
 
@@ -128,3 +130,36 @@ def test_the_table_in_its_file(tmp_path: Path) -> None:
     head, line = table.format().splitlines()
     assert head.split()[:4] == ["job", "output", "status", "seconds"]
     assert "2 -> 0.3333" in line
+
+
+def test_a_workers_share_of_the_memory_limits_its_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[float | None] = []
+
+    def run(job: Job, **_: object) -> None:
+        limits.append(job.request.memory_limit)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("specstyle.batch.worker.run_job", run)
+    Worker("cpu", 1, share=1.5).run(task(tmp_path))
+    Worker("cpu", 1, share=1.5).run(task(tmp_path, memory_limit=4.0))
+    Worker("cpu", 1).run(task(tmp_path))
+    assert limits == [1.5, 4.0, None]
+
+
+def test_workers_share_what_memory_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("specstyle.batch.local.free_main_memory", lambda: 6 * 2**30)
+    commands: list[list[str]] = []
+
+    class Process:
+        stdout = None
+
+        def __init__(self, command: list[str], **_: object) -> None:
+            commands.append(command)
+
+    monkeypatch.setattr("specstyle.batch.local.subprocess.Popen", Process)
+    monkeypatch.setattr("specstyle.batch.local.threading.Thread.start", lambda self: None)
+    for workers in (1, 3):
+        LocalCrew(["cpu"], 1, workers).hire(0)
+    assert [command[-3:] for command in commands] == [["cpu", "1", "-"], ["cpu", "1", "2.000"]]

@@ -17,7 +17,8 @@ from specstyle.engine.team import ALONE
 from specstyle.engine.tiles import grid_of, margin_of
 from specstyle.features.networks import build_network
 from specstyle.recipes import Recipe, get_recipe
-from specstyle.run.objectives import Tiling, build_objective
+from specstyle.run.objectives import build_objective
+from specstyle.run.regions import Tiling
 
 RECIPES: dict[str, Recipe] = {
     "vgg19-lite": get_recipe("default-image").replace(tv_weight=0.1, tv_loss="nine_point", pixel_range=1.0),

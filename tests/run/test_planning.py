@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,9 @@ from specstyle.features.networks import build_network
 from specstyle.recipes import default_recipe, get_recipe
 from specstyle.run import planning
 from specstyle.run.planning import GIB, check_tile, describe, free_memory, plan, readable
+from specstyle.run.request import Request
 
+KERNEL = default_recipe("audio", "kernel")
 GATYS = get_recipe("gatys2016").replace(network="vgg19-random")
 
 
@@ -57,7 +61,7 @@ def test_lbfgs_remembers_less_where_it_must(vgg: object) -> None:
     tiny = plan(GATYS, vgg, (1, 3, 6000, 6000), tile=None, free=GIB)
     assert tiny.history == planning.MIN_HISTORY
     assert not tiny.fits
-    assert "may not be enough: take --optimizer adam" in describe(tiny)
+    assert describe(tiny, GATYS, "image").endswith("not be enough: take --optimizer adam, a smaller --size")
 
 
 def test_tiles_as_asked_for(vgg: object) -> None:
@@ -74,10 +78,34 @@ def test_tile_sizes(tile: str | int) -> None:
     assert check_tile(tile) == {"auto": None, "off": 0}.get(str(tile), 256)
 
 
-@pytest.mark.parametrize("tile", ["", "0", "-3", "1.5", "all"])
-def test_other_tile_sizes_are_refused(tile: str) -> None:
-    with pytest.raises(ValueError, match="tile must be auto, off or a number of pixels above 0"):
-        check_tile(tile)
+@pytest.mark.parametrize("tile", ["", "0", "-3", "1.5", "all", 0, None, True, 32.7, "²"])
+def test_other_tile_sizes_are_refused(tile: object) -> None:
+    with pytest.raises(ValueError, match="tile must be auto, off or a whole number of pixels from 1 on"):
+        specstyle.transfer_image(*pictures(), network="vgg19-lite", steps=1, tile=tile)  # type: ignore[arg-type]
+
+
+def test_what_limits_and_reports_a_run_can_be_said_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Request] = []
+
+    def record(request: Request, **_: object) -> None:
+        asked.append(request)
+
+    monkeypatch.setattr("specstyle.run.api.transfer", record)
+    specstyle.transfer_image(*pictures(), memory_limit=6, report_every=5)
+    specstyle.transfer_audio(np.zeros(9), np.zeros(9), sample_rate=8000, memory_limit=0.5, report_every=2)
+    assert [(request.memory_limit, request.report_every) for request in asked] == [(6, 5), (0.5, 2)]
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, float("nan"), float("inf"), True, "6"])
+def test_other_memory_limits_are_refused(limit: object) -> None:
+    with pytest.raises(ValueError, match="memory_limit must be a number of GiB above 0, got"):
+        specstyle.transfer_image(*pictures(), steps=1, memory_limit=limit)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("every", [0, 1.5, True, None])
+def test_other_numbers_of_steps_between_reports_are_refused(every: object) -> None:
+    with pytest.raises(ValueError, match="report_every must be a whole number of steps from 1 on, got"):
+        specstyle.transfer_image(*pictures(), steps=1, report_every=every)  # type: ignore[arg-type]
 
 
 def test_free_memory_is_that_of_the_machine_or_up_to_a_limit() -> None:
@@ -86,6 +114,69 @@ def test_free_memory_is_that_of_the_machine_or_up_to_a_limit() -> None:
     assert 0 < free < 2**50
     assert free_memory(cpu, 1e-9) == 0
     assert free_memory(cpu, 1e9) > 0.5 * free
+
+
+def test_main_memory_is_divided_among_those_who_take_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planning, "free_main_memory", lambda: 12 * GIB)
+    monkeypatch.setattr(planning, "held_memory", lambda device: GIB)
+    cpu = torch.device("cpu")
+    assert free_memory(cpu, sharers=3) == 4 * GIB
+    assert free_memory(cpu, 3.0, sharers=3) == 2 * GIB
+    assert free_memory(cpu, 9.0, sharers=3) == 4 * GIB
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert (planning.processes_here(6), planning.processes_here(1)) == (2, 1)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    assert planning.processes_here(6) == 6
+
+
+def test_a_strip_is_whole_where_it_is_asked_for_or_fits(vgg: object) -> None:
+    recipe, shape = GATYS.replace(optimizer="adam"), (1, 3, 3000, 3000)
+    off = plan(recipe, vgg, shape, tile=0, free=1, sharers=4)
+    assert off.size is None
+    alone = plan(recipe, vgg, shape, tile=0, free=1)
+    # A strip has a quarter of the columns, and margins.
+    assert 0.25 < off.needed / alone.needed < 0.4
+    free = round((off.needed + 1) / planning.SHARE)
+    assert plan(recipe, vgg, shape, tile=None, free=free, sharers=4).size is None
+    assert plan(recipe, vgg, shape, tile=None, free=free).size is not None
+    less = plan(recipe, vgg, shape, tile=None, free=free // 2, sharers=4)
+    assert less.size is not None
+    assert less.needed <= planning.SHARE * less.free
+
+
+def test_features_of_the_content_are_given_up_before_the_last_tile(vgg: object) -> None:
+    recipe, shape = GATYS.replace(optimizer="adam"), (1, 3, 2000, 2000)
+    least = plan(recipe, vgg, shape, tile=None, free=0).needed
+    found = plan(recipe, vgg, shape, tile=None, free=round((least + 1) / planning.SHARE))
+    assert found.fits
+    assert found.size == (128, 128)
+
+
+def notes_with(limit: float, **options: object) -> list[str]:
+    notes: list[str] = []
+    options = {"network": "vgg19-lite", "size": 64, "steps": 1, "smallest_scale": None, **options}
+    specstyle.transfer_image(*pictures(), memory_limit=limit, on_note=notes.append, **options)  # type: ignore[arg-type]
+    return [note for note in notes if note.startswith("memory: ")]
+
+
+def test_a_limit_below_what_the_process_holds_is_told_with_one_that_does() -> None:
+    (note,) = notes_with(0.1, optimizer="lbfgs")
+    held = planning.held_memory(torch.device("cpu")) / GIB
+    said = re.search(r"limit 0.1 is too low: the process holds ([0-9.]+) GiB .* to ([0-9.]+) or more", note)
+    assert said is not None
+    assert float(said[1]) == pytest.approx(held, rel=0.2, abs=0.1)
+    assert note.endswith("or take --optimizer adam, a smaller --size")
+    assert notes_with(float(said[2]) + 0.2) == []
+    (note,) = notes_with(0.1, optimizer="adam", lr=0.02)
+    assert "--optimizer" not in note
+
+
+def test_advice_is_for_the_medium() -> None:
+    none = plan(KERNEL, object(), (1, 1, 513, 900), tile=None, free=0)
+    said = describe(none, KERNEL, "audio", limit=0.5, held=GIB)
+    assert "the process holds 1.0 GiB" in said
+    assert said.endswith("or take a shorter sound or a lower --sample-rate")
+    assert "optimizer" not in said
 
 
 def test_durations_are_readable() -> None:
@@ -149,7 +240,7 @@ def test_the_kernel_is_not_cut() -> None:
 
 def test_a_memory_limit_cuts_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "TILES", (64, 32))
-    monkeypatch.setattr("specstyle.run.outlook.free_memory", lambda device, limit: 20_000_000)
+    monkeypatch.setattr("specstyle.run.outlook.free_memory", lambda device, limit, sharers: 20_000_000)
     notes: list[str] = []
     tall = np.random.default_rng(0).random((400, 60, 3))
     result = specstyle.transfer_image(

@@ -18,6 +18,7 @@ from specstyle.features.vgg import VGG19
 from specstyle.recipes import get_recipe
 from specstyle.run.objectives import build_objective
 from specstyle.run.precision import convolutions_in, network_dtype, settle_precision
+from specstyle.run.shortage import ShortageError
 
 CPU = torch.device("cpu")
 
@@ -229,7 +230,7 @@ def test_where_even_the_smallest_tile_does_not_fit_the_error_says_so(monkeypatch
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(VGG19, "__call__", never)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(ShortageError, match=r"out of memory: .*; take --tile 256"):
         specstyle.transfer_image(*pictures(), network="vgg19-lite", steps=1)
 
 
