@@ -24,7 +24,7 @@ from bench.options import Options
 from bench.report import Section, table, verdict
 
 LIMIT_GIB = 6.0
-LENGTHS, SIZES = (30.0, 120.0, 600.0), (1.0, 4.0, 9.0, 36.0)
+LENGTHS, SIZES = (30.0, 120.0, 600.0), (1.0, 4.0, 36.0)
 """Seconds of sound, and megapixels."""
 
 LINEAR = 1.1

@@ -236,7 +236,8 @@ def _lbfgs(
             return True
         if run.team.size > 1 or not memory.shrink():
             return False
-        on_note(f"the device is out of memory; L-BFGS goes on and remembers {memory.size} steps")
+        steps = f"{memory.size} step" + ("s" if memory.size > 1 else "")
+        on_note(f"the device is out of memory; L-BFGS goes on and remembers {steps}")
         return True
 
     def evaluate(flat: Tensor) -> tuple[float, Tensor]:

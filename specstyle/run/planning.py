@@ -23,6 +23,9 @@ GIB = 2**30
 SHARE = 0.8
 """Of the memory that is free, what a plan may use: estimates are estimates, and others run here, too."""
 
+SLIGHT = 0.1
+"""Share of what is held anyway that a tile may always take, as far as it is free."""
+
 TILES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
 """Tile sizes to choose from, in pixels. Larger ones save little: their margins are a tenth of them."""
 
@@ -206,7 +209,9 @@ def _tiled(
             columns = min((size[1] or width) + margin, width)
             values = batch * features.activations(rows, columns)
             found = Plan(size, keep, whole.history, held + 4 * values, whole.free)
-            if found.needed <= budget:
+            # Where what is held anyway takes nearly all, smaller tiles would save little and take their time.
+            slight = 4 * values <= SLIGHT * held and found.needed <= whole.free
+            if found.needed <= budget or slight:
                 return found
     return found
 

@@ -118,7 +118,7 @@ def test_the_table_in_its_file(tmp_path: Path) -> None:
     table.set()
     with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
-    assert (row["job"], row["output"], row["status"], row["seconds"]) == ("2", "o/a.wav", "waiting", "")
+    assert (row["job"], row["output"], row["status"], row["seconds"]) == ("1", "o/a.wav", "waiting", "")
     losses = {"start": {"total": 2.0}, "end": {"total": 1 / 3, "style": 0.25}}
     table.set(outcome_of(one, "failed", {"losses": losses, "steps": 3, "seconds": 1.5}, 'a "b", c'))
     with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:

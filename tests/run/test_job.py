@@ -312,9 +312,9 @@ def test_nan_leaves_the_last_good_result(
 @MEDIA
 def test_an_error_in_the_run_writes_nothing(medium: str, tmp_path: Path) -> None:
     def fail(_: Progress) -> None:
-        raise MemoryError
+        raise ZeroDivisionError
 
-    with pytest.raises(MemoryError):
+    with pytest.raises(ZeroDivisionError):
         go(job(tmp_path, medium), fail)
     assert new_files(tmp_path) == set()
 

@@ -232,6 +232,16 @@ def test_a_sound_in_tiles_is_the_sound(network: str) -> None:
             assert results[1].record["losses"][when][name] == pytest.approx(value, rel=1e-3)
 
 
+def test_a_tile_that_takes_little_beside_what_is_held_is_not_made_smaller() -> None:
+    features = WideRandom(33, n_filters=16)
+    recipe = get_recipe("default-audio-wide").replace(optimizer="adam", n_filters=16)
+    shape = (2, 1, 33, 200_000)
+    held = planning.plan(recipe, features, shape, tile=128, free=10**6).needed
+    for free, expected in ((1.1 * held, 2048), (0.9 * held, 128)):
+        found = planning.plan(recipe, features, shape, tile=None, free=int(free))
+        assert found.size == (None, expected)
+
+
 def test_the_kernel_is_not_cut() -> None:
     noise = np.random.default_rng(0).normal(size=8000)
     with pytest.raises(RecipeError, match="drop --tile, or take another network"):
