@@ -123,7 +123,7 @@ def test_the_table_in_its_file(tmp_path: Path) -> None:
     table.set(outcome_of(one, "failed", {"losses": losses, "steps": 3, "seconds": 1.5}, 'a "b", c'))
     with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
-    assert row == {"job": "2", "output": "o/a.wav", "status": "failed", "seconds": "1.5", "steps": "3",
+    assert row == {"job": "1", "output": "o/a.wav", "status": "failed", "seconds": "1.5", "steps": "3",
                    "total_loss_start": "2", "total_loss_end": "0.333333", "style_loss_end": "0.25",
                    "error": 'a "b", c'}  # fmt: skip
     assert table.count() == {"failed": 1}
