@@ -83,12 +83,12 @@ def test_large_inputs_are_judged_by_the_largest(
     ("steps", "expected"),
     [
         ({30.0: 1.0}, None),
-        ({30.0: 1.0, 600.0: 21.0}, True),
-        ({30.0: 1.0, 120.0: 4.0, 600.0: 23.0}, False),
+        ({30.0: 1.0, 600.0: 39.0}, True),
+        ({30.0: 1.0, 120.0: 4.0, 600.0: 41.0}, False),
         ({30.0: 1.0, 120.0: 4.0}, None),
     ],
 )
-def test_a_step_is_linear_if_no_length_costs_a_tenth_more(
+def test_a_step_is_linear_if_a_second_costs_no_more_than_tiles_do(
     steps: dict[float, float], expected: bool | None
 ) -> None:
     assert large.is_linear(steps) is expected
