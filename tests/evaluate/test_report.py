@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +23,7 @@ ESC10 = Path(__file__).parents[2].parent / "shared" / "data" / "esc10"
 RATE = 16000
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small tensors and a busy machine: threads that wait for each other are 10 times slower than one."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def noise(seconds: float = 1.0, seed: int = 0, channels: int = 1, rate: int = RATE) -> np.ndarray:

@@ -1,0 +1,18 @@
+"""What tests of several folders share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small tensors and a busy machine: threads that wait for each other are 10 times slower than one."""
+    import torch  # tests that do not ask for this do not pay for it
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
