@@ -134,6 +134,7 @@ def _measure(medium: str, case: float, filters: int, folder: Path) -> dict[str, 
         more += ["--size", str(round((case * 1e6) ** 0.5))]
     output = folder / ("out.wav" if medium == "audio" else "out.jpg")
     common = ["--optimizer", "adam", "--steps", str(STEPS), "--memory-limit", str(LIMIT_GIB)]
+    common += ["--device", "cpu"]  # whose memory and time are looked at, also where there is a GPU
     found = _run([medium, *inputs, "-o", output, "--force", *common, *more])
     return {"medium": medium, "size": case, **dataclasses.asdict(found)}
 

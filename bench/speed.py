@@ -255,11 +255,15 @@ def _gpu_targets(found: list[dict[str, Any]]) -> list[tuple[str, str, str, str]]
     for one in found:
         if "gatys2016" not in one["case"] or "512x512" not in one["case"]:
             continue
-        rate = 1.0 / statistics.median(one["seconds"]["candidate lbfgs"])
-        if one["precision"] == "bf16":
-            rows.append(("steps/s, 512x512, bf16", ">= 500", f"{rate:.0f}", _met(rate, lambda x: x >= 500)))
-        times, what = one["lbfgs"].middle, f"512x512, {one['precision']}, reference in fp32 = 1"
-        rows.append((what, ">= 10", _number(times), _met(times, lambda x: x >= 10)))
+        if one["precision"] != "bf16":
+            continue  # by its arithmetic alone, fp32 could not be ten times as fast as fp32
+        for method, name in METHODS.items():
+            rate, times = 1.0 / statistics.median(one["seconds"][f"candidate {method}"]), one[method].middle
+            what = f"512x512, {name} in bf16"
+            rows.append((f"steps/s, {what}", ">= 500", f"{rate:.0f}", _met(rate, lambda x: x >= 500)))
+            rows.append(
+                (f"{what}, reference in fp32 = 1", ">= 10", _number(times), _met(times, lambda x: x >= 10))
+            )
     kinds = dict.fromkeys((one["precision"], method) for one in found for method in one.get("ends", ()))
     for precision, method in kinds:
         ends = [one["ends"][method] for one in found if one["precision"] == precision and "ends" in one]

@@ -40,7 +40,7 @@ def is_out_of_memory(error: Exception) -> bool:
     """Return whether an error says that memory did not suffice, on the host or on a device."""
     text = str(error)
     return isinstance(error, MemoryError) or bool(
-        re.search("out of memory|allocate memory", text, re.IGNORECASE)
+        re.search("out of memory|allocate memory|ALLOC_FAILED", text, re.IGNORECASE)
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from specstyle.engine.objective import Objective
+from specstyle.errors import is_out_of_memory
 
 WARM_UP = 3
 """Evaluations before the capture: libraries choose their algorithms and workspaces in them."""
@@ -62,11 +65,10 @@ class CapturedObjective(Objective):
         """Record, or say why not."""
         try:
             self._record(image)
-        except torch.OutOfMemoryError:
-            self._let_go()
-            raise
         except (RuntimeError, ValueError) as error:  # what is wrong beyond recording comes up again
             self._let_go()
+            if is_out_of_memory(error):
+                raise
             self.failure = (str(error).strip().splitlines() or [type(error).__name__])[0]
             self._on_note(f"steps are not recorded as a CUDA graph, and take longer: {self.failure}")
 
@@ -83,13 +85,15 @@ class CapturedObjective(Objective):
             self._image = image.detach().clone()
             side.wait_stream(here)
             with torch.cuda.stream(side):
-                for _ in range(WARM_UP):
+                for _ in range(WARM_UP - 1):
+                    super().value_and_grad(self._image)
+                with _waiting_fails():
                     losses, gradient = super().value_and_grad(self._image)
             here.wait_stream(side)
             graph = torch.cuda.CUDAGraph()
             try:
                 # Its own stream would stay on the device of its first use.
-                with torch.cuda.graph(graph, stream=side):
+                with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
                     recorded, self._gradient = super().value_and_grad(self._image)
                     self._losses = self._stacked(recorded)
             finally:
@@ -115,6 +119,23 @@ class CapturedObjective(Objective):
         along = (self._gradient - gradient).norm() <= _NEAR_GRADIENT * gradient.norm()
         if not bool(near & along):
             raise RuntimeError("the first replay of the graph did not give what was evaluated")
+
+
+@contextlib.contextmanager
+def _waiting_fails() -> Iterator[None]:
+    """Let fail what makes the host wait for a device: it cannot be recorded.
+
+    Found before a recording, that costs nothing. A recording that fails keeps what it had allocated until the
+    process ends, and no memory of the device can be given back any more (torch 2.11's ``capture_end``).
+    """
+    before = torch.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that torch calls this mode a prototype
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode(before)
 
 
 @functools.cache

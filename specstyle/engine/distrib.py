@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from specstyle.errors import SpecstyleError
+from specstyle.errors import SpecstyleError, is_out_of_memory
 
 
 class TeamError(SpecstyleError):
@@ -65,9 +65,9 @@ class Ranks:
     def _answered(self) -> Iterator[None]:
         try:
             yield
-        except torch.OutOfMemoryError:  # is no word from another process
-            raise
         except RuntimeError as error:  # torch's DistBackendError and DistNetworkError are such
+            if is_out_of_memory(error):  # is no word from another process
+                raise
             first = (str(error).splitlines() or [""])[0]
             raise TeamError(
                 f"rank {self.rank} of {self.size}: another process of this run ended or does not answer "

@@ -106,7 +106,7 @@ def optimize(
 
     Raises:
         NonFiniteLossError: If a loss becomes NaN or infinite.
-        torch.OutOfMemoryError: If there is no more room to be made.
+        RuntimeError: If a device is out of memory and there is no more room to be made.
         ValueError: If ``steps`` or ``report_every`` is not positive.
     """
     for name, value in (("steps", steps), ("report_every", report_every)):

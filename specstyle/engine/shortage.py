@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import torch
 
+from specstyle.errors import is_out_of_memory
+
 T = TypeVar("T")
 
 MakeRoom = Callable[[], bool]
@@ -27,13 +29,24 @@ def with_room(attempt: Callable[[], T], make_room: MakeRoom, undo: Callable[[], 
         undo: Called before the next attempt.
 
     Raises:
-        torch.OutOfMemoryError: If there is no more room to be made.
+        RuntimeError: If there is no more room to be made; ``torch.OutOfMemoryError`` where the device has it.
     """
     while True:
         try:
             return attempt()
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:  # MPS, and libraries of CUDA, have no class of their own for it
+            if not is_out_of_memory(error):
+                raise
             kept = error.with_traceback(None)  # the frames hold what the attempt had made
         if not make_room():
             raise kept
+        give_back()
         undo()
+
+
+def give_back() -> None:
+    """Return to the devices what torch holds of their memory without using it."""
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()

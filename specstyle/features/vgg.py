@@ -219,6 +219,14 @@ class VGG19:
                     filters[number] = 4 * weight.numel()
         return round((3 + held + 4 * largest) * height * width) + sum(filters.values())
 
+    def largest_map(self, height: int, width: int) -> int:
+        """Return how many values the largest map of one image has, wanted or on the way.
+
+        That is one of the first block's: channels double where positions become a fourth.
+        """
+        factor = min(self._levels, default=1)
+        return int(self._convolutions[0][1].shape[0]) * height * width // factor**2
+
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Turn ``[B, 1 or 3, H, W]`` in 0..1 into ``{"relu1_1": [B, 64, H, W], ...}``."""
         x = prepare(image, self._preprocessing)
@@ -245,7 +253,7 @@ class VGG19:
         _, weight, bias = self._convolutions[number]
         padding = int(self._padding == "zeros" or (self._padding == "replicate_first" and number > 0))
         if not padding:
-            x = F.pad(x, (1, 1, 1, 1), mode="replicate")
+            x = with_edges(x)
         if not winograd.worthwhile(weight, x.shape[0] * x.shape[2] * x.shape[3]):
             return F.conv2d(x, weight, bias, padding=padding)
         if number not in self._filters:
@@ -260,6 +268,20 @@ class VGG19:
         pool = F.max_pool2d if self._pooling == "max" else F.avg_pool2d
         pooled: Tensor = pool(x, window)
         return pooled if self._pooling_gain == 1.0 else pooled * self._pooling_gain
+
+
+def with_edges(x: Tensor) -> Tensor:
+    """Return maps ``[B, C, H, W]`` with their borders once more around them, ``[B, C, H + 2, W + 2]``."""
+    return _edges_joined(x) if x.device.type == "cuda" else F.pad(x, (1, 1, 1, 1), mode="replicate")
+
+
+def _edges_joined(x: Tensor) -> Tensor:
+    """Return ``with_edges`` in the layout of the maps, which torch's own padding leaves on CUDA.
+
+    Its gradient comes in one order of sums; there, torch's comes in any.
+    """
+    x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], 2)
+    return torch.cat([x[..., :1], x, x[..., -1:]], 3)
 
 
 def _depth(layer: str) -> int:

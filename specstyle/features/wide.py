@@ -89,6 +89,10 @@ class WideRandom:
         """Return channels, height (1) and width of the maps of an image of ``height`` x ``width``."""
         return self.n_filters, 1, max(width - self.width + 1, 1)
 
+    def largest_map(self, height: int, width: int) -> int:
+        """Return how many values the largest map of one image has, wanted or on the way."""
+        return max(self.n_filters, self.rows * self.width) * width
+
     def activations(self, height: int, width: int) -> int:
         """Return how many values forward and back hold at once for one image, from what was measured."""
         if self._blocks is not None:

@@ -37,14 +37,22 @@ class Filterbank:
 
     def bands(self, magnitude: Tensor) -> Tensor:
         """Turn magnitudes ``[..., n_bins, frames]`` into ``[..., bands, frames]``."""
-        return self.forward.to(magnitude) @ magnitude
+        return _there(self, "forward", magnitude.dtype, magnitude.device) @ magnitude
 
     def bins(self, bands: Tensor) -> Tensor:
         """Turn ``[..., bands, frames]`` into magnitudes ``[..., n_bins, frames]``, none negative.
 
         The least-squares solution of least energy; what is finer than the bands is lost.
         """
-        return (self.backward.to(bands) @ bands).clamp_min(0.0)
+        return (_there(self, "backward", bands.dtype, bands.device) @ bands).clamp_min(0.0)
+
+
+@lru_cache(maxsize=16)
+def _there(bank: Filterbank, way: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a bank's weights on a device, brought there once: a copy would wait for it in every step."""
+    with torch.inference_mode(False):  # a gradient needs them, whoever asked for them first
+        weights: Tensor = getattr(bank, way)
+        return weights.to(device=device, dtype=dtype)
 
 
 @lru_cache(maxsize=8)

@@ -183,12 +183,17 @@ def check_shape(tensor: Tensor, settings: StftSettings, length: int, *, name: st
         )
 
 
+@functools.lru_cache(maxsize=16)
 def window_tensor(settings: StftSettings, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return the window in the middle of ``n_fft`` samples, zeros around it, shape ``[n_fft]``."""
+    """Return the window in the middle of ``n_fft`` samples, zeros around it, shape ``[n_fft]``.
+
+    It is made once, for a copy to a device would wait for it in every step: not to be written to.
+    """
     left = (settings.n_fft - settings.win_length) // 2
     padded = np.zeros(settings.n_fft)
     padded[left : left + settings.win_length] = _window(settings.window, settings.win_length)
-    return torch.from_numpy(padded).to(device=device, dtype=dtype)
+    with torch.inference_mode(False):  # a gradient needs it, whoever asked for it first
+        return torch.from_numpy(padded).to(device=device, dtype=dtype)
 
 
 def inverse_window_sum(

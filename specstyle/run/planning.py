@@ -32,6 +32,9 @@ TILES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
 WAVEFORM_COPIES = 10
 """Images that the way from samples to their image and back takes (seen: 9)."""
 
+COUNTABLE = 2**31
+"""A map's values up to which every kernel counts them, on any device."""
+
 MIN_HISTORY = 3
 """Steps that L-BFGS remembers at least, where memory is short."""
 
@@ -164,7 +167,8 @@ def plan(
         batch * features.activations(height, strip), style_pixels and _style(features, style_pixels)
     )
     whole = Plan(None, True, history, fixed + targets + 4 * largest, free)
-    if tile == 0 or (tile is None and whole.needed <= budget):
+    countable = batch * features.largest_map(height, strip) < COUNTABLE
+    if tile == 0 or (tile is None and countable and whole.needed <= budget):
         return whole
     return _tiled(
         whole, recipe, features, (batch, height, strip), tile=tile or None, fixed=fixed, targets=targets

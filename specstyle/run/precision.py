@@ -54,7 +54,9 @@ def network_dtype(precision: str) -> torch.dtype:
 
 @contextlib.contextmanager
 def convolutions_in(precision: str) -> Iterator[None]:
-    """Let CUDA's convolutions of fp32 use TF32 or not; matrix products, so the Gram matrices, never do.
+    """Let CUDA's convolutions of fp32 use TF32 or not, and give the same each time.
+
+    Matrix products, so the Gram matrices, never use TF32.
 
     Whatever the process had set otherwise holds again afterwards.
 
@@ -64,18 +66,21 @@ def convolutions_in(precision: str) -> Iterator[None]:
     cudnn: Any = torch.backends.cudnn
     each = (cudnn.conv, cudnn.rnn)
     before = [part.fp32_precision for part in each]
+    repeatable = cudnn.deterministic
     try:
         older = cudnn.allow_tf32
     except RuntimeError:  # its parts differ
         older = before[0] == "tf32"
     # The older setting first, with which the newer ones must agree, or reading it fails.
     cudnn.allow_tf32 = precision == "tf32"
+    cudnn.deterministic = True
     for part in each:
         part.fp32_precision = "tf32" if precision == "tf32" else "ieee"
     try:
         with products_in("highest"):
             yield
     finally:
+        cudnn.deterministic = repeatable
         cudnn.allow_tf32 = older
         for part, value in zip(each, before, strict=True):
             part.fp32_precision = value

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from specstyle.engine.objective import Objective
@@ -34,7 +33,7 @@ class FrugalObjective(Objective):
         on_note: Called with a line for the user at each change.
 
     Raises:
-        torch.OutOfMemoryError: If even the smallest tiles do not fit.
+        RuntimeError: If even the smallest tiles do not fit; see ``with_room``.
     """
 
     def __init__(
@@ -61,8 +60,6 @@ class FrugalObjective(Objective):
             return False
         # What holds the memory must go before the next attempt: graphs, and the terms' targets.
         self._objective, self.features, self.terms, self.size = None, None, (), smaller
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
         sides = " x ".join(str(side) if side else "all" for side in smaller)
         self._on_note(f"the device is out of memory; going on in tiles of {sides} pixels")
         return True

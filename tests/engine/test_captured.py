@@ -41,6 +41,7 @@ class Cuda:
         self.current = self.main = Stream()
         self.error: Exception | None = None
         self.replay: Any = lambda: None
+        self.waiting: object = "default"
         captured._side.cache_clear()
         monkeypatch.setattr(torch.cuda, "device", self._on)
         monkeypatch.setattr(torch.cuda, "Stream", lambda device: Stream())
@@ -49,6 +50,8 @@ class Cuda:
         monkeypatch.setattr(torch.cuda, "set_stream", lambda stream: setattr(self, "current", stream))
         monkeypatch.setattr(torch.cuda, "CUDAGraph", lambda: Graph(self))
         monkeypatch.setattr(torch.cuda, "graph", self._graph)
+        monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: self.waiting)
+        monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda mode: setattr(self, "waiting", mode))
 
     @contextlib.contextmanager
     def _on(self, device: object) -> Iterator[None]:
@@ -63,7 +66,7 @@ class Cuda:
         self.current = before
 
     @contextlib.contextmanager
-    def _graph(self, graph: Graph, stream: Stream) -> Iterator[None]:
+    def _graph(self, graph: Graph, stream: Stream, capture_error_mode: str) -> Iterator[None]:
         self.log.append(f"record on {self.device}")
         self.current = stream  # and there it stays if the recording fails, as in torch
         yield
@@ -142,6 +145,27 @@ def test_what_cannot_be_recorded_is_told_once_with_the_reason(cuda: Cuda) -> Non
     ]
     assert cuda.current is cuda.main
     assert not hasattr(recorded, "_image")
+
+
+def test_what_waits_for_the_device_is_found_before_a_recording(cuda: Cuda) -> None:
+    """One that fails would keep memory until the process ends."""
+
+    class Asking(VariationTerm):
+        def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
+            if cuda.waiting == "error":
+                raise RuntimeError("called a synchronizing CUDA operation")
+            return super().__call__(image, features)
+
+    notes: list[str] = []
+    asking = Objective(None, [Asking(1.0, "squared")])
+    recorded = CapturedObjective(asking, notes.append)
+    for seed in (1, 2):
+        assert same(recorded.value_and_grad(image(seed)), asking.value_and_grad(image(seed)))
+    assert notes == [
+        "steps are not recorded as a CUDA graph, and take longer: called a synchronizing CUDA operation"
+    ]
+    assert not cuda.log
+    assert cuda.waiting == "default"
 
 
 def test_too_little_memory_is_for_others_to_mend(cuda: Cuda) -> None:

@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from specstyle.features import VGG19, Weights, canonical_layer
 from specstyle.features.random import random_weights
-from specstyle.features.vgg import _constant, normalizing_gains, prepare, reduced
+from specstyle.features.vgg import _constant, _edges_joined, normalizing_gains, prepare, reduced, with_edges
 from specstyle.features.weights import CHANNELS, CONV_INDEX, LAYERS
 
 PAPERS = tuple(
@@ -307,6 +307,18 @@ def test_other_text_is_no_layer(name: str) -> None:
         return
     with pytest.raises(ValueError, match="its layers are"):
         canonical_layer(name)
+
+
+def test_repeated_edges_in_the_layout_of_the_maps() -> None:
+    """As on CUDA, where torch's own padding leaves that layout."""
+    maps = torch.rand(2, 3, 5, 4, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    maps.requires_grad_(True)
+    joined, padded = _edges_joined(maps), with_edges(maps)
+    assert joined.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(joined, padded)
+    weights = torch.rand_like(joined)
+    gradients = [torch.autograd.grad((x * weights).sum(), maps)[0] for x in (joined, padded)]
+    torch.testing.assert_close(*gradients)
 
 
 def test_what_a_look_without_gradients_makes_serves_a_gradient_later() -> None:

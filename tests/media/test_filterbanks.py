@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import specstyle
+from specstyle.media import filterbanks
 from specstyle.media.audio import SoundMedium
 from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.filterbanks import CQT_F_MIN, Filterbank, constant_q_filterbank, mel_filterbank
@@ -54,6 +55,21 @@ def test_constant_q_bands_are_librosas_wavelets() -> None:
     ours = bank.forward.numpy()[short]
     assert basis.shape[1] <= 4096
     np.testing.assert_allclose(ours, np.where(theirs < 0.01, 0.0, theirs), atol=0.03)
+
+
+def test_a_bank_is_brought_to_a_type_once_and_serves_a_gradient_later() -> None:
+    bank = mel_filterbank(StftSettings(64, 16, 64), RATE, 9)
+    magnitude = torch.rand(33, 4, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        found = bank.bands(magnitude)
+    leaf = magnitude.clone().requires_grad_(True)
+    torch.testing.assert_close(bank.bands(leaf), bank.forward.float() @ magnitude)
+    bank.bands(leaf).sum().backward()
+    torch.testing.assert_close(leaf.grad, bank.forward.float().sum(0)[:, None].expand(33, 4))
+    torch.testing.assert_close(found.clone(), bank.forward.float() @ magnitude)
+    calls = filterbanks._there.cache_info().misses
+    bank.bands(magnitude)
+    assert filterbanks._there.cache_info().misses == calls
 
 
 @BANKS

@@ -102,6 +102,16 @@ def test_stft_is_differentiable() -> None:
     assert torch.autograd.gradcheck(lambda v: istft(stft(v, settings) * 2j, settings, 21), (x,))
 
 
+def test_what_a_look_without_gradients_makes_serves_a_gradient_later() -> None:
+    settings = StftSettings(48, 12, 40)
+    with torch.inference_mode():
+        stft(noise(50), settings)
+    x = noise(50).requires_grad_()
+    stft(x, settings).abs().sum().backward()
+    assert x.grad is not None
+    assert window_tensor(settings, x.dtype, x.device) is window_tensor(settings, x.dtype, x.device)
+
+
 @pytest.mark.parametrize(
     ("rate", "n_fft"), [(48000, 2048), (44100, 2048), (22050, 1024), (96000, 4096), (8000, 256), (100, 16)]
 )

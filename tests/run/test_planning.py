@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
@@ -53,6 +54,18 @@ def test_a_large_picture_is_cut_so_that_it_fits(vgg: object) -> None:
     assert found.needed <= planning.SHARE * found.free
     larger = plan(recipe, vgg, (1, 3, 6000, 6000), tile=None, free=80 * GIB)
     assert larger.size is None or larger.size[0] >= found.size[0]  # type: ignore[operator]
+
+
+def test_a_map_has_no_more_values_than_kernels_can_count(vgg: object) -> None:
+    recipe = GATYS.replace(optimizer="adam")
+    most = math.isqrt(2**31 // 64)
+    for side, cut in ((most, False), (most + 1, True)):
+        assert vgg.largest_map(side, side) == 64 * side**2  # type: ignore[attr-defined]
+        assert (plan(recipe, vgg, (1, 3, side, side), tile=None, free=900 * GIB).size is not None) == cut
+    lite = build_network("vgg19-lite", ("relu2_1@2", "relu1_1@4"), rows=3).features
+    assert lite.largest_map(100, 80) == lite.map_size("relu2_1@2", 100, 80)[0] // 2 * 50 * 40
+    wide = WideRandom(513, n_filters=4096, width=11)
+    assert (wide.largest_map(513, 100), wide.largest_map(1, 100)) == (5643 * 100, 5643 * 100)
 
 
 def test_lbfgs_remembers_less_where_it_must(vgg: object) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,10 +83,13 @@ def test_the_kernel_computes_in_fp32_and_says_so(monkeypatch: pytest.MonkeyPatch
 def test_tf32_is_for_convolutions_and_only_for_the_time_of_a_run() -> None:
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.allow_tf32, matmul.fp32_precision
+    repeatable = cudnn.deterministic
     with convolutions_in("tf32"):
         assert cudnn.conv.fp32_precision == "tf32"
         assert cudnn.allow_tf32 is True
         assert matmul.fp32_precision == "ieee"
+        assert cudnn.deterministic is True
+    assert cudnn.deterministic is repeatable
     for precision in ("fp32", "bf16"):
         with convolutions_in(precision):
             assert cudnn.conv.fp32_precision == "ieee"
@@ -246,7 +251,8 @@ def case(device: str, dtype: torch.dtype, size: int = 96) -> tuple[Objective, Te
     image, content, style = torch.rand(3, 1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(
         device
     )
-    return build_objective(recipe, features, content, [style]), image
+    with convolutions_in("fp32"):  # the targets as exact as what is held against them
+        return build_objective(recipe, features, content, [style]), image
 
 
 def needs_gpu() -> None:
@@ -255,18 +261,60 @@ def needs_gpu() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_captured_objective_is_the_objective(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-3), (torch.bfloat16, 2e-2)])
+def test_a_captured_objective_is_the_objective(dtype: torch.dtype, near: float) -> None:
     needs_gpu()
     objective, image = case("cuda", dtype)
     captured = CapturedObjective(objective)
     for factor in (1.0, 0.5, 0.9):
-        losses, gradient = objective.value_and_grad(image * factor)
-        found, same = captured.value_and_grad(image * factor)
+        with convolutions_in("fp32"):
+            losses, gradient = objective.value_and_grad(image * factor)
+            found, same = captured.value_and_grad(image * factor)
         assert captured.failure is None
         for name, loss in losses.items():
-            assert float(found[name]) == pytest.approx(float(loss), rel=1e-3)
-        assert float((same - gradient).norm() / gradient.norm()) < 1e-3
+            assert float(found[name]) == pytest.approx(float(loss), rel=near)
+        assert float((same - gradient).norm() / gradient.norm()) < near
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", ["adam", "lbfgs"])
+def test_a_gpu_gives_the_same_each_time(method: str) -> None:
+    needs_gpu()
+    content, style = pictures()
+    first, second = (
+        specstyle.transfer_image(
+            content, style, network="vgg19-lite", device="cuda", optimizer=method, steps=10
+        ).output.pixels
+        for _ in range(2)
+    )
+    assert torch.equal(first, second)
+
+
+@pytest.mark.gpu
+def test_steps_of_adam_do_not_wait_for_the_host() -> None:
+    needs_gpu()
+    objective, image = case("cuda", torch.float32)
+    captured, reported = CapturedObjective(objective), []
+
+    def on_step(step: Any) -> None:
+        reported.append(step.step)
+        torch.cuda.set_sync_debug_mode("error" if step.step < 20 else "default")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that torch calls this mode a prototype
+        try:
+            optimize(
+                Pixels(image),
+                captured,
+                OptimizerSettings("adam", lr=0.02),
+                30,
+                report_every=10,
+                on_step=on_step,
+            )
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    assert captured.failure is None
+    assert reported == [1, 10, 20, 30]
 
 
 @pytest.mark.gpu
@@ -357,14 +405,17 @@ def test_a_gpu_agrees_with_the_cpu() -> None:
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
 def test_a_whole_run_on_a_gpu(precision: str) -> None:
     needs_gpu()
-    content, style = pictures()
-    here = specstyle.transfer_image(content, style, network="vgg19-lite", device="cpu", steps=20)
-    there = specstyle.transfer_image(
-        content, style, network="vgg19-lite", device="cuda", precision=precision, steps=20
-    )
+    here, there = (
+        # Line searches part ways for a gradient of three digits; Adam's steps do not.
+        specstyle.transfer_image(
+            *pictures(), network="vgg19-lite", optimizer="adam", lr=0.02, steps=20, device=device,
+            precision=digits,
+        )
+        for device, digits in (("cpu", "fp32"), ("cuda", precision))
+    )  # fmt: skip
     assert there.record["precision"] == precision
     ends = [r.record["losses"]["end"]["total"] for r in (here, there)]
-    assert ends[1] == pytest.approx(ends[0], rel=0.1)
+    assert ends[1] == pytest.approx(ends[0], rel=0.02)
 
 
 @pytest.mark.gpu

@@ -16,6 +16,7 @@ from specstyle.engine import evaluations
 from specstyle.engine.distrib import Ranks
 from specstyle.engine.hessian import Memory
 from specstyle.engine.objective import Objective
+from specstyle.engine.shortage import with_room
 from specstyle.recipes import default_recipe
 from specstyle.run import course
 from specstyle.run.job import run_job
@@ -187,6 +188,29 @@ def test_each_process_of_a_team_says_so_in_one_line() -> None:
 
 class Term:
     name = "style:a"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "MPS backend out of memory (MPS allocated: 9.00 GB, other allocations: 1.00 GB)",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: out of memory",
+    ],
+)
+def test_errors_of_memory_without_a_class_of_their_own(said: str) -> None:
+    calls: list[str] = []
+
+    def attempt() -> str:
+        calls.append("attempt")
+        if len(calls) == 1:
+            raise RuntimeError(said)
+        return "made"
+
+    assert with_room(attempt, lambda: calls.append("room") is None, lambda: calls.append("undo")) == "made"
+    assert calls == ["attempt", "room", "undo", "attempt"]
+    with pytest.raises(RuntimeError, match="inconsistent tensor size"):
+        with_room(lambda: torch.ones(2) @ torch.ones(3), pytest.fail)
 
 
 def test_the_objective_that_failed_is_gone_before_the_next_is_made() -> None:
