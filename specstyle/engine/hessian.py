@@ -67,6 +67,14 @@ class Memory:
         """Pairs that are kept at most."""
         return self._pairs.maxlen or 0
 
+    def holding(self, held: Tensor) -> Tensor | None:
+        """Return what ``product`` takes of a mask ``[n]`` of held variables: their indices.
+
+        ``None``: no process holds any.
+        """
+        indices = held.nonzero()[:, 0]
+        return indices if self._team.any(len(indices) > 0) else None
+
     def product(self, vector: Tensor, held: Tensor | None = None) -> Tensor:
         """Return the inverse Hessian times a vector ``[n]``; nothing is brought to the host.
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from specstyle.engine.compact import memory_for
 from specstyle.engine.hessian import PARALLEL, Memory
 from specstyle.engine.shortage import MakeRoom, no_room, with_room
 from specstyle.engine.team import ALONE, Team
@@ -111,7 +112,7 @@ def minimize(
         the gradient pushes against are held, and trial points are brought back into the box.
     """
     function = _Evaluations(evaluate, start, evaluations)
-    memory = Memory(history, team) if memory is None else memory
+    memory = memory_for(start.device, history, team) if memory is None else memory
     stalled, before, here = 0, math.inf, None
     if resume is not None:
         function.restore(resume)
@@ -178,7 +179,7 @@ class _Search:
             here = found
 
     def _direction(self, here: Point) -> Tensor:
-        held = None if self.box is None else _held(here, self.box, self.team)
+        held = None if self.box is None else self.memory.holding(_held(here, self.box))
         return self.memory.product(here.gradient, held).neg_()
 
     def _moved(self, here: Point, direction: Tensor, length: float) -> tuple[Tensor, Tensor]:
@@ -232,8 +233,6 @@ class _Search:
         return good
 
 
-def _held(here: Point, box: tuple[float, float], team: Team) -> Tensor | None:
-    """Return the indices of the variables that a border holds; ``None``: in no process is there one."""
-    held = ((here.x <= box[0]) & (here.gradient > 0)) | ((here.x >= box[1]) & (here.gradient < 0))
-    indices = held.nonzero()[:, 0]
-    return indices if team.any(len(indices) > 0) else None
+def _held(here: Point, box: tuple[float, float]) -> Tensor:
+    """Return a mask of the variables that a border holds."""
+    return ((here.x <= box[0]) & (here.gradient > 0)) | ((here.x >= box[1]) & (here.gradient < 0))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from specstyle.engine import lbfgs
 from specstyle.engine.canvas import Canvas, clip_
+from specstyle.engine.compact import memory_for
 from specstyle.engine.evaluations import (
     NonFiniteLossError,
     Run,
@@ -21,7 +22,6 @@ from specstyle.engine.evaluations import (
     StopRun,
     ignore_safe_point,
 )
-from specstyle.engine.hessian import Memory
 from specstyle.engine.objective import Objective
 from specstyle.engine.shortage import MakeRoom, no_room, with_room
 from specstyle.engine.team import ALONE, Team
@@ -225,7 +225,7 @@ def _lbfgs(
 ) -> None:
     """L-BFGS, within the canvas' box if it has one."""
     parameters = run.canvas.parameters()
-    memory = Memory(settings.history, run.team)
+    memory = memory_for(parameters[0].device, settings.history, run.team)
     # Vectors of a single parameter leave in its shape, so that they can be resized and shared out.
     shape = list(parameters[0].shape) if len(parameters) == 1 else [-1]
     for step, change in before.get("pairs", ()) if saved is None else ():
