@@ -130,10 +130,10 @@ def _run_medium(arguments: argparse.Namespace) -> int:
         team, device = join(job.request.device)
         job = dataclasses.replace(job, request=dataclasses.replace(job.request, device=device))
     if team is not None and team.rank > 0:
-        with ProgressLine(quiet=True) as progress:
-            take_part_in_job(job, on_step=progress, team=team)
+        with ProgressLine(quiet=True, shared=True) as progress:
+            take_part_in_job(job, on_step=progress, on_stage=progress.enter_stage, team=team)
         return 0
-    with ProgressLine(quiet=arguments.quiet) as progress:
+    with ProgressLine(quiet=arguments.quiet, shared=team is not None) as progress:
         for note in notes:
             progress.note(note)
         result, written = run_job(

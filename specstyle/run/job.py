@@ -164,8 +164,16 @@ def _watchers(job: Job, folder: RunFolder | None) -> list[Watcher]:
     return watchers
 
 
-def take_part_in_job(job: Job, *, on_step: Callable[[Progress], None], team: Team) -> None:
+def take_part_in_job(
+    job: Job, *, on_step: Callable[[Progress], None], on_stage: Callable[[Stage], None], team: Team
+) -> None:
     """Do the part of a job of a process that is not the first of its team: it computes, and writes nothing.
+
+    Args:
+        job: The same as in all processes.
+        on_step: Called after each step.
+        on_stage: Called as ``optimize`` begins.
+        team: The processes.
 
     Raises:
         SpecstyleError: If an input or an option cannot be used, or another process is gone.
@@ -179,7 +187,7 @@ def take_part_in_job(job: Job, *, on_step: Callable[[Progress], None], team: Tea
     folder = None if job.run_dir is None else RunFolder(job.run_dir)
     keeper = None if folder is None else keeper_of(job, folder, (), follows=True)
     with resumable(job.run_dir):
-        take_part(_request(job), on_step=step, team=team, keeper=keeper)
+        take_part(_request(job), on_step=step, on_stage=on_stage, team=team, keeper=keeper)
 
 
 def _write(

@@ -86,6 +86,7 @@ def take_part(
     request: Request,
     *,
     on_step: Callable[[Progress], None] = _ignore,
+    on_stage: Callable[[Stage], None] = _ignore,
     team: Team = ALONE,
     keeper: Keeper | None = None,
 ) -> None:
@@ -94,6 +95,7 @@ def take_part(
     Args:
         request: The same as in all processes.
         on_step: Called after each step.
+        on_stage: Called as ``optimize`` begins, which is the last stage of such a process.
         team: The processes.
         keeper: As the first process has one.
 
@@ -101,6 +103,7 @@ def take_part(
         SpecstyleError: As ``transfer`` does, or if another process is gone.
     """
     run, _ = _prepare(request, on_step, team=team, keeper=keeper)
+    on_stage("optimize")
     with (
         _explained(run),
         convolutions_in(run.precision),
