@@ -183,7 +183,7 @@ def add_shared_options(run: Any) -> None:
         "--memory-limit",
         type=float,
         metavar="GIB",
-        help="hold at most so much memory (default: what is free)",
+        help="plan so as to hold at most so much memory, by an estimate (default: what is free)",
     )
 
 

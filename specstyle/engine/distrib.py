@@ -92,7 +92,7 @@ class Strip:
         if units < ranks.size:
             raise ValueError(
                 f"an image of {width} columns is too small to be shared by {ranks.size} processes, which "
-                f"need {grid} columns each; start fewer, or raise smallest_scale"
+                f"need {grid} columns each; start fewer, or raise --size or --smallest-scale"
             )
         borders = [units * rank // ranks.size * grid for rank in range(ranks.size)]
         self._spans = list(zip(borders, [*borders[1:], width], strict=True))

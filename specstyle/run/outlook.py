@@ -14,6 +14,7 @@ from specstyle.features.networks import Network
 from specstyle.recipes import Recipe
 from specstyle.run.pairs import own_pairs, seconds_per_step, style_pairs
 from specstyle.run.planning import (
+    LITTLE,
     Plan,
     check_tile,
     describe,
@@ -28,7 +29,7 @@ from specstyle.run.request import Request
 LARGE_RUN = 2**30
 """Bytes of memory that are worth a note."""
 
-LARGE_WORK = 2e7
+LARGE_WORK = 3e6
 """Pixels times steps that are worth an estimate of the time."""
 
 LARGE_PAIRS = 1e8
@@ -99,13 +100,14 @@ class Outlook:
         """Return what a user should know of a large run."""
         planned = self.planned[len(self.shapes) - 1] = self.plan(len(self.shapes) - 1)
         notes: tuple[str, ...] = ()
-        if planned.size is not None or planned.needed > LARGE_RUN or not planned.fits:
-            limit = self.request.memory_limit if planned.free < self._free(None) else None
+        seconds = self._seconds(tiled=planned.size is not None)
+        limit = self.request.memory_limit if planned.free < self._free(None) else None
+        tight = not planned.fits or (limit is not None and planned.free < LITTLE)
+        if seconds > LONG_RUN_S or planned.size is not None or planned.needed > LARGE_RUN or tight:
             held = held_memory(self.device)
             notes += (describe(planned, self.recipe, self.request.medium, limit=limit, held=held),)
         if planned.history < self.recipe.history and self.recipe.optimizer == "lbfgs":
             notes += (f"L-BFGS remembers {planned.history} steps instead of {self.recipe.history}, to fit",)
-        seconds = self._seconds(tiled=planned.size is not None)
         if seconds > LONG_RUN_S:
             note = f"time: very roughly {readable(seconds)} on this device"
             if not self._by_position and seconds > VERY_LONG_RUN_S:

@@ -29,6 +29,9 @@ SLIGHT = 0.1
 TILES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
 """Tile sizes to choose from, in pixels. Larger ones save little: their margins are a tenth of them."""
 
+LITTLE = 2**29
+"""Free bytes below which what libraries take at their first use (seen: up to 0.4 GiB) is most of it."""
+
 WAVEFORM_COPIES = 10
 """Images that the way from samples to their image and back takes (seen: 9)."""
 
@@ -167,6 +170,8 @@ def plan(
         batch * features.activations(height, strip), style_pixels and _style(features, style_pixels)
     )
     whole = Plan(None, True, history, fixed + targets + 4 * largest, free)
+    if tile and tile >= max(height, strip):
+        tile = 0  # which is the same
     countable = batch * features.largest_map(height, strip) < COUNTABLE
     if tile == 0 or (tile is None and countable and whole.needed <= budget):
         return whole
@@ -264,10 +269,14 @@ def describe(plan: Plan, recipe: Recipe, medium: str, *, limit: float | None = N
         limit: The most that the process may hold, in GiB, if that leaves less than is free.
         held: What the process holds without the plan, in bytes.
     """
-    text = f"memory: about {plan.needed / GIB:.1f} of {plan.free / GIB:.1f} GiB"
+    little = plan.needed < 0.1 * GIB
+    needed = f"{plan.needed / 2**20:.0f} MiB" if little else f"{plan.needed / GIB:.1f}"
+    text = f"memory: about {needed} of {plan.free / GIB:.1f} GiB"
     if plan.size is not None:
         sides = [str(side) if side else "all" for side in plan.size]
         text += f", in tiles of {sides[0]} x {sides[1]} pixels"
+    if plan.fits and limit is not None and plan.free < LITTLE:
+        text += f"; libraries may take more beside than --memory-limit {limit:g} leaves"
     if plan.fits:
         return text
     smaller = smaller_sources(medium)

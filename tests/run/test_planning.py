@@ -15,7 +15,7 @@ from specstyle.features import WideRandom
 from specstyle.features.networks import build_network
 from specstyle.recipes import default_recipe, get_recipe
 from specstyle.run import planning
-from specstyle.run.planning import GIB, check_tile, describe, free_memory, plan, readable
+from specstyle.run.planning import GIB, Plan, check_tile, describe, free_memory, plan, readable
 from specstyle.run.request import Request
 
 KERNEL = default_recipe("audio", "kernel")
@@ -179,7 +179,9 @@ def test_a_limit_below_what_the_process_holds_is_told_with_one_that_does() -> No
     assert said is not None
     assert float(said[1]) == pytest.approx(held, rel=0.2, abs=0.1)
     assert note.endswith("or take --optimizer adam, a smaller --size")
-    assert notes_with(float(said[2]) + 0.2) == []
+    (little,) = notes_with(float(said[2]) + 0.2)
+    assert "; libraries may take more beside" in little
+    assert notes_with(float(said[2]) + 0.8) == []
     (note,) = notes_with(0.1, optimizer="adam", lr=0.02)
     assert "--optimizer" not in note
 
@@ -253,6 +255,36 @@ def test_a_tile_that_takes_little_beside_what_is_held_is_not_made_smaller() -> N
     for free, expected in ((1.1 * held, 2048), (0.9 * held, 128)):
         found = planning.plan(recipe, features, shape, tile=None, free=int(free))
         assert found.size == (None, expected)
+
+
+def test_a_tile_as_large_as_the_image_is_the_image(vgg: object) -> None:
+    for tile, size in ((99, (99, 99)), (100, None), (10**5, None)):
+        assert plan(GATYS, vgg, (1, 3, 60, 100), tile=tile, free=GIB).size == size
+
+
+def test_so_little_memory_that_libraries_take_most_of_it_is_told() -> None:
+    roomy, tight = (Plan(None, True, 10, 50 * 2**20, free) for free in (GIB, GIB // 4))
+    assert describe(roomy, GATYS, "image", limit=2.0) == "memory: about 50 MiB of 1.0 GiB"
+    assert describe(tight, GATYS, "image") == "memory: about 50 MiB of 0.2 GiB"
+    assert describe(tight, GATYS, "image", limit=0.5) == (
+        "memory: about 50 MiB of 0.2 GiB; libraries may take more beside than --memory-limit 0.5 leaves"
+    )
+
+
+@pytest.mark.parametrize("long", [True, False])
+def test_memory_and_time_are_told_before_a_long_run(monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
+    monkeypatch.setattr("specstyle.run.outlook.LONG_RUN_S", 0.0 if long else 1e9)
+    notes: list[str] = []
+
+    def stop(_: object) -> None:
+        raise specstyle.StopRun
+
+    specstyle.transfer_image(
+        *pictures(), network="vgg19-lite", steps=900, smallest_scale=None, on_note=notes.append, on_step=stop
+    )
+    assert [note.split(":")[0] for note in notes if "about" in note or "roughly" in note] == (
+        ["memory", "time"] if long else []
+    )
 
 
 def test_the_kernel_is_not_cut() -> None:
