@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import resource
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,9 @@ from specstyle.engine import optimize
 from specstyle.run.transfer import transfer
 
 STEPS = 3
+TURNS = 3
+"""How often each case is measured; the parts take turns."""
+
 PARTS = ("import", "candidate", "reference")
 
 
@@ -69,12 +73,13 @@ def run(options: Options) -> Section:
     for row in (*PICTURE_ROWS, *SOUND_ROWS):
         sizes = options.sizes if row.medium == "image" else options.seconds
         for size in sizes:
-            found = {part: _in_a_process(part, row, size, options) for part in PARTS}
-            raw.append({"row": row.name, "size": size, **found})
-            base, ours, theirs = (found[part] for part in PARTS)
+            turns = [
+                {part: _in_a_process(part, row, size, options) for part in PARTS}
+                for _ in range(1 if options.quick else TURNS)
+            ]
+            raw.append({"row": row.name, "size": size, "turns": turns})
             label = f"{size}x{size}" if row.medium == "image" else f"{size:g} s"
-            both = "" if base is None or ours is None or theirs is None else f"{ours / theirs:.2f}"
-            rows.append((row.name, label, _mib(base), _mib(ours), _mib(theirs), both))
+            rows.append((row.name, label, *_told(turns)))
             print(*rows[-1], flush=True)
     head = ("row", "size", "modules alone, MiB", "specstyle, MiB", "reference, MiB", "specstyle / reference")
     return Section(
@@ -82,13 +87,20 @@ def run(options: Options) -> Section:
     )
 
 
-def _mib(value: float | None) -> str:
-    return "failed" if value is None else f"{value:.0f}"
+def _told(turns: list[dict[str, float | None]]) -> tuple[str, ...]:
+    """Return the median peak of each part, and the ratio of the last two with the least and the most."""
+    by_part = [[x for turn in turns if (x := turn[part]) is not None] for part in PARTS]
+    if any(len(peaks) < len(turns) for peaks in by_part):
+        return (*(f"{statistics.median(p):.0f}" if len(p) == len(turns) else "failed" for p in by_part), "")
+    ratios = [ours / theirs for ours, theirs in zip(*by_part[1:], strict=True)]
+    both = f"{statistics.median(ratios):.2f} [{min(ratios):.2f}..{max(ratios):.2f}]"
+    return (*(f"{statistics.median(peaks):.0f}" for peaks in by_part), both)
 
 
 _TEXT = f"""The most memory that a process had (on a GPU: that torch allocated there) in {STEPS} steps,
-modules, network and targets included. On a CPU both hold the pieces of the case as well, so the
-reference's figure is an upper bound of its own need."""
+modules, network and targets included: the median of {TURNS} turns, and of the ratio the least and the most as
+well. On a CPU both hold the pieces of the case as well, so the reference's figure is an upper bound of its
+own need."""
 
 
 def main() -> None:

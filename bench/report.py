@@ -13,10 +13,11 @@ from typing import Any
 HEAD = """# Results
 
 Made by `make bench` (`python -m bench`), section by section: each has the date and the hardware of its own
-run, and a run replaces only the sections that it measured. Every figure is paired: candidate and reference
-took turns in one process, and what is told is their ratio, the median with its quartiles in brackets. Times
-on a CPU are processor time, and only ratios of them are told. [What each section measures](README.md), [what
-limits it](NOTES.md), raw figures in [results/](results).
+run, and a run replaces only the sections that it measured. Figures are paired: candidate and reference took
+turns in one process, or in processes of their own, and what is told is their ratio, the median with its
+quartiles in brackets where a section says nothing else. Times on a CPU are processor time, and only ratios of
+them are told. [What each section measures](README.md), [what limits it](NOTES.md), raw figures in
+[results/](results).
 """
 _SECTION = "<!-- section {name} -->\n{body}\n<!-- end {name} -->\n"
 _FOUND = re.compile(r"<!-- section (?P<name>[^>]+?) -->\n(?P<body>.*?)\n<!-- end (?P=name) -->\n", re.DOTALL)

@@ -82,7 +82,8 @@ def _section(times: dict[str, list[tuple[float, float]]], options: Options) -> S
     for what, found in times.items():
         processor = [b / a for (_, a), (_, b) in zip(bare, found, strict=True)]
         limit = TARGETS.get(what)
-        told = "" if limit is None else verdict(statistics.median(p for _, p in found) < limit)
+        spent = statistics.median(p for _, p in found)
+        told = "" if limit is None else f"{spent / limit:.0%} of it, {verdict(spent < limit)}"
         asked = "" if limit is None else f"< {limit} s"
         spread = f"{statistics.median(processor):.2f} [{min(processor):.2f}..{max(processor):.2f}]"
         rows.append((what, spread, asked, told))

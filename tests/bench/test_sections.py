@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import large
+from bench import large, memory, startup
+from bench.options import Options
 from bench.paired import ratio, take_turns
 from bench.report import Section, replace_section, table, write_section
 from bench.suite import main
@@ -92,6 +93,20 @@ def test_a_step_is_linear_if_a_second_costs_no_more_than_tiles_do(
     steps: dict[float, float], expected: bool | None
 ) -> None:
     assert large.is_linear(steps) is expected
+
+
+def test_peaks_of_memory_are_told_with_the_least_and_the_most_of_their_ratio() -> None:
+    usual, more = ({"import": 10.0, "candidate": x, "reference": 40.0} for x in (20.0, 30.0))
+    assert memory._told([usual, more, usual]) == ("10", "20", "40", "0.50 [0.50..0.75]")
+    assert memory._told([usual, {**usual, "candidate": None}]) == ("10", "failed", "40", "")
+
+
+def test_targets_of_start_up_are_told_with_their_share() -> None:
+    times = {"`import torch`": [(2.0, 2.0)], "`specstyle --help`": [(1.0, 0.1)]}
+    times[startup.FIRST_STEP] = [(9.0, 6.0)]
+    text = startup._section(times, Options()).text
+    assert "| `specstyle --help` | 0.05 [0.05..0.05] | < 0.3 s | 33% of it, met |" in text
+    assert "< 5.0 s | 120% of it, missed |" in text
 
 
 def test_an_unknown_section_is_told() -> None:
