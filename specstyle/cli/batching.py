@@ -162,8 +162,13 @@ def _read(arguments: argparse.Namespace, teller: Teller) -> tuple[list[Task], Pa
 
 
 def common_of(arguments: argparse.Namespace) -> Common:
-    """Return what the command line says for every job."""
+    """Return what the command line says for every job.
+
+    Raises:
+        ValueError: If this machine has no such device, or an option makes no sense for any job.
+    """
     from specstyle.batch.jobs import Common
+    from specstyle.run.build import choose_device
 
     overrides = recipe_overrides(arguments)
     if overrides.get("init", "content") not in ("content", "style", "noise"):
@@ -180,7 +185,9 @@ def common_of(arguments: argparse.Namespace) -> Common:
         arguments.precision,
         arguments.tile,
         arguments.memory_limit,
-        *(_masks(getattr(arguments, name, ())) for name in ("content_masks", "style_masks")),
+        content_masks=_masks(getattr(arguments, "content_masks", ())),
+        style_masks=_masks(getattr(arguments, "style_masks", ())),
+        device=None if arguments.ray is not None else str(choose_device(arguments.device)),
     )
 
 

@@ -168,6 +168,10 @@ def test_a_folder(tmp_path: Path) -> None:
         (["jobs.csv", "--retries", "-1"], "--retries must be at least 0, got -1"),
         (["jobs.csv", "--seed", "-1"], "jobs.csv, line 2: seed must be"),
         (["jobs.csv", "--device", "tpu"], "device must be auto, cpu, cuda or mps, got 'tpu'"),
+        (["jobs.csv", "--tile", "abc"], "specstyle: tile must be auto, off or a whole number"),
+        (["jobs.csv", "--memory-limit", "0"], "memory_limit must be a number of GiB above 0, got 0"),
+        (["jobs.csv", "--memory-limit", "nan"], "memory_limit must be a number of GiB above 0, got nan"),
+        (["jobs.csv", "--device", "cpu", "--precision", "tf32"], "jobs.csv, line 2: precision tf32 needs"),
     ],
 )
 def test_wrong_usage(argv: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,7 +182,20 @@ def test_wrong_usage(argv: list[str], words: str, tmp_path: Path, capsys: pytest
     assert caught.value.code == 2
     assert words in captured.err
     assert len(captured.err.splitlines()) == 1
-    assert not (tmp_path / "0.wav").exists()
+    assert made(tmp_path) == set()
+    assert not (tmp_path / "jobs.results.csv").exists()
+
+
+def test_wrong_options_are_told_where_all_is_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = str(write_list(tmp_path, {}))
+    for option, code in ((), 0), (("--tile", "0"), 2), (("--precision", "tf32"), 2), ((), 0):
+        with pytest.raises(SystemExit) as caught:
+            main(["batch", jobs, "--device", "cpu", *option])
+        captured = capsys.readouterr()
+        assert caught.value.code == code
+        assert "differs" not in captured.out + captured.err
 
 
 def test_devices_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
