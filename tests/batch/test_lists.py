@@ -67,6 +67,21 @@ def test_the_command_lines_options_hold_unless_a_row_says_otherwise(tmp_path: Pa
     assert (sound.pinned, picture.pinned) == (False, True)
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("blank", ["\n\n", "  \n", "{0}{0}\n", "\n{0} {0}\r\n"])
+def test_blank_lines_and_capitals_in_the_names_of_columns(blank: str, separator: str, tmp_path: Path) -> None:
+    rows = [["Content", "STYLE", "output", "Style-Layers"], ["c.png", "s.png", "a.png", "relu1_1"]]
+    text = blank.format(separator) + "\n".join(separator.join(row) for row in rows)
+    (task,) = read(tmp_path, text)
+    assert task.name == "a.png"
+    assert task.job.request.overrides == {"style_layers": ("relu1_1",)}
+    line = blank.count("\n") + 2
+    with pytest.raises(ListError, match=f"line {line}: .*no.png does not exist"):
+        read(tmp_path, text.replace("s.png", "no.png"))
+    with pytest.raises(ListError, match=f"line {line - 1}: column 'stile' is unknown"):
+        read(tmp_path, text.replace("STYLE", "stile"))
+
+
 def test_a_named_medium(tmp_path: Path) -> None:
     (tmp_path / "c.bin").write_bytes((tmp_path / "c.wav").read_bytes())
     text = "medium,content,style,output\nsound,c.bin,s.wav,a.wav\naudio,c.bin,s.wav,b.wav\n"
