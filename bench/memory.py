@@ -59,7 +59,10 @@ def _in_a_process(part: str, row: Row, size: float, options: Options) -> float |
     asked = json.dumps([part, dataclasses.astuple(row), size, plain])
     command = [sys.executable, "-m", "bench.memory", asked]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
-    return float(done.stdout.split()[-1]) if done.returncode == 0 else None
+    if done.returncode != 0:
+        print(f"{part}: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}", flush=True)
+        return None
+    return float(done.stdout.split()[-1])
 
 
 def run(options: Options) -> Section:
