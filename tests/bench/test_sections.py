@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from bench import large
+from bench import large, memory
 from bench.paired import ratio, take_turns
 from bench.report import Section, replace_section, table, write_section
 from bench.suite import main, options_of, parser
@@ -147,6 +148,14 @@ def test_precisions_are_those_of_the_device(monkeypatch: pytest.MonkeyPatch) -> 
     for capability, expected in ((7, 5), ("fp32",)), ((8, 0), ("fp32", "tf32", "bf16")):
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
         assert measured() == expected
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="Linux tells the peak there")
+def test_the_peak_of_a_process_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``ru_maxrss`` of a fresh process is at least that of the one that started it."""
+    monkeypatch.setattr(memory.resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=2**40))
+    before = memory.peak_mib("cpu")
+    assert 10 < before < 2**20
 
 
 def test_what_a_failed_command_said_is_told(tmp_path: Path) -> None:
