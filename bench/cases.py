@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
-from bench.options import Options, request_fields
+from bench.options import Options
 from specstyle.engine import Pixels
 from specstyle.engine.canvas import Canvas
 from specstyle.engine.captured import captured
@@ -124,7 +124,8 @@ def make_request(
         overrides=overrides,
         weights=file,
         device=options.device,
-        **request_fields(options, precision),
+        precision=precision,
+        tile=options.tile,
     )
 
 
@@ -158,8 +159,3 @@ def _all_weights(recipe: Recipe, request: Request) -> Weights | None:
 
 def _ignore(_: object) -> None:
     """Do nothing."""
-
-
-def rows_named(rows: Sequence[Row], names: Sequence[str]) -> list[Row]:
-    """Return the rows whose name holds one of some words; all where there are none."""
-    return [row for row in rows if not names or any(word in row.name for word in names)]

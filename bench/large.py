@@ -83,13 +83,16 @@ def _run(arguments: list[str | Path]) -> Found:
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     times, said, watched = [], "", psutil.Process(process.pid)
-    for line in process.stderr or ():
-        said = line.strip() if line.startswith("memory") else said
-        if line.startswith("step "):
-            used = watched.cpu_times()
-            times.append(used.user + used.system)
-    if process.wait() != 0:
-        raise SystemExit(f"{' '.join(command)} failed")
+    last = "it said nothing"
+    with process:
+        for line in process.stderr or ():
+            last = line.strip() or last
+            said = line.strip() if line.startswith("memory") else said
+            if line.startswith("step "):
+                used = watched.cpu_times()
+                times.append(used.user + used.system)
+    if process.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed: {last}")
     return Found(peak[0] / 2**30, (times[-1] - times[0]) / (len(times) - 1), said)
 
 

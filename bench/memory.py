@@ -32,6 +32,10 @@ def peak_mib(device: str) -> float:
     """Return the most memory so far: of the device if it is a GPU, else of this process."""
     if device.startswith("cuda"):
         return torch.cuda.max_memory_allocated(device) / 2**20
+    status = Path("/proc/self/status")
+    if status.is_file():  # what getrusage tells on Linux begins with the most of the process before exec
+        (told,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+        return int(told.split()[1]) / 2**10
     scale = 2**10 if sys.platform != "darwin" else 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
@@ -63,7 +67,10 @@ def _in_a_process(part: str, row: Row, size: float, options: Options) -> float |
     asked = json.dumps([part, dataclasses.astuple(row), size, plain])
     command = [sys.executable, "-m", "bench.memory", asked]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
-    return float(done.stdout.split()[-1]) if done.returncode == 0 else None
+    if done.returncode != 0:
+        print(f"{part}: {(done.stderr.strip().splitlines() or ['it said nothing'])[-1]}", flush=True)
+        return None
+    return float(done.stdout.split()[-1])
 
 
 def run(options: Options) -> Section:

@@ -6,11 +6,8 @@ import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-
-from specstyle.run.request import Request
 
 NO_GPU = "not measured: no GPU"
 
@@ -23,7 +20,7 @@ class Options:
         device: ``cpu`` or ``cuda``.
         sizes: Longest sides of pictures.
         seconds: Durations of sounds.
-        precisions: As ``Request.precision`` spells them; only ``fp32`` where a request has no such field.
+        precisions: As ``Request.precision`` spells them.
         tile: As ``Request.tile`` spells it.
         quick: Fewer steps and cases.
         steps: Steps of the reference loop in the time to quality.
@@ -53,12 +50,6 @@ class Options:
     def on_gpu(self) -> bool:
         """Whether the device is a CUDA device: only then absolute times are told."""
         return self.device.startswith("cuda")
-
-
-def request_fields(options: Options, precision: str) -> dict[str, Any]:
-    """Return what a request is told of precision and tiles, as far as it has such fields."""
-    asked = {"precision": precision, "tile": options.tile}
-    return {name: value for name, value in asked.items() if name in Request.__dataclass_fields__}
 
 
 def hardware(options: Options) -> str:

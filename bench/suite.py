@@ -11,13 +11,18 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+import math
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 
 from bench.options import Options, hardware
 from bench.report import write_section
+from specstyle.run.build import choose_device
+from specstyle.run.planning import check_tile
+from specstyle.run.precision import settle_precision
 
 SECTIONS = {
     "speed": "bench.speed",
@@ -33,18 +38,29 @@ SECTIONS = {
 
 QUICK = {"sizes": (64,), "seconds": (1.0,)}
 
+PRECISIONS = ("fp32", "tf32", "bf16")
+LEAST = {"size": 32, "seconds": 0.5, "steps": 1, "rounds": 1, "threads": 1}
+"""A side that the textbook network can halve five times, a length for all recipes, what can be counted."""
 
-def _parser() -> argparse.ArgumentParser:
+MOST = {"size": 4096, "seconds": 600.0}
+"""Of pictures that are drawn and sounds that are made."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     defaults = Options()
-    parser = argparse.ArgumentParser(
+    made = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add = parser.add_argument
+    add = made.add_argument
     add("--device", default="auto", help="cpu or cuda (default: cuda where there is one)")
     add("--size", type=int, nargs="+", metavar="PIXELS", help="longest sides (default: 256 512 1024)")
     add("--seconds", type=float, nargs="+", metavar="S", help="durations of sounds (default: 5 30)")
-    add("--precision", help="fp32, tf32, bf16, with commas between (default: all that the device has)")
-    add("--tile", default=defaults.tile, help="auto, off or pixels, where requests know tiles")
+    add(
+        "--precision",
+        help="fp32, tf32, bf16, with commas between (default: fp32 on a CPU, all that a GPU has)",
+    )
+    add("--tile", default=defaults.tile, help="auto, off or pixels")
     add("--only", metavar="NAMES", help=f"of {', '.join(SECTIONS)}, with commas between")
     add("--quick", action="store_true", help="small sizes, few steps")
     add("--steps", type=int, default=defaults.steps, help="of the reference in the time to quality (500)")
@@ -58,18 +74,22 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, metavar="FOLDER", help="real inputs: FOLDER/images and FOLDER/esc10")
     add("--weights", type=Path, metavar="FILE", help="VGG19's weights: adds gatys2016 with them")
     add("--results", type=Path, default=defaults.results, metavar="FOLDER", help="where RESULTS.md is")
-    return parser
+    return made
 
 
 def options_of(arguments: argparse.Namespace) -> Options:
-    """Return the options of a command line."""
+    """Return the options of a command line.
+
+    Raises:
+        ValueError: If one of them cannot be measured; nothing has been then.
+    """
+    _check(arguments)
     device = arguments.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    possible = ("fp32", "tf32", "bf16") if device.startswith("cuda") else ("fp32",)
-    names = arguments.precision.split(",") if arguments.precision else list(possible)
-    if not _has_precision():
-        names = [name for name in names if name == "fp32"]
+    chosen = choose_device(device)
+    if chosen.type not in ("cpu", "cuda"):
+        raise ValueError(f"--device must be auto, cpu or cuda, got {device!r}")
     quick = QUICK if arguments.quick else {}
     defaults = dataclasses.replace(Options(), **quick)
     return dataclasses.replace(
@@ -77,7 +97,7 @@ def options_of(arguments: argparse.Namespace) -> Options:
         device=device,
         sizes=tuple(arguments.size or defaults.sizes),
         seconds=tuple(arguments.seconds or defaults.seconds),
-        precisions=tuple(names),
+        precisions=_precisions(arguments.precision, chosen),
         **{name: getattr(arguments, name) for name in _SAME},
     )
 
@@ -85,20 +105,76 @@ def options_of(arguments: argparse.Namespace) -> Options:
 _SAME = ("tile", "quick", "steps", "minutes", "rounds", "threads", "data", "weights", "results")
 
 
-def _has_precision() -> bool:
-    from specstyle.run.request import Request
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse numbers and paths that make no sense.
 
-    return "precision" in Request.__dataclass_fields__
+    Raises:
+        ValueError: Naming the option.
+    """
+    check_tile(arguments.tile)
+    for name, least in LEAST.items():
+        given = getattr(arguments, name)
+        for value in given if isinstance(given, list) else [given]:
+            if value is not None and not (least <= value < math.inf):
+                raise ValueError(f"--{name} must be at least {least:g}, got {value:g}")
+    for name, most in MOST.items():
+        largest = max(getattr(arguments, name) or [0])
+        if arguments.data is None and largest > most:
+            raise ValueError(f"--{name} must be at most {most:g} without --data FOLDER, got {largest:g}")
+    if arguments.minutes is not None and not 0 < arguments.minutes < math.inf:
+        raise ValueError(f"--minutes must be a number above 0, got {arguments.minutes:g}")
+    if arguments.data is not None and not arguments.data.is_dir():
+        raise ValueError(f"--data: there is no folder {arguments.data}; check the path")
+    if arguments.weights is not None and not arguments.weights.is_file():
+        raise ValueError(f"--weights: there is no file {arguments.weights}; check the path")
+
+
+def _precisions(asked: str | None, device: torch.device) -> tuple[str, ...]:
+    """Return the precisions to measure.
+
+    Args:
+        asked: Their names with commas between; ``None``: fp32 on a CPU, all that a GPU has.
+        device: What computes.
+
+    Raises:
+        ValueError: If there is no such precision, or the device does not have it.
+    """
+    if asked is None:
+        return tuple(name for name in PRECISIONS if device.type == "cuda" and _has(device, name)) or ("fp32",)
+    names = tuple(dict.fromkeys(name.strip() for name in asked.split(",")))
+    for name in names:
+        if name not in PRECISIONS:
+            raise ValueError(
+                f"--precision must be {', '.join(PRECISIONS)}, or several with commas between, got {name!r}"
+            )
+        settle_precision(name, device)
+    return names
+
+
+def _has(device: torch.device, precision: str) -> bool:
+    try:
+        settle_precision(precision, device)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse(reason: str) -> NoReturn:
+    print(f"python -m bench: {reason}", file=sys.stderr)
+    sys.exit(2)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Measure what the command line asks for."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     names = arguments.only.split(",") if arguments.only else list(SECTIONS)
     unknown = [name for name in names if name not in SECTIONS]
     if unknown:
-        sys.exit(f"there is no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
-    options = options_of(arguments)
+        _refuse(f"there is no section {', '.join(unknown)}; there are {', '.join(SECTIONS)}")
+    try:
+        options = options_of(arguments)
+    except ValueError as error:
+        _refuse(str(error))
     torch.set_num_threads(options.threads)
     said = " ".join(sys.argv[1:] if argv is None else argv)
     for name in names:

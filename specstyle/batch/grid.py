@@ -202,8 +202,3 @@ def file_stem(point: Point, longest: int = 120) -> str:
 
 def _safe(value: str) -> str:
     return re.sub(r"[^A-Za-z0-9.+@_-]", "-", value)
-
-
-def title_of(point: Point) -> str:
-    """Return a point for a reader's eyes."""
-    return ", ".join(f"{name} {value}" for name, value in point)

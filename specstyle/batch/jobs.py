@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from specstyle.errors import FileError, ListError, SpecstyleError
 from specstyle.media import imagefiles, soundfiles
 from specstyle.recipes import Recipe, files_of
 from specstyle.run.build import choose_device, settle_request
-from specstyle.run.request import Job
-from specstyle.run.transfer import Request
+from specstyle.run.planning import check_tile
+from specstyle.run.precision import PRECISIONS, settle_precision
+from specstyle.run.request import Job, Request
+from specstyle.run.transfer import check_memory_limit
 
 SOUNDS = (*soundfiles.SUFFIXES, ".mp3", ".aiff", ".aif", ".oga", ".opus")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
@@ -35,6 +39,10 @@ class Common:
         memory_limit: Of each worker, in GiB.
         content_masks: See ``Request``, as the next.
         style_masks: See there.
+        device: Of this machine, for jobs that name none; ``None``: other machines run them.
+
+    Raises:
+        ValueError: If the precision, the tile or the limit of memory makes no sense: no job could run then.
     """
 
     recipe: str = "default"
@@ -47,6 +55,13 @@ class Common:
     memory_limit: float | None = None
     content_masks: tuple[str | Path, ...] = ()
     style_masks: tuple[str | Path, ...] = ()
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
+        check_tile(self.tile)
+        check_memory_limit(self.memory_limit)
 
 
 @dataclass(frozen=True)
@@ -105,7 +120,9 @@ def make_task(
     """
     content, styles, output = paths
     general = {k: v for k, v in common.overrides.items() if belongs_to(k, medium)}
-    given = {f.name: getattr(common, f.name) for f in dataclasses.fields(common)} | changes
+    # What is None is left to Request, whose device then is auto.
+    said = {f.name: getattr(common, f.name) for f in dataclasses.fields(common)}
+    given = {name: value for name, value in said.items() if value is not None} | changes
     given["overrides"] = {**general, **(own or {})}
     request = Request(medium, content.absolute(), tuple(s.absolute() for s in styles), **given)
     # Workers need whole paths; records call files as the list or the command line does.
@@ -149,8 +166,7 @@ def _checked(task: Task) -> Task:
     recipe, notes = settle_request(request)
     if not 0 <= request.seed < 2**63:
         raise ListError(f"seed must be from 0 to 2^63 - 1, got {request.seed}")
-    if task.pinned:
-        choose_device(request.device)
+    _check_precision(task, recipe)
     masks = [m for m in (*request.content_masks, *request.style_masks) if m != "all"]
     _check_files([request.content, *request.styles, *masks, request.weights, *files_of(recipe).values()])
     parent = next(p for p in task.job.output.parents if p.exists())
@@ -158,6 +174,21 @@ def _checked(task: Task) -> Task:
         stands = task.job.output if task.job.output.is_dir() else parent
         raise FileError(f"the output {task.name} cannot be written, since {stands} is in its way; rename it")
     return dataclasses.replace(task, recipe=recipe, notes=notes)
+
+
+def _check_precision(task: Task, recipe: Recipe) -> None:
+    """Refuse a device that is not here, and a precision that the job's device or network does not have.
+
+    ``auto`` may be the device of another machine, of which nothing is known yet.
+    """
+    request = task.job.request
+    if request.device != "auto":
+        device = choose_device(request.device)
+    elif recipe.network == "kernel":  # whose precision is the same on all devices
+        device = torch.device("cpu")
+    else:
+        return
+    settle_precision(request.precision, device, recipe.optimizer, recipe.network)
 
 
 def _check_files(paths: Iterable[Path | None]) -> None:

@@ -64,7 +64,8 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8; save it as CSV UTF-8"
         raise ListError(f"{path}: cannot read the list of jobs: {reason}") from error
-    first = text.partition("\n")[0]
+    # Which it is, the first line that is not blank says: the names of the columns.
+    first = next((line for line in text.split("\n") if line.strip(" ,;\t")), "")
     reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count), strict=True)
     columns: list[str] = []
     try:
@@ -72,7 +73,7 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
             if not any(cells):
                 continue
             if not columns:
-                columns = _columns(path, cells)
+                columns = _columns(f"{path}, line {reader.line_num}", cells)
                 continue
             if len(cells) > len(columns):
                 raise ListError(
@@ -91,23 +92,22 @@ def _stripped(cells: list[str]) -> list[str]:
     return cells
 
 
-def _columns(path: Path, cells: list[str]) -> list[str]:
-    columns = [cell.replace("-", "_") for cell in cells]
+def _columns(place: str, cells: list[str]) -> list[str]:
+    columns = [cell.replace("-", "_").lower() for cell in cells]
     known = (*REQUIRED, *OTHERS, *FIELDS)
     for name in columns:
         if name not in known:
             shown = f"column {name!r}" if name else "a column without a name"
             raise ListError(
-                f"{path}, line 1: {shown} is unknown; there are {', '.join(REQUIRED + OTHERS)}, and the "
+                f"{place}: {shown} is unknown; there are {', '.join(REQUIRED + OTHERS)}, and the "
                 "fields of a recipe (`specstyle recipes default`)"
             )
         if columns.count(name) > 1:
-            raise ListError(f"{path}, line 1: column {name} is there twice; remove one")
+            raise ListError(f"{place}: column {name} is there twice; remove one")
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         raise ListError(
-            f"{path}, line 1: column {' and '.join(missing)} is missing; every job needs "
-            f"{', '.join(REQUIRED)}"
+            f"{place}: column {' and '.join(missing)} is missing; every job needs {', '.join(REQUIRED)}"
         )
     return columns
 

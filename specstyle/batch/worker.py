@@ -16,6 +16,7 @@ from specstyle.batch.table import Outcome, outcome_of
 from specstyle.errors import explain, is_out_of_memory
 from specstyle.run.build import choose_device
 from specstyle.run.job import run_job
+from specstyle.run.output import make_folder
 from specstyle.run.request import Job
 from specstyle.run.transfer import TransferError
 from specstyle.run.warm import Warm
@@ -64,7 +65,7 @@ class Worker:
             job = dataclasses.replace(job, request=dataclasses.replace(job.request, device=self._device))
         try:
             job = self._within_share(job)
-            job.output.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(job.output.parent)
             result, _ = run_job(job, on_step=self._leave, on_note=_ignore, on_stage=_ignore, warm=self._warm)
         except TransferError as error:
             return outcome_of(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = """Run a list of jobs, with networks and styles loaded once per worker.
 
-JOBS.csv has one row per job, below the names of its columns:
+JOBS.csv has one row per job, below the names of its columns (capitals or not):
   content, style, output   files, relative to JOBS.csv; several styles are separated by ;
   medium                   audio or image, where the content's name does not say it
   recipe, seed, weights, preprocessing, device
@@ -162,8 +162,13 @@ def _read(arguments: argparse.Namespace, teller: Teller) -> tuple[list[Task], Pa
 
 
 def common_of(arguments: argparse.Namespace) -> Common:
-    """Return what the command line says for every job."""
+    """Return what the command line says for every job.
+
+    Raises:
+        ValueError: If this machine has no such device, or an option makes no sense for any job.
+    """
     from specstyle.batch.jobs import Common
+    from specstyle.run.build import choose_device
 
     overrides = recipe_overrides(arguments)
     if overrides.get("init", "content") not in ("content", "style", "noise"):
@@ -180,7 +185,9 @@ def common_of(arguments: argparse.Namespace) -> Common:
         arguments.precision,
         arguments.tile,
         arguments.memory_limit,
-        *(_masks(getattr(arguments, name, ())) for name in ("content_masks", "style_masks")),
+        content_masks=_masks(getattr(arguments, "content_masks", ())),
+        style_masks=_masks(getattr(arguments, "style_masks", ())),
+        device=None if arguments.ray is not None else str(choose_device(arguments.device)),
     )
 
 
@@ -194,13 +201,14 @@ def begin(
     """Return the jobs that have to be run, and the table with what is known of the others."""
     from specstyle.batch.finished import state_of
     from specstyle.batch.table import Table
+    from specstyle.run.output import make_folder
 
     for note in dict.fromkeys(note for task in tasks for note in task.notes):
         teller.note(note)
     table = Table(path, tasks)
     states = [state_of(task) for task in tasks]
     again = ("waiting", "differs") if arguments.force else ("waiting",)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     table.set(*(state for state in states if state.status not in again))
     for state in states:
         if state.status not in again:
@@ -267,5 +275,8 @@ class Teller:
         if outcome.status == "failed":
             complain(f"job {outcome.job}, {outcome.output}: {outcome.error}", FAILURE)
         style = "" if outcome.style_loss_end is None else f", style loss {outcome.style_loss_end:.4g}"
-        said = "" if outcome.steps is None else f": {outcome.steps} steps in {outcome.seconds:.1f} s{style}"
+        said = ""
+        if outcome.steps is not None:
+            steps = f"{outcome.steps} step{'' if outcome.steps == 1 else 's'}"
+            said = f": {steps} in {outcome.seconds:.1f} s{style}"
         self.note(f"[{self._ended}/{self._all}] {outcome.output} {outcome.status}{said}")

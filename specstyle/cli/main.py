@@ -252,7 +252,8 @@ def summary(record: dict[str, Any]) -> str:
     ]
     if "spectral_convergence_db" in record:
         parts.append(f"spectral convergence {record['spectral_convergence_db']:.1f} dB")
+    steps = f"{record['steps']} step" + ("" if record["steps"] == 1 else "s")
     return (
-        f"{record['recipe']['name']} on {record['network']['name']}: {record['steps']} steps in "
+        f"{record['recipe']['name']} on {record['network']['name']}: {steps} in "
         f"{record['seconds']:.0f} s, {', '.join(parts)}"
     )

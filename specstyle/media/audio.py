@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from specstyle.media.audiosettings import AudioSettings, compress, expand
-from specstyle.media.base import Encoded
+from specstyle.media.base import Encoded, Medium
 from specstyle.media.blocks import stft_magnitude
 from specstyle.media.filterbanks import Filterbank
 from specstyle.media.inversion import InversionResult, invert
@@ -62,7 +62,7 @@ class SoundContext:
         return resample(replace(self.sound, samples=samples), self.working_rate).samples
 
 
-class SoundMedium:
+class SoundMedium(Medium[Sound]):
     """Sounds as log-magnitude images ``[channels, 1, n_bins, frames]``.
 
     Args:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from specstyle.errors import FileError
-from specstyle.media.base import Encoded
+from specstyle.media.base import Encoded, Medium
 from specstyle.media.color import colored, gray_of
 from specstyle.media.imagefiles import MAX_PIXELS, check_output_suffix, read_picture, write_picture
 from specstyle.media.imagesize import ImageSettings, resize_picture, target_shape
@@ -99,7 +99,7 @@ def gray_encoded(encoded: Encoded, space: str) -> Encoded:
     return replace(encoded, image=gray, context=replace(encoded.context, colors=encoded.image, space=space))
 
 
-class PictureMedium:
+class PictureMedium(Medium[Picture]):
     """Pictures as a medium: an image is the picture's sRGB values, ``[1, 3, H, W]``, from 0 to 1.
 
     Args:

@@ -101,16 +101,3 @@ def circular_stft(x: Tensor, settings: StftSettings, more: int = 0) -> Tensor:
     frames = -(-length // hop) + more
     places = torch.arange(-lead * hop, (frames + lead) * hop, device=x.device) % length
     return stft(x[..., places], settings)[..., lead : lead + frames]
-
-
-def noise_like(style: Sound, length: int, generator: torch.Generator) -> Sound:
-    """Return Gaussian noise, one channel per channel of a sound and of the same RMS.
-
-    Args:
-        style: The model.
-        length: In samples.
-        generator: Source of randomness, on the CPU.
-    """
-    samples = torch.randn(style.samples.shape[0], length, generator=generator, dtype=torch.float64)
-    rms = style.samples.square().mean(1, keepdim=True).sqrt()
-    return replace(style, samples=samples * rms)

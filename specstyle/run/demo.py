@@ -12,6 +12,7 @@ from specstyle.errors import FileError
 from specstyle.media.imagefiles import Picture
 from specstyle.media.sounds import Sound
 from specstyle.run.job import run_job
+from specstyle.run.output import make_folder
 from specstyle.run.request import Job
 from specstyle.run.transfer import Progress, Request, Stage
 from specstyle.run.writing import write_source
@@ -77,10 +78,7 @@ def run_demo(
     Raises:
         FileError: If the folder cannot be used.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FileError(f"{folder}: cannot be made a folder: {error.strerror}; name another DIR") from error
+    make_folder(folder)
     results = [folder / job[2] for job in (SOUND_JOB, PICTURE_JOB)]
     for path in [*_input_paths(folder), *results]:
         if path.exists() and not force:

@@ -18,7 +18,7 @@ from specstyle.features.weights import sha256_of
 from specstyle.recipes import Recipe, files_of, read_recipe, to_toml
 from specstyle.run.checkpoints import Checkpoints, unasked
 from specstyle.run.metrics import Metrics
-from specstyle.run.output import atomic, write_json
+from specstyle.run.output import atomic, make_folder, write_json
 from specstyle.run.request import Request
 
 FORMAT = 1
@@ -87,13 +87,8 @@ class RunFolder:
             raise FileError(
                 f"{self.path}: holds files already, which a run would mix with its own; name a new folder"
             )
-        try:
-            self._made = not self.path.exists()
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise FileError(
-                f"{self.path}: cannot be made a folder: {error.strerror}; name another"
-            ) from error
+        self._made = not self.path.exists()
+        make_folder(self.path)
         self.lock()
         files = {name: _plain(path) for name, path in files_of(recipe).items()}
         values: dict[str, Any] = {

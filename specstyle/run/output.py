@@ -36,6 +36,19 @@ def check_output(path: Path, *, force: bool) -> None:
         temporary.unlink()
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, as far as they are missing.
+
+    Raises:
+        FileError: If it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        said = error.strerror or error
+        raise FileError(f"{path}: cannot be made a folder: {said}; name another") from error
+
+
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary name beside ``path``, with its suffix; rename it at the end, or remove it on an error.

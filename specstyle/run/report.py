@@ -67,12 +67,12 @@ def report_page(medium: str, result: Result, losses: Sequence[dict[str, Any]]) -
     told = (record["content"], *record["styles"])
     sources = (result.content, *result.styles)
     names = [_name(said, source) for said, source in zip(told, sources, strict=True)]
+    steps = f"{record['steps']} step{'' if record['steps'] == 1 else 's'}"
     texture = medium == "audio" and "duration_s" in record["recipe"]
     title = f"{names[0]} in the style of {', '.join(names[1:])}"
     values = {
         "title": f"A texture of {', '.join(names[1:])}" if texture else title,
-        "subtitle": f"{recipe} on {network}, {record['steps']} steps in {record['seconds']:.0f} s"
-        f" on {record['device']}",
+        "subtitle": f"{recipe} on {network}, {steps} in {record['seconds']:.0f} s on {record['device']}",
         "record": json.dumps(record, indent=2),
     }
     blocks = {

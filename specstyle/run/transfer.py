@@ -147,15 +147,35 @@ def _check(request: Request) -> None:
     if not 0 <= request.seed < 2**63:
         raise ValueError(f"seed must be from 0 to 2^63 - 1, got {request.seed}")
     check_tile(request.tile)
+    check_memory_limit(request.memory_limit)
     every: Any = request.report_every
-    limit: Any = request.memory_limit
     if isinstance(every, bool) or not isinstance(every, Integral) or every < 1:
         raise ValueError(f"report_every must be a whole number of steps from 1 on, got {every!r}")
-    number = not isinstance(limit, bool) and isinstance(limit, Real) and math.isfinite(limit)
-    if limit is not None and not (number and limit > 0):
-        raise ValueError(f"memory_limit must be a number of GiB above 0, got {limit!r}")
     if request.preprocessing is not None and request.weights is None:
         raise RecipeError("preprocessing describes the file of --weights; give both or neither")
 
 
-__all__ = ["Progress", "Request", "Result", "Stage", "TransferError", "take_part", "transfer"]
+def check_memory_limit(limit: Any) -> None:
+    """Refuse a limit of memory that is none.
+
+    Args:
+        limit: In GiB; ``None``: what is free.
+
+    Raises:
+        ValueError: If it is neither ``None`` nor a number above 0.
+    """
+    number = not isinstance(limit, bool) and isinstance(limit, Real) and math.isfinite(limit)
+    if limit is not None and not (number and limit > 0):
+        raise ValueError(f"memory_limit must be a number of GiB above 0, got {limit!r}")
+
+
+__all__ = [
+    "Progress",
+    "Request",
+    "Result",
+    "Stage",
+    "TransferError",
+    "check_memory_limit",
+    "take_part",
+    "transfer",
+]

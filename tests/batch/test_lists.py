@@ -67,6 +67,21 @@ def test_the_command_lines_options_hold_unless_a_row_says_otherwise(tmp_path: Pa
     assert (sound.pinned, picture.pinned) == (False, True)
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("blank", ["\n\n", "  \n", "{0}{0}\n", "\n{0} {0}\r\n"])
+def test_blank_lines_and_capitals_in_the_names_of_columns(blank: str, separator: str, tmp_path: Path) -> None:
+    rows = [["Content", "STYLE", "output", "Style-Layers"], ["c.png", "s.png", "a.png", "relu1_1"]]
+    text = blank.format(separator) + "\n".join(separator.join(row) for row in rows)
+    (task,) = read(tmp_path, text)
+    assert task.name == "a.png"
+    assert task.job.request.overrides == {"style_layers": ("relu1_1",)}
+    line = blank.count("\n") + 2
+    with pytest.raises(ListError, match=f"line {line}: .*no.png does not exist"):
+        read(tmp_path, text.replace("s.png", "no.png"))
+    with pytest.raises(ListError, match=f"line {line - 1}: column 'stile' is unknown"):
+        read(tmp_path, text.replace("STYLE", "stile"))
+
+
 def test_a_named_medium(tmp_path: Path) -> None:
     (tmp_path / "c.bin").write_bytes((tmp_path / "c.wav").read_bytes())
     text = "medium,content,style,output\nsound,c.bin,s.wav,a.wav\naudio,c.bin,s.wav,b.wav\n"
@@ -119,6 +134,30 @@ def test_what_is_refused(text: str | bytes, words: str, tmp_path: Path) -> None:
         read(tmp_path, text)
     assert str(caught.value).startswith(str(tmp_path / "jobs.csv"))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("common", "words"),
+    [
+        ({"tile": "0"}, "tile must be"),
+        ({"memory_limit": -1.0}, "memory_limit must be"),
+        ({"precision": "fp8"}, "precision must be one of auto, fp32, tf32, bf16, got 'fp8'"),
+        ({"precision": "bf16"}, "line 2: precision bf16 is for networks with filters"),
+        ({"precision": "tf32", "device": "cpu", "overrides": {"network": "wide-random"}},
+         "line 2: precision tf32 needs an NVIDIA GPU"),
+    ],
+)  # fmt: skip
+def test_how_all_jobs_are_done_is_checked_before(common: dict[str, Any], words: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=words):
+        read(tmp_path, "content,style,output\nc.wav,s.wav,a.wav\n", **common)
+
+
+def test_what_only_other_machines_know_is_left_to_them(tmp_path: Path) -> None:
+    text = "content,style,output,device\nc.png,s.png,a.png,\nc.png,s.png,b.png,{}\n"
+    other, own = read(tmp_path, text.format("auto"), precision="tf32")
+    assert (other.job.request.device, own.job.request.device, own.pinned) == ("auto", "auto", True)
+    with pytest.raises(ListError, match="line 3: precision tf32 needs"):
+        read(tmp_path, text.format("cpu"), precision="tf32")
 
 
 def test_a_list_that_is_not_there(tmp_path: Path) -> None:

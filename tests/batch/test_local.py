@@ -19,6 +19,11 @@ from batch.inputs import write_inputs, write_list
 from batch.processes import batch, environment, until, with_marker
 
 from specstyle.batch import local
+from specstyle.batch.jobs import Common
+from specstyle.batch.lists import read_csv
+from specstyle.batch.table import Outcome
+from specstyle.batch.worker import Worker
+from specstyle.cli.batching import Teller
 from specstyle.cli.main import main
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds workers in /proc")
@@ -168,6 +173,10 @@ def test_a_folder(tmp_path: Path) -> None:
         (["jobs.csv", "--retries", "-1"], "--retries must be at least 0, got -1"),
         (["jobs.csv", "--seed", "-1"], "jobs.csv, line 2: seed must be"),
         (["jobs.csv", "--device", "tpu"], "device must be auto, cpu, cuda or mps, got 'tpu'"),
+        (["jobs.csv", "--tile", "abc"], "specstyle: tile must be auto, off or a whole number"),
+        (["jobs.csv", "--memory-limit", "0"], "memory_limit must be a number of GiB above 0, got 0"),
+        (["jobs.csv", "--memory-limit", "nan"], "memory_limit must be a number of GiB above 0, got nan"),
+        (["jobs.csv", "--device", "cpu", "--precision", "tf32"], "jobs.csv, line 2: precision tf32 needs"),
     ],
 )
 def test_wrong_usage(argv: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -178,7 +187,41 @@ def test_wrong_usage(argv: list[str], words: str, tmp_path: Path, capsys: pytest
     assert caught.value.code == 2
     assert words in captured.err
     assert len(captured.err.splitlines()) == 1
-    assert not (tmp_path / "0.wav").exists()
+    assert made(tmp_path) == set()
+    assert not (tmp_path / "jobs.results.csv").exists()
+
+
+def test_wrong_options_are_told_where_all_is_finished(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = str(write_list(tmp_path, {}))
+    for option, code in ((), 0), (("--tile", "0"), 2), (("--precision", "tf32"), 2), ((), 0):
+        with pytest.raises(SystemExit) as caught:
+            main(["batch", jobs, "--device", "cpu", *option])
+        captured = capsys.readouterr()
+        assert caught.value.code == code
+        assert "differs" not in captured.out + captured.err
+
+
+def test_folders_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (task,) = read_csv(write_list(tmp_path, {"output": "/proc/nowhere/0.wav"}), Common())
+    outcome = Worker("cpu").run(task)
+    assert (outcome.status, outcome.error) == (
+        "failed", "/proc/nowhere: cannot be made a folder: No such file or directory; name another"
+    )  # fmt: skip
+    for name in ("contents", "styles"):
+        (tmp_path / "in" / name).mkdir(parents=True)
+        (tmp_path / "in" / name / "c.wav").hardlink_to(tmp_path / "c.wav")
+    with pytest.raises(SystemExit) as caught:
+        main(["batch", "in", "-o", "/proc/nowhere"])
+    assert caught.value.code == 1
+    assert "/proc/nowhere: cannot be made a folder" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("steps", "said"), [(1, "1 step in 2.0 s"), (3, "3 steps in 2.0 s")])
+def test_one_step_is_no_steps(steps: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Teller(quiet=False).finished(Outcome(1, "a.wav", "done", 2.0, steps))
+    assert capsys.readouterr().err == f"[1/0] a.wav done: {said}\n"
 
 
 def test_devices_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 from bench import large, memory, startup
 from bench.options import Options
 from bench.paired import ratio, take_turns
 from bench.report import Section, replace_section, table, write_section
-from bench.suite import main
+from bench.suite import main, options_of, parser
 
 
 def test_a_section_is_replaced_and_the_others_stay() -> None:
@@ -109,9 +111,71 @@ def test_targets_of_start_up_are_told_with_their_share() -> None:
     assert "< 5.0 s | 120% of it, missed |" in text
 
 
-def test_an_unknown_section_is_told() -> None:
-    with pytest.raises(SystemExit, match=r"no section x; there are speed"):
-        main(["--only", "x"])
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--only", "x"], "there is no section x; there are speed"),
+        (["--precision", "foo"], "--precision must be fp32, tf32, bf16, or several"),
+        (["--precision", "fp32,"], "got ''"),
+        (["--precision", "fp32,tf32"], "precision tf32 needs an NVIDIA GPU"),
+        (["--size", "64", "0"], "--size must be at least 32, got 0"),
+        (["--size", "5000"], "--size must be at most 4096 without --data FOLDER, got 5000"),
+        (["--seconds", "-1"], "--seconds must be at least 0.5, got -1"),
+        (["--seconds", "nan"], "--seconds must be at least 0.5, got nan"),
+        (["--rounds", "0"], "--rounds must be at least 1, got 0"),
+        (["--steps", "-3"], "--steps must be at least 1, got -3"),
+        (["--threads", "0"], "--threads must be at least 1, got 0"),
+        (["--minutes", "-1"], "--minutes must be a number above 0, got -1"),
+        (["--tile", "abc"], "tile must be auto, off or a whole number"),
+        (["--device", "cuda"], "device 'cuda' is not available on this machine, which has cpu"),
+        (["--device", "tpu"], "device must be auto, cpu"),
+        (["--data", "nowhere"], "--data: there is no folder nowhere"),
+        (["--weights", "nowhere.pth"], "--weights: there is no file nowhere.pth"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(
+    argv: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(SystemExit) as ended:
+        main(["--results", str(tmp_path), "--only", "memory", *argv])
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert words in said.err
+    assert len(said.err.splitlines()) == 1
+    assert not said.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_precisions_are_those_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(*argv: str) -> tuple[str, ...]:
+        return options_of(parser().parse_args(argv)).precisions
+
+    assert measured("--device", "cpu") == ("fp32",)
+    assert measured("--device", "cpu", "--precision", "fp32, bf16") == ("fp32", "bf16")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for capability, expected in ((7, 5), ("fp32",)), ((8, 0), ("fp32", "tf32", "bf16")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _, found=capability: found)
+        assert measured() == expected
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="Linux tells the peak there")
+def test_the_peak_of_a_process_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``ru_maxrss`` of a fresh process is at least that of the one that started it."""
+    monkeypatch.setattr(memory.resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=2**40))
+    before = memory.peak_mib("cpu")
+    assert 10 < before < 2**20
+
+
+def test_what_a_failed_command_said_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"failed: specstyle: .*no\.wav"):
+        large._run(["audio", tmp_path / "no.wav", tmp_path / "no.wav", "-o", tmp_path / "out.wav"])
 
 
 @pytest.mark.slow

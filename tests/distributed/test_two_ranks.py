@@ -58,7 +58,7 @@ def test_runs_are_those_of_one_process(found: dict[str, Any], name: str, method:
     difference = (ours["image"] - alone["image"]).abs()
     # A line search divides differences of nearly equal losses. Adam divides each gradient by its own size, so
     # that a pixel whose gradient is nothing but rounding may go either way: a few in a thousand.
-    assert float(difference.norm() / alone["image"].norm()) < (1e-4 if method == "lbfgs" else 1e-5)
+    assert float(difference.norm() / alone["image"].norm()) < (1e-5 if method == "lbfgs" else 1e-6)
     if method != "lbfgs":
         assert float((difference < 1e-6).float().mean()) > 0.995
 
@@ -202,9 +202,17 @@ def test_a_rank_that_dies_ends_the_run_with_an_error(victim: int, tmp_path: Path
     os.kill(process_of(run.pid, victim), signal.SIGKILL)
     said += run.communicate(timeout=120)[0]
     assert run.returncode != 0
-    assert "another process of this run ended" in said or "Signal 9 (SIGKILL)" in said
-    assert said.count("specstyle: ") <= 1
+    line = only_line(said)
+    assert line.startswith(f"specstyle: rank {1 - victim} of 2: another process of this run ended")
+    assert line.endswith("; start the run again")
     assert not output.exists()
+
+
+def only_line(said: str) -> str:
+    """Return what specstyle said beside torchrun: of two processes one is left to tell it."""
+    told = [line for line in said.splitlines() if line.startswith("specstyle: ")]
+    assert len(told) == 1, said[-3000:]
+    return told[0]
 
 
 def process_of(launcher: int, rank: int = 1) -> int:
@@ -248,10 +256,9 @@ def test_a_rank_that_dies_leaves_a_run_that_goes_on(tmp_path: Path) -> None:
     said = run.communicate(timeout=120)[1]
     assert run.returncode != 0, said[-3000:]
     assert not (cut / "result.png").exists()
-    # What the first process says of it, if torchrun leaves it the time.
-    told = [line for line in said.splitlines() if line.startswith("specstyle: ")]
-    assert all("another process of this run ended" in line for line in told)
-    assert all(line.endswith(f"; --resume {cut} goes on") for line in told)
+    line = only_line(said)
+    assert line.startswith("specstyle: rank 0 of 2: another process of this run ended")
+    assert line.endswith(f"; --resume {cut} goes on")
     run = start("--resume", cut, "--quiet")
     said = run.communicate(timeout=240)[1]
     assert run.returncode == 0, said[-3000:]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from specstyle.errors import FileError
-from specstyle.run.output import atomic, check_output, write_json
+from specstyle.run.output import atomic, check_output, make_folder, write_json
 
 
 def test_a_file_appears_at_the_end_alone(tmp_path: Path) -> None:
@@ -24,6 +24,15 @@ def test_a_file_appears_at_the_end_alone(tmp_path: Path) -> None:
         assert not path.exists()
     assert path.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["out.wav"]  # noqa: PTH208
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+    make_folder(tmp_path / "a" / "b")
+    make_folder(tmp_path / "a" / "b")
+    assert (tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match=r"file/b: cannot be made a folder: Not a directory; name another$"):
+        make_folder(tmp_path / "file" / "b")
 
 
 def write_and_fail(path: Path, error: BaseException) -> None:

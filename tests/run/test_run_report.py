@@ -98,9 +98,12 @@ def test_names_cannot_break_the_page(tmp_path: Path) -> None:
     evil = tmp_path / "<script>alert(1)</script>.wav".replace("/", "_")
     (tmp_path / "c.wav").rename(evil)
     made = plain_job(tmp_path, "sound, adam")
-    request = dataclasses.replace(made.request, content=evil)
+    overrides = {**made.request.overrides, "steps": 1}
+    request = dataclasses.replace(made.request, content=evil, overrides=overrides)
     go(dataclasses.replace(made, request=request))
-    assert "<script>alert" not in (tmp_path / "out.report.html").read_text()
+    page = (tmp_path / "out.report.html").read_text()
+    assert "<script>alert" not in page
+    assert "wide-random, 1 step in " in page
 
 
 def test_a_resumed_run_tells_of_all_its_steps(tmp_path: Path) -> None:
