@@ -121,8 +121,8 @@ def _check(arguments: argparse.Namespace) -> None:
         largest = max(getattr(arguments, name) or [0])
         if arguments.data is None and largest > most:
             raise ValueError(f"--{name} must be at most {most:g} without --data FOLDER, got {largest:g}")
-    if arguments.minutes is not None and not 0 < arguments.minutes < math.inf:
-        raise ValueError(f"--minutes must be a number above 0, got {arguments.minutes:g}")
+    if arguments.minutes is not None and not 0 <= arguments.minutes < math.inf:
+        raise ValueError(f"--minutes must be a number from 0 on, got {arguments.minutes:g}")
     if arguments.data is not None and not arguments.data.is_dir():
         raise ValueError(f"--data: there is no folder {arguments.data}; check the path")
     if arguments.weights is not None and not arguments.weights.is_file():

@@ -125,7 +125,7 @@ def test_targets_of_start_up_are_told_with_their_share() -> None:
         (["--rounds", "0"], "--rounds must be at least 1, got 0"),
         (["--steps", "-3"], "--steps must be at least 1, got -3"),
         (["--threads", "0"], "--threads must be at least 1, got 0"),
-        (["--minutes", "-1"], "--minutes must be a number above 0, got -1"),
+        (["--minutes", "-1"], "--minutes must be a number from 0 on, got -1"),
         (["--tile", "abc"], "tile must be auto, off or a whole number"),
         (["--device", "cuda"], "device 'cuda' is not available on this machine, which has cpu"),
         (["--device", "tpu"], "device must be auto, cpu"),
