@@ -29,10 +29,13 @@ from bench.reference import Reference
 from bench.report import Section, table
 from specstyle.engine.optimize import StopRun
 from specstyle.run.precision import convolutions_in
-from specstyle.run.request import Progress, Request
+from specstyle.run.request import Progress
 from specstyle.run.transfer import transfer
 
 SIZE, SECONDS = 256, 5.0
+MOST = 2
+"""Evaluations of a run at most, by the reference's steps: each takes less time than one of these."""
+
 TARGET = 1.0 / 3.0
 
 
@@ -55,6 +58,9 @@ def _coarse(smallest: int, factor: float, steps: int) -> dict[str, Any]:
 
 
 ONE_SCALE = Plan("one scale", {"smallest_scale": None})
+ADAM = Plan("one scale, Adam", {"smallest_scale": None, "optimizer": "adam"})
+"""The reference's own steps, for where line searches end in another valley."""
+
 PICTURE_PLANS = (
     ONE_SCALE,
     Plan("20 steps at 128", _coarse(128, 2.0, 20)),
@@ -63,11 +69,11 @@ PICTURE_PLANS = (
 )
 
 
-def reach(request: Request, plan: Plan, target: float, *, steps: int, device: str) -> dict[str, Any]:
+def reach(case: Case, plan: Plan, target: float, *, steps: int, device: str) -> dict[str, Any]:
     """Run specstyle until a loss is reached.
 
     Args:
-        request: What to do.
+        case: What to do.
         plan: How.
         target: The loss.
         steps: Evaluations at full size at most.
@@ -94,7 +100,9 @@ def reach(request: Request, plan: Plan, target: float, *, steps: int, device: st
         started = now() if stage == "optimize" else started
 
     changes = {"optimizer": "lbfgs", "steps": steps, **plan.changes}
-    asked = dataclasses.replace(request, overrides={**request.overrides, **changes})
+    if changes["optimizer"] == "adam":
+        changes["lr"] = case.adam_rate
+    asked = dataclasses.replace(case.request, overrides={**case.request.overrides, **changes})
     transfer(asked, on_step=on_step, on_stage=on_stage)
     return found
 
@@ -131,7 +139,7 @@ def measure(case: Case, plans: tuple[Plan, ...], options: Options, steps: int) -
     for _ in range(2):
         for plan in plans:
             found[plan.name].append(
-                reach(case.request, plan, slow["loss"], steps=steps, device=options.device)
+                reach(case, plan, slow["loss"], steps=MOST * steps, device=options.device)
             )
             one = found[plan.name][-1]
             print(
@@ -151,7 +159,8 @@ def _inputs(options: Options) -> list[tuple[Row, str, Any, Any, tuple[Plan, ...]
     for row in quickest_first:
         if row.medium == "audio":
             made = sounds(count, duration, options.data)
-            rows += [(row, *one, (ONE_SCALE,)) for one in made]
+            plans = (ONE_SCALE,) if row.network == "kernel" else (ONE_SCALE, ADAM)
+            rows += [(row, *one, plans) for one in made]
             continue
         for name, content, style in pictures(count, size, options.data):
             rows.append((row, name, content, style, PICTURE_PLANS))
@@ -261,6 +270,6 @@ def section(found: list[dict[str, Any]], missing: list[str], options: Options, s
 
 
 _TEXT = """Time until the loss of {steps} Adam steps of the textbook loop is reached at full size (256x256,
-5 s), coarser scales and targets included, as a share of the reference's time; L-BFGS,
+5 s), coarser scales and targets included, as a share of the reference's time; L-BFGS where no other is named,
 started from the content like the reference. Evaluations are those at full size. Each input has the date and
 the commit of its own run."""
