@@ -44,6 +44,15 @@ def is_out_of_memory(error: Exception) -> bool:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in words.
+
+    >>> counted(1, "step"), counted(3, "step")
+    ('1 step', '3 steps')
+    """
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def explain(error: Exception) -> str:
     """Return what to tell a user of an error, in one line."""
     if isinstance(error, (SpecstyleError, ValueError)):

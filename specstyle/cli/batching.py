@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from specstyle.cli.options import add_output_options, add_recipe_options, add_shared_options, recipe_overrides
 from specstyle.cli.progress import FAILURE, INTERRUPTED, complain
+from specstyle.errors import counted
 
 if TYPE_CHECKING:
     from specstyle.batch.course import Crew
@@ -277,6 +278,5 @@ class Teller:
         style = "" if outcome.style_loss_end is None else f", style loss {outcome.style_loss_end:.4g}"
         said = ""
         if outcome.steps is not None:
-            steps = f"{outcome.steps} step{'' if outcome.steps == 1 else 's'}"
-            said = f": {steps} in {outcome.seconds:.1f} s{style}"
+            said = f": {counted(outcome.steps, 'step')} in {outcome.seconds:.1f} s{style}"
         self.note(f"[{self._ended}/{self._all}] {outcome.output} {outcome.status}{said}")

@@ -15,7 +15,7 @@ from specstyle.cli.commands import add_commands
 from specstyle.cli.options import add_picture_options, add_recipe_options, add_run_options, recipe_overrides
 from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
 from specstyle.cli.ranks import complain_once, is_launched_by_torchrun, parsed, rank_of, refuse_team
-from specstyle.errors import RunFinishedError
+from specstyle.errors import RunFinishedError, counted
 
 if TYPE_CHECKING:
     from specstyle.run.request import Job, Request
@@ -252,7 +252,7 @@ def summary(record: dict[str, Any]) -> str:
     ]
     if "spectral_convergence_db" in record:
         parts.append(f"spectral convergence {record['spectral_convergence_db']:.1f} dB")
-    steps = f"{record['steps']} step" + ("" if record["steps"] == 1 else "s")
+    steps = counted(record["steps"], "step")
     return (
         f"{record['recipe']['name']} on {record['network']['name']}: {steps} in "
         f"{record['seconds']:.0f} s, {', '.join(parts)}"

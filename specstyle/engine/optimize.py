@@ -25,6 +25,7 @@ from specstyle.engine.evaluations import (
 from specstyle.engine.objective import Objective
 from specstyle.engine.shortage import MakeRoom, no_room, with_room
 from specstyle.engine.team import ALONE, Team
+from specstyle.errors import counted
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ def _lbfgs(
             return True
         if run.team.size > 1 or not memory.shrink():
             return False
-        steps = f"{memory.size} step" + ("s" if memory.size > 1 else "")
+        steps = counted(memory.size, "step")
         on_note(f"the device is out of memory; L-BFGS goes on and remembers {steps}")
         return True
 

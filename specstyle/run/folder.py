@@ -87,8 +87,7 @@ class RunFolder:
             raise FileError(
                 f"{self.path}: holds files already, which a run would mix with its own; name a new folder"
             )
-        self._made = not self.path.exists()
-        make_folder(self.path)
+        self._made = make_folder(self.path)
         self.lock()
         files = {name: _plain(path) for name, path in files_of(recipe).items()}
         values: dict[str, Any] = {

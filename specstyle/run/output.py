@@ -36,17 +36,19 @@ def check_output(path: Path, *, force: bool) -> None:
         temporary.unlink()
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder and those above it, as far as they are missing.
+def make_folder(path: Path) -> bool:
+    """Make a folder and those above it, as far as they are missing; return whether it was.
 
     Raises:
         FileError: If it cannot be made.
     """
     try:
+        missing = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         said = error.strerror or error
         raise FileError(f"{path}: cannot be made a folder: {said}; name another") from error
+    return missing
 
 
 @contextlib.contextmanager

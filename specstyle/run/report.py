@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from specstyle.errors import SpecstyleError
+from specstyle.errors import SpecstyleError, counted
 from specstyle.evaluate import Scores, evaluate
 from specstyle.recipes import Recipe, from_dict, get_recipe
 from specstyle.run.embedded import panels_of
@@ -67,7 +67,7 @@ def report_page(medium: str, result: Result, losses: Sequence[dict[str, Any]]) -
     told = (record["content"], *record["styles"])
     sources = (result.content, *result.styles)
     names = [_name(said, source) for said, source in zip(told, sources, strict=True)]
-    steps = f"{record['steps']} step{'' if record['steps'] == 1 else 's'}"
+    steps = counted(record["steps"], "step")
     texture = medium == "audio" and "duration_s" in record["recipe"]
     title = f"{names[0]} in the style of {', '.join(names[1:])}"
     values = {

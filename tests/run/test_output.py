@@ -27,12 +27,21 @@ def test_a_file_appears_at_the_end_alone(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
-    make_folder(tmp_path / "a" / "b")
-    make_folder(tmp_path / "a" / "b")
+    assert make_folder(tmp_path / "a" / "b")
+    assert not make_folder(tmp_path / "a" / "b")
     assert (tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").touch()
     with pytest.raises(FileError, match=r"file/b: cannot be made a folder: Not a directory; name another$"):
         make_folder(tmp_path / "file" / "b")
+
+
+def test_a_folder_that_may_not_even_be_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refused)
+    with pytest.raises(FileError, match=r"b: cannot be made a folder: Permission denied; name another$"):
+        make_folder(tmp_path / "b")
 
 
 def write_and_fail(path: Path, error: BaseException) -> None:
