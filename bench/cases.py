@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,6 @@ from torch import Tensor
 from bench.options import Options
 from specstyle.engine import Pixels
 from specstyle.engine.canvas import Canvas
-from specstyle.engine.captured import captured
 from specstyle.engine.objective import Objective
 from specstyle.features import lite, weights
 from specstyle.features.random import random_weights
@@ -84,14 +82,6 @@ class Case:
             return session.sound.waveform(session.start)
         upper = session.upper if recipe.clip else None
         return Pixels(session.start.image, pixel_range=recipe.pixel_range, upper=upper)
-
-    def lowered(self, on_note: Callable[[str], None] = print) -> Objective:
-        """Return what a run lowers: on a GPU, the objective as a graph that is replayed.
-
-        Args:
-            on_note: Told if there is none.
-        """
-        return captured(self.objective, self.session.device, on_note)
 
     @property
     def adam_rate(self) -> float:

@@ -45,7 +45,7 @@ def candidate(case: Case, method: str) -> Loop:
     settings, every = candidate_settings(case, method), steps_a_turn(case, method)
 
     def loop(tick: Callable[[], None]) -> None:
-        objective = case.lowered()
+        objective = case.objective
         optimize(case.canvas(), objective, settings, ENDLESS, on_step=lambda _: tick(), report_every=every)
 
     return loop
@@ -86,7 +86,7 @@ def deviation(case: Case, reference: Reference) -> tuple[float, float]:
     noise = torch.rand(case.content.shape, generator=torch.Generator().manual_seed(0)).to(case.content)
     image = case.content + 0.05 * noise
     with convolutions_in(case.session.precision):
-        losses, gradient = case.lowered().value_and_grad(image)
+        losses, gradient = case.objective.value_and_grad(image)
     leaf = image.clone().requires_grad_(True)
     with convolutions_in("fp32"):
         loss = reference.loss(leaf)
@@ -149,7 +149,7 @@ def ends_by_fp32(case: Case, exact: Case, options: Options) -> dict[str, float]:
         ends = []
         for one in (case, exact):
             with convolutions_in(one.session.precision):
-                state = optimize(one.canvas(), one.lowered(), candidate_settings(one, method), steps)
+                state = optimize(one.canvas(), one.objective, candidate_settings(one, method), steps)
             with torch.no_grad(), convolutions_in("fp32"):
                 ends.append(float(sum(x.double() for x in exact.objective.losses(state.image).values())))
         found[method] = ends[0] / ends[1]

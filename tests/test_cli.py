@@ -599,19 +599,6 @@ def test_a_second_ctrl_c_ends_at_once() -> None:
             signal.raise_signal(signal.SIGINT)
 
 
-def test_of_one_ctrl_c_several_processes_hear_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("specstyle.cli.progress.time.monotonic", lambda: now)
-    with ProgressLine(quiet=True, shared=True) as line:
-        line.enter_stage("optimize")
-        signal.raise_signal(signal.SIGINT)
-        now += 0.5
-        signal.raise_signal(signal.SIGINT)  # torchrun passes it on
-        now += 2.0
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-
-
 def test_ctrl_c_before_the_first_step_ends_at_once() -> None:
     with ProgressLine(quiet=True), pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)

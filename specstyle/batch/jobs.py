@@ -188,7 +188,7 @@ def _check_precision(task: Task, recipe: Recipe) -> None:
         device = torch.device("cpu")
     else:
         return
-    settle_precision(request.precision, device, recipe.optimizer, recipe.network)
+    settle_precision(request.precision, device, recipe.network)
 
 
 def _check_files(paths: Iterable[Path | None]) -> None:

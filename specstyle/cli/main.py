@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,8 +13,7 @@ from specstyle._version import __version__
 from specstyle.cli.commands import add_commands
 from specstyle.cli.options import add_picture_options, add_recipe_options, add_run_options, recipe_overrides
 from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
-from specstyle.cli.ranks import complain_once, is_launched_by_torchrun, parsed, rank_of, refuse_team
-from specstyle.errors import RunFinishedError, counted
+from specstyle.errors import RunFinishedError, counted, explain
 
 if TYPE_CHECKING:
     from specstyle.run.request import Job, Request
@@ -89,20 +87,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     given = sys.argv[1:] if argv is None else argv
     named = any(word.partition("=")[0] in ("--like", "--resume") for word in given)
-    rank = rank_of(os.environ)
-    arguments = parsed(build_parser(inputs_optional=named).parse_args, argv, rank)
-    sys.exit(_guarded(arguments.action, arguments, rank))
+    arguments = build_parser(inputs_optional=named).parse_args(argv)
+    sys.exit(_guarded(arguments.action, arguments))
 
 
-def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Namespace, rank: int) -> int:
+def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
     """Run a command; turn what it raises into one line and an exit code."""
     try:
-        if action is not _run_medium:
-            refuse_team(arguments.command, os.environ)
         return action(arguments)
     except KeyboardInterrupt:
-        if rank > 0:
-            return INTERRUPTED
         return complain("interrupted at once, without waiting for a result", INTERRUPTED)
     except BrokenPipeError:
         sys.stderr.close()
@@ -110,30 +103,20 @@ def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Na
     except Exception as error:
         if arguments.debug:
             raise
-        return complain_once(error, USAGE if isinstance(error, ValueError) else FAILURE, rank)
+        return complain(explain(error), USAGE if isinstance(error, ValueError) else FAILURE)
 
 
 def _run_medium(arguments: argparse.Namespace) -> int:
-    from specstyle.run.job import run_job, take_part_in_job
+    from specstyle.run.job import run_job
 
     described = _new_job if arguments.resume is None else _resumed_job
     try:
         job, notes = described(arguments)
     except RunFinishedError as finished:  # whoever resumes until all is done is done
-        if not arguments.quiet and rank_of(os.environ) == 0:
+        if not arguments.quiet:
             print(finished)
         return 0
-    team: Any = None
-    if is_launched_by_torchrun(os.environ):
-        from specstyle.run.sharing import join
-
-        team, device = join(job.request.device)
-        job = dataclasses.replace(job, request=dataclasses.replace(job.request, device=device))
-    if team is not None and team.rank > 0:
-        with ProgressLine(quiet=True, shared=True) as progress:
-            take_part_in_job(job, on_step=progress, on_stage=progress.enter_stage, team=team)
-        return 0
-    with ProgressLine(quiet=arguments.quiet, shared=team is not None) as progress:
+    with ProgressLine(quiet=arguments.quiet) as progress:
         for note in notes:
             progress.note(note)
         result, written = run_job(
@@ -141,7 +124,6 @@ def _run_medium(arguments: argparse.Namespace) -> int:
             on_step=progress,
             on_note=progress.note,
             on_stage=progress.enter_stage,
-            **({} if team is None else {"team": team}),
         )
     return _end(job, result.record, written, quiet=arguments.quiet)
 

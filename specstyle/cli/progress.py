@@ -13,9 +13,6 @@ FAILURE, USAGE, INTERRUPTED = 1, 2, 130
 
 LINES_PER_RUN = 10
 
-SAME_PRESS_S = 2.0
-"""So soon after the first, another interrupt is of the same Ctrl-C, where torchrun passes it on, too."""
-
 
 class ProgressLine:
     """Shows the steps of a run on stderr. Use it as a context manager and call it with each ``Progress``.
@@ -26,16 +23,14 @@ class ProgressLine:
 
     Args:
         quiet: Show nothing.
-        shared: This is one of several processes, to each of which the terminal and torchrun tell of a Ctrl-C.
     """
 
-    def __init__(self, *, quiet: bool, shared: bool = False) -> None:
-        self._quiet, self._shared = quiet, shared
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
         self._terminal = sys.stderr.isatty()
         self._bar: Any = None
         self._first: tuple[int, float] = (0, 0.0)
         self._stop = False
-        self._stopped_at = 0.0
         self._stage = "read"
         self._before: Any = None
 
@@ -57,11 +52,9 @@ class ProgressLine:
             self._bar = None
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        if self._stop and self._shared and time.monotonic() - self._stopped_at < SAME_PRESS_S:
-            return
         if self._stop or self._stage == "read":
             raise KeyboardInterrupt
-        self._stop, self._stopped_at = True, time.monotonic()
+        self._stop = True
         doing = "stopping after this step" if self._stage == "optimize" else "the result is nearly finished"
         self.note(f"{doing} (Ctrl-C again: at once, without a result)")
 

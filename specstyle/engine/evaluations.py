@@ -10,10 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from specstyle.engine.arrivals import UnderWay, comes_late, named, reported, sent
 from specstyle.engine.canvas import Canvas
-from specstyle.engine.objective import Objective
-from specstyle.engine.team import Team
+from specstyle.engine.objective import Objective, summarize
 from specstyle.errors import SpecstyleError
 
 
@@ -102,7 +100,6 @@ class Run:
         on_step: See ``optimize``, as the others.
         on_safe: See ``optimize``.
         report_every: See ``optimize``.
-        team: See ``optimize``.
     """
 
     def __init__(
@@ -116,10 +113,9 @@ class Run:
         on_step: Callable[[Step], None],
         on_safe: SafePoint,
         report_every: int,
-        team: Team,
     ) -> None:
         self.canvas, self.objective, self.on_step, self.on_safe = canvas, objective, on_step, on_safe
-        self.steps, self.team, self.done = steps, team, 0
+        self.steps, self.done = steps, 0
         self.keep, self.average_decay = keep, average_decay
         self.report_every = report_every if self.keep == "last" else 1
         self.first: dict[str, float] = {}
@@ -128,7 +124,6 @@ class Run:
         self.average: Tensor | None = None
         self.average_count = 0
         self.memory: dict[str, Any] = {}
-        self._under_way: UnderWay | None = None
 
     def evaluate(self) -> tuple[float, list[Tensor]]:
         """Evaluate the canvas as it is; return the total (NaN if unreported) and the gradients."""
@@ -139,24 +134,11 @@ class Run:
         # Fused optimizers read parameter and gradient side by side, whatever their strides say.
         gradients = [g.contiguous() for g in torch.autograd.grad(image, parameters, gradient)]
         self.done += 1
-        self.settle()
         if self.done % self.report_every and self.done not in (1, self.steps):
-            return math.nan, gradients
-        if self.report_every > 1 and comes_late(image.device):
-            copied = image.detach().clone(), _copies(parameters)
-            self._under_way = UnderWay(self.done, tuple(losses), sent(losses), *copied)
             return math.nan, gradients
         report = self._accept(self.done, image.detach(), reported(losses), parameters)
         self._tell(self.done, report, image.detach(), parameters)
         return report["total"], gradients
-
-    def settle(self) -> None:
-        """Take in losses that were still on their way; the device has the next evaluation to do meanwhile."""
-        came, self._under_way = self._under_way, None
-        if came is not None:
-            report = named(came.names, came.values())
-            self._accept(came.step, came.image, report, came.parameters)
-            self._tell(came.step, report, came.image, came.parameters)
 
     def offer(self, optimizer: Callable[[], dict[str, Any]]) -> None:
         """Tell that the run could go on from here, later and elsewhere.
@@ -167,7 +149,6 @@ class Run:
         self.on_safe(self.done, lambda: {**self._snapshot(), "optimizer": optimizer()})
 
     def _snapshot(self) -> dict[str, Any]:
-        self.settle()
         return {
             "done": self.done,
             "first": self.first,
@@ -187,20 +168,16 @@ class Run:
             parameter.copy_(saved)
 
     def _tell(self, step: int, report: dict[str, float], image: Tensor, parameters: list[Tensor]) -> None:
-        """Call ``on_step``; if it asks for the end in one process of the team, all end."""
-        now, stop = _Moment(image, parameters), False
+        """Call ``on_step``, which may ask for the end."""
+        now = _Moment(image, parameters)
         try:
             self.on_step(Step(step, self.steps, dict(report), now.image, now.parameters))
-        except StopRun:
-            stop = True
-        now.over = True
-        if self.team.any(stop):
-            raise StopRun
+        finally:
+            now.over = True
 
     @torch.no_grad()
     def evaluate_last(self) -> None:
         """Take in the image that the last update left; it is a candidate for the result, but no step."""
-        self.settle()
         image = self.canvas.image()
         self._accept(self.done + 1, image, reported(self.objective.losses(image)), self.canvas.parameters())
 
@@ -238,6 +215,12 @@ class Run:
             image = self.average / (1.0 - self.average_decay**self.average_count)
             losses = reported(self.objective.losses(image))
         return State(image, self.kept_parameters, done, self.first, losses, stopped, self.memory)
+
+
+def reported(losses: dict[str, Tensor]) -> dict[str, float]:
+    """Bring losses to the host in one transfer, with their sums by group."""
+    values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
+    return {**summarize(values), **{name: value for name, value in values.items() if ":" in name}}
 
 
 class _Moment:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -34,13 +33,7 @@ class _Gram(torch.autograd.Function):
     def forward(ctx: Any, features: Tensor) -> Tensor:
         ctx.save_for_backward(features)
         flat, across = _flat(features)
-        flat = flat.transpose(1, 2) if across else flat
-        if not _in_strips(flat):
-            return flat @ flat.transpose(1, 2)
-        product = flat.new_empty(len(flat), flat.shape[1], flat.shape[1])
-        for rows, rest, here in _strips(flat, product):
-            torch.bmm(rows, rest, out=here)
-        return _mirrored(product)
+        return flat.transpose(1, 2) @ flat if across else flat @ flat.transpose(1, 2)
 
     @staticmethod
     @once_differentiable
@@ -102,36 +95,7 @@ def gram_error(features: Tensor, target: Tensor) -> Tensor:
 def _error(flat: Tensor, target: Tensor) -> Tensor:
     """Return ``F F^T / M - A`` for ``F [B, C, M]``."""
     mean = 1.0 / flat.shape[2]
-    if not _in_strips(flat):
-        return torch.baddbmm(target, flat, flat.transpose(1, 2), beta=-1.0, alpha=mean)
-    error = torch.empty_like(target)
-    for (rows, rest, here), (_, _, aim) in zip(_strips(flat, error), _strips(flat, target), strict=True):
-        torch.baddbmm(aim, rows, rest, beta=-1.0, alpha=mean, out=here)
-    return _mirrored(error)
-
-
-_STRIP = 256
-"""Rows of a symmetric product that are computed at once, from the diagonal on."""
-
-
-def _in_strips(flat: Tensor) -> bool:
-    """Return whether a product with its own transpose is faster if only one half of it is computed."""
-    return flat.shape[1] >= 8 * _STRIP and flat.device.type == "cpu"
-
-
-def _strips(flat: Tensor, product: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield both factors of each strip of ``F F^T``, and where it is in a matrix."""
-    for first in range(0, flat.shape[1], _STRIP):
-        rows = flat[:, first : first + _STRIP]
-        yield rows, flat[:, first:].transpose(1, 2), product[:, first : first + _STRIP, first:]
-
-
-def _mirrored(product: Tensor) -> Tensor:
-    """Copy what is right of the strips on the diagonal to the other side of it, in place."""
-    for first in range(0, product.shape[1], _STRIP):
-        last = first + _STRIP
-        product[:, last:, first:last] = product[:, first:last, last:].transpose(1, 2)
-    return product
+    return torch.baddbmm(target, flat, flat.transpose(1, 2), beta=-1.0, alpha=mean)
 
 
 class _Pull(torch.autograd.Function):

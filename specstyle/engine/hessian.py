@@ -8,8 +8,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from specstyle.engine.team import ALONE, Team
-
 _MANY = 16
 """From one in so many held variables on, a mask is faster than their indices."""
 
@@ -22,22 +20,20 @@ class Memory:
 
     Args:
         size: Pairs to keep; older ones are forgotten.
-        team: Who holds the other parts of all vectors.
 
     Reference:
         Nocedal & Wright 2006, algorithm 7.4.
     """
 
-    def __init__(self, size: int, team: Team = ALONE) -> None:
+    def __init__(self, size: int) -> None:
         self._pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=size)
-        self._team = team
 
     def __len__(self) -> int:
         return len(self._pairs)
 
     def add(self, step: Tensor, change: Tensor) -> None:
         """Remember a step and the change of gradient along it, both ``[n]``."""
-        self._pairs.append((step, change, self._dots((step, change), (change, change))))
+        self._pairs.append((step, change, _dots((step, change), (change, change))))
 
     def pairs(self) -> list[tuple[Tensor, Tensor]]:
         """Return steps and changes of gradient, the oldest first."""
@@ -70,10 +66,10 @@ class Memory:
     def holding(self, held: Tensor) -> Tensor | None:
         """Return what ``product`` takes of a mask ``[n]`` of held variables: their indices.
 
-        ``None``: no process holds any.
+        ``None``: none is held.
         """
         indices = held.nonzero()[:, 0]
-        return indices if self._team.any(len(indices) > 0) else None
+        return indices if len(indices) else None
 
     def product(self, vector: Tensor, held: Tensor | None = None) -> Tensor:
         """Return the inverse Hessian times a vector ``[n]``; nothing is brought to the host.
@@ -88,25 +84,26 @@ class Memory:
         used: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         scale: Tensor | None = None
         for step, change, dots in reversed(self._pairs):
-            curvature, square = dots if border is None else dots - self._dots(*border.part(step, change))
+            curvature, square = dots if border is None else dots - _dots(*border.part(step, change))
             # Held variables may take a pair's curvature away: then it says nothing, and its weight is 0.
             good = curvature > PARALLEL * square
             rho = torch.where(good, 1.0 / curvature, 0.0)
             scale = torch.where(good, curvature / square, 1.0) if scale is None else scale
             # q is 0 where a variable is held, so that whole steps and changes serve in its products.
-            alpha = rho * self._dots((step, q))[0]
+            alpha = rho * _dots((step, q))[0]
             q.addcmul_(change, alpha, value=-1.0)
             q = q if border is None else border.clear_(q)
             used.append((step, change, rho, alpha))
         if scale is not None:
             q.mul_(scale)
         for step, change, rho, alpha in reversed(used):
-            q.addcmul_(step, alpha - rho * self._dots((change, q))[0])
+            q.addcmul_(step, alpha - rho * _dots((change, q))[0])
             q = q if border is None else border.clear_(q)
         return q
 
-    def _dots(self, *pairs: tuple[Tensor, Tensor]) -> Tensor:
-        return self._team.sum(torch.stack([torch.dot(left, right) for left, right in pairs]))
+
+def _dots(*pairs: tuple[Tensor, Tensor]) -> Tensor:
+    return torch.stack([torch.dot(left, right) for left, right in pairs])
 
 
 class _Border:

@@ -11,10 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from specstyle.engine.compact import memory_for
 from specstyle.engine.hessian import PARALLEL, Memory
 from specstyle.engine.shortage import MakeRoom, no_room, with_room
-from specstyle.engine.team import ALONE, Team
 
 FIRST_STEP = 0.01
 """Root-mean-square length of the first trial step, relative to the width of the box."""
@@ -80,7 +78,6 @@ def minimize(
     box: tuple[float, float] | None = None,
     restart_every: int | None = None,
     memory: Memory | None = None,
-    team: Team = ALONE,
     on_safe: Callable[[Callable[[], dict[str, Any]]], None] = lambda _: None,
     resume: dict[str, Any] | None = None,
     make_room: MakeRoom = no_room,
@@ -98,7 +95,6 @@ def minimize(
         box: Smallest and largest value of every variable.
         restart_every: Evaluations of one round.
         memory: What the first round knows of the function already; changed in place.
-        team: Who holds the other variables.
         on_safe: Called between two line searches with a function that returns a snapshot: numbers and the
             tensors themselves.
         resume: Such a snapshot, to go on from; ``start`` and ``memory`` are then not looked at.
@@ -112,7 +108,7 @@ def minimize(
         the gradient pushes against are held, and trial points are brought back into the box.
     """
     function = _Evaluations(evaluate, start, evaluations)
-    memory = memory_for(start.device, history, team) if memory is None else memory
+    memory = Memory(history) if memory is None else memory
     stalled, before, here = 0, math.inf, None
     if resume is not None:
         function.restore(resume)
@@ -131,7 +127,7 @@ def minimize(
             }
         )
 
-    search = _Search(function, memory, box, team, offer, make_room)
+    search = _Search(function, memory, box, offer, make_room)
     while here is not None or (function.remaining > 0 and stalled < 2):
         if here is None:
             function.budget = min(function.remaining, restart_every or function.remaining)
@@ -156,7 +152,6 @@ class _Search:
     function: _Evaluations
     memory: Memory
     box: tuple[float, float] | None
-    team: Team
     offer: Callable[[Point], None]
     make_room: MakeRoom = no_room
 
@@ -166,7 +161,7 @@ class _Search:
         while True:
             self.offer(here)
             direction = with_room(partial(self._direction, here), self.make_room)
-            slope = float(self.team.sum(torch.dot(here.gradient, direction)))
+            slope = float(torch.dot(here.gradient, direction))
             found = None
             if slope < 0.0:
                 length = 1.0 if len(self.memory) else self._first_length(direction, -slope)
@@ -197,7 +192,7 @@ class _Search:
         """
         if self.box is None:
             return 1.0 / math.sqrt(square)
-        moving = float(self.team.sum(torch.count_nonzero(direction)))
+        moving = float(torch.count_nonzero(direction))
         return FIRST_STEP * (self.box[1] - self.box[0]) * math.sqrt(moving / square)
 
     def _along(self, here: Point, direction: Tensor, length: float) -> Point | None:
@@ -214,7 +209,7 @@ class _Search:
             trial = self.function(x)
             change = with_room(partial(torch.sub, trial.gradient, here.gradient), self.make_room)
             products = [torch.dot(here.gradient, moved), torch.dot(moved, change), torch.dot(change, change)]
-            slope, curvature, square = self.team.sum(torch.stack(products)).tolist()
+            slope, curvature, square = torch.stack(products).tolist()
             lower = trial.value <= here.value + _SUFFICIENT * slope and slope < 0.0
             if good is not None and not (lower and trial.value < good.value):
                 break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from specstyle.engine.grams import gram, gram_error
 from specstyle.engine.losses import Distance, SquaredDistance, Statistic, content_distance
-from specstyle.engine.lowrank import LowRank, is_worthwhile, low_rank, low_rank_error
 from specstyle.engine.positions import weighted_sum
 from specstyle.engine.variation import Part, total_variation
 
@@ -81,7 +80,6 @@ class StyleTerm:
         distance: Between means.
         roots: For a style that does not apply everywhere, see ``positions.root_weights``.
         part: Tells terms of several styles on one layer apart.
-        factors: The same target in factors, where it is a Gram matrix and an error by them takes less time.
     """
 
     layer: str
@@ -91,34 +89,17 @@ class StyleTerm:
     distance: Distance
     roots: Tensor | None = None
     part: str = ""
-    factors: LowRank | None = None
 
     @property
     def name(self) -> str:
         """The group, the layer and the part, if there are several."""
         return f"style:{self.layer}" + (f":{self.part}" if self.part else "")
 
-    def factored(self, positions: int, rank: int) -> StyleTerm:
-        """Return the same term with its target in factors, where that saves time: on a CPU, for short images.
-
-        Args:
-            positions: Of the image's maps.
-            rank: Of the target, if it is a Gram matrix, at most: how many positions it is a sum over.
-        """
-        plain_gram = self.statistic is gram and isinstance(self.distance, SquaredDistance)
-        if not plain_gram or self.target.device.type != "cpu":
-            return self
-        if not is_worthwhile(self.target.shape[1], positions, rank):
-            return self
-        return replace(self, factors=low_rank(self.target, rank))
-
     def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Return ``[B]``."""
         maps = features[self.layer]
         if self.statistic is gram and isinstance(self.distance, SquaredDistance):
             weighted = maps if self.roots is None else maps * self.roots
-            if self.factors is not None:
-                return self.distance.scale(self.factors.core) * low_rank_error(weighted, self.factors)
             return self.distance.scale(self.target) * gram_error(weighted, self.target)
         return self.distance(mean_statistic(self.statistic, maps, self.roots), self.target)
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from specstyle.engine import lbfgs
 from specstyle.engine.canvas import Canvas, clip_
-from specstyle.engine.compact import memory_for
 from specstyle.engine.evaluations import (
     NonFiniteLossError,
     Run,
@@ -22,9 +21,9 @@ from specstyle.engine.evaluations import (
     StopRun,
     ignore_safe_point,
 )
+from specstyle.engine.hessian import Memory
 from specstyle.engine.objective import Objective
-from specstyle.engine.shortage import MakeRoom, no_room, with_room
-from specstyle.engine.team import ALONE, Team
+from specstyle.engine.shortage import MakeRoom, with_room
 from specstyle.errors import counted
 
 
@@ -71,7 +70,6 @@ def optimize(
     on_step: Callable[[Step], None] = ignore,
     memory: dict[str, Any] | None = None,
     report_every: int = 1,
-    team: Team = ALONE,
     on_safe: SafePoint = ignore_safe_point,
     resume: dict[str, Any] | None = None,
     on_note: Callable[[str], None] = ignore_note,
@@ -86,10 +84,8 @@ def optimize(
         on_step: Called after each evaluation that is reported; may raise ``StopRun``.
         memory: ``State.memory`` of an earlier call, to go on with; it is used up.
         report_every: Bring losses to the host, check and report them only at the first and the last step and
-            at every so many. A GPU then need not wait for the host: losses come to it while the next step is
-            computed, and are reported after that. L-BFGS, which decides by the losses, and ``keep`` other
-            than ``"last"`` report every step.
-        team: Who holds the other parts of the canvas.
+            at every so many: a GPU need not wait for the host in between. L-BFGS, which decides by
+            the losses, and ``keep`` other than ``"last"`` report every step.
         on_safe: Called between two steps, where the run could be taken up again: with the number of
             evaluations made and a function that returns a snapshot, plain values and tensors that are valid
             until ``on_safe`` returns. First-order methods call it after every step, L-BFGS between two line
@@ -103,7 +99,7 @@ def optimize(
 
     Where a device is out of memory between two evaluations, the objective makes room if it can
     (``Objective.make_room``), or L-BFGS remembers fewer steps; what failed is done again, and no step is
-    lost. Processes of a team, which would have to do so at once, do not.
+    lost.
 
     Raises:
         NonFiniteLossError: If a loss becomes NaN or infinite.
@@ -122,7 +118,6 @@ def optimize(
         on_step=on_step,
         on_safe=on_safe,
         report_every=report_every,
-        team=team,
     )
     clip_(canvas)
     if resume is not None:
@@ -152,7 +147,7 @@ def _first_order(
     for parameter, state in zip(parameters, states, strict=False):
         optimizer.state[parameter] = dict(state)
     run.memory = dict(optimizer.state[parameters[0]])
-    make_room = _making_room(run)
+    make_room = run.objective.make_room
     for step in range(run.done, run.steps):
         _, gradients = _evaluated(run, make_room)
         for group in optimizer.param_groups:
@@ -170,11 +165,6 @@ def _first_order(
         run.memory = dict(optimizer.state[parameters[0]])
         run.offer(lambda: {"before": before, "states": [dict(optimizer.state[p]) for p in parameters]})
     run.evaluate_last()
-
-
-def _making_room(run: Run) -> MakeRoom:
-    """Return what frees memory: processes that wait for each other cannot try again each on its own."""
-    return run.objective.make_room if run.team.size == 1 else no_room
 
 
 def _evaluated(run: Run, make_room: MakeRoom) -> tuple[float, list[Tensor]]:
@@ -226,16 +216,16 @@ def _lbfgs(
 ) -> None:
     """L-BFGS, within the canvas' box if it has one."""
     parameters = run.canvas.parameters()
-    memory = memory_for(parameters[0].device, settings.history, run.team)
-    # Vectors of a single parameter leave in its shape, so that they can be resized and shared out.
+    memory = Memory(settings.history)
+    # Vectors of a single parameter leave in its shape, so that they can be resized.
     shape = list(parameters[0].shape) if len(parameters) == 1 else [-1]
     for step, change in before.get("pairs", ()) if saved is None else ():
         memory.add(step.flatten(), change.flatten())
 
     def make_room() -> bool:
-        if _making_room(run)():
+        if run.objective.make_room():
             return True
-        if run.team.size > 1 or not memory.shrink():
+        if not memory.shrink():
             return False
         steps = counted(memory.size, "step")
         on_note(f"the device is out of memory; L-BFGS goes on and remembers {steps}")
@@ -253,7 +243,6 @@ def _lbfgs(
         box=run.canvas.bounds(),
         restart_every=settings.restart_every,
         memory=memory,
-        team=run.team,
         on_safe=lambda snapshot: run.offer(lambda: _shaped(snapshot(), shape)),
         resume=None if saved is None else _shaped(saved, [-1]),
         make_room=make_room,

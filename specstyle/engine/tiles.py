@@ -77,15 +77,10 @@ class Tile:
     outer: tuple[int, int, int, int]
     part: Part
 
-    def seen(self, image: Tensor, first_column: int = 0) -> Tensor:
-        """Return the part of an image ``[B, C, H, W]`` that the tile sees.
-
-        Args:
-            image: The image, or columns of it.
-            first_column: Of the columns that are given.
-        """
+    def seen(self, image: Tensor) -> Tensor:
+        """Return the part of an image ``[B, C, H, W]`` that the tile sees."""
         top, bottom, left, right = self.outer
-        return image[:, :, top:bottom, left - first_column : right - first_column]
+        return image[:, :, top:bottom, left:right]
 
     def inner(self, maps: Tensor, stride: int) -> Tensor:
         """Return the tile's own positions of the maps of what it sees."""
@@ -114,14 +109,7 @@ class Tile:
         return seen[:, :, rows, self.left - left : self.right - left + 1]
 
 
-def tiles(
-    height: int,
-    width: int,
-    size: Size,
-    features: TileableFeatures,
-    *,
-    columns: tuple[int, int] | None = None,
-) -> list[Tile]:
+def tiles(height: int, width: int, size: Size, features: TileableFeatures) -> list[Tile]:
     """Cut an image into tiles.
 
     Args:
@@ -129,8 +117,6 @@ def tiles(
         width: Of the image in pixels.
         size: Of a tile.
         features: The network.
-        columns: First column and the one after the last, if only a part of the image is to be cut. The first
-            must be a multiple of ``grid_of(features)``.
     """
     return [
         Tile(
@@ -141,8 +127,8 @@ def tiles(
             (*row_outer, *column_outer),
             Part(height, width, top == 0, bottom == height, left == 0, right == width),
         )
-        for (top, bottom, row_outer) in _cuts(0, height, height, size[0], features)
-        for (left, right, column_outer) in _cuts(*(columns or (0, width)), width, size[1], features)
+        for (top, bottom, row_outer) in _cuts(height, size[0], features)
+        for (left, right, column_outer) in _cuts(width, size[1], features)
     ]
 
 
@@ -158,15 +144,15 @@ def margin_of(features: TileableFeatures) -> int:
 
 
 def _cuts(
-    first: int, last: int, length: int, size: int | None, features: TileableFeatures
+    length: int, size: int | None, features: TileableFeatures
 ) -> Iterator[tuple[int, int, tuple[int, int]]]:
     """Yield start, end and outer start and end of each piece of one side."""
     if size is not None and size < 1:
         raise ValueError(f"a tile must be at least 1 pixel wide, got {size}")
     grid, margin = grid_of(features), margin_of(features)
-    step = last - first if size is None else -(-size // grid) * grid
-    for start in range(first, last, step):
-        stop = min(start + step, last)
+    step = length if size is None else -(-size // grid) * grid
+    for start in range(0, length, step):
+        stop = min(start + step, length)
         yield start, stop, (max(start - margin, 0), min(stop + margin, length))
 
 
@@ -176,21 +162,19 @@ def add_up(
     image: Tensor,
     statistics: Mapping[str, Summed],
     grid: list[Tile],
-    first_column: int = 0,
 ) -> tuple[dict[str, Tensor], dict[str, int]]:
     """Return sums of statistics over the positions of some tiles by name, and their numbers.
 
     Args:
         features: The network.
-        image: ``[B, C, H, W]``, or columns of it.
+        image: ``[B, C, H, W]``.
         statistics: By name.
         grid: The tiles.
-        first_column: Of the columns that are given.
     """
     sums: dict[str, Tensor] = {}
     counts = dict.fromkeys(statistics, 0)
     for tile in grid:
-        maps = features(tile.seen(image, first_column))
+        maps = features(tile.seen(image))
         for name, term in statistics.items():
             inner, roots = tile.summed(term, maps[term.layer], features.strides[term.layer])
             if inner.numel() or name not in sums:

@@ -4,9 +4,6 @@ Style statistics are sums over positions. A first pass adds them up without a gr
 differentiated by those sums; a second pass runs each tile forward and back with that gradient. A tile's
 losses are taken on its own positions only, and the gradient of all that it sees, margin included, is added
 up. That is exact.
-
-Several processes share an image by columns: each sees its neighbors' margins, sums are added up over all, and
-the gradient of a margin goes back to whom it belongs.
 """
 
 from __future__ import annotations
@@ -21,8 +18,7 @@ from specstyle.engine.grams import gram, gram_pull
 from specstyle.engine.losses import content_scale_of
 from specstyle.engine.objective import ImageTerm, Objective, StyleTerm, Term, VariationTerm
 from specstyle.engine.positions import weighted_sum
-from specstyle.engine.team import ALONE, Columns, Team
-from specstyle.engine.tiles import Size, Tile, TileableFeatures, add_up, margin_of, tiles
+from specstyle.engine.tiles import Size, Tile, TileableFeatures, add_up, tiles
 
 
 @dataclass(frozen=True)
@@ -48,15 +44,13 @@ class _Pass:
     """What the second pass over the tiles needs, and what it adds to.
 
     Attributes:
-        outer: Columns of the image.
-        first: Number of the first of them.
+        image: The image.
         upstream: Gradient of the style losses by each term's summed statistic.
-        gradient: With respect to ``outer``; ``None``: the losses only.
+        gradient: With respect to the image; ``None``: the losses only.
         losses: Content and variation losses by name.
     """
 
-    outer: Tensor
-    first: int
+    image: Tensor
     upstream: dict[str, Tensor]
     gradient: Tensor | None
     losses: dict[str, Tensor]
@@ -72,8 +66,6 @@ class TiledObjective(Objective):
         content: ``[B, C, H, W]``, for content terms.
         keep_content: Keep the content's features, which takes memory in proportion to the image, instead of
             computing them in each evaluation.
-        team: Who holds the other columns of image and content.
-        columns: Which columns are here.
 
     Raises:
         ValueError: If a term needs all positions at once.
@@ -87,18 +79,16 @@ class TiledObjective(Objective):
         *,
         content: Tensor | None = None,
         keep_content: bool = True,
-        team: Team = ALONE,
-        columns: Columns | None = None,
     ) -> None:
         super().__init__(features, terms)
-        self._network, self._size, self._team, self._columns = features, size, team, columns
+        self._network, self._size = features, size
         self._styles = [term for term in terms if isinstance(term, StyleTerm)]
         self._contents = [term for term in terms if isinstance(term, TiledContentTerm)]
         self._variations = [term for term in terms if isinstance(term, VariationTerm)]
         self._others = [term for term in terms if isinstance(term, ImageTerm)]
-        known = (StyleTerm, TiledContentTerm, VariationTerm, *((ImageTerm,) if team.size == 1 else ()))
+        known = (StyleTerm, TiledContentTerm, VariationTerm, ImageTerm)
         for term in terms:
-            if not any(isinstance(term, kind) for kind in known):
+            if not isinstance(term, known):
                 raise ValueError(
                     f"the loss {term.name} needs all positions of the image at once and cannot be computed "
                     "tile by tile; turn tiling off"
@@ -118,7 +108,7 @@ class TiledObjective(Objective):
         """Return the losses by name and the gradient of their sum with respect to the image.
 
         Args:
-            image: ``[B, C, H, W]``: the columns that are here.
+            image: ``[B, C, H, W]``.
         """
         losses, gradient = self._evaluate(image.detach(), gradient=True)
         if gradient is None:
@@ -126,43 +116,31 @@ class TiledObjective(Objective):
         return losses, gradient
 
     def _evaluate(self, image: Tensor, *, gradient: bool) -> tuple[dict[str, Tensor], Tensor | None]:
-        outer, first, grid = self._layout(image)
-        found, upstream = self._style_losses(outer, first, grid)
-        pull = torch.zeros_like(outer) if gradient else None
+        grid = self._grid(image)
+        found, upstream = self._style_losses(image, grid)
+        pull = torch.zeros_like(image) if gradient else None
         sums_of_parts: list[Term] = [*self._contents, *self._variations]
-        local = {term.name: outer.new_zeros(()) for term in sums_of_parts}
+        local = {term.name: image.new_zeros(()) for term in sums_of_parts}
         if gradient or local:
-            run = _Pass(outer, first, upstream, pull, local)
+            run = _Pass(image, upstream, pull, local)
             for tile in grid:
                 self._run_tile(tile, run)
-        if local:
-            found |= dict(zip(local, self._team.sum(torch.stack(list(local.values()))).unbind(), strict=True))
+        found |= local
         for term in self._others:
             found[term.name] = _image_loss(term, image, pull)
-        if pull is not None and self._columns is not None:
-            pull = self._columns.fold(pull)
         return {term.name: found[term.name] for term in self.terms}, pull
 
-    def _layout(self, image: Tensor) -> tuple[Tensor, int, list[Tile]]:
-        """Return an image's columns with their margins, the number of the first, and its tiles."""
-        height, width = image.shape[2:]
-        if self._columns is None:
-            return image, 0, tiles(height, width, self._size, self._network)
-        own = self._columns
-        outer, first = own.with_margins(image, margin_of(self._network))
-        grid = tiles(height, own.width, self._size, self._network, columns=(own.start, own.stop))
-        return outer, first, grid
+    def _grid(self, image: Tensor) -> list[Tile]:
+        return tiles(image.shape[2], image.shape[3], self._size, self._network)
 
-    def _style_losses(
-        self, outer: Tensor, first: int, grid: list[Tile]
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def _style_losses(self, image: Tensor, grid: list[Tile]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Return the style losses, and the gradient of their sum by each term's summed statistic."""
         losses: dict[str, Tensor] = {}
         upstream: dict[str, Tensor] = {}
         if not self._styles:
             return losses, upstream
         statistics = {term.name: term for term in self._styles}
-        sums, counts = self._over_team(*add_up(self._network, outer, statistics, grid, first))
+        sums, counts = add_up(self._network, image, statistics, grid)
         for term in self._styles:
             total = sums[term.name].requires_grad_()
             with torch.enable_grad():
@@ -171,24 +149,10 @@ class TiledObjective(Objective):
             losses[term.name] = loss.detach()
         return losses, upstream
 
-    def _over_team(
-        self, sums: dict[str, Tensor], counts: dict[str, int]
-    ) -> tuple[dict[str, Tensor], dict[str, int]]:
-        """Add sums and counts up over all processes, in one message."""
-        if self._team.size == 1:
-            return sums, counts
-        like = next(iter(sums.values()))
-        numbers = torch.tensor(list(counts.values()), dtype=torch.float64, device=like.device)
-        flat = torch.cat([*(t.double().flatten() for t in sums.values()), numbers])
-        parts = torch.split(self._team.sum(flat), [*(t.numel() for t in sums.values()), len(counts)])
-        both = zip(sums.items(), parts[:-1], strict=True)
-        totals = {name: part.view_as(own).to(own) for (name, own), part in both}
-        return totals, dict(zip(counts, (round(n) for n in parts[-1].tolist()), strict=True))
-
     def _run_tile(self, tile: Tile, run: _Pass) -> None:
         """Add the tile's part of content and variation losses, and of the gradient."""
         with_gradient = run.gradient is not None
-        leaf = tile.seen(run.outer, run.first).detach().clone().requires_grad_(with_gradient)
+        leaf = tile.seen(run.image).detach().clone().requires_grad_(with_gradient)
         with torch.set_grad_enabled(with_gradient):
             total: list[Tensor] = []
             if self._contents or (self._styles and with_gradient):
@@ -199,7 +163,7 @@ class TiledObjective(Objective):
                 total.append(share)
             if run.gradient is not None and total:
                 (part,) = torch.autograd.grad(torch.stack(total).sum(), leaf)
-                tile.seen(run.gradient, run.first).add_(part)
+                tile.seen(run.gradient).add_(part)
 
     def _pull(self, tile: Tile, maps: dict[str, Tensor], run: _Pass) -> list[Tensor]:
         """Return what the network's part of the gradient is the gradient of; add the content losses."""
@@ -226,8 +190,7 @@ class TiledObjective(Objective):
         key = (tile.top, tile.left)
         if key in self._kept or self._content is None:
             return self._kept.get(key, {})
-        outer, first = self._content_outer
-        maps = self._network(tile.seen(outer, first))
+        maps = self._network(tile.seen(self._content))
         strides = self._network.strides
         found = {t.layer: tile.inner(maps[t.layer], strides[t.layer]).clone() for t in self._contents}
         if self._keep:
@@ -237,15 +200,12 @@ class TiledObjective(Objective):
     @torch.no_grad()
     def _content_scales(self, content: Tensor) -> dict[str, Tensor]:
         """Return what each content loss multiplies its sum of squares by, ``[B]`` by layer."""
-        outer, first, grid = self._layout(content)
-        self._content_outer = outer, first
         sums = {t.layer: content.new_zeros(content.shape[0]) for t in self._contents}
         counts = dict.fromkeys(sums, 0)
-        for tile in grid:
+        for tile in self._grid(content):
             for layer, target in self._targets(tile).items():
                 sums[layer] += target.square().flatten(1).sum(1)
                 counts[layer] += target[0].numel()
-        sums, counts = self._over_team(sums, counts)
         return {t.layer: content_scale_of(t.form, sums[t.layer], counts[t.layer]) for t in self._contents}
 
 

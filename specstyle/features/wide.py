@@ -9,19 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from specstyle.features.overlapsave import BlockConvolution
-from specstyle.features.products import filtered
-
 LAYER = "relu1"
-
-_MANY = 2**20
-"""Values of filters from which on a CPU convolves in blocks. With fewer it takes milliseconds in any case."""
-
-_WIDE = 5
-"""Frames of a filter from which on blocks save time: twice as fast at 5, no gain at 3."""
-
-_LONG = 512
-"""Frames from which on a matrix product is faster on a CPU, by a fifth; at 215 it is slower by as much."""
 
 
 class WideRandom:
@@ -38,8 +26,7 @@ class WideRandom:
             2 / n_in (He et al. 2015), ``fan_avg`` with 4 / (n_in + n_out) where both count ``width`` frames
             (as published).
         device: Where to run.
-        dtype: Of filters and convolution. Maps are float32 where that is less precise. On a CPU, large
-            networks in float32 convolve in short blocks, and hold their filters transformed only.
+        dtype: Of filters and convolution. Maps are float32 where that is less precise.
 
     Raises:
         ValueError: If ``scaling`` is unknown.
@@ -70,11 +57,7 @@ class WideRandom:
         self._spread, self._seed = math.sqrt(variances[scaling]), seed
         filters = self.filters().to(dtype)
         self._sha256 = hashlib.sha256(filters.float().numpy().data).hexdigest()
-        # Whatever the image: the same network shall always give the same maps.
-        large = filters.numel() >= _MANY and width >= _WIDE
-        in_blocks = large and torch.device(device).type == "cpu" and dtype == torch.float32
-        self._blocks = BlockConvolution(filters) if in_blocks else None
-        self._filters = filters.new_empty(0) if in_blocks else filters.to(device)
+        self._filters = filters.to(device)
 
     def filters(self) -> Tensor:
         """Return the filters, drawn anew from their seed, ``[n_filters, rows, width]`` in float32."""
@@ -95,10 +78,6 @@ class WideRandom:
 
     def activations(self, height: int, width: int) -> int:
         """Return how many values forward and back hold at once for one image, from what was measured."""
-        if self._blocks is not None:
-            return 3 * (self.n_filters + self.rows) * width + self._blocks.values(width)
-        if width < _LONG:
-            return 2 * (self.n_filters + self.rows) * width + 3 * self.n_filters * self.rows * self.width
         return 2 * (self.n_filters + self.rows * (self.width + 1)) * width
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
@@ -117,17 +96,5 @@ class WideRandom:
             )
         if x.shape[2] < self.width:
             x = F.pad(x, (0, self.width - x.shape[2]), mode="replicate")
-        if self._blocks is not None:
-            return {LAYER: self._blocks(x.float(), rectify=True)[:, :, None, :]}
-        maps = F.relu_(_convolved(x, self._filters))[:, :, None, :]
+        maps = F.relu_(F.conv1d(x.to(self._filters.dtype), self._filters))[:, :, None, :]
         return {LAYER: maps.float() if maps.dtype.itemsize < 4 else maps}
-
-
-def _convolved(x: Tensor, filters: Tensor) -> Tensor:
-    """Return ``[B, n_filters, W - width + 1]`` for ``[B, rows, W]``, in the type of the filters."""
-    x = x.to(filters.dtype)
-    if x.shape[2] < _LONG:
-        return F.conv1d(x, filters)
-    # As one matrix product: a convolution copies its filters (185 MB of them) into another layout.
-    columns = x.unfold(2, filters.shape[2], 1).permute(0, 1, 3, 2).flatten(1, 2)
-    return filtered(filters.flatten(1), columns)

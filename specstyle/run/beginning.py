@@ -12,7 +12,6 @@ from specstyle.features.vgg import IMAGENET_MEAN_RGB
 from specstyle.media.waveform import WaveformCanvas
 from specstyle.run.request import Progress
 from specstyle.run.session import Session
-from specstyle.run.sharing import Share
 
 
 def first_image(run: Session, content: Tensor) -> Tensor:
@@ -48,8 +47,6 @@ def reporter(
     scale: int,
     done: int,
     waveform: WaveformCanvas | None = None,
-    *,
-    share: Share | None = None,
 ) -> Callable[[Step], None]:
     """Return what tells a run's user of the steps of one call of ``optimize``.
 
@@ -58,16 +55,12 @@ def reporter(
         scale: Number of the scale, from 0.
         done: Steps made before.
         waveform: The samples that are optimized, if it is not the run's own.
-        share: What of the image is here.
     """
     refined = run.recipe.refine_steps if run.sound is not None and run.waveform is None else 0
     total = sum(run.steps_at(i) for i in range(len(run.shapes))) + refined
     canvas = run.waveform or waveform
 
     def report(step: Step) -> None:
-        def image() -> Tensor:
-            return step.image() if share is None else share.whole(step.image())
-
         run.on_step(
             Progress(
                 step=done + step.step,
@@ -75,8 +68,8 @@ def reporter(
                 scale=scale + 1,
                 scales=len(run.shapes),
                 losses=step.losses,
-                image=image,
-                result=lambda: run.finish(image(), step.parameters(), canvas)[0],
+                image=step.image,
+                result=lambda: run.finish(step.image(), step.parameters(), canvas)[0],
             )
         )
 

@@ -21,7 +21,7 @@ def unasked() -> bool:
 
 
 class Keeper(Protocol):
-    """Keeps the state of a run. The processes of a team agree on when, and the first one writes."""
+    """Keeps the state of a run."""
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
         """Return the state to go on from, with its tensors on a device; ``None``: from the beginning."""
@@ -44,7 +44,6 @@ class Checkpoints:
         every_steps: Steps from one checkpoint to the next; ``None``: as many as ``EVERY_S`` seconds take.
         before_saving: Called before the file is replaced: what is told of earlier steps must be on disk.
         on_load: Called with the step that the run goes on from, or 0, before its first step.
-        follows: This process of a team only reads: another one writes.
         wanted: Asked between steps whether to keep the run now, out of turn.
     """
 
@@ -55,13 +54,12 @@ class Checkpoints:
         every_steps: int | None = None,
         before_saving: Callable[[], None] = lambda: None,
         on_load: Callable[[int], None] = lambda _: None,
-        follows: bool = False,
         wanted: Callable[[], bool] = unasked,
     ) -> None:
         if every_steps is not None and every_steps < 1:
             raise ValueError(f"checkpoint_every must be at least 1, got {every_steps}")
         self._path, self._every_steps, self._before_saving = path, every_steps, before_saving
-        self._on_load, self._follows, self._wanted = on_load, follows, wanted
+        self._on_load, self._wanted = on_load, wanted
         self._last_step, self._last_time = 0, time.monotonic()
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
@@ -77,8 +75,6 @@ class Checkpoints:
 
     def due(self, step: int) -> bool:
         """Return whether enough has passed since the last checkpoint, or one is wanted."""
-        if self._follows:
-            return False
         if self._wanted():
             return True
         if self._every_steps is None:
@@ -91,7 +87,6 @@ class Checkpoints:
         Raises:
             CheckpointError: If it cannot be written.
         """
-        if not self._follows:
-            self._before_saving()
-            save_state(self._path, values)
+        self._before_saving()
+        save_state(self._path, values)
         self._last_step, self._last_time = int(values["step"]), time.monotonic()

@@ -9,7 +9,6 @@ from typing import Any
 from torch import Tensor
 
 from specstyle.engine.canvas import Canvas, Pixels
-from specstyle.engine.captured import captured
 from specstyle.engine.evaluations import SafePoint, ignore_safe_point
 from specstyle.engine.objective import Objective
 from specstyle.engine.optimize import NonFiniteLossError, State, optimize
@@ -19,8 +18,8 @@ from specstyle.run.beginning import first_image, reporter
 from specstyle.run.build import optimizer_settings
 from specstyle.run.objectives import build_objective
 from specstyle.run.planning import Plan, smaller_tiles
+from specstyle.run.regions import Tiling
 from specstyle.run.session import Session
-from specstyle.run.sharing import Share
 from specstyle.run.shortage import FrugalObjective
 from specstyle.run.sounds import SoundAdapter
 
@@ -84,17 +83,16 @@ class Course:
             memory = resize_memory(before.memory, height, width)
             before.memory.clear()
             del content_before
-        share = Share(run.team, run.network.features, width)
-        canvas = self._canvas(share.own(start))
+        canvas = self._canvas(start)
         del start, content
         try:
-            reached = self._optimize_scale(scale, canvas, share, share.own_values(memory), saved)
+            state = self._optimize_scale(scale, canvas, memory, saved)
         except NonFiniteLossError as error:
             # What an earlier scale reached is better than nothing.
-            good = None if error.state is None else share.whole_state(error.state)
-            last_good = self._last_good(good, before, self._done)
+            last_good = self._last_good(error.state, before, self._done)
             raise NonFiniteLossError(self._done + error.step, last_good) from None
-        state = share.whole_state(reached, with_memory=scale + 1 < len(run.shapes))
+        if scale + 1 == len(run.shapes):
+            state.memory = {}
         self._losses_start = self._losses_start or state.losses_start
         self._done += state.steps
         state.steps, state.losses_start = self._done, self._losses_start
@@ -104,7 +102,6 @@ class Course:
         self,
         scale: int,
         canvas: Canvas,
-        share: Share,
         memory: dict[str, Any],
         saved: dict[str, Any] | None,
     ) -> State:
@@ -114,8 +111,8 @@ class Course:
         planned = run.outlook.plan(scale) if saved is None else Plan(**saved["plan"], needed=0, free=0)
         # The one of the scale before may hold as much as the next: it goes first.
         self.__dict__.pop("objective", None)
-        self.objective = self._objective_at(height, width, planned, share)
-        history = run.team.least(planned.history)
+        self.objective = self._objective_at(height, width, planned)
+        history = planned.history
 
         def described() -> dict[str, Any]:
             return {"plan": self._plan_values(planned, history)}
@@ -125,12 +122,11 @@ class Course:
             self.objective,
             dataclasses.replace(optimizer_settings(run.recipe), history=history),
             run.steps_at(scale),
-            on_step=reporter(run, scale, self._done, share=share),
+            on_step=reporter(run, scale, self._done),
             memory=memory,
             report_every=run.request.report_every if run.device.type == "cuda" else 1,
-            team=run.team,
-            on_safe=self._keeping(scale, share, described),
-            resume=None if saved is None else share.own_values(saved["engine"]),
+            on_safe=self._keeping(scale, described),
+            resume=None if saved is None else saved["engine"],
             on_note=run.on_note,
         )
         size = self._tile_size(planned)
@@ -149,14 +145,14 @@ class Course:
             "history": history,
         }
 
-    def _keeping(self, scale: int, share: Share, described: Callable[[], dict[str, Any]]) -> SafePoint:
+    def _keeping(self, scale: int, described: Callable[[], dict[str, Any]]) -> SafePoint:
         """Return what keeps the run between two steps, if it is kept."""
         run, done, keeper = self._run, self._done, self._run.keeper
         if keeper is None:
             return ignore_safe_point
 
         def keep(step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
-            if not run.team.any(keeper.due(done + step)):
+            if not keeper.due(done + step):
                 return
             keeper.save(
                 {
@@ -166,33 +162,31 @@ class Course:
                     "losses_start": self._losses_start,
                     "tiles": [None if size is None else tuple(size) for size in run.tiles],
                     "generator": run.generator.get_state(),
-                    "engine": share.whole_values(snapshot()),
+                    "engine": snapshot(),
                     **described(),
                 }
             )
 
         return keep
 
-    def _objective_at(self, height: int, width: int, planned: Plan, share: Share) -> Objective:
+    def _objective_at(self, height: int, width: int, planned: Plan) -> Objective:
         """Return what is lowered at one scale."""
         run = self._run
         content, styles = resize(run.content.image, height, width), self._styles_at(height, width)
 
         def make(size: Size | None) -> Objective:
-            objective = build_objective(
+            return build_objective(
                 run.recipe,
                 run.network.features,
                 content,
                 styles,
                 reference=None if run.reference is None else resize(run.reference, height, width),
-                tiling=share.tiling(size, keep_content=planned.keep_content),
+                tiling=None if size is None else Tiling(size, planned.keep_content),
                 masks=run.masks,
                 warm=run.warm,
             )
-            return captured(objective, run.device, run.on_note)
 
-        # Processes that wait for each other cannot try again each on its own.
-        if run.team.size > 1 or not hasattr(run.network.features, "strides"):
+        if not hasattr(run.network.features, "strides"):
             return make(planned.size)
         return FrugalObjective(make, smaller_tiles(planned.size, run.recipe, height, width), run.on_note)
 
@@ -223,9 +217,8 @@ class Course:
     def _before_refining(self, saved: dict[str, Any]) -> State:
         """Return the image that a run had come to when it was left on its samples."""
         run, scale = self._run, len(self._run.shapes) - 1
-        share = Share(run.team, run.network.features, run.shapes[scale][1])
         planned = Plan(**saved["plan"], needed=0, free=0)
-        self.objective = self._objective_at(*run.shapes[scale], planned, share)
+        self.objective = self._objective_at(*run.shapes[scale], planned)
         before = saved["refined"]
         return State(
             before["image"], [], before["steps"], before["losses_start"], before["losses_end"], memory={}
@@ -255,9 +248,7 @@ class Course:
                 settings,
                 steps,
                 on_step=report,
-                on_safe=self._keeping(
-                    scale, Share(run.team, run.network.features, before.image.shape[3]), described
-                ),
+                on_safe=self._keeping(scale, described),
                 resume=None if saved is None else saved["engine"],
                 on_note=run.on_note,
             )

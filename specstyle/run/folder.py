@@ -213,7 +213,6 @@ class RunFolder:
         every_steps: int | None,
         *,
         go_back: Any,
-        follows: bool = False,
         wanted: Callable[[], bool] = unasked,
     ) -> Checkpoints:
         """Return what keeps the run's state here.
@@ -221,7 +220,6 @@ class RunFolder:
         Args:
             every_steps: See ``Checkpoints``.
             go_back: Called with the step to go on from, before the first step.
-            follows: Whether another process writes.
             wanted: See ``Checkpoints``.
         """
         return Checkpoints(
@@ -229,7 +227,6 @@ class RunFolder:
             every_steps=every_steps,
             before_saving=self.metrics.sync,
             on_load=go_back,
-            follows=follows,
             wanted=wanted,
         )
 

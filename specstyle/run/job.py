@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from specstyle.engine.team import ALONE, Team
 from specstyle.errors import FileError
 from specstyle.features.weights import sha256_of
 from specstyle.media import imagefiles, soundfiles
@@ -19,11 +18,10 @@ from specstyle.run.output import atomic, check_output, write_json
 from specstyle.run.report import ReportWriter
 from specstyle.run.request import Job, Progress, Request, Result, Stage, TransferError
 from specstyle.run.settings import settings_text
-from specstyle.run.sharing import resumable
 from specstyle.run.snapshots import Snapshots
 from specstyle.run.stopping import Stopping
 from specstyle.run.tensorboard import TensorBoard
-from specstyle.run.transfer import take_part, transfer
+from specstyle.run.transfer import transfer
 from specstyle.run.warm import COLD, Warm
 from specstyle.run.writing import draw_figure, write_to
 
@@ -37,7 +35,6 @@ def run_job(
     on_step: Callable[[Progress], None],
     on_note: Callable[[str], None],
     on_stage: Callable[[Stage], None],
-    team: Team = ALONE,
     warm: Warm = COLD,
     keep_now: Callable[[], bool] = unasked,
 ) -> tuple[Result, list[Path]]:
@@ -48,7 +45,6 @@ def run_job(
         on_step: Called after each step; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
         on_stage: Called as each stage of the run begins.
-        team: The processes that share the run; the first one writes.
         warm: Networks and styles of earlier runs; by default nothing is kept.
         keep_now: Asked between steps whether to write a checkpoint at once; for a job with a ``run_dir``.
 
@@ -61,7 +57,7 @@ def run_job(
     """
     # Hashed before the run, since OUT may replace an input.
     inputs = _inputs(job)
-    with resumable(job.run_dir), opened(job) as folder:
+    with opened(job) as folder:
         _check(job, folder)
         watchers = _watchers(job, folder)
         watch_last = on_step
@@ -82,7 +78,6 @@ def run_job(
                 on_step=report,
                 on_note=on_note,
                 on_stage=on_stage,
-                team=team,
                 warm=warm,
                 keeper=keeper,
             )
@@ -162,32 +157,6 @@ def _watchers(job: Job, folder: RunFolder | None) -> list[Watcher]:
         metrics = None if folder is None else folder.metrics
         watchers.append(ReportWriter(job.request.medium, job.report_path, metrics))
     return watchers
-
-
-def take_part_in_job(
-    job: Job, *, on_step: Callable[[Progress], None], on_stage: Callable[[Stage], None], team: Team
-) -> None:
-    """Do the part of a job of a process that is not the first of its team: it computes, and writes nothing.
-
-    Args:
-        job: The same as in all processes.
-        on_step: Called after each step.
-        on_stage: Called as ``optimize`` begins.
-        team: The processes.
-
-    Raises:
-        SpecstyleError: If an input or an option cannot be used, or another process is gone.
-    """
-
-    def step(progress: Progress) -> None:
-        if job.save_every and progress.step % job.save_every == 0:
-            progress.image()  # the first process asks for the whole image, which takes all of them
-        on_step(progress)
-
-    folder = None if job.run_dir is None else RunFolder(job.run_dir)
-    keeper = None if folder is None else keeper_of(job, folder, (), follows=True)
-    with resumable(job.run_dir):
-        take_part(_request(job), on_step=step, on_stage=on_stage, team=team, keeper=keeper)
 
 
 def _write(

@@ -100,7 +100,6 @@ def keeper_of(
     folder: RunFolder,
     watchers: Sequence[Watcher],
     *,
-    follows: bool = False,
     wanted: Callable[[], bool] = unasked,
 ) -> Checkpoints:
     """Return what keeps a job's state in its folder.
@@ -109,7 +108,6 @@ def keeper_of(
         job: The job.
         folder: Its folder.
         watchers: Told of the step that the run goes on from.
-        follows: Whether another process of the team writes.
         wanted: See ``Checkpoints``.
     """
 
@@ -117,7 +115,7 @@ def keeper_of(
         for watcher in watchers:
             watcher.go_back(step)
 
-    return folder.keeper(job.checkpoint_every, go_back=go_back, follows=follows, wanted=wanted)
+    return folder.keeper(job.checkpoint_every, go_back=go_back, wanted=wanted)
 
 
 def resumed_job(run_dir: Path) -> tuple[Job, tuple[str, ...]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
@@ -89,7 +88,7 @@ def build_objective(
             terms += _style_terms(shared, styles)
     finish = _assembler(features, content, tiling)
     if recipe.balance == "gradient" and reference is not None:
-        terms = [_balanced(term, finish, _here(reference, tiling), tiling) for term in terms]
+        terms = [_balanced(term, finish, reference) for term in terms]
     if recipe.tv_weight > 0:
         terms.append(VariationTerm(recipe.tv_weight, recipe.tv_loss, recipe.pixel_range))
     return finish(terms)
@@ -101,23 +100,9 @@ def _assembler(
     """Return what makes an objective of terms."""
     if tiling is None:
         return lambda terms: Objective(features, terms)
-    here = _here(content, tiling)
     return lambda terms: TiledObjective(
-        features,
-        terms,
-        tiling.size,
-        content=here,
-        keep_content=tiling.keep_content,
-        team=tiling.team,
-        columns=tiling.columns,
+        features, terms, tiling.size, content=content, keep_content=tiling.keep_content
     )
-
-
-def _here(image: Tensor, tiling: Tiling | None) -> Tensor:
-    """Return the columns of an image that this process holds."""
-    if tiling is None or tiling.columns is None:
-        return image
-    return image[..., tiling.columns.start : tiling.columns.stop]
 
 
 def _content_terms(recipe: Recipe, features: FeatureMaps, content: Tensor, *, tiled: bool) -> list[Term]:
@@ -166,21 +151,14 @@ def _style_terms(shared: _Shared, styles: Sequence[Tensor]) -> list[Term]:
     for layer in shares:
         plain = _style_term(shared, layer, own[layer], statistics[layer])
         found = [mean[layer] for mean in means]
-        ranks = [
-            (1 if len(style) == len(content) else len(style)) * math.prod(size[layer][1:])
-            for style, size in zip(styles, others, strict=True)
-        ]
-        positions = math.prod(own[layer][1:])
         if not masks.contents:
-            term = plain(found, shared.blend)
-            terms.append(term if tiling else term.factored(positions, sum(ranks)))
+            terms.append(plain(found, shared.blend))
             continue
-        sizes = zip(found, ranks, masks.contents, portions(masks.contents, shared.blend), strict=True)
-        for number, (mean, rank, mask, portion) in enumerate(sizes, 1):
+        sizes = zip(found, masks.contents, portions(masks.contents, shared.blend), strict=True)
+        for number, (mean, mask, portion) in enumerate(sizes, 1):
             if portion > 0:
                 term = plain([mean], (1.0,), root_weights(mask, *own[layer][1:]), str(number))
-                term = dataclasses.replace(term, weight=term.weight * portion)
-                terms.append(term if tiling else term.factored(positions, rank))
+                terms.append(dataclasses.replace(term, weight=term.weight * portion))
     return terms
 
 
@@ -258,13 +236,10 @@ def _kernel_terms(
     return terms
 
 
-def _balanced(
-    term: Any, finish: Callable[[Sequence[Term]], Objective], reference: Tensor, tiling: Tiling | None
-) -> Term:
+def _balanced(term: Any, finish: Callable[[Sequence[Term]], Objective], reference: Tensor) -> Term:
     """Divide a term's weight by the norm of its own gradient at a reference image."""
     alone = dataclasses.replace(term, weight=1.0)
     _, gradient = finish([alone]).value_and_grad(reference)
-    square = gradient.square().sum()
-    norm = float((square if tiling is None else tiling.team.sum(square)).sqrt())
+    norm = float(gradient.square().sum().sqrt())
     balanced: Term = dataclasses.replace(term, weight=term.weight / norm if norm > 0 else term.weight)
     return balanced

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from specstyle.engine.team import ALONE, Team
 from specstyle.features.networks import Network
 from specstyle.recipes import Recipe
 from specstyle.run.pairs import own_pairs, seconds_per_step, style_pairs
@@ -21,7 +20,6 @@ from specstyle.run.planning import (
     free_memory,
     held_memory,
     plan,
-    processes_here,
     readable,
 )
 from specstyle.run.request import Request
@@ -59,7 +57,6 @@ class Outlook:
         shapes: Height and width of each scale.
         steps: At each scale.
         style_frames: Columns of all styles together.
-        team: Who shares the image.
         planned: What the user was told, by scale.
     """
 
@@ -72,7 +69,6 @@ class Outlook:
     shapes: Sequence[tuple[int, int]]
     steps: Sequence[int]
     style_frames: int
-    team: Team = ALONE
     planned: dict[int, Plan] = field(default_factory=dict)
 
     def plan(self, scale: int) -> Plan:
@@ -89,12 +85,11 @@ class Outlook:
             tile=check_tile(self.request.tile),
             free=self._free(self.request.memory_limit),
             style_pixels=round(shrunk * self.style_pixels),
-            sharers=self.team.size,
         )
 
     def _free(self, limit: float | None) -> int:
         """Return the memory that this process may take, within a limit if there is one."""
-        return free_memory(self.device, limit, sharers=processes_here(self.team.size))
+        return free_memory(self.device, limit)
 
     def notes(self) -> tuple[str, ...]:
         """Return what a user should know of a large run."""
@@ -142,7 +137,7 @@ class Outlook:
         # Forward and back take as long as three times forward; tiles go forward once more.
         passes = 4 if tiled else 3
         share = self.content.shape[0] * work / (probe.shape[2] * probe.shape[3])
-        return spent * passes * share / self.team.size
+        return spent * passes * share
 
     def _seconds_by_pairs(self) -> float:
         """Estimate how long the kernel takes, from one block of it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from numbers import Integral
@@ -83,20 +82,18 @@ def check_tile(tile: Any) -> int | None:
     return size
 
 
-def free_memory(device: torch.device, limit: float | None = None, *, sharers: int = 1) -> int:
+def free_memory(device: torch.device, limit: float | None = None) -> int:
     """Return the bytes that a run may take beyond what its process holds.
 
     Args:
         device: Where it runs.
         limit: The most that the process may hold on the device in all, in GiB; ``None``: what is free.
-        sharers: Processes that take as much of the main memory at the same time. A GPU's own memory is not
-            divided: each process has its own card.
     """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     else:  # Apple's GPUs share the main memory
-        free = free_main_memory() // sharers
+        free = free_main_memory()
     return max(free if limit is None else min(free, round(limit * GIB) - held_memory(device)), 0)
 
 
@@ -105,11 +102,6 @@ def held_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
     return int(psutil.Process().memory_info().rss)
-
-
-def processes_here(team: int) -> int:
-    """Return how many of a team's processes are on this machine."""
-    return min(int(os.environ.get("LOCAL_WORLD_SIZE", team)), team)
 
 
 def free_main_memory() -> int:
@@ -131,7 +123,6 @@ def plan(
     tile: int | None,
     free: int,
     style_pixels: int = 0,
-    sharers: int = 1,
 ) -> Plan:
     """Choose how to optimize an image.
 
@@ -142,7 +133,6 @@ def plan(
         tile: See ``check_tile``.
         free: Memory for it, in bytes.
         style_pixels: Of the largest style.
-        sharers: Processes that share the image.
 
     Raises:
         RecipeError: If a tile size was asked for and the network cannot be tiled.
@@ -151,7 +141,7 @@ def plan(
     if tile and not tileable:
         raise RecipeError("the kernel works block by block in any case; drop --tile, or take another network")
     batch, channels, height, width = shape
-    canvas = 4 * batch * channels * height * width // sharers
+    canvas = 4 * batch * channels * height * width
     on_samples = recipe.canvas == "waveform"
     budget, history = round(SHARE * free), recipe.history
     fixed = (WAVEFORM_COPIES if on_samples else _optimizer_copies(recipe, history)) * canvas
@@ -163,20 +153,18 @@ def plan(
         fixed += _optimizer_copies(recipe, history) * canvas // 2 if on_samples else WAVEFORM_COPIES * canvas
         blocks = block_bytes(batch, width, recipe.kernel_widths)
         return Plan(None, True, history, fixed + blocks, free)
-    targets = _content_bytes(recipe, features, shape) // sharers
-    # Of a strip, each process sees the margins, too.
-    strip = width if sharers == 1 else min(-(-width // sharers) + 2 * margin_of(features), width)
+    targets = _content_bytes(recipe, features, shape)
     largest = max(
-        batch * features.activations(height, strip), style_pixels and _style(features, style_pixels)
+        batch * features.activations(height, width), style_pixels and _style(features, style_pixels)
     )
     whole = Plan(None, True, history, fixed + targets + 4 * largest, free)
-    if tile and tile >= max(height, strip):
+    if tile and tile >= max(height, width):
         tile = 0  # which is the same
-    countable = batch * features.largest_map(height, strip) < COUNTABLE
+    countable = batch * features.largest_map(height, width) < COUNTABLE
     if tile == 0 or (tile is None and countable and whole.needed <= budget):
         return whole
     return _tiled(
-        whole, recipe, features, (batch, height, strip), tile=tile or None, fixed=fixed, targets=targets
+        whole, recipe, features, (batch, height, width), tile=tile or None, fixed=fixed, targets=targets
     )
 
 
@@ -202,7 +190,7 @@ def _tiled(
         whole: The plan without tiles.
         recipe: Losses and optimizer.
         features: The network.
-        seen: Entries, height and width of what this process sees of the image.
+        seen: Entries, height and width of the image.
         tile: The size that was asked for.
         fixed: Bytes that are held in any case.
         targets: Bytes of the content's features.

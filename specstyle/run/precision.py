@@ -8,23 +8,20 @@ from typing import Any
 
 import torch
 
-from specstyle.features.products import products_in
-
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 
 
-def settle_precision(name: str, device: torch.device, optimizer: str = "adam", network: str = "vgg19") -> str:
+def settle_precision(name: str, device: torch.device, network: str = "vgg19") -> str:
     """Return the precision to run in.
 
-    ``auto`` is fp32 but on NVIDIA GPUs from Ampere on: there it is bf16, and tf32 for L-BFGS, whose line
-    searches suffer from a gradient of three digits (its loss ended 6 % higher in bf16, bench/NOTES.md). On a
-    CPU with AVX-512 BF16, ``bf16`` is faster, too, and left to those who ask for it. Statistics, losses and
+    ``auto`` is fp32, and tf32 on NVIDIA GPUs from Ampere on. ``bf16`` is faster there and on a CPU with
+    AVX-512 BF16, and left to those who ask for it: L-BFGS' line searches suffer from a gradient of three
+    digits (its loss ended 6 % higher, bench/NOTES.md). Statistics, losses and
     optimizer are fp32 in any case, and so is the ``kernel``, which is nothing but a loss.
 
     Args:
         name: One of ``PRECISIONS``.
         device: Where the network runs.
-        optimizer: The recipe's.
         network: The recipe's.
 
     Raises:
@@ -34,8 +31,7 @@ def settle_precision(name: str, device: torch.device, optimizer: str = "adam", n
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {name!r}")
     ampere = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
     if name == "auto":
-        faster = "tf32" if optimizer == "lbfgs" else "bf16"
-        return faster if ampere and network != "kernel" else "fp32"
+        return "tf32" if ampere and network != "kernel" else "fp32"
     if name != "fp32" and network == "kernel":
         raise ValueError(f"precision {name} is for networks with filters, and the kernel has none; use fp32")
     if not ampere and (name == "tf32" or (name == "bf16" and device.type == "cuda")):
@@ -56,13 +52,12 @@ def network_dtype(precision: str) -> torch.dtype:
 def convolutions_in(precision: str) -> Iterator[None]:
     """Let CUDA's convolutions of fp32 use TF32 or not, and give the same each time.
 
-    Matrix products, so the Gram matrices, never use TF32.
-
     Whatever the process had set otherwise holds again afterwards.
 
     Args:
         precision: As ``settle_precision`` returns it.
     """
+    # torch has an older setting of all and a newer one of each: the older first, or reading it fails.
     cudnn: Any = torch.backends.cudnn
     each = (cudnn.conv, cudnn.rnn)
     before = [part.fp32_precision for part in each]
@@ -71,14 +66,12 @@ def convolutions_in(precision: str) -> Iterator[None]:
         older = cudnn.allow_tf32
     except RuntimeError:  # its parts differ
         older = before[0] == "tf32"
-    # The older setting first, with which the newer ones must agree, or reading it fails.
     cudnn.allow_tf32 = precision == "tf32"
     cudnn.deterministic = True
     for part in each:
         part.fp32_precision = "tf32" if precision == "tf32" else "ieee"
     try:
-        with products_in("highest"):
-            yield
+        yield
     finally:
         cudnn.deterministic = repeatable
         cudnn.allow_tf32 = older

@@ -7,7 +7,6 @@ import dataclasses
 from torch import Tensor
 
 from specstyle.engine.positions import root_weights
-from specstyle.engine.team import ALONE, Columns, Team
 from specstyle.engine.tiles import Size
 
 MapSize = tuple[int, int, int]
@@ -21,14 +20,10 @@ class Tiling:
     Attributes:
         size: Of a tile.
         keep_content: See ``TiledObjective``.
-        team: Who holds the other columns.
-        columns: Which columns are here; the images given to ``build_objective`` are whole.
     """
 
     size: Size
     keep_content: bool = True
-    team: Team = ALONE
-    columns: Columns | None = None
 
 
 @dataclasses.dataclass(frozen=True)

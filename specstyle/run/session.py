@@ -14,7 +14,6 @@ from torch import Tensor
 from specstyle._version import __version__
 from specstyle.engine.optimize import State
 from specstyle.engine.scales import resize, scale_shapes
-from specstyle.engine.team import ALONE, Team
 from specstyle.errors import FileError
 from specstyle.features.networks import Network
 from specstyle.features.weights import sha256_of
@@ -29,7 +28,6 @@ from specstyle.run.pictures import PictureAdapter
 from specstyle.run.precision import convolutions_in, network_dtype, settle_precision
 from specstyle.run.regions import Masks
 from specstyle.run.request import Progress, Request, Result
-from specstyle.run.sharing import check_shared
 from specstyle.run.sounds import SoundAdapter
 from specstyle.run.warm import COLD, Warm
 
@@ -52,14 +50,13 @@ class Session:
         on_step: Callable[[Progress], None],
         *,
         on_note: Callable[[str], None] = lambda _: None,
-        team: Team = ALONE,
         warm: Warm = COLD,
         keeper: Keeper | None = None,
     ) -> None:
         self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
         self.told: list[str] = []
-        self._on_note, self.team, self.warm, self.keeper = on_note, team, warm, keeper
-        self.precision = settle_precision(request.precision, device, recipe.optimizer, recipe.network)
+        self._on_note, self.warm, self.keeper = on_note, warm, keeper
+        self.precision = settle_precision(request.precision, device, recipe.network)
         self.adapter: Adapter = make_adapter(
             request.medium, recipe, seed=request.seed, device=device, sample_rate=request.sample_rate
         )
@@ -148,7 +145,6 @@ class Session:
             factor=recipe.scale_factor,
             fixed_height=self.network.fixed_height,
         )
-        check_shared(self.team, recipe, self.network.features)
         self.outlook = Outlook(
             request,
             recipe,
@@ -159,7 +155,6 @@ class Session:
             self.shapes,
             [self.steps_at(scale) for scale in range(len(self.shapes))],
             sum(s.shape[3] for s in self.styles),
-            self.team,
         )
 
     def _style_source(self, given: Any, number: int) -> Any:
@@ -248,7 +243,6 @@ class Session:
             "seed": self.request.seed,
             "device": _device_name(self.device),
             "precision": self.precision,
-            **({} if self.team.size == 1 else {"processes": self.team.size}),
             "torch": torch.__version__,
         }
 

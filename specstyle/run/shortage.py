@@ -10,7 +10,6 @@ from torch import Tensor
 
 from specstyle.engine.objective import Objective
 from specstyle.engine.shortage import with_room
-from specstyle.engine.team import Team
 from specstyle.engine.tiles import Size
 from specstyle.errors import SpecstyleError, is_out_of_memory
 from specstyle.recipes import Recipe
@@ -82,13 +81,12 @@ class ShortageError(SpecstyleError):
 
 
 @contextlib.contextmanager
-def explained(recipe: Recipe, medium: str, team: Team, *, kept: bool) -> Iterator[None]:
+def explained(recipe: Recipe, medium: str, *, kept: bool) -> Iterator[None]:
     """Turn an error of memory into one line that says what takes less.
 
     Args:
         recipe: Of the run.
         medium: ``audio`` or ``image``.
-        team: Who shares it.
         kept: Whether a folder keeps it.
 
     Raises:
@@ -103,9 +101,8 @@ def explained(recipe: Recipe, medium: str, team: Team, *, kept: bool) -> Iterato
         if recipe.optimizer == "lbfgs":
             remedies += ["--history 3", "--optimizer adam"]
         remedies.append(smaller_sources(medium))
-        who = "" if team.size == 1 else f"rank {team.rank} of {team.size}: "
         rest = "; --run-dir keeps its last checkpoint: --resume goes on where more is free" if kept else ""
         raise ShortageError(
-            f"{who}out of memory: the run needs more than the device has left; take "
+            f"out of memory: the run needs more than the device has left; take "
             f"{', '.join(remedies[:-1])}{' or ' if remedies[:-1] else ''}{remedies[-1]}{rest}"
         ) from error

@@ -10,7 +10,6 @@ from numbers import Integral, Real
 from typing import Any
 
 from specstyle.engine.optimize import NonFiniteLossError
-from specstyle.engine.team import ALONE, Team
 from specstyle.errors import RecipeError
 from specstyle.run.build import choose_device, settle_request
 from specstyle.run.checkpoints import Keeper
@@ -33,7 +32,6 @@ def transfer(
     on_step: Callable[[Progress], None] = _ignore,
     on_note: Callable[[str], None] = _ignore,
     on_stage: Callable[[Stage], None] = _ignore,
-    team: Team = ALONE,
     warm: Warm = COLD,
     keeper: Keeper | None = None,
 ) -> Result:
@@ -45,8 +43,6 @@ def transfer(
         on_note: Called with each line that a user should know, as soon as it is known.
         on_stage: Called as each stage begins: ``optimize`` after the inputs and the network were read, then
             ``finish``, the way from the image back to a sound or picture.
-        team: The processes that share the run (``run.sharing.join``): rank 0 calls this, the others
-            ``take_part``.
         warm: Networks and styles of earlier runs; by default nothing is kept.
         keeper: Keeps the run as it goes, and has where to go on from.
 
@@ -58,7 +54,7 @@ def transfer(
         ShortageError: If memory does not suffice, in tiles either.
     """
     started = time.monotonic()
-    run, notes = _prepare(request, on_step, on_note=on_note, team=team, warm=warm, keeper=keeper)
+    run, notes = _prepare(request, on_step, on_note=on_note, warm=warm, keeper=keeper)
     notes += run.outlook.notes()
     for note in notes:
         on_note(note)
@@ -82,39 +78,9 @@ def transfer(
     return result
 
 
-def take_part(
-    request: Request,
-    *,
-    on_step: Callable[[Progress], None] = _ignore,
-    on_stage: Callable[[Stage], None] = _ignore,
-    team: Team = ALONE,
-    keeper: Keeper | None = None,
-) -> None:
-    """Do one process' part of a run whose result another one makes: that of rank 0, by ``transfer``.
-
-    Args:
-        request: The same as in all processes.
-        on_step: Called after each step.
-        on_stage: Called as ``optimize`` begins, which is the last stage of such a process.
-        team: The processes.
-        keeper: As the first process has one.
-
-    Raises:
-        SpecstyleError: As ``transfer`` does, or if another process is gone.
-    """
-    run, _ = _prepare(request, on_step, team=team, keeper=keeper)
-    on_stage("optimize")
-    with (
-        _explained(run),
-        convolutions_in(run.precision),
-        contextlib.suppress(NonFiniteLossError),
-    ):  # rank 0 sees it, too, and tells
-        Course(run).optimize()
-
-
 def _explained(run: Session) -> contextlib.AbstractContextManager[None]:
     """Return what says in one line that memory did not suffice."""
-    return explained(run.recipe, run.request.medium, run.team, kept=run.keeper is not None)
+    return explained(run.recipe, run.request.medium, kept=run.keeper is not None)
 
 
 def _prepare(
@@ -122,7 +88,6 @@ def _prepare(
     on_step: Callable[[Progress], None],
     *,
     on_note: Callable[[str], None] = _ignore,
-    team: Team,
     warm: Warm = COLD,
     keeper: Keeper | None = None,
 ) -> tuple[Session, tuple[str, ...]]:
@@ -130,7 +95,7 @@ def _prepare(
     _check(request)
     device = choose_device(request.device)
     recipe, notes = settle_request(request)
-    run = Session(request, recipe, device, on_step, on_note=on_note, team=team, warm=warm, keeper=keeper)
+    run = Session(request, recipe, device, on_step, on_note=on_note, warm=warm, keeper=keeper)
     return run, notes + run.network.notes + run.notes
 
 
@@ -176,6 +141,5 @@ __all__ = [
     "Stage",
     "TransferError",
     "check_memory_limit",
-    "take_part",
     "transfer",
 ]

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
-from specstyle.engine import compact
 from specstyle.engine import hessian as hessian_module
-from specstyle.engine.compact import CompactMemory, memory_for
 from specstyle.engine.hessian import Memory
 from specstyle.engine.lbfgs import FIRST_STEP, minimize
 
@@ -77,55 +72,6 @@ def test_without_a_memory_the_product_is_the_vector_itself() -> None:
     assert torch.equal(Memory(3).product(vector), vector)
     free = torch.tensor([1.0, 0, 1, 0, 1], dtype=torch.float64)
     assert torch.equal(Memory(3).product(vector, torch.tensor([1, 3])), vector * free)
-
-
-@pytest.mark.parametrize("columns", [2**22, 7])
-@pytest.mark.parametrize("count", [0, 1, 4, 6])
-@given(data=st.data())
-def test_a_compact_memory_is_the_memory(columns: int, count: int, data: st.DataObject) -> None:
-    """With any variables held, whether pairs keep their curvature or lose it, in one stack or in several."""
-    n = data.draw(st.integers(1, 20))
-    vectors = arrays(np.float64, n, elements=st.floats(-3.0, 3.0, width=16))
-    pairs = [(data.draw(vectors), data.draw(vectors)) for _ in range(count)]
-    vector = torch.from_numpy(data.draw(vectors))
-    held = torch.from_numpy(data.draw(arrays(np.bool_, n)))
-    recursive, ours = Memory(4), CompactMemory(4)
-    for step, change in pairs:
-        for memory in (recursive, ours):
-            memory.add(torch.from_numpy(step), torch.from_numpy(step + 0.3 * change))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compact, "COLUMNS", columns)
-        patch.setattr(compact, "_SLICE", 3)
-        found = ours.product(vector, ours.holding(held)), ours.product(vector)
-    expected = recursive.product(vector, recursive.holding(held)), recursive.product(vector)
-    assert len(ours) == len(recursive) == min(count, 4)
-    for one, other in zip(found, expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6 * (1.0 + float(other.abs().max())))
-    assert not bool(found[0][held].any())
-
-
-def test_a_compact_memory_lowers_a_function_as_the_memory_does() -> None:
-    start = rand(40) * 2.0 - 1.0
-    for box in (None, (-0.5, 0.8)):
-        ends = []
-        for memory in (Memory(10), CompactMemory(10)):
-            seen: list[float] = []
-
-            def watched(x: Tensor, seen: list[float] = seen) -> tuple[float, Tensor]:
-                value, gradient = rosenbrock(x)
-                seen.append(value)
-                return value, gradient
-
-            minimize(watched, start, evaluations=60, box=box, memory=memory)
-            ends.append(seen)
-        np.testing.assert_allclose(ends[0][:25], ends[1][:25], rtol=1e-6)
-        assert min(ends[1]) == pytest.approx(min(ends[0]), rel=0.2)
-
-
-def test_devices_get_the_memory_that_suits_them() -> None:
-    kinds = {kind: type(memory_for(torch.device(kind), 5)) for kind in ("cpu", "cuda", "mps")}
-    assert kinds == {"cpu": Memory, "cuda": CompactMemory, "mps": Memory}
-    assert memory_for(torch.device("cuda"), 5).size == 5
 
 
 def rosenbrock(x: Tensor) -> tuple[float, Tensor]:

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -426,96 +424,6 @@ def test_reporting_seldom_still_ends_on_nan_with_a_good_result() -> None:
         optimize(canvas, goal, OptimizerSettings("adam", lr=0.1), 50, report_every=4)
     assert caught.value.state is not None
     assert caught.value.state.image.isfinite().all()
-
-
-@pytest.fixture
-def late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports as on a device that works on while its losses are on their way."""
-    monkeypatch.setattr("specstyle.engine.evaluations.comes_late", lambda _: True)
-
-
-@pytest.mark.parametrize("every", [2, 4, 100])
-def test_reports_that_come_late_are_the_same(monkeypatch: pytest.MonkeyPatch, every: int) -> None:
-    start, found = rand(*SHAPE), []
-    for later in (False, True):
-        monkeypatch.setattr("specstyle.engine.evaluations.comes_late", lambda _, later=later: later)
-        seen: list[tuple[int, dict[str, float], list[float], list[float]]] = []
-        evaluated: list[int] = []
-        goal = objective()
-        count, plain = [0], goal.value_and_grad
-
-        def counted(image: Tensor, count: list[int] = count, plain: Any = plain) -> Any:
-            count[0] += 1
-            return plain(image)
-
-        goal.value_and_grad = counted  # type: ignore[method-assign]
-
-        def on_step(step: Step, seen: Any = seen, evaluated: Any = evaluated, count: Any = count) -> None:
-            shown = [step.image(), step.parameters()[0]]
-            seen.append((step.step, step.losses, *(x.flatten().tolist() for x in shown)))
-            evaluated.append(count[0] - step.step)
-
-        canvas = Pixels(start, upper=1.0, pixel_range=2.0)
-        state = optimize(
-            canvas, goal, OptimizerSettings("adam", lr=0.05), 9, on_step=on_step, report_every=every
-        )
-        found.append((seen, state.image.tolist(), state.losses_start, state.losses_end, state.steps))
-        # The device has the next step to do already, but at the last one.
-        assert evaluated == [int(later)] * (len(seen) - 1) + [0]
-    assert found[0] == found[1]
-
-
-@pytest.mark.usefixtures("late")
-def test_a_loss_that_becomes_nan_and_is_told_late() -> None:
-    goal = Objective(None, [ImageTerm("tv", 1.0, cliff)])
-    canvas = Pixels(torch.full(SHAPE, 0.5, dtype=torch.float64))
-    with pytest.raises(NonFiniteLossError) as caught:
-        optimize(canvas, goal, OptimizerSettings("adam", lr=0.1), 50, report_every=4)
-    assert caught.value.step % 4 == 0
-    assert caught.value.state is not None
-    assert caught.value.state.image.isfinite().all()
-
-
-@pytest.mark.usefixtures("late")
-def test_a_stop_that_is_asked_for_late() -> None:
-    def on_step(step: Step) -> None:
-        if step.step == 4:
-            raise StopRun
-
-    state = optimize(
-        Pixels(rand(*SHAPE)), objective(), OptimizerSettings("adam", lr=0.05), 50, on_step=on_step,
-        report_every=4,
-    )  # fmt: skip
-    assert state.stopped
-    assert state.steps == 5
-
-
-@pytest.mark.usefixtures("late")
-@pytest.mark.parametrize("at", [1, 3, 4, 5])
-def test_a_run_is_taken_up_again_where_a_report_was_on_its_way(at: int) -> None:
-    """A snapshot has the losses of all steps before it, and each is reported once."""
-    start, settings = rand(*SHAPE), OptimizerSettings("adam", lr=0.05)
-    seen: list[int] = []
-    snapshots: list[Any] = []
-
-    def on_safe(step: int, snapshot: Any) -> None:
-        if step == at:
-            snapshots.append(copy.deepcopy(snapshot()))
-            assert seen == [s for s in (1, 4, 8) if s <= at]
-
-    def again(resume: Any) -> State:
-        seen.clear()
-        return optimize(
-            Pixels(start), objective(), settings, 9, on_step=lambda s: seen.append(s.step), report_every=4,
-            on_safe=on_safe, resume=resume,
-        )  # fmt: skip
-
-    whole = again(None)
-    assert seen == [1, 4, 8, 9]
-    resumed = again(snapshots[0])
-    assert seen == [s for s in (1, 4, 8, 9) if s > at]
-    assert torch.equal(whole.image, resumed.image)
-    assert (whole.losses_start, whole.losses_end) == (resumed.losses_start, resumed.losses_end)
 
 
 class InAnotherLayout(Objective):

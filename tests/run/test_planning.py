@@ -129,34 +129,6 @@ def test_free_memory_is_that_of_the_machine_or_up_to_a_limit() -> None:
     assert free_memory(cpu, 1e9) > 0.5 * free
 
 
-def test_main_memory_is_divided_among_those_who_take_it_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "free_main_memory", lambda: 12 * GIB)
-    monkeypatch.setattr(planning, "held_memory", lambda device: GIB)
-    cpu = torch.device("cpu")
-    assert free_memory(cpu, sharers=3) == 4 * GIB
-    assert free_memory(cpu, 3.0, sharers=3) == 2 * GIB
-    assert free_memory(cpu, 9.0, sharers=3) == 4 * GIB
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
-    assert (planning.processes_here(6), planning.processes_here(1)) == (2, 1)
-    monkeypatch.delenv("LOCAL_WORLD_SIZE")
-    assert planning.processes_here(6) == 6
-
-
-def test_a_strip_is_whole_where_it_is_asked_for_or_fits(vgg: object) -> None:
-    recipe, shape = GATYS.replace(optimizer="adam"), (1, 3, 3000, 3000)
-    off = plan(recipe, vgg, shape, tile=0, free=1, sharers=4)
-    assert off.size is None
-    alone = plan(recipe, vgg, shape, tile=0, free=1)
-    # A strip has a quarter of the columns, and margins.
-    assert 0.25 < off.needed / alone.needed < 0.4
-    free = round((off.needed + 1) / planning.SHARE)
-    assert plan(recipe, vgg, shape, tile=None, free=free, sharers=4).size is None
-    assert plan(recipe, vgg, shape, tile=None, free=free).size is not None
-    less = plan(recipe, vgg, shape, tile=None, free=free // 2, sharers=4)
-    assert less.size is not None
-    assert less.needed <= planning.SHARE * less.free
-
-
 def test_features_of_the_content_are_given_up_before_the_last_tile(vgg: object) -> None:
     recipe, shape = GATYS.replace(optimizer="adam"), (1, 3, 2000, 2000)
     least = plan(recipe, vgg, shape, tile=None, free=0).needed
@@ -295,7 +267,7 @@ def test_the_kernel_is_not_cut() -> None:
 
 def test_a_memory_limit_cuts_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(planning, "TILES", (64, 32))
-    monkeypatch.setattr("specstyle.run.outlook.free_memory", lambda device, limit, sharers: 20_000_000)
+    monkeypatch.setattr("specstyle.run.outlook.free_memory", lambda device, limit: 20_000_000)
     notes: list[str] = []
     tall = np.random.default_rng(0).random((400, 60, 3))
     result = specstyle.transfer_image(

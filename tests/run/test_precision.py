@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +8,7 @@ import torch
 from torch import Tensor
 
 import specstyle
-from specstyle.engine import OptimizerSettings, Pixels, optimize
-from specstyle.engine.captured import CapturedObjective
 from specstyle.engine.objective import Objective
-from specstyle.engine.tiling import TiledObjective
 from specstyle.features import WideRandom
 from specstyle.features.networks import build_network
 from specstyle.features.vgg import VGG19
@@ -52,7 +47,7 @@ def test_what_a_device_does_not_have_is_refused(name: str, device: str, said: st
         settle_precision(name, torch.device(device))
 
 
-@pytest.mark.parametrize(("capability", "best"), [((7, 5), "fp32"), ((8, 0), "bf16"), ((9, 0), "bf16")])
+@pytest.mark.parametrize(("capability", "best"), [((7, 5), "fp32"), ((8, 0), "tf32"), ((9, 0), "tf32")])
 def test_gpus_before_ampere_have_neither_tf32_nor_bf16(
     monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], best: str
 ) -> None:
@@ -70,11 +65,11 @@ def test_gpus_before_ampere_have_neither_tf32_nor_bf16(
 def test_the_kernel_computes_in_fp32_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     for device in (CPU, torch.device("cuda:0")):
-        assert settle_precision("auto", device, "lbfgs", "kernel") == "fp32"
-        assert settle_precision("fp32", device, "lbfgs", "kernel") == "fp32"
+        assert settle_precision("auto", device, "kernel") == "fp32"
+        assert settle_precision("fp32", device, "kernel") == "fp32"
     for name in ("bf16", "tf32"):
         with pytest.raises(ValueError, match=f"precision {name} is for networks with filters"):
-            settle_precision(name, torch.device("cuda:0"), "lbfgs", "kernel")
+            settle_precision(name, torch.device("cuda:0"), "kernel")
     sound = np.sin(np.arange(8000) * 0.3)
     with pytest.raises(ValueError, match="the kernel has none; use fp32"):
         specstyle.transfer_audio(sound, sound, sample_rate=16000, network="kernel", precision="bf16", steps=1)
@@ -87,30 +82,16 @@ def test_tf32_is_for_convolutions_and_only_for_the_time_of_a_run() -> None:
     with convolutions_in("tf32"):
         assert cudnn.conv.fp32_precision == "tf32"
         assert cudnn.allow_tf32 is True
-        assert matmul.fp32_precision == "ieee"
+        assert matmul.fp32_precision == before[3]  # Gram matrices keep their digits
         assert cudnn.deterministic is True
     assert cudnn.deterministic is repeatable
     for precision in ("fp32", "bf16"):
         with convolutions_in(precision):
             assert cudnn.conv.fp32_precision == "ieee"
             assert cudnn.allow_tf32 is False
-            assert matmul.allow_tf32 is False
     assert before == (
         cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.allow_tf32, matmul.fp32_precision
     )  # fmt: skip
-
-
-def test_fp32_is_fp32_whatever_the_process_had_set() -> None:
-    before = torch.get_float32_matmul_precision()
-    try:
-        torch.set_float32_matmul_precision("high")
-        with convolutions_in("fp32"):
-            assert torch.get_float32_matmul_precision() == "highest"
-            assert torch.backends.cuda.matmul.fp32_precision == "ieee"
-        assert torch.get_float32_matmul_precision() == "high"
-        assert torch.backends.cuda.matmul.fp32_precision == "tf32"
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def test_gains_are_measured_in_the_precision_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,22 +242,6 @@ def needs_gpu() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-3), (torch.bfloat16, 2e-2)])
-def test_a_captured_objective_is_the_objective(dtype: torch.dtype, near: float) -> None:
-    needs_gpu()
-    objective, image = case("cuda", dtype)
-    captured = CapturedObjective(objective)
-    for factor in (1.0, 0.5, 0.9):
-        with convolutions_in("fp32"):
-            losses, gradient = objective.value_and_grad(image * factor)
-            found, same = captured.value_and_grad(image * factor)
-        assert captured.failure is None
-        for name, loss in losses.items():
-            assert float(found[name]) == pytest.approx(float(loss), rel=near)
-        assert float((same - gradient).norm() / gradient.norm()) < near
-
-
-@pytest.mark.gpu
 @pytest.mark.parametrize("method", ["adam", "lbfgs"])
 def test_a_gpu_gives_the_same_each_time(method: str) -> None:
     needs_gpu()
@@ -291,33 +256,6 @@ def test_a_gpu_gives_the_same_each_time(method: str) -> None:
 
 
 @pytest.mark.gpu
-def test_steps_of_adam_do_not_wait_for_the_host() -> None:
-    needs_gpu()
-    objective, image = case("cuda", torch.float32)
-    captured, reported = CapturedObjective(objective), []
-
-    def on_step(step: Any) -> None:
-        reported.append(step.step)
-        torch.cuda.set_sync_debug_mode("error" if step.step < 20 else "default")
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that torch calls this mode a prototype
-        try:
-            optimize(
-                Pixels(image),
-                captured,
-                OptimizerSettings("adam", lr=0.02),
-                30,
-                report_every=10,
-                on_step=on_step,
-            )
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-    assert captured.failure is None
-    assert reported == [1, 10, 20, 30]
-
-
-@pytest.mark.gpu
 @pytest.mark.parametrize(
     "changes",
     [
@@ -326,67 +264,12 @@ def test_steps_of_adam_do_not_wait_for_the_host() -> None:
         {"style_layers": ("relu1_1", "relu2_1@2"), "normalize_activations": True},
     ],
 )
-def test_what_a_recipe_adds_is_recorded_too(changes: dict[str, object]) -> None:
+def test_what_a_recipe_adds_runs_on_a_gpu_too(changes: dict[str, object]) -> None:
     needs_gpu()
     result = specstyle.transfer_image(
         *pictures(), recipe="default-image", network="vgg19-lite", device="cuda", steps=3, **changes
     )
-    assert not [note for note in result.notes if "CUDA graph" in note]
-
-
-@pytest.mark.gpu
-def test_a_captured_objective_on_another_device_than_the_current() -> None:
-    needs_gpu()
-    if torch.cuda.device_count() < 2:
-        pytest.skip("needs two CUDA devices")
-    objective, image = case("cuda:1", torch.float32)
-    captured = CapturedObjective(objective)
-    for factor in (1.0, 0.5):
-        _, gradient = objective.value_and_grad(image * factor)
-        _, same = captured.value_and_grad(image * factor)
-        assert captured.failure is None
-        assert float((same - gradient).norm() / gradient.norm()) < 1e-3
-
-
-@pytest.mark.gpu
-def test_a_loss_that_asks_the_host_is_not_recorded_and_told() -> None:
-    """A capture that failed leaves stream and device as they were."""
-    needs_gpu()
-    objective, image = case("cuda", torch.float32)
-    term = objective.terms[0]
-
-    class Asking:
-        name, weight = term.name, term.weight
-
-        def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
-            return term(image, features) * (2.0 if float(image.sum()) > 0 else 1.0)
-
-    asking = Objective(objective.features, [Asking(), *objective.terms[1:]])
-    notes: list[str] = []
-    captured, stream = CapturedObjective(asking, notes.append), torch.cuda.current_stream()
-    for factor in (1.0, 0.5):
-        _, gradient = asking.value_and_grad(image * factor)
-        _, same = captured.value_and_grad(image * factor)
-        assert float((same - gradient).norm() / gradient.norm()) < 1e-3
-    assert len(notes) == 1
-    assert torch.cuda.current_stream() == stream
-
-
-@pytest.mark.gpu
-def test_losses_that_come_late_are_those_of_their_steps() -> None:
-    needs_gpu()
-    found = []
-    for every in (1, 4):
-        objective, image = case("cuda", torch.float32)
-        seen: dict[int, float] = {}
-        optimize(
-            Pixels(image), objective, OptimizerSettings("adam", lr=0.02), 9, report_every=every,
-            on_step=lambda s, seen=seen: seen.update({s.step: s.losses["total"]}),
-        )  # fmt: skip
-        found.append(seen)
-    assert list(found[1]) == [1, 4, 8, 9]
-    for step, total in found[1].items():
-        assert total == pytest.approx(found[0][step], rel=1e-3)
+    assert result.output.pixels.isfinite().all()
 
 
 @pytest.mark.gpu
@@ -429,35 +312,3 @@ def test_tiles_on_a_gpu() -> None:
         for tile in ("off", 32)
     ]
     torch.testing.assert_close(results[0].output.pixels, results[1].output.pixels, rtol=0, atol=5e-3)
-
-
-def test_a_loss_that_cannot_be_recorded_is_evaluated_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no CUDA here, so that recording fails, as it does for a loss that asks the host."""
-    if torch.cuda.is_available():
-        pytest.skip("CUDA records it")
-    objective, image = case("cpu", torch.float32, size=32)
-    notes: list[str] = []
-    captured = CapturedObjective(objective, notes.append)
-    losses, gradient = objective.value_and_grad(image)
-    found, same = captured.value_and_grad(image)
-    assert notes == [f"steps are not recorded as a CUDA graph, and take longer: {captured.failure}"]
-    assert "Expected a cuda device" in str(captured.failure)
-    captured.value_and_grad(image)
-    assert len(notes) == 1
-    assert torch.equal(same, gradient)
-    assert {n: float(v) for n, v in found.items()} == {n: float(v) for n, v in losses.items()}
-    assert not isinstance(captured, TiledObjective)
-
-
-def test_a_run_without_its_graph_says_so_at_once_and_in_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("CUDA records it")
-    monkeypatch.setattr("specstyle.run.course.captured", lambda o, _, tell: CapturedObjective(o, tell))
-    told: list[str] = []
-    result = specstyle.transfer_image(
-        *pictures(), network="vgg19-lite", smallest_scale=32, steps=1, on_note=told.append
-    )
-    assert len(result.record["scales"]) > 1
-    said = [note for note in told if "steps are not recorded as a CUDA graph" in note]
-    assert len(said) == 1
-    assert result.record["notes"] == list(result.notes) == told

@@ -13,16 +13,14 @@ from PIL import Image
 
 import specstyle
 from specstyle.engine import evaluations
-from specstyle.engine.distrib import Ranks
 from specstyle.engine.hessian import Memory
 from specstyle.engine.objective import Objective
 from specstyle.engine.shortage import with_room
-from specstyle.recipes import default_recipe
 from specstyle.run import course
 from specstyle.run.job import run_job
 from specstyle.run.kept import resumed_job
 from specstyle.run.request import Job, Request
-from specstyle.run.shortage import FrugalObjective, ShortageError, explained
+from specstyle.run.shortage import FrugalObjective, ShortageError
 
 ADAM = {"optimizer": "adam", "lr": 0.02}
 LBFGS = {"optimizer": "lbfgs", "lr": 1.0}
@@ -169,21 +167,6 @@ def test_where_nothing_can_be_made_smaller_one_line_says_what_to_take(
     run_job(again, on_step=lambda p: steps.append(p.step), on_note=print, on_stage=print)
     assert steps == [4, 5]
     assert (folder / "out.png").exists()
-
-
-def test_each_process_of_a_team_says_so_in_one_line() -> None:
-    class Second:
-        rank, size = 1, 2
-
-    recipe = default_recipe("image", "vgg19-lite").replace(optimizer="lbfgs")
-    said = r"^rank 1 of 2: out of memory: .* --history 3, --optimizer adam"
-    with pytest.raises(ShortageError, match=said), explained(recipe, "image", Second(), kept=False):  # type: ignore[arg-type]
-        raise torch.OutOfMemoryError("CUDA out of memory")
-    ranks = Ranks.__new__(Ranks)
-    with pytest.raises(torch.OutOfMemoryError), ranks._answered():
-        raise torch.OutOfMemoryError("CUDA out of memory")
-    with pytest.raises(RuntimeError, match="something else"), explained(recipe, "image", Second(), kept=True):  # type: ignore[arg-type]
-        raise RuntimeError("something else")
 
 
 class Term:
