@@ -8,18 +8,16 @@ from typing import Any
 from torch import Tensor
 
 from bench.options import Options
-from specstyle.engine import Pixels
 from specstyle.engine.canvas import Canvas
 from specstyle.engine.objective import Objective
 from specstyle.features import lite, weights
 from specstyle.features.random import random_weights
 from specstyle.features.weights import Weights
 from specstyle.recipes import Recipe
-from specstyle.run.build import choose_device, settle_recipe
-from specstyle.run.objectives import build_objective
-from specstyle.run.precision import convolutions_in
+from specstyle.run.inputs import Session
+from specstyle.run.objective import build_objective
 from specstyle.run.request import Request
-from specstyle.run.session import Session
+from specstyle.run.settle import choose_device, convolutions_in, settle_recipe
 
 ADAM_RATE = 0.02
 """Learning rate of Adam as a share of the range of the pixels: 0.02 of 0..1 and 5 of 0..255 are
@@ -48,7 +46,6 @@ PICTURE_ROWS = (
     Row("default-image, vgg19-lite", "image", "default", "vgg19-lite"),
 )
 SOUND_ROWS = (
-    Row("default-audio, kernel", "audio", "default", "kernel"),
     Row("default-audio-wide, wide-random", "audio", "default", "wide-random"),
     Row("default-audio-vgg19-lite, vgg19-lite", "audio", "default", "vgg19-lite"),
 )
@@ -77,11 +74,7 @@ class Case:
 
     def canvas(self) -> Canvas:
         """Return a fresh canvas with the start of the run."""
-        session, recipe = self.session, self.recipe
-        if session.sound is not None and recipe.canvas == "waveform":
-            return session.sound.waveform(session.start)
-        upper = session.upper if recipe.clip else None
-        return Pixels(session.start.image, pixel_range=recipe.pixel_range, upper=upper)
+        return self.session.canvas(self.session.start.image)
 
     @property
     def adam_rate(self) -> float:
@@ -128,7 +121,7 @@ def make_case(name: str, request: Request) -> Case:
     with convolutions_in(session.precision):
         objective = build_objective(
             recipe,
-            session.network.features,
+            session.features,
             session.content.image,
             session.styles,
             reference=session.reference,

@@ -16,10 +16,14 @@ from torch.nn import functional as F
 
 from bench.cases import Case
 from bench.paired import clock
-from specstyle.features.vgg import convolution, reduction
+from specstyle.engine.views import bare
 from specstyle.features.weights import LAYERS
 
 Shape = tuple[int, int]
+
+
+def _reduction(layer: str) -> int:
+    return int(layer.partition("@")[2] or 1)
 
 
 def network_flop(
@@ -34,9 +38,9 @@ def network_flop(
         width: Of the image.
     """
     total, maps = 0, {}
-    for factor in sorted({reduction(name) for name in layers}):
-        here = [name for name in layers if reduction(name) == factor]
-        deepest = max(LAYERS.index(convolution(name)) for name in here)
+    for factor in sorted({_reduction(name) for name in layers}):
+        here = [name for name in layers if _reduction(name) == factor]
+        deepest = max(LAYERS.index(bare(name)) for name in here)
         h, w = (max(side // factor, 1) for side in (height, width))
         for number, name in enumerate(LAYERS[: deepest + 1]):
             if number and name.endswith("_1"):
@@ -56,10 +60,6 @@ def step_flop(case: Case) -> int:
     """Return the operations of one step of a case."""
     recipe, batch = case.recipe, case.content.shape[0]
     rows, columns = case.content.shape[1] * case.content.shape[2], case.content.shape[3]
-    if recipe.network == "kernel":
-        # Products of frames, forward and back: the content's with themselves and with the style's.
-        other = case.styles[0].shape[3]
-        return batch * 2 * 2 * rows * columns * (columns + other)
     if case.weights is None:
         times = columns - recipe.filter_width + 1
         filters = recipe.n_filters

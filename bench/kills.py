@@ -66,7 +66,7 @@ def main() -> None:
     print("| optimizer | runs | kills | same bytes |\n| --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        from specstyle.run.demo import synthesize
+        from specstyle.cli.demo import synthesize
 
         synthesize(folder)
         for optimizer in OPTIMIZERS:

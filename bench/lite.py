@@ -30,10 +30,10 @@ from specstyle.engine.optimize import OptimizerSettings
 from specstyle.evaluate.colors import color_transfer
 from specstyle.features import VGG19, lite, random_weights, weights
 from specstyle.features.weights import CHANNELS, LAYERS, Weights
-from specstyle.media.image import ImageSettings, PictureMedium
+from specstyle.media.image import ImageSettings, PictureCodec
 from specstyle.media.imagefiles import read_picture
 from specstyle.recipes import Recipe
-from specstyle.run.objectives import build_objective
+from specstyle.run.objective import build_objective
 
 PICTURES = Path(__file__).parents[2] / "shared" / "data" / "images"
 PAIRS = (
@@ -60,7 +60,7 @@ def network(loaded: Weights, layers: tuple[str, ...] = JUDGED) -> VGG19:
 def read(folder: Path, name: str, size: int) -> Tensor:
     """Return a picture as an image ``[1, 3, H, W]`` of a longest side."""
     (path,) = folder.glob(f"{name}.*")
-    return PictureMedium(ImageSettings(size=size)).encode(read_picture(path)).image
+    return PictureCodec(ImageSettings(size=size)).encode(read_picture(path)).image
 
 
 @torch.no_grad()

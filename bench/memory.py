@@ -19,7 +19,7 @@ from bench.reference import Reference
 from bench.report import Section, table
 from bench.speed import candidate_settings, case_of
 from specstyle.engine import optimize
-from specstyle.run.transfer import transfer
+from specstyle.run.api import transfer
 
 STEPS = 3
 TURNS = 3

@@ -24,7 +24,7 @@ from specstyle.engine import objective as engine_objective
 from specstyle.engine import optimize
 from specstyle.engine.optimize import Step
 from specstyle.features import VGG19, winograd
-from specstyle.run.objectives import build_objective
+from specstyle.run.objective import build_objective
 
 TOP, STEPS = 10, 4
 

@@ -28,9 +28,9 @@ from bench.paired import clock, spread
 from bench.reference import Reference
 from bench.report import Section, table
 from specstyle.engine.optimize import StopRun
-from specstyle.run.precision import convolutions_in
+from specstyle.run.api import transfer
 from specstyle.run.request import Progress
-from specstyle.run.transfer import transfer
+from specstyle.run.settle import convolutions_in
 
 SIZE, SECONDS = 256, 5.0
 MOST = 2
@@ -159,7 +159,7 @@ def _inputs(options: Options) -> list[tuple[Row, str, Any, Any, tuple[Plan, ...]
     for row in quickest_first:
         if row.medium == "audio":
             made = sounds(count, duration, options.data)
-            plans = (ONE_SCALE,) if row.network == "kernel" else (ONE_SCALE, ADAM)
+            plans = (ONE_SCALE, ADAM)
             rows += [(row, *one, plans) for one in made]
             continue
         for name, content, style in pictures(count, size, options.data):

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.cases import Case
-from bench.reference_kernel import PlainKernel
 from specstyle.engine.bands import band_weights
+from specstyle.engine.views import Reduced, bare
 from specstyle.features.references import reference_images
-from specstyle.features.vgg import VGG19, convolution, normalizing_gains, prepare, reduced, reduction
+from specstyle.features.vgg import VGG19, normalizing_gains, prepare
 from specstyle.features.weights import LAYERS, Weights
 from specstyle.features.wide import WideRandom
 from specstyle.recipes import Recipe
@@ -63,9 +63,8 @@ class Reference:
         self.weights = {term.name: term.weight for term in case.objective.terms}
         self._forward = self._network()
         self._gains = self._gains_of()
-        self.kernel = PlainKernel(case) if recipe.network == "kernel" else None
         with torch.no_grad():
-            self._targets = {} if self.kernel else self._make_targets()
+            self._targets = self._make_targets()
 
     def _network(self) -> Callable[[Tensor], None]:
         """Return what fills ``maps``."""
@@ -73,7 +72,7 @@ class Reference:
             return self._one_layer
         network = whole_network(self.case.weights, self.recipe).to(self.device)
         layers = (*self.recipe.content_layers, *self.recipe.style_layers)
-        levels = sorted({reduction(name) for name in layers})
+        levels = sorted({int(name.partition("@")[2] or 1) for name in layers})
         level = 1
 
         def keep(name: str) -> Callable[..., None]:
@@ -82,14 +81,14 @@ class Reference:
 
             return hook
 
-        for name in {convolution(layer) for layer in layers}:
+        for name in {bare(layer) for layer in layers}:
             network.get_submodule(name).register_forward_hook(keep(name))
 
         def run(image: Tensor) -> None:
             nonlocal level
             x = prepare(image, self.case.session.network.preprocessing)
             for level in levels:
-                network(reduced(x, level))
+                network(Reduced(level)(x) if level > 1 else x)
 
         return run
 
@@ -147,8 +146,6 @@ class Reference:
 
     def loss(self, image: Tensor) -> Tensor:
         """Return the total loss of an image ``[B, C, H, W]``."""
-        if self.kernel is not None:
-            return self.kernel.loss(image)
         maps = self.features(image)
         total = image.new_zeros(())
         for name, weight in self.weights.items():

@@ -21,9 +21,8 @@ from bench.reference import Reference
 from bench.report import Section, table
 from specstyle.engine import optimize
 from specstyle.engine.optimize import OptimizerSettings
-from specstyle.run.build import optimizer_settings
 from specstyle.run.job import REPORT_EVERY
-from specstyle.run.precision import convolutions_in
+from specstyle.run.settle import convolutions_in, optimizer_settings
 
 FULL_MEMORY = 12
 """Steps after which an L-BFGS of ten pairs works at full cost."""
@@ -189,8 +188,6 @@ def run(options: Options) -> Section:
             left_out.append(name)
             continue
         for precision in options.precisions:
-            if precision != "fp32" and row.network == "kernel":
-                continue  # which computes in fp32
             found.append(measure(case_of(name, row, size, options, precision), options, precision))
             shown = found[-1]
             if options.on_gpu and precision != "fp32":
@@ -212,8 +209,8 @@ def run(options: Options) -> Section:
 
 
 def _quickest_first(cases: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Return cases with those last whose reference takes long: full VGG19, and the kernel without blocks."""
-    return sorted(cases, key=lambda case: "gatys2016" in case[0] or "kernel" in case[0])
+    """Return cases with those last whose reference takes long: full VGG19."""
+    return sorted(cases, key=lambda case: "gatys2016" in case[0])
 
 
 def _line(one: dict[str, Any], options: Options) -> tuple[object, ...]:
@@ -232,8 +229,8 @@ _TEXT = """Steps per second of specstyle by those of the textbook loop (`referen
 the time of an L-BFGS step by that of an Adam step, both specstyle's, with full memory; the floor's time
 (network and Gram products alone, convolved directly, at the best rate of a large product or convolution in
 the same run) by the time of an L-BFGS step, above 100 % where convolutions do with fewer products; and how
-far loss and gradient lie from the reference's. The kernel has no textbook: its reference unfolds all patches
-and leaves the gradient to automatic differentiation."""
+far loss and gradient lie from the reference's. The kernel has no
+textbook: it is a bench of its own (duration.py)."""
 
 
 def _targets(found: list[dict[str, Any]], options: Options) -> str:

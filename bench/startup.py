@@ -17,7 +17,7 @@ import psutil
 from bench.inputs import sounds
 from bench.options import Options
 from bench.report import Section, table, verdict
-from specstyle.run.writing import write_source
+from specstyle.run.outputs import write_source
 
 ROOT = Path(__file__).parents[1]
 

@@ -20,9 +20,8 @@ import torch
 
 from bench.options import Options, hardware
 from bench.report import write_section
-from specstyle.run.build import choose_device
-from specstyle.run.planning import check_tile
-from specstyle.run.precision import settle_precision
+from specstyle.run.memory import check_tile
+from specstyle.run.settle import choose_device, settle_precision
 
 SECTIONS = {
     "speed": "bench.speed",

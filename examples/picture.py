@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import specstyle
-from specstyle.media.imagefiles import write_picture
 from specstyle.synthesis.pictures import brush_texture, drawn_scene
 
 SIZE = 128
@@ -23,7 +22,7 @@ def main(folder: Path) -> None:
         style_blend=(3.0, 1.0),
         steps=20,
     )
-    write_picture(result.output, folder / "scene-by-brush.png")
+    result.output.save(folder / "scene-by-brush.png")
     losses = result.record["losses"]
     print(f"style loss: {losses['start']['style']:.4f} -> {losses['end']['style']:.4f}")
 

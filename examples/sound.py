@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import specstyle
-from specstyle.media.soundfiles import write_sound
 from specstyle.synthesis.sounds import plucked_melody, rain
 
 SAMPLE_RATE = 16000
@@ -30,7 +29,7 @@ def main(folder: Path) -> None:
         strength=0.6,
         on_step=show,
     )
-    write_sound(result.output, folder / "melody-by-rain.wav")
+    result.output.save(folder / "melody-by-rain.wav")
     losses = result.record["losses"]
     print(f"style loss: {losses['start']['style']:.4f} -> {losses['end']['style']:.6f}")
 

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import specstyle
-from specstyle.media.soundfiles import write_sound
 from specstyle.synthesis.sounds import rain
 
 SAMPLE_RATE = 16000
@@ -19,7 +18,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model = rain(2.0, SAMPLE_RATE, seed=6)
     result = specstyle.texture_audio(model, DURATION_S, loop=True, sample_rate=SAMPLE_RATE)
-    write_sound(result.output, folder / "rain-texture.wav")
+    result.output.save(folder / "rain-texture.wav")
     losses = result.record["losses"]
     print(f"style loss: {losses['start']['style']:.4f} -> {losses['end']['style']:.6f}")
 

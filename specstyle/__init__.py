@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from specstyle._version import __version__
 
 if TYPE_CHECKING:
+    from specstyle import evaluate
+    from specstyle.engine.objective import Loss
     from specstyle.engine.optimize import StopRun
     from specstyle.errors import SpecstyleError
     from specstyle.media.imagefiles import Picture
@@ -24,17 +26,24 @@ if TYPE_CHECKING:
         spectrogram_of,
     )
     from specstyle.recipes import RECIPES, Recipe
-    from specstyle.run.api import transfer_audio, transfer_image
-    from specstyle.run.texture import texture_audio
-    from specstyle.run.transfer import Progress, Request, Result, transfer
+    from specstyle.run.api import (
+        Progress,
+        Request,
+        Result,
+        texture_audio,
+        transfer,
+        transfer_audio,
+        transfer_image,
+    )
 
 _HOMES = {
+    "Loss": "specstyle.engine.objective",
     "Picture": "specstyle.media.imagefiles",
-    "Progress": "specstyle.run.transfer",
+    "Progress": "specstyle.run.api",
     "RECIPES": "specstyle.recipes",
     "Recipe": "specstyle.recipes",
-    "Request": "specstyle.run.transfer",
-    "Result": "specstyle.run.transfer",
+    "Request": "specstyle.run.api",
+    "Result": "specstyle.run.api",
     "Sound": "specstyle.media.sounds",
     "SpecstyleError": "specstyle.errors",
     "StopRun": "specstyle.engine.optimize",
@@ -44,14 +53,15 @@ _HOMES = {
     "load_spectrogram": "specstyle.media.spectrogramfile",
     "save_spectrogram": "specstyle.media.spectrogramfile",
     "spectrogram_of": "specstyle.media.spectrogramfile",
-    "texture_audio": "specstyle.run.texture",
-    "transfer": "specstyle.run.transfer",
+    "texture_audio": "specstyle.run.api",
+    "transfer": "specstyle.run.api",
     "transfer_audio": "specstyle.run.api",
     "transfer_image": "specstyle.run.api",
 }
 
 __all__ = [
     "RECIPES",
+    "Loss",
     "Picture",
     "Progress",
     "Recipe",
@@ -61,6 +71,7 @@ __all__ = [
     "SpecstyleError",
     "StopRun",
     "__version__",
+    "evaluate",
     "griffin_lim",
     "invert",
     "invert_spectrogram",
@@ -75,6 +86,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "evaluate":
+        return import_module("specstyle.evaluate")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'specstyle' has no attribute {name!r}")

@@ -36,7 +36,7 @@ from specstyle.engine.objective import Objective
 from specstyle.features import weights as vgg_weights
 from specstyle.recipes import from_toml, to_toml
 from specstyle.run import job as job_module
-from specstyle.run.session import Session
+from specstyle.run.inputs import Session
 
 RATE = 8000
 MEDIA = pytest.mark.parametrize("medium", ["audio", "image"])

@@ -17,7 +17,7 @@ from PIL import Image
 
 from specstyle.cli.main import main
 from specstyle.engine.objective import Objective
-from specstyle.run import demo as demo_module
+from specstyle.cli import demo as demo_module
 
 SOUNDS = {"plucked_melody.wav", "rain.wav"}
 PICTURES = {"drawn_scene.png", "brush_texture.png"}

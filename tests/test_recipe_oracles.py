@@ -17,7 +17,7 @@ from specstyle.engine.objective import summarize
 from specstyle.features import VGG19, Weights, WideRandom
 from specstyle.features.vgg import normalizing_gains
 from specstyle.recipes import PUBLISHED, get_recipe
-from specstyle.run.objectives import build_objective
+from specstyle.run.objective import build_objective
 
 # Few channels, so that covariances of six positions (the fifth block's) have full rank.
 CHANNELS = {"1": 4, "2": 5, "3": 6, "4": 6, "5": 4}

@@ -19,8 +19,8 @@ import torch
 from specstyle.errors import SpecstyleError
 from specstyle.features import weights
 from specstyle.features.vgg import canonical_layer
-from specstyle.run.build import choose_device
-from specstyle.run.output import check_output
+from specstyle.files import check_output, sha256_of
+from specstyle.run.settle import choose_device
 from training.course import Course, CourseSettings
 from training.export import export
 from training.plan import make_plan
@@ -148,7 +148,7 @@ def train(arguments: argparse.Namespace) -> None:
         "held_out_losses": graduate.losses,
     }
     export(graduate.tensors, arguments.output, facts=facts)
-    print(f"wrote {arguments.output}, SHA-256 {weights.sha256_of(arguments.output)}")
+    print(f"wrote {arguments.output}, SHA-256 {sha256_of(arguments.output)}")
 
 
 def main() -> int:

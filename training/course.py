@@ -13,7 +13,7 @@ from torch import Tensor
 
 from specstyle.errors import SpecstyleError
 from specstyle.features.weights import Weights
-from specstyle.run.output import atomic
+from specstyle.files import atomic
 from training.closed_form import fit, make_lesson
 from training.layers import Lesson, Tensors, student_maps
 from training.plan import Plan

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from specstyle.errors import SpecstyleError
 from specstyle.features import lite
 from specstyle.features.weights import CONV_INDEX
-from specstyle.run.output import atomic
+from specstyle.files import atomic
 from training.layers import Tensors
 
 ATTRIBUTION = (

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import signal
 
-from specstyle.media.audio import SoundMedium
+from specstyle.media.audio import SoundCodec
 from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.sounds import Sound
 from specstyle.synthesis.sounds import SOUNDS
@@ -98,6 +98,6 @@ def draw_spectrogram(rng: Rng, samples: Array | None = None, sample_rate: int = 
         n_fft=int(rng.choice([512, 1024, 2048])), log_gain=float(np.exp(rng.uniform(0.0, np.log(60.0))))
     )
     sound = Sound(torch.from_numpy(_unit(samples))[None], sample_rate, "FLOAT", "synthesized")
-    gray: torch.Tensor = SoundMedium(settings).encode(sound).image[0]
+    gray: torch.Tensor = SoundCodec(settings).encode(sound).image[0]
     image: Array = gray.clamp(0.0, 1.0).expand(3, -1, -1).numpy()
     return image

@@ -19,7 +19,7 @@ from specstyle.engine.optimize import OptimizerSettings, Step
 from specstyle.features.vgg import VGG19
 from specstyle.features.weights import Weights
 from specstyle.recipes import Recipe
-from specstyle.run.objectives import build_objective
+from specstyle.run.objective import build_objective
 from training.layers import Tensors
 
 _SNAPSHOTS = (6, 14, 26)

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from specstyle.batch.jobs import Task
 from specstyle.batch.table import Outcome, outcome_of
 from specstyle.errors import SpecstyleError
-from specstyle.run.output import temporary_name
+from specstyle.files import temporary_name
 
 FAILED_STARTS = 3
 """So many workers in a row that die before they are ready are no accident."""

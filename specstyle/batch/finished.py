@@ -9,7 +9,7 @@ from typing import Any
 
 from specstyle.batch.jobs import Task
 from specstyle.batch.table import Outcome, outcome_of
-from specstyle.features.weights import sha256_of
+from specstyle.files import sha256_of
 from specstyle.recipes import files_of, to_dict
 
 

@@ -13,11 +13,15 @@ import torch
 from specstyle.errors import FileError, ListError, SpecstyleError
 from specstyle.media import imagefiles, soundfiles
 from specstyle.recipes import Recipe, files_of
-from specstyle.run.build import choose_device, settle_request
-from specstyle.run.planning import check_tile
-from specstyle.run.precision import PRECISIONS, settle_precision
 from specstyle.run.request import Job, Request
-from specstyle.run.transfer import check_memory_limit
+from specstyle.run.settle import (
+    PRECISIONS,
+    check_memory_limit,
+    check_tile,
+    choose_device,
+    settle_precision,
+    settle_request,
+)
 
 SOUNDS = (*soundfiles.SUFFIXES, ".mp3", ".aiff", ".aif", ".oga", ".opus")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
@@ -188,7 +192,7 @@ def _check_precision(task: Task, recipe: Recipe) -> None:
         device = torch.device("cpu")
     else:
         return
-    settle_precision(request.precision, device, recipe.network)
+    settle_precision(request.precision, device)
 
 
 def _check_files(paths: Iterable[Path | None]) -> None:

@@ -21,8 +21,8 @@ import specstyle
 from specstyle.batch.course import Death, as_death
 from specstyle.batch.jobs import Task
 from specstyle.batch.table import Outcome
-from specstyle.run.build import choose_device
-from specstyle.run.planning import GIB, free_main_memory
+from specstyle.run.memory import GIB, free_main_memory
+from specstyle.run.settle import choose_device
 
 GRACE_S = 5.0
 """A worker that is dismissed in the middle of a step has this long to end by itself."""

@@ -19,12 +19,11 @@ from specstyle.batch.sweep import Sweep
 from specstyle.batch.table import Outcome
 from specstyle.errors import SpecstyleError
 from specstyle.evaluate import Judge, Scores
-from specstyle.features.weights import sha256_of
+from specstyle.files import atomic, sha256_of, write_json
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import Part
 from specstyle.recipes import Recipe
-from specstyle.run.output import atomic, write_json
-from specstyle.run.snapshots import thumbnail
+from specstyle.run.outputs import thumbnail
 
 THUMBNAIL = 320
 """Longest side of a picture's thumbnail in pixels, and the most columns of a spectrogram's."""

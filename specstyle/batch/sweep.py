@@ -11,9 +11,8 @@ from specstyle.batch.jobs import Common, Task, check_tasks, make_task
 from specstyle.errors import ListError
 from specstyle.features import lite
 from specstyle.features.networks import layers_of
-from specstyle.features.vgg import convolution
 from specstyle.recipes import Recipe
-from specstyle.run.build import settle_recipe
+from specstyle.run.settle import settle_recipe
 
 SUFFIXES = {"audio": ".wav", "image": ".png"}
 
@@ -119,7 +118,7 @@ def _layers(recipe: Recipe) -> tuple[list[Point], list[str]]:
             "take --network vgg19, vgg19-lite or vgg19-random"
         )
     deep = "conv4_2"
-    if network == "vgg19-lite" and convolution("relu4_2") not in lite.REACH:
+    if network == "vgg19-lite" and "relu4_2" not in lite.REACH:
         deep = "relu3_1@4"  # as much of the picture in one position as conv4_2 has
     layers = ("conv2_2" if deep == "conv4_2" else "relu2_2", deep)
     points: list[Point] = [(("content_layers", layer),) for layer in layers]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from specstyle.batch.jobs import Task
-from specstyle.run.output import atomic
+from specstyle.files import atomic
 
 Status = Literal["waiting", "done", "skipped", "differs", "failed"]
 

@@ -14,12 +14,11 @@ from typing import Any, BinaryIO
 from specstyle.batch.jobs import Task
 from specstyle.batch.table import Outcome, outcome_of
 from specstyle.errors import explain, is_out_of_memory
-from specstyle.run.build import choose_device
+from specstyle.files import make_folder
+from specstyle.run.cache import Cache
 from specstyle.run.job import run_job
-from specstyle.run.output import make_folder
-from specstyle.run.request import Job
-from specstyle.run.transfer import TransferError
-from specstyle.run.warm import Warm
+from specstyle.run.request import Job, TransferError
+from specstyle.run.settle import choose_device
 
 
 class Abandoned(BaseException):
@@ -51,7 +50,7 @@ class Worker:
             import torch
 
             torch.set_num_threads(threads)
-        self._device, self._abandoned, self._warm, self._share = device, abandoned, Warm(), share
+        self._device, self._abandoned, self._cache, self._share = device, abandoned, Cache(), share
 
     def run(self, task: Task) -> Outcome:
         """Run a job; what goes wrong is in its outcome.
@@ -66,7 +65,9 @@ class Worker:
         try:
             job = self._within_share(job)
             make_folder(job.output.parent)
-            result, _ = run_job(job, on_step=self._leave, on_note=_ignore, on_stage=_ignore, warm=self._warm)
+            result, _ = run_job(
+                job, on_step=self._leave, on_note=_ignore, on_stage=_ignore, cache=self._cache
+            )
         except TransferError as error:
             return outcome_of(
                 task, "failed", None if error.result is None else error.result.record, explain(error)

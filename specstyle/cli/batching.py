@@ -169,7 +169,7 @@ def common_of(arguments: argparse.Namespace) -> Common:
         ValueError: If this machine has no such device, or an option makes no sense for any job.
     """
     from specstyle.batch.jobs import Common
-    from specstyle.run.build import choose_device
+    from specstyle.run.settle import choose_device
 
     overrides = recipe_overrides(arguments)
     if overrides.get("init", "content") not in ("content", "style", "noise"):
@@ -202,7 +202,7 @@ def begin(
     """Return the jobs that have to be run, and the table with what is known of the others."""
     from specstyle.batch.finished import state_of
     from specstyle.batch.table import Table
-    from specstyle.run.output import make_folder
+    from specstyle.files import make_folder
 
     for note in dict.fromkeys(note for task in tasks for note in task.notes):
         teller.note(note)

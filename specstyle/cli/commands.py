@@ -89,7 +89,7 @@ def _networks(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from specstyle.run.demo import run_demo
+    from specstyle.cli.demo import run_demo
 
     with ProgressLine(quiet=arguments.quiet) as progress:
         written, stopped = run_demo(

@@ -180,7 +180,7 @@ def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
     Raises:
         ValueError: If the command line says anything else of the run.
     """
-    from specstyle.run.kept import resumed_job
+    from specstyle.run.checkpoint import resumed_job
 
     bare = build_parser(inputs_optional=True).parse_args(
         [arguments.medium, "--resume", str(arguments.resume)]
@@ -208,9 +208,9 @@ def option_of(name: str) -> str:
 
 def _request(arguments: argparse.Namespace) -> tuple[Request, tuple[str, ...]]:
     """Return what is asked for, and what a user should know of it."""
+    from specstyle.run.api import texture_request
     from specstyle.run.request import Request
     from specstyle.run.settings import request_like
-    from specstyle.run.texture import texture_request
 
     names = ("recipe", "weights", "preprocessing", "device", "seed", "precision", "tile", "memory_limit")
     given = {name: getattr(arguments, name) for name in names}

@@ -50,7 +50,7 @@ def _add_last(command: argparse.ArgumentParser, action: Any) -> None:
 
 
 def _spectrogram(arguments: argparse.Namespace) -> int:
-    from specstyle.run.spectrograms import write_spectrogram
+    from specstyle.media.spectrogramfile import write_spectrogram
 
     written = write_spectrogram(
         arguments.source,
@@ -70,8 +70,10 @@ def _spectrogram(arguments: argparse.Namespace) -> int:
 
 
 def _invert(arguments: argparse.Namespace) -> int:
-    from specstyle.run.spectrograms import write_inversion
+    from specstyle.media.spectrogramfile import write_inversion
+    from specstyle.run.settle import choose_device
 
+    device = choose_device(arguments.device)
     found = write_inversion(
         arguments.source,
         arguments.output,
@@ -79,7 +81,7 @@ def _invert(arguments: argparse.Namespace) -> int:
         iterations=arguments.iterations,
         start=arguments.start,
         seed=arguments.seed,
-        device=arguments.device,
+        device="cpu" if device.type == "mps" else device,  # which has no complex numbers
         force=arguments.force,
     )
     if not arguments.quiet:

@@ -1,7 +1,7 @@
 """The engine: optimizes an image tensor; it knows nothing of sounds or pictures."""
 
 from specstyle.engine.canvas import Canvas, Pixels
-from specstyle.engine.objective import ContentTerm, Features, ImageTerm, Objective, StyleTerm, Term
+from specstyle.engine.objective import ContentTerm, Features, Loss, Objective, StyleTerm, Term
 from specstyle.engine.optimize import (
     NonFiniteLossError,
     OptimizerSettings,
@@ -15,7 +15,7 @@ __all__ = [
     "Canvas",
     "ContentTerm",
     "Features",
-    "ImageTerm",
+    "Loss",
     "NonFiniteLossError",
     "Objective",
     "OptimizerSettings",

@@ -100,6 +100,7 @@ class Run:
         on_step: See ``optimize``, as the others.
         on_safe: See ``optimize``.
         report_every: See ``optimize``.
+        steps_before: See ``optimize``.
     """
 
     def __init__(
@@ -113,11 +114,13 @@ class Run:
         on_step: Callable[[Step], None],
         on_safe: SafePoint,
         report_every: int,
+        steps_before: int = 0,
     ) -> None:
         self.canvas, self.objective, self.on_step, self.on_safe = canvas, objective, on_step, on_safe
         self.steps, self.done = steps, 0
         self.keep, self.average_decay = keep, average_decay
         self.report_every = report_every if self.keep == "last" else 1
+        self.steps_before = steps_before
         self.first: dict[str, float] = {}
         self.kept: dict[str, float] = {}
         self.kept_parameters: list[Tensor] = []
@@ -134,7 +137,7 @@ class Run:
         # Fused optimizers read parameter and gradient side by side, whatever their strides say.
         gradients = [g.contiguous() for g in torch.autograd.grad(image, parameters, gradient)]
         self.done += 1
-        if self.done % self.report_every and self.done not in (1, self.steps):
+        if (self.steps_before + self.done) % self.report_every and self.done not in (1, self.steps):
             return math.nan, gradients
         report = self._accept(self.done, image.detach(), reported(losses), parameters)
         self._tell(self.done, report, image.detach(), parameters)

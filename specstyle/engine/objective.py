@@ -105,17 +105,22 @@ class StyleTerm:
 
 
 @dataclass(frozen=True)
-class ImageTerm:
-    """Any loss of the whole image itself, in the range in which it is optimized."""
+class Loss:
+    """Any weighted loss of an image and of its feature maps.
+
+    Attributes:
+        name: Unique in an objective; what stands before a colon names the group it is reported under.
+        weight: Factor in the total.
+        function: From the image ``[B, C, H, W]`` and the maps ``[B, C_l, h_l, w_l]`` by layer to ``[B]``.
+    """
 
     name: str
     weight: float
-    function: Callable[[Tensor], Tensor]
-    pixel_range: float = 1.0
+    function: Callable[[Tensor, dict[str, Tensor]], Tensor]
 
     def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Return ``[B]``."""
-        return self.function(image * self.pixel_range)
+        return self.function(image, features)
 
 
 @dataclass(frozen=True)

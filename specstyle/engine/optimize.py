@@ -70,6 +70,7 @@ def optimize(
     on_step: Callable[[Step], None] = ignore,
     memory: dict[str, Any] | None = None,
     report_every: int = 1,
+    steps_before: int = 0,
     on_safe: SafePoint = ignore_safe_point,
     resume: dict[str, Any] | None = None,
     on_note: Callable[[str], None] = ignore_note,
@@ -86,6 +87,8 @@ def optimize(
         report_every: Bring losses to the host, check and report them only at the first and the last step and
             at every so many: a GPU need not wait for the host in between. L-BFGS, which decides by
             the losses, and ``keep`` other than ``"last"`` report every step.
+        steps_before: Evaluations of the run before this call: reports fall on multiples of ``report_every``
+            of all of them.
         on_safe: Called between two steps, where the run could be taken up again: with the number of
             evaluations made and a function that returns a snapshot, plain values and tensors that are valid
             until ``on_safe`` returns. First-order methods call it after every step, L-BFGS between two line
@@ -118,6 +121,7 @@ def optimize(
         on_step=on_step,
         on_safe=on_safe,
         report_every=report_every,
+        steps_before=steps_before,
     )
     clip_(canvas)
     if resume is not None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from specstyle.engine.grams import gram, gram_pull
 from specstyle.engine.losses import content_scale_of
-from specstyle.engine.objective import ImageTerm, Objective, StyleTerm, Term, VariationTerm
+from specstyle.engine.objective import Objective, StyleTerm, Term, VariationTerm
 from specstyle.engine.positions import weighted_sum
 from specstyle.engine.tiles import Size, Tile, TileableFeatures, add_up, tiles
 
@@ -61,7 +61,7 @@ class TiledObjective(Objective):
 
     Args:
         features: The network.
-        terms: Content, style and image terms.
+        terms: Content, style and variation terms.
         size: Of a tile, see ``tiles.Size``.
         content: ``[B, C, H, W]``, for content terms.
         keep_content: Keep the content's features, which takes memory in proportion to the image, instead of
@@ -85,8 +85,7 @@ class TiledObjective(Objective):
         self._styles = [term for term in terms if isinstance(term, StyleTerm)]
         self._contents = [term for term in terms if isinstance(term, TiledContentTerm)]
         self._variations = [term for term in terms if isinstance(term, VariationTerm)]
-        self._others = [term for term in terms if isinstance(term, ImageTerm)]
-        known = (StyleTerm, TiledContentTerm, VariationTerm, ImageTerm)
+        known = (StyleTerm, TiledContentTerm, VariationTerm)
         for term in terms:
             if not isinstance(term, known):
                 raise ValueError(
@@ -126,8 +125,6 @@ class TiledObjective(Objective):
             for tile in grid:
                 self._run_tile(tile, run)
         found |= local
-        for term in self._others:
-            found[term.name] = _image_loss(term, image, pull)
         return {term.name: found[term.name] for term in self.terms}, pull
 
     def _grid(self, image: Tensor) -> list[Tile]:
@@ -207,12 +204,3 @@ class TiledObjective(Objective):
                 sums[layer] += target.square().flatten(1).sum(1)
                 counts[layer] += target[0].numel()
         return {t.layer: content_scale_of(t.form, sums[t.layer], counts[t.layer]) for t in self._contents}
-
-
-def _image_loss(term: ImageTerm, image: Tensor, gradient: Tensor | None) -> Tensor:
-    leaf = image.detach().requires_grad_(gradient is not None)
-    with torch.set_grad_enabled(gradient is not None):
-        loss = term.weight * term(leaf, {}).sum()
-        if gradient is not None:
-            gradient.add_(torch.autograd.grad(loss, leaf)[0])
-    return loss.detach()

@@ -1,6 +1,6 @@
 """Networks that turn an image into named feature maps."""
 
-from specstyle.features.networks import NETWORKS, Network, NetworkOptions, build_network, layers_of
+from specstyle.features.networks import NETWORKS, Network, NetworkOptions, layers_of, load_network
 from specstyle.features.random import random_weights
 from specstyle.features.vgg import VGG19, canonical_layer
 from specstyle.features.weights import Weights, load
@@ -13,9 +13,9 @@ __all__ = [
     "NetworkOptions",
     "Weights",
     "WideRandom",
-    "build_network",
     "canonical_layer",
     "layers_of",
     "load",
+    "load_network",
     "random_weights",
 ]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from specstyle.features import kernel, lite, vgg, weights, wide
+from specstyle.features import landmarks, lite, vgg, weights, wide
+from specstyle.features.landmarks import LandmarkKernel
 from specstyle.features.random import random_weights
 from specstyle.features.references import reference_images
-from specstyle.features.vgg import VGG19, canonical_layer, convolution, normalizing_gains
+from specstyle.features.vgg import VGG19, canonical_layer, normalizing_gains
 from specstyle.features.wide import WideRandom
 
 
@@ -60,7 +63,8 @@ NETWORKS = {
             "kernel",
             ("audio",),
             False,
-            "for sound: wide-random with infinitely many filters, in closed form: no filters, no seed",
+            "for sound: wide-random with infinitely many filters, seen from patches of content and style: no "
+            "filters, no seed",
         ),
     )
 }
@@ -70,24 +74,29 @@ WITH_WEIGHTS = ("vgg19", "vgg19-lite")
 """Networks that can take their weights from a file that the user names."""
 
 
+See = Callable[[Tensor], Tensor]
+"""What a network looks at of a canvas ``[B, C, H, W]``."""
+
+
 @dataclass(frozen=True)
 class Network:
-    """A network ready to run.
+    """A network, to be fitted to what it will look at.
 
     Attributes:
-        name: One of ``NETWORKS``.
-        features: Image to feature maps.
+        name: One of ``NETWORKS``, or ``custom``.
+        fitted: From how it will see the canvas, the layers wanted, the content and the styles (``[B, C, H,
+            W]``) to what turns images into maps.
         origin: Where its weights come from.
-        sha256: Hash of its weights.
+        sha256: Hash of its weights; ``None``: what is fitted has one of its own.
         preprocessing: ``torchvision``, ``caffe`` or ``none``.
         fixed_height: Whether images of another height do not fit.
         notes: What a user should be told.
     """
 
     name: str
-    features: Any
+    fitted: Callable[[See, Sequence[str], Tensor, Sequence[Tensor]], Any]
     origin: str
-    sha256: Callable[[], str]
+    sha256: str | None
     preprocessing: str
     fixed_height: bool = False
     notes: tuple[str, ...] = ()
@@ -115,7 +124,7 @@ def layers_of(network: str) -> tuple[str, ...]:
     """
     if network not in NETWORKS:
         raise ValueError(f"there is no network {network!r}; there are {', '.join(NETWORKS)}")
-    own = {"wide-random": (wide.LAYER,), "kernel": (kernel.LAYER,), "vgg19-lite": lite.REACH}
+    own = {"wide-random": (wide.LAYER,), "kernel": landmarks.LAYERS, "vgg19-lite": lite.REACH}
     return own.get(network, weights.LAYERS)
 
 
@@ -129,19 +138,22 @@ def canonical_layers(network: str, names: tuple[str, ...]) -> tuple[str, ...]:
     if network.startswith("vgg19"):  # how deep its weights reach is said when they are there
         return tuple(canonical_layer(name) for name in names)
     for name in names:
-        if name not in known:
-            raise ValueError(f"{network} has no layer {name!r}; its only layer is {known[0]}")
+        layer = name.partition("@")[0]
+        of_kernel = network == "kernel" and landmarks.width_of(layer)
+        if layer not in known and not of_kernel:
+            raise ValueError(f"{network} has no layer {layer!r}; it has {', '.join(known)}")
     return names
 
 
-def build_network(
+def load_network(
     name: str,
     layers: tuple[str, ...],
     *,
-    rows: int,
     seed: int = 0,
     weights_file: Path | None = None,
     options: NetworkOptions | None = None,
+    blend: Sequence[float] = (),
+    loop: bool = False,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Network:
@@ -149,12 +161,13 @@ def build_network(
 
     Args:
         name: One of ``NETWORKS``.
-        layers: Layers in use, in the network's own spelling.
-        rows: C * H of the images (``wide-random`` takes rows as input channels).
+        layers: Layers in use, in the network's own spelling, without views.
         seed: Of random weights.
         weights_file: For ``vgg19``: this file instead of the pretrained download; for ``vgg19-lite``: another
             network made by `training/`.
         options: Pooling and so on.
+        blend: Weight of each style, for the ``kernel``.
+        loop: Whether the ``kernel`` sees circles in time.
         device: Where to run.
         dtype: Of the weights and of what is computed.
 
@@ -170,46 +183,81 @@ def build_network(
             "--network"
         )
     if name == "wide-random":
-        features = WideRandom(
-            rows,
-            seed=seed,
-            n_filters=options.n_filters,
-            width=options.filter_width,
-            scaling=options.filter_scaling,
-            device=device,
-            dtype=dtype,
-        )
-        return Network(
-            name, features, f"wide-random (seed {seed})", features.sha256, "none", fixed_height=True
-        )
+
+        def wide_random(see: See, _: Sequence[str], content: Tensor, styles: Sequence[Tensor]) -> WideRandom:
+            rows = see(content[:1, :, :, : wide.PROBE]).shape[1:3].numel()
+            return _wide(
+                rows,
+                seed=seed,
+                n_filters=options.n_filters,
+                width=options.filter_width,
+                scaling=options.filter_scaling,
+                device=str(device),
+                dtype=dtype,
+            )
+
+        return Network(name, wide_random, f"wide-random (seed {seed})", None, "none", fixed_height=True)
     if name == "kernel":
-        # Its terms read the image itself; there is no feature map, and nothing random.
-        return Network(name, _no_maps, "closed form", lambda: "", "none", fixed_height=True)
-    deepest = max(map(convolution, layers), key=weights.LAYERS.index, default=weights.LAYERS[0])
+
+        def kernel(
+            see: See, names: Sequence[str], content: Tensor, styles: Sequence[Tensor]
+        ) -> LandmarkKernel:
+            seen = [see(style) for style in styles]
+            return LandmarkKernel(see(content), seen, blend=blend, layers=names, loop=loop, dtype=dtype)
+
+        return Network(name, kernel, "closed form", None, "none", fixed_height=True)
+    loaded = load_weights(
+        name, layers, seed=seed, weights_file=weights_file, preprocessing=options.preprocessing
+    )
+    features = _vgg19(loaded, layers, options=options, device=device, dtype=dtype)
+    return Network(
+        name,
+        lambda see, names, content, styles: features.only(names),
+        loaded.origin,
+        loaded.sha256,
+        loaded.preprocessing,
+        notes=loaded.notes,
+    )
+
+
+def custom_network(function: Callable[[Tensor], dict[str, Tensor]]) -> Network:
+    """Return a network of a user's own: anything that turns ``[B, C, H, W]`` into maps by name."""
+    origin = getattr(function, "__name__", type(function).__name__)
+    return Network("custom", lambda see, names, content, styles: function, origin, "", "none")
+
+
+@lru_cache(maxsize=2)
+def _wide(rows: int, **options: Any) -> WideRandom:
+    return WideRandom(rows, **options)
+
+
+def load_weights(
+    name: str,
+    layers: Sequence[str],
+    *,
+    seed: int = 0,
+    weights_file: Path | None = None,
+    preprocessing: str | None = None,
+) -> weights.Weights:
+    """Return the weights of one of the VGG19 networks, deep enough for some layers; see ``load_network``."""
+    deepest = max(layers, key=weights.LAYERS.index, default=weights.LAYERS[0])
     if name == "vgg19-random":
-        loaded = random_weights(seed, up_to=deepest)
-    elif name == "vgg19-lite":
-        loaded = lite.load(weights_file)
-    elif weights_file is not None:
-        loaded = weights.load(weights_file, preprocessing=options.preprocessing)
-    else:
-        loaded = weights.pretrained(deepest)
-    return _vgg19(name, loaded, layers, options=options, device=device, dtype=dtype)
-
-
-def _no_maps(image: torch.Tensor) -> dict[str, torch.Tensor]:
-    return {}
+        return random_weights(seed, up_to=deepest)
+    if name == "vgg19-lite":
+        return lite.load(weights_file)
+    if weights_file is not None:
+        return weights.load(weights_file, preprocessing=preprocessing)
+    return weights.pretrained(deepest)
 
 
 def _vgg19(
-    name: str,
     loaded: weights.Weights,
     layers: tuple[str, ...],
     *,
     options: NetworkOptions,
     device: torch.device | str,
     dtype: torch.dtype,
-) -> Network:
+) -> VGG19:
     def make(gains: dict[str, torch.Tensor] | None) -> vgg.VGG19:
         return VGG19(
             loaded,
@@ -223,10 +271,8 @@ def _vgg19(
         )
 
     features = make(None)
-    if options.normalize_activations:
-        exact = torch.float64 if dtype == torch.float64 else torch.float32
-        images = [image.to(device=device, dtype=exact) for image in reference_images(0)]
-        features = make(normalizing_gains(features, images))
-    return Network(
-        name, features, loaded.origin, lambda: loaded.sha256, loaded.preprocessing, notes=loaded.notes
-    )
+    if not options.normalize_activations:
+        return features
+    exact = torch.float64 if dtype == torch.float64 else torch.float32
+    images = [image.to(device=device, dtype=exact) for image in reference_images(0)]
+    return make(normalizing_gains(features, images))

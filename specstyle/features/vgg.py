@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import re
 from collections.abc import Iterable
@@ -17,17 +18,14 @@ CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 IMAGENET_MEAN_RGB = (0.485, 0.456, 0.406)
 IMAGENET_STD_RGB = (0.229, 0.224, 0.225)
 
-_BINOMIAL = (0.125, 0.375, 0.375, 0.125)
-
-_LAYER = re.compile(r"(?:(?:relu|conv)(\d)_(\d)|block(\d)_conv(\d))(?:@([248]))?")
+_LAYER = re.compile(r"(?:(?:relu|conv)(\d)_(\d)|block(\d)_conv(\d))")
 
 
 def canonical_layer(name: str) -> str:
     """Return a layer's name as ``relu<block>_<number>``.
 
-    The papers' ``conv4_2`` and Keras' ``block4_conv2`` mean the same layer after its ReLU. A name may end in
-    ``@2``, ``@4`` or ``@8``: the layer on the image reduced so many times, whose positions reach that much
-    further.
+    The papers' ``conv4_2`` and Keras' ``block4_conv2`` mean the same layer after its ReLU. Views that follow
+    an ``@`` (``engine.views``) stay as they are.
 
     Raises:
         ValueError: If VGG19 has no such layer; the message lists the layers.
@@ -35,32 +33,12 @@ def canonical_layer(name: str) -> str:
     >>> canonical_layer("conv4_2"), canonical_layer("block5_conv2"), canonical_layer("conv3_1@2")
     ('relu4_2', 'relu5_2', 'relu3_1@2')
     """
-    match = _LAYER.fullmatch(name)
-    found = "relu{}_{}".format(*(g for g in match.groups()[:4] if g)) if match else ""
-    if match is None or found not in LAYERS:
-        raise ValueError(
-            f"VGG19 has no layer {name!r}; its layers are {', '.join(LAYERS)}, each with @2, @4 or @8 for "
-            "the image reduced so many times"
-        )
-    return f"{found}@{match[5]}" if match[5] else found
-
-
-def convolution(layer: str) -> str:
-    """Return a canonical layer's name without the reduction of the image.
-
-    >>> convolution("relu3_1@2")
-    'relu3_1'
-    """
-    return layer.partition("@")[0]
-
-
-def reduction(layer: str) -> int:
-    """Return how many times the image is reduced for a canonical layer.
-
-    >>> reduction("relu3_1@2"), reduction("relu3_1")
-    (2, 1)
-    """
-    return int(layer.partition("@")[2] or 1)
+    layer, at, views = name.partition("@")
+    match = _LAYER.fullmatch(layer)
+    found = "relu{}_{}".format(*(g for g in match.groups() if g)) if match else ""
+    if found not in LAYERS:
+        raise ValueError(f"VGG19 has no layer {layer!r}; its layers are {', '.join(LAYERS)}")
+    return found + at + views
 
 
 def prepare(image: Tensor, preprocessing: str) -> Tensor:
@@ -98,43 +76,12 @@ def _constant(values: tuple[float, ...], dtype: torch.dtype, device: torch.devic
         return torch.tensor(values, dtype=dtype, device=device)
 
 
-def reduced(image: Tensor, factor: int) -> Tensor:
-    """Return an image at 1/2, 1/4 or 1/8 of its size, smoothed before each halving.
-
-    Block means would do for the value, but their gradient is as blocky as they are.
-
-    Args:
-        image: ``[B, C, H, W]``. A side of one pixel stays one pixel.
-        factor: 1, 2, 4 or 8.
-
-    Returns:
-        ``[B, C, H // factor, W // factor]``, at least one pixel a side.
-
-    Reference:
-        Burt & Adelson 1983, with the binomial filter of four taps.
-    """
-    channels = image.shape[1]
-    taps = _constant(_BINOMIAL, image.dtype, image.device)
-    while factor > 1:
-        factor //= 2
-        if image.shape[2] > 1:
-            columns = taps[:, None].expand(channels, 1, 4, 1)
-            padded = F.pad(image, (0, 0, 1, 1), mode="replicate")
-            image = F.conv2d(padded, columns, stride=(2, 1), groups=channels)
-        if image.shape[3] > 1:
-            rows = taps.expand(channels, 1, 1, 4)
-            padded = F.pad(image, (1, 1, 0, 0), mode="replicate")
-            image = F.conv2d(padded, rows, stride=(1, 2), groups=channels)
-    return image
-
-
 class VGG19:
     """Feature maps of VGG19 after the ReLUs, frozen, for the layers asked for and no deeper.
 
     Args:
         weights: Convolutions; those after the deepest layer are not kept.
-        layers: Layer names (``relu4_1``, ``conv4_1`` or ``block4_conv1``; ``relu3_1@2`` on the image at half
-            its size).
+        layers: Layer names (``relu4_1``, ``conv4_1`` or ``block4_conv1``).
         pooling: ``max`` or ``average`` (Gatys et al. 2016 prefer average), 2x2.
         pooling_gain: Factor on each pooling's output (with average, Crowson 2021 takes 2).
         padding: ``zeros``, ``replicate``, or ``replicate_first`` (the first convolution's only).
@@ -146,8 +93,7 @@ class VGG19:
         ValueError: If a layer is unknown or not covered by the weights, or an option is unknown.
 
     Reference:
-        Simonyan & Zisserman 2015, configuration E. The same layers on a pyramid of the image in the place of
-        deeper ones: Snelgrove 2017, for textures.
+        Simonyan & Zisserman 2015, configuration E.
     """
 
     def __init__(
@@ -167,18 +113,14 @@ class VGG19:
         if padding not in ("zeros", "replicate", "replicate_first"):
             raise ValueError(f"padding must be zeros, replicate or replicate_first, got {padding!r}")
         self.layers = tuple(dict.fromkeys(canonical_layer(name) for name in layers))
-        missing = [name for name in self.layers if convolution(name) not in weights.tensors]
+        missing = [name for name in self.layers if name not in weights.tensors]
         if missing:
             raise ValueError(
                 f"{weights.origin} does not reach {', '.join(missing)}; it covers "
                 f"{', '.join(weights.layers)}: choose among these with --content-layers and "
                 "--style-layers, or pretrained VGG19"
             )
-        self._levels = {
-            factor: [name for name in self.layers if reduction(name) == factor]
-            for factor in sorted({reduction(name) for name in self.layers})
-        }
-        deepest = max((_depth(name) for name in self.layers), default=-1)
+        deepest = max((LAYERS.index(name) for name in self.layers), default=-1)
         # Faster by a third on CPUs, where convolutions of doubles know no such layout; slower on MPS.
         self._channels_last = dtype != torch.float64 and torch.device(device).type != "mps"
         layout = torch.channels_last if self._channels_last else torch.contiguous_format
@@ -191,63 +133,46 @@ class VGG19:
         self._gains = {name: g.to(device=device, dtype=dtype) for name, g in (gains or {}).items()}
         self._pooling, self._pooling_gain, self._padding = pooling, pooling_gain, padding
         self._preprocessing, self._dtype = weights.preprocessing, dtype
-        self.strides = {n: _stride_and_halo(_depth(n), reduction(n))[0] for n in self.layers}
-        reaches = [_stride_and_halo(_depth(n), reduction(n)) for n in self.layers] or [(1, 0)]
+        self.strides: dict[str, int] = {}
+        self.stride, self.halo = 1, 0
+        self._measure()
+
+    def _measure(self) -> None:
+        """Find out how far the layers wanted reach."""
+        reaches = [_stride_and_halo(LAYERS.index(name)) for name in self.layers] or [(1, 0)]
+        self.strides = {name: stride for name, (stride, _) in zip(self.layers, reaches, strict=False)}
         self.stride, self.halo = (max(part) for part in zip(*reaches, strict=True))
+
+    def only(self, layers: Iterable[str]) -> VGG19:
+        """Return the same network for some of its layers: it shares all weights, and computes no further."""
+        other = copy.copy(self)
+        other.layers = tuple(layer for layer in self.layers if layer in set(layers))
+        other._measure()
+        return other
 
     def map_size(self, layer: str, height: int, width: int) -> tuple[int, int, int]:
         """Return channels, height and width of a layer's maps of an image of ``height`` x ``width``."""
-        channels = self._convolutions[_depth(layer)][1].shape[0]
-        # Reduction and pooling halve and round down, and leave a side of one pixel alone.
+        channels = self._convolutions[LAYERS.index(layer)][1].shape[0]
+        # Pooling halves and rounds down, and leaves a side of one pixel alone.
         rows, columns = (max(side // self.strides[layer], 1) for side in (height, width))
         return channels, rows, columns
 
-    def activations(self, height: int, width: int) -> int:
-        """Return how many values forward and back hold at once for one image, from what was measured."""
-        held, largest = 0.0, 0
-        filters: dict[int, int] = {}
-        for factor, layers in self._levels.items():
-            stride = factor
-            for number, (name, weight, _) in enumerate(self._convolutions[: max(map(_depth, layers)) + 1]):
-                channels = weight.shape[0]
-                if name.endswith("_1") and number:
-                    stride *= 2
-                    held += weight.shape[1] / stride**2
-                held += channels / stride**2
-                largest = max(largest, channels) if stride == 1 else largest
-                if winograd.worthwhile(weight, height * width // stride**2):
-                    filters[number] = 4 * weight.numel()
-        return round((3 + held + 4 * largest) * height * width) + sum(filters.values())
-
-    def largest_map(self, height: int, width: int) -> int:
-        """Return how many values the largest map of one image has, wanted or on the way.
-
-        That is one of the first block's: channels double where positions become a fourth.
-        """
-        factor = min(self._levels, default=1)
-        return int(self._convolutions[0][1].shape[0]) * height * width // factor**2
-
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Turn ``[B, 1 or 3, H, W]`` in 0..1 into ``{"relu1_1": [B, 64, H, W], ...}``."""
-        x = prepare(image, self._preprocessing)
-        maps: dict[str, Tensor] = {}
+        x = prepare(image, self._preprocessing).to(self._dtype)
         if self._channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
-        for factor, layers in self._levels.items():
-            self._run(reduced(x, factor).to(self._dtype), {convolution(name): name for name in layers}, maps)
-        return maps
-
-    def _run(self, x: Tensor, wanted: dict[str, str], maps: dict[str, Tensor]) -> None:
-        """Add the maps of some layers, by convolution the names under which they are wanted."""
-        deepest = max(map(LAYERS.index, wanted))
+        maps: dict[str, Tensor] = {}
+        deepest = max(map(LAYERS.index, self.layers), default=-1)
         for number, (name, _, _) in enumerate(self._convolutions[: deepest + 1]):
             if name.endswith("_1") and number:
                 x = self._pool(x)
             x = F.relu_(self._convolve(x, number))
-            if name in wanted:
-                gain = self._gains.get(wanted[name])
+            if name in self.layers:
+                gain = self._gains.get(name)
                 found = x if gain is None else x * gain[:, None, None]
-                maps[wanted[name]] = found.float() if found.dtype.itemsize < 4 else found
+                maps[name] = found.float() if found.dtype.itemsize < 4 else found
+        return maps
 
     def _convolve(self, x: Tensor, number: int) -> Tensor:
         _, weight, bias = self._convolutions[number]
@@ -284,19 +209,15 @@ def _edges_joined(x: Tensor) -> Tensor:
     return torch.cat([x[..., :1], x, x[..., -1:]], 3)
 
 
-def _depth(layer: str) -> int:
-    return LAYERS.index(convolution(layer))
-
-
-def _stride_and_halo(deepest: int, factor: int) -> tuple[int, int]:
-    """Return pixels per position of a layer on the reduced image, and how far around it reaches."""
+def _stride_and_halo(deepest: int) -> tuple[int, int]:
+    """Return pixels per position of a layer, and how far around it reaches."""
     stride, halo = 1, 0
     for number, name in enumerate(LAYERS[: deepest + 1]):
         if name.endswith("_1") and number:
             halo += stride
             stride *= 2
         halo += stride
-    return stride * factor, halo * factor + 2 * (factor - 1)
+    return stride, halo
 
 
 @torch.no_grad()

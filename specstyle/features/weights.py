@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import warnings
 from collections.abc import Callable
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor
 
 from specstyle.errors import WeightsError
+from specstyle.files import sha256_of
 
 PREPROCESSINGS = ("torchvision", "caffe")
 
@@ -120,15 +120,6 @@ def pretrained(up_to: str) -> Weights:
     """
     path = fetch()
     return load(path, preprocessing="torchvision", up_to=up_to)
-
-
-def sha256_of(path: Path) -> str:
-    """Return a file's SHA-256 as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def load(

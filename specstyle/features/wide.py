@@ -11,6 +11,9 @@ from torch.nn import functional as F
 
 LAYER = "relu1"
 
+PROBE = 64
+"""Columns of an image that suffice to see how many rows there are."""
+
 
 class WideRandom:
     """One random convolution over time, whose input channels are the frequency bins, and a ReLU.
@@ -35,7 +38,7 @@ class WideRandom:
         Ulyanov & Lebedev 2016, "Audio texture synthesis and style transfer".
     """
 
-    stride = 1
+    stride, whole_rows = 1, True
     strides = {LAYER: 1}  # noqa: RUF012  # never changed
 
     def __init__(
@@ -71,14 +74,6 @@ class WideRandom:
     def map_size(self, layer: str, height: int, width: int) -> tuple[int, int, int]:
         """Return channels, height (1) and width of the maps of an image of ``height`` x ``width``."""
         return self.n_filters, 1, max(width - self.width + 1, 1)
-
-    def largest_map(self, height: int, width: int) -> int:
-        """Return how many values the largest map of one image has, wanted or on the way."""
-        return max(self.n_filters, self.rows * self.width) * width
-
-    def activations(self, height: int, width: int) -> int:
-        """Return how many values forward and back hold at once for one image, from what was measured."""
-        return 2 * (self.n_filters + self.rows * (self.width + 1)) * width
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Turn ``[B, C, H, W]`` into ``{"relu1": [B, n_filters, 1, W - width + 1]}``.

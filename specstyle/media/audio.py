@@ -5,19 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from specstyle.media.audiosettings import AudioSettings, compress, expand
-from specstyle.media.base import Encoded, Medium
+from specstyle.media.base import Encoded
 from specstyle.media.blocks import stft_magnitude
-from specstyle.media.filterbanks import Filterbank
 from specstyle.media.inversion import InversionResult, invert
-from specstyle.media.soundfiles import Sound, read_sound, resample, write_sound
+from specstyle.media.phase import spectral_convergence_db
+from specstyle.media.soundfiles import Sound, resample
 from specstyle.media.stft import StftSettings
+
+Inverse = Callable[[Tensor, StftSettings, int], Any]
+"""Magnitudes ``[channels, n_bins, frames]``, transform and length to samples ``[channels, length]``."""
 
 _FAINT = 1e-8
 """RMS of the noise that stands in for digital silence, where a channel's peak is near 1."""
@@ -40,7 +43,6 @@ class SoundContext:
         working_rate: In Hz.
         stft: The transform.
         level: float64, ``[channels, 1]``: what magnitudes were divided by.
-        bank: Of mel and constant-Q images; ``None``: the image has the STFT's own bins.
     """
 
     sound: Sound
@@ -49,7 +51,6 @@ class SoundContext:
     working_rate: int
     stft: StftSettings
     level: Tensor
-    bank: Filterbank | None = None
 
     def working(self) -> Tensor:
         """Return float64 samples at the working rate on the CPU, ``[channels, length]``, made anew.
@@ -62,7 +63,7 @@ class SoundContext:
         return resample(replace(self.sound, samples=samples), self.working_rate).samples
 
 
-class SoundMedium(Medium[Sound]):
+class SoundCodec:
     """Sounds as log-magnitude images ``[channels, 1, n_bins, frames]``.
 
     Args:
@@ -70,19 +71,9 @@ class SoundMedium(Medium[Sound]):
         seed: Of every random phase. Decoding the same image twice gives the same sound.
     """
 
-    name = "audio"
-
     def __init__(self, settings: AudioSettings | None = None, *, seed: int = 0) -> None:
         self.settings = AudioSettings() if settings is None else settings
         self._seed = seed
-
-    def read(self, path: Path) -> Sound:
-        """Read a sound file, or raise ``FileError`` saying in one line why not."""
-        return read_sound(path)
-
-    def write(self, source: Sound, path: Path) -> None:
-        """Write a sound file in the format that its suffix names, or raise ``FileError``."""
-        write_sound(source, path)
 
     def encode(
         self, source: Sound, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
@@ -107,15 +98,13 @@ class SoundMedium(Medium[Sound]):
         transform = settings.stft_at(source.sample_rate)
         context = SoundContext(source, settings.normalize_level, 0, rate, transform, torch.ones(1, 1))
         working = _to_compute(context.working(), dtype, device)
-        bank = settings.filterbank(transform, rate)
         image = stft_magnitude(working, transform)
-        image = image if bank is None else bank.bands(image)
         level = _levels(image) if settings.normalize_level else image.new_ones(len(image), 1)
         for part in torch.split(image, _BLOCK, dim=2):  # in place: no second image is held
             part.copy_(compress(part / level[..., None], settings))
         exponent = _exponents(source.samples) if settings.normalize_level else np.zeros(1, np.int32)
         true_level = _times_power(level.double().cpu(), exponent)
-        context = replace(context, length=working.shape[1], level=true_level, bank=bank)
+        context = replace(context, length=working.shape[1], level=true_level)
         image = image.unsqueeze(1).to(device=device, dtype=dtype)
         return Encoded(image, max(1.0, float(image.max())), context)
 
@@ -136,25 +125,32 @@ class SoundMedium(Medium[Sound]):
         return self.decode_with_report(image, like)[0]
 
     def decode_with_report(
-        self, image: Tensor, like: Encoded, *, on_iteration: Callable[[int], None] | None = None
-    ) -> tuple[Sound, InversionResult]:
+        self, image: Tensor, like: Encoded, *, with_function: Inverse | None = None
+    ) -> tuple[Sound, InversionResult, Tensor]:
         """Decode as ``decode`` does, and say how the phase was reconstructed and how near it came.
 
         Args:
             image: Of the shape of ``like.image``.
             like: What ``encode`` returned for the content.
-            on_iteration: Called after each iteration with its number, from 1.
+            with_function: In the place of ``invert``.
 
         Returns:
-            The sound, and the inversion at the working rate with all channels at equal level: method, start
-            and spectral convergence.
+            The sound; the inversion at the working rate with all channels at equal level: method, start and
+            spectral convergence; the magnitudes that were inverted, ``[channels, n_bins, frames]``.
+
+        Raises:
+            ValueError: If the shape differs, the image is not finite, or a function gives anything but a
+                waveform of the content's length.
         """
         context: SoundContext = like.context
         if image.shape != like.image.shape:
             raise ValueError(f"image has shape {list(image.shape)}; it must be {list(like.image.shape)}")
         settings = self.settings
         magnitude = _expanded(_to_compute(image.detach()[:, 0], image.dtype, image.device), settings)
-        magnitude = magnitude if context.bank is None else context.bank.bins(magnitude)
+        if with_function is not None:
+            result = _inverted_by(with_function, magnitude, context)
+            samples = result.waveform.double().cpu() * context.level
+            return replace(context.sound, samples=bring_back(samples, context)), result, magnitude
         generator = torch.Generator().manual_seed(self._seed)
         uses_content = settings.phase in ("auto", "content")
         result = invert(
@@ -167,14 +163,24 @@ class SoundMedium(Medium[Sound]):
             start=settings.phase,
             content=_content_phase(context, magnitude, generator) if uses_content else None,
             generator=generator,
-            on_iteration=on_iteration,
         )
         samples = result.waveform.cpu() * context.level  # float64, as the level is
-        return replace(context.sound, samples=bring_back(samples, context)), result
+        return replace(context.sound, samples=bring_back(samples, context)), result, magnitude
 
     def finish(self, sound: Sound, like: Encoded | Sound) -> tuple[Sound, float]:
         """Bring a decoded sound to the content's loudness, see ``finish_sound``."""
         return finish_sound(sound, like.context.sound if isinstance(like, Encoded) else like)
+
+
+def _inverted_by(function: Inverse, magnitude: Tensor, context: SoundContext) -> InversionResult:
+    """Return what a caller's own inversion makes of magnitudes, checked and measured like ours."""
+    wanted = (len(magnitude), context.length)
+    found = torch.as_tensor(function(magnitude, context.stft, context.length))
+    if tuple(found.shape) != wanted or not found.is_floating_point():
+        raise ValueError(f"invert must return samples {list(wanted)}, got {found.dtype} {list(found.shape)}")
+    found = found.detach().to(magnitude)
+    level = spectral_convergence_db(found, magnitude, context.stft)
+    return InversionResult(found, level, getattr(function, "__name__", "custom"), "custom")
 
 
 def finish_sound(sound: Sound, content: Sound) -> tuple[Sound, float]:

@@ -9,7 +9,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from specstyle.media.filterbanks import Filterbank, constant_q_filterbank, mel_filterbank
 from specstyle.media.inversion import METHODS, STARTS, Method, Start
 from specstyle.media.stft import StftSettings, auto_stft
 
@@ -34,9 +33,6 @@ class AudioSettings:
         normalize_level: Divide each channel's magnitudes by their RMS, so that loudness does not count.
         unit_scale: Divide the compressed magnitudes so that they lie at about 0..1. ``False``: plain
             log1p(k |S| / level), or decibels above -100 dB.
-        representation: ``"stft"``, or a filter bank on it: ``"mel"``, ``"cqt"`` (see ``filterbanks``).
-        n_mels: Bands of ``"mel"``.
-        bins_per_octave: Bands per octave of ``"cqt"``.
         sample_rate: Working rate in Hz; ``None``: the sound's own.
         phase: Where the phase reconstruction starts, see ``invert``: ``"auto"``, ``"content"``, ``"pghi"``,
             ``"random"`` or ``"zero"``.
@@ -56,9 +52,6 @@ class AudioSettings:
     log_gain: float = 1.0
     normalize_level: bool = True
     unit_scale: bool = True
-    representation: Literal["stft", "mel", "cqt"] = "stft"
-    n_mels: int = 128
-    bins_per_octave: int = 24
     sample_rate: int | None = None
     phase: Start = "auto"
     phase_method: Method = "pghi-raar"
@@ -71,11 +64,6 @@ class AudioSettings:
         for name, known in (("phase", STARTS), ("phase_method", METHODS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}")
-        if self.representation not in ("stft", "mel", "cqt"):
-            raise ValueError(f"representation is {self.representation!r}; it must be 'stft', 'mel' or 'cqt'")
-        for name in ("n_mels", "bins_per_octave"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if not 0.0 < self.log_gain < math.inf:
             raise ValueError(f"log_gain is {self.log_gain}; it must be a number above 0")
         if self.phase_iterations < 0:
@@ -96,18 +84,6 @@ class AudioSettings:
             win_length=self.win_length,
             window=self.window,
         )
-
-    def filterbank(self, stft: StftSettings, sample_rate: int) -> Filterbank | None:
-        """Return the filter bank of the representation at a working rate in Hz; the STFT itself has none.
-
-        Raises:
-            ValueError: If it would have more bands than the transform has bins.
-        """
-        if self.representation == "mel":
-            return mel_filterbank(stft, sample_rate, self.n_mels)
-        if self.representation == "cqt":
-            return constant_q_filterbank(stft, sample_rate, self.bins_per_octave)
-        return None
 
 
 def compress(ratio: Tensor, settings: AudioSettings) -> Tensor:

@@ -7,13 +7,12 @@ named here.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from specstyle.errors import FileError
-from specstyle.media.base import Encoded, Medium
+from specstyle.media.base import Encoded
 from specstyle.media.color import colored, gray_of
 from specstyle.media.imagefiles import MAX_PIXELS, check_output_suffix, read_picture, write_picture
 from specstyle.media.imagesize import ImageSettings, resize_picture, target_shape
@@ -24,8 +23,8 @@ __all__ = [
     "MIN_SIDE",
     "ImageSettings",
     "Picture",
+    "PictureCodec",
     "PictureContext",
-    "PictureMedium",
     "check_output_suffix",
     "check_picture",
     "read_picture",
@@ -89,35 +88,25 @@ class PictureContext:
 
 
 def gray_encoded(encoded: Encoded, space: str) -> Encoded:
-    """Return an encoded picture in gray (three equal channels); ``decode`` gives its colors back.
+    """Return an encoded picture in gray, ``[1, 1, H, W]``; ``decode`` gives its colors back.
 
     Args:
         encoded: The picture.
         space: See ``color.gray_of``.
     """
-    gray = gray_of(encoded.image, space).expand_as(encoded.image).contiguous()
+    gray = gray_of(encoded.image, space)
     return replace(encoded, image=gray, context=replace(encoded.context, colors=encoded.image, space=space))
 
 
-class PictureMedium(Medium[Picture]):
+class PictureCodec:
     """Pictures as a medium: an image is the picture's sRGB values, ``[1, 3, H, W]``, from 0 to 1.
 
     Args:
         settings: The size in which pictures are worked on.
     """
 
-    name = "image"
-
     def __init__(self, settings: ImageSettings) -> None:
         self.settings = settings
-
-    def read(self, path: Path) -> Picture:
-        """Read a picture file; see ``read_picture``."""
-        return read_picture(path)
-
-    def write(self, source: Picture, path: Path) -> None:
-        """Write a picture file; see ``write_picture``, which also says what the format could not keep."""
-        write_picture(source, path)
 
     def encode(
         self, source: Picture, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"

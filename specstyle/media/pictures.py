@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -43,3 +44,13 @@ class Picture:
     def width(self) -> int:
         """Columns."""
         return self.pixels.shape[2]
+
+    def save(self, path: str | Path) -> None:
+        """Write a picture file in the format that its suffix names.
+
+        Raises:
+            FileError: If it cannot be written.
+        """
+        from specstyle.media.imagefiles import write_picture
+
+        write_picture(self, Path(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -44,6 +45,16 @@ class Sound:
             or self.sample_rate < 1
         ):
             raise ValueError(f"sample_rate is {self.sample_rate!r}; it must be a whole number of Hz above 0")
+
+    def save(self, path: str | Path) -> None:
+        """Write a sound file in the format that its suffix names.
+
+        Raises:
+            FileError: If it cannot be written.
+        """
+        from specstyle.media.soundfiles import write_sound
+
+        write_sound(self, Path(path))
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 
 from specstyle.errors import FileError
+from specstyle.files import atomic, check_output
 from specstyle.media.inversion import InversionResult, Method, Start, invert
 from specstyle.media.phase import check_magnitude
+from specstyle.media.soundfiles import check_output_suffix, read_sound, write_sound
 from specstyle.media.sounds import Sound
-from specstyle.media.stft import StftSettings, check_shape, stft
+from specstyle.media.stft import StftSettings, auto_stft, check_shape, stft
 
 _NEEDED = ("magnitude", "sample_rate", "n_fft", "hop_length", "length")
 _HINT = "make such a file with 'specstyle spectrogram', or see its documentation"
@@ -221,3 +223,88 @@ def _magnitude(array: np.ndarray[Any, Any], path: Path) -> Tensor:
     if bad:
         raise FileError(f"{path} has {bad} magnitudes that are negative, NaN or infinite; none may be")
     return magnitude
+
+
+def write_spectrogram(
+    source: Path,
+    output: Path,
+    *,
+    n_fft: int | None = None,
+    hop_length: int | None = None,
+    win_length: int | None = None,
+    window: str = "hann",
+    force: bool = False,
+) -> Spectrogram:
+    """Read a sound file and write its magnitudes, whole or not at all.
+
+    Args:
+        source: A sound file.
+        output: Where to; it must end in .npz (see ``save_spectrogram``).
+        n_fft: In samples; ``None``: see ``auto_stft``. So for ``hop_length`` and ``win_length``.
+        hop_length: Samples from frame to frame.
+        win_length: Window length in samples.
+        window: Name of a SciPy window.
+        force: Replace an existing output.
+
+    Returns:
+        What was written.
+
+    Raises:
+        FileError: If the sound cannot be used or the output cannot be written.
+        ValueError: If the transform is not possible.
+    """
+    check_spectrogram_suffix(output)
+    check_output(output, force=force)
+    sound = read_sound(source)
+    settings = auto_stft(
+        sound.sample_rate, n_fft=n_fft, hop_length=hop_length, win_length=win_length, window=window
+    )
+    spectrogram = spectrogram_of(sound, settings)
+    with atomic(output) as temporary:
+        save_spectrogram(temporary, spectrogram)
+    return spectrogram
+
+
+def write_inversion(
+    source: Path,
+    output: Path,
+    *,
+    method: Method = "pghi-raar",
+    iterations: int = 64,
+    start: Start = "auto",
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    force: bool = False,
+) -> InversionResult:
+    """Read magnitudes from a .npz file and write a sound that has (nearly) these, whole or not at all.
+
+    Args:
+        source: What ``write_spectrogram`` wrote, or the like (see ``load_spectrogram``).
+        output: A sound file. WAV gets 32-bit floats, which hold any level; the others need a peak below 1.
+        method: See ``invert``, and so for ``iterations`` and ``start``.
+        iterations: Pairs of one transform and one inverse.
+        start: ``"auto"``, ``"pghi"``, ``"random"`` or ``"zero"``.
+        seed: Of the random phase.
+        device: Where to run.
+        force: Replace an existing output.
+
+    Returns:
+        The waveform, method, start and spectral convergence.
+
+    Raises:
+        FileError: If the spectrogram cannot be used or the output cannot be written.
+        ValueError: If an option is out of range.
+    """
+    check_output_suffix(output)
+    check_output(output, force=force)
+    sound, result = invert_spectrogram(
+        load_spectrogram(source),
+        method=method,
+        iterations=iterations,
+        start=start,
+        seed=seed,
+        device=device,
+    )
+    with atomic(output) as temporary:
+        write_sound(sound, temporary)
+    return result

@@ -50,7 +50,7 @@ class WaveformCanvas:
         working = context.working().to(device=compute, dtype=torch.float32)
         rms = working.square().mean(1, keepdim=True).sqrt()
         rms = torch.where(rms > 0, rms, 1.0)
-        magnitude = self._banded(stft(working, context.stft).abs())
+        magnitude = stft(working, context.stft).abs()
         level = magnitude.square().mean((1, 2)).sqrt()[:, None, None]
         own_level = level if settings.normalize_level else torch.ones_like(level)
         self._gain = rms[..., None] / torch.where(own_level > 0, own_level, 1.0)
@@ -70,11 +70,8 @@ class WaveformCanvas:
             spec = stft(self._samples, transform)
         else:
             spec = circular_stft(self._samples, transform, self._loop)
-        magnitude = self._banded((spec.real.square() + spec.imag.square() + _TINY).sqrt())
+        magnitude = (spec.real.square() + spec.imag.square() + _TINY).sqrt()
         return compress(magnitude * self._gain, self._settings)[:, None].to(self._device)
-
-    def _banded(self, magnitude: Tensor) -> Tensor:
-        return magnitude if self._context.bank is None else self._context.bank.bands(magnitude)
 
     def bounds(self) -> None:
         """Return ``None``: samples have no box."""

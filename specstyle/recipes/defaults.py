@@ -11,6 +11,7 @@ from specstyle.errors import RecipeError
 from specstyle.recipes.recipe import S5, Recipe
 
 _OWN = "specstyle; after Gatys, Ecker & Bethge 2016"
+KERNEL = ("kernel2", "kernel8", "kernel32")
 BLOCKS_1_TO_3 = ("relu1_1", "relu2_1", "relu3_1")
 
 AUDIO_WIDE = Recipe(
@@ -29,8 +30,8 @@ AUDIO = Recipe(
     name="default-audio",
     source="specstyle; the infinite-width limit of Ulyanov & Lebedev 2016 (Cho & Saul 2009)",
     network="kernel",
-    content_layers=("kernel",),
-    style_layers=("kernel",),
+    content_layers=tuple(f"{layer}+rest" for layer in KERNEL),
+    style_layers=KERNEL,
     balance="gradient",
     content_weight=0.25,
     style_weight=0.75,

@@ -15,9 +15,6 @@ _ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
     ("network", _VGG, ("pooling", "pooling_gain", "padding", "normalize_activations")),
     ("network", ("wide-random",), ("n_filters", "filter_width", "filter_scaling")),
     ("network", _VGG, ("style_bands",)),
-    ("network", ("kernel",), ("kernel_widths",)),
-    ("representation", ("mel",), ("n_mels",)),
-    ("representation", ("cqt",), ("bins_per_octave",)),
     ("compression", ("log1p",), ("log_gain",)),
     ("init", ("content",), ("init_noise_db",)),
     ("init", ("noise",), ("noise", "noise_scale", "noise_center")),
@@ -28,7 +25,7 @@ _ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
     (
         "canvas",
         ("image",),
-        ("phase", "phase_method", "phase_iterations", "phase_momentum", "clip", "refine_steps"),
+        ("phase", "phase_method", "phase_iterations", "phase_momentum", "clip"),
     ),
 )
 """A field, values of it, and the fields that matter with these values only."""

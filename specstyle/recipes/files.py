@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from specstyle.errors import RecipeError
+from specstyle.recipes.older import up_to_date
 from specstyle.recipes.recipe import Recipe
 
 
@@ -17,13 +19,17 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
     return {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items() if v is not None}
 
 
-def from_dict(values: dict[str, Any]) -> Recipe:
+def from_dict(values: dict[str, Any], *, on_note: Callable[[str], None] = lambda _: None) -> Recipe:
     """Return the recipe of ``to_dict``; a field that is missing has its default.
+
+    Args:
+        values: By field.
+        on_note: Told what an older version said otherwise.
 
     Raises:
         RecipeError: If a field is unknown or a value is not accepted.
     """
-    return Recipe().replace(**values)
+    return Recipe().replace(**up_to_date(values, on_note))
 
 
 def to_toml(recipe: Recipe) -> str:
@@ -38,8 +44,12 @@ def to_toml(recipe: Recipe) -> str:
     return text
 
 
-def from_toml(text: str) -> Recipe:
+def from_toml(text: str, *, on_note: Callable[[str], None] = lambda _: None) -> Recipe:
     """Read a recipe from TOML text.
+
+    Args:
+        text: The text.
+        on_note: See ``from_dict``.
 
     Raises:
         RecipeError: If the text is no TOML, or no recipe.
@@ -53,11 +63,15 @@ def from_toml(text: str) -> Recipe:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"not valid TOML: {error}") from error
-    return from_dict(values)
+    return from_dict(values, on_note=on_note)
 
 
-def read_recipe(path: Path) -> Recipe:
+def read_recipe(path: Path, *, on_note: Callable[[str], None] = lambda _: None) -> Recipe:
     """Read a recipe file.
+
+    Args:
+        path: The file.
+        on_note: See ``from_dict``.
 
     Raises:
         RecipeError: If the file is missing, unreadable or no recipe.
@@ -72,7 +86,7 @@ def read_recipe(path: Path) -> Recipe:
             f"{path}: cannot read the recipe: {reason}; `specstyle recipes NAME > FILE.toml` makes one"
         ) from error
     try:
-        return from_toml(text)
+        return from_toml(text, on_note=lambda note: on_note(f"{path}: {note}"))
     except RecipeError as error:
         raise RecipeError(f"{path}: {error}") from error
 

@@ -62,14 +62,16 @@ class Recipe:
         choices=("fan_in", "fan_avg"),
     )
 
-    kernel_widths: tuple[int, ...] = _option(
-        (2, 8, 32), "widths of kernel's patches in frames, powers of two", group="network"
-    )
-
     # The losses
     content_layers: tuple[str, ...] = _option(
         ("relu4_2",),
-        "layers of the content loss; relu3_1@2: on the image at half its size (@4, @8)",
+        "layers of the content loss; relu3_1@2: on the image at half its size (@4, @8), and so for any view",
+        group="loss",
+    )
+    content_view: str = _option(
+        "",
+        "what all content layers look at: nothing said: the canvas itself; 2, 4, 8: reduced so many times; "
+        "luminance; of sounds mel64: 64 mel bands, cqt24: bands of 24 an octave",
         group="loss",
     )
     content_layer_weights: tuple[float, ...] = _option(
@@ -80,6 +82,7 @@ class Recipe:
     )
     content_weight: float = _option(1.0, "weight of the content loss; 0: style only", group="loss")
     style_layers: tuple[str, ...] = _option(S5, "layers of the style loss, as above", group="loss")
+    style_view: str = _option("", "what all style layers look at, as above", group="loss")
     style_layer_weights: tuple[float, ...] = _option(
         (), "one weight per style layer; none given: 1/n each", group="loss"
     )
@@ -255,9 +258,6 @@ class Recipe:
     loop: bool = _option(
         False, "for a texture on the waveform: let its end flow into its beginning", group="audio"
     )
-    refine_steps: int = _option(
-        0, "after --canvas image: so many evaluations more on the waveform that came of it", group="audio"
-    )
     init_noise_db: float | None = _option(
         None,
         "for --init content: add noise with the styles' spectrum, so many dB re the content's level; without "
@@ -267,14 +267,6 @@ class Recipe:
     equalize: bool = _option(
         False, "give the content the style's long-term spectrum before all else", group="audio"
     )
-    representation: str = _option(
-        "stft",
-        "rows of the image: the STFT's bins, mel bands or constant-Q bands",
-        group="audio",
-        choices=("stft", "mel", "cqt"),
-    )
-    n_mels: int = _option(128, "bands of --representation mel", group="audio")
-    bins_per_octave: int = _option(24, "bands per octave of --representation cqt", group="audio")
     sample_rate: int | None = _option(
         None, "working rate in Hz; none: the content's (the output always has the content's)", group="audio"
     )

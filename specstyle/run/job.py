@@ -9,21 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.errors import FileError
-from specstyle.features.weights import sha256_of
+from specstyle.files import atomic, check_output, sha256_of, write_json
 from specstyle.media import imagefiles, soundfiles
-from specstyle.run.checkpoints import unasked
-from specstyle.run.folder import FINISHED, FINISHING, STOPPED, RunFolder
-from specstyle.run.kept import Watcher, keeper_of, opened
-from specstyle.run.output import atomic, check_output, write_json
+from specstyle.run.api import transfer
+from specstyle.run.cache import COLD, Cache
+from specstyle.run.checkpoint import (
+    FINISHED,
+    FINISHING,
+    STOPPED,
+    RunFolder,
+    Stopping,
+    keeper_of,
+    opened,
+    unasked,
+)
+from specstyle.run.outputs import Snapshots, TensorBoard, Watcher, draw_figure, write_to
 from specstyle.run.report import ReportWriter
 from specstyle.run.request import Job, Progress, Request, Result, Stage, TransferError
 from specstyle.run.settings import settings_text
-from specstyle.run.snapshots import Snapshots
-from specstyle.run.stopping import Stopping
-from specstyle.run.tensorboard import TensorBoard
-from specstyle.run.transfer import transfer
-from specstyle.run.warm import COLD, Warm
-from specstyle.run.writing import draw_figure, write_to
 
 REPORT_EVERY = 10
 """Steps from one report to the next on a GPU."""
@@ -35,7 +38,7 @@ def run_job(
     on_step: Callable[[Progress], None],
     on_note: Callable[[str], None],
     on_stage: Callable[[Stage], None],
-    warm: Warm = COLD,
+    cache: Cache = COLD,
     keep_now: Callable[[], bool] = unasked,
 ) -> tuple[Result, list[Path]]:
     """Run a job.
@@ -45,7 +48,7 @@ def run_job(
         on_step: Called after each step; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
         on_stage: Called as each stage of the run begins.
-        warm: Networks and styles of earlier runs; by default nothing is kept.
+        cache: Networks and styles of earlier runs; by default nothing is kept.
         keep_now: Asked between steps whether to write a checkpoint at once; for a job with a ``run_dir``.
 
     Returns:
@@ -78,7 +81,7 @@ def run_job(
                 on_step=report,
                 on_note=on_note,
                 on_stage=on_stage,
-                warm=warm,
+                cache=cache,
                 keeper=keeper,
             )
         except TransferError as error:

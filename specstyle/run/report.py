@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from specstyle.embedded import panels_of
 from specstyle.errors import SpecstyleError, counted
 from specstyle.evaluate import Scores, evaluate
+from specstyle.files import atomic
 from specstyle.recipes import Recipe, from_dict, get_recipe
-from specstyle.run.embedded import panels_of
-from specstyle.run.metrics import Metrics
-from specstyle.run.output import atomic
+from specstyle.run.outputs import Metrics
 from specstyle.run.request import Progress, Result
 
 

@@ -9,11 +9,17 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from specstyle.engine.objective import Term
 from specstyle.errors import SpecstyleError
+from specstyle.media.spectrogramfile import Spectrogram
 from specstyle.recipes import Recipe
 
 Stage = Literal["optimize", "finish"]
 """Where a run has got to, beyond the reading of its inputs."""
+
+
+MakeTerms = Callable[[Callable[[Tensor], dict[str, Tensor]], Tensor, Sequence[Tensor]], Sequence[Term]]
+"""From the network (an image to maps by layer), the content's and the styles' images to losses."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,9 @@ class Result:
         styles: The styles as they were read.
         record: Version, recipe, inputs, network, seed, device, losses, seconds: plain values.
         notes: What a user should know.
+        image: The optimized image, ``[B, C, H, W]``: of a sound its log-magnitudes.
+        spectrogram: Of a sound, the magnitudes that became it, with their transform, as ``specstyle.invert``
+            takes them.
     """
 
     output: Any
@@ -56,6 +65,8 @@ class Result:
     styles: tuple[Any, ...]
     record: dict[str, Any]
     notes: tuple[str, ...] = ()
+    image: Tensor | None = None
+    spectrogram: Spectrogram | None = None
 
 
 class TransferError(SpecstyleError):
@@ -86,7 +97,7 @@ class Request:
         seed: Of random weights, noise and phase.
         sample_rate: Of arrays of samples, in Hz.
         tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
-        precision: ``auto``, ``fp32``, ``tf32`` or ``bf16``, see ``run.precision``.
+        precision: ``auto``, ``fp32``, ``tf32`` or ``bf16``, see ``run.settle``.
         report_every: On a GPU, call ``on_step`` only at the first and the last step of a scale and at every
             so many, so that the GPU need not wait for the host.
         memory_limit: The most memory that the process may hold on its device, in GiB; ``None``: what is free.
@@ -94,6 +105,11 @@ class Request:
         content_masks: One for each style, or none: where in the content it applies. White is 1, black is 0;
             ``None`` or ``"all"``: everywhere.
         style_masks: One for each style, or none: which part of it counts.
+        network: A network of the caller's own, in the place of the recipe's: from an image ``[B, C, H, W]``
+            to maps ``[B, C_l, h_l, w_l]`` by name.
+        terms: Makes losses beside the recipe's, see ``run.objective``.
+        invert: In the place of the recipe's phase reconstruction: from magnitudes ``[channels, n_bins,
+            frames]``, ``StftSettings`` and a length to samples ``[channels, length]``.
     """
 
     medium: str
@@ -113,6 +129,9 @@ class Request:
     output: Path | None = None
     content_masks: Sequence[Any] = ()
     style_masks: Sequence[Any] = ()
+    network: Callable[[Tensor], dict[str, Tensor]] | None = None
+    terms: MakeTerms | None = None
+    invert: Callable[[Tensor, Any, int], Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from specstyle._version import __version__
 from specstyle.errors import FileError
-from specstyle.features.weights import sha256_of
+from specstyle.files import sha256_of
 from specstyle.media.imagesettings import kept_text
 from specstyle.recipes import from_dict
 from specstyle.run.request import Request

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from specstyle.run.folder import FINISHED as RUN_FINISHED
-from specstyle.run.folder import RunFolder
-from specstyle.run.kept import resumed_job
-from specstyle.run.output import atomic, write_json
+from specstyle.files import atomic, write_json
+from specstyle.run.checkpoint import FINISHED as RUN_FINISHED
+from specstyle.run.checkpoint import RunFolder, resumed_job
 from specstyle.run.request import Job, Request
 from specstyle.ui.settings import Settings
 from specstyle.ui.watching import Watch, curves, main_losses

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.errors import CheckpointError, SpecstyleError
-from specstyle.run.build import settle_request
-from specstyle.run.folder import RunFolder
+from specstyle.run.cache import Cache
+from specstyle.run.checkpoint import RunFolder
 from specstyle.run.job import run_job
+from specstyle.run.outputs import write_source
 from specstyle.run.request import Result, TransferError
-from specstyle.run.warm import Warm
-from specstyle.run.writing import write_source
+from specstyle.run.settle import settle_request
 from specstyle.ui import job as states
 from specstyle.ui.job import Entry, load
 from specstyle.ui.limits import Limits
@@ -48,7 +48,7 @@ class Jobs:
         self._jobs = {entry.id: entry for entry in found if entry is not None}
         self._changed = threading.Condition()
         self._ends = False
-        self._warm = Warm()
+        self._cache = Cache()
         self._worker = threading.Thread(target=self._work, name="specstyle-worker", daemon=True)
 
     def start(self) -> None:
@@ -208,7 +208,7 @@ class Jobs:
                 on_step=watch,
                 on_note=entry.note,
                 on_stage=lambda stage: self._enter(entry, stage),
-                warm=self._warm,
+                cache=self._cache,
                 keep_now=watch.keep_now,
             )
             _write_copy(entry, result)

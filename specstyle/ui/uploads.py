@@ -19,7 +19,7 @@ from specstyle.media.image import check_picture
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import check_sound
-from specstyle.run.writing import write_source
+from specstyle.run.outputs import write_source
 from specstyle.ui.limits import Limits
 from specstyle.ui.pictures import source_png
 from specstyle.ui.words import Refusal, said_of

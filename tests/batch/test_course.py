@@ -11,9 +11,9 @@ from specstyle.batch.course import FAILED_STARTS, Death, run_tasks
 from specstyle.batch.jobs import Task
 from specstyle.batch.table import Outcome, outcome_of
 from specstyle.errors import SpecstyleError
-from specstyle.run.output import temporary_name
+from specstyle.files import temporary_name
+from specstyle.run.api import Request
 from specstyle.run.request import Job
-from specstyle.run.transfer import Request
 
 
 class Acted:

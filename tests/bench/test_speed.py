@@ -74,24 +74,6 @@ def test_losses_at_the_end_are_taken_by_the_exact_network() -> None:
         assert end == pytest.approx(1.0, abs=0.3)
 
 
-def test_the_kernel_is_measured_in_fp32_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[tuple[str, str]] = []
-
-    def measure(case: Any, options: Options, precision: str) -> dict[str, Any]:
-        made.append((case, precision))
-        one = Spread(1.0, 1.0, 1.0)
-        return {
-            "case": case, "precision": precision, "lbfgs": one, "adam": one, "lbfgs_adam": one, "share": 1.0,
-            "loss_off": 0.0, "gradient_off": 0.0, "seconds": {},
-        }  # fmt: skip
-
-    monkeypatch.setattr(speed, "measure", measure)
-    monkeypatch.setattr(speed, "case_of", lambda name, row, *_: row.network)
-    speed.run(Options(sizes=(32,), seconds=(1.0,), precisions=("fp32", "bf16")))
-    assert [p for network, p in made if network == "kernel"] == ["fp32"]
-    assert [p for network, p in made if network == "wide-random"] == ["fp32", "bf16"]
-
-
 def test_targets_on_a_gpu() -> None:
     def one(precision: str, times: float, seconds: float, **more: Any) -> dict[str, Any]:
         return {

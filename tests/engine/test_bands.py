@@ -13,7 +13,7 @@ from specstyle.engine.grams import gram
 from specstyle.engine.losses import relative_distance
 from specstyle.errors import RecipeError
 from specstyle.recipes import Recipe
-from specstyle.run.objectives import build_objective
+from specstyle.run.objective import build_objective
 
 F64 = torch.float64
 

@@ -11,7 +11,7 @@ from specstyle.engine.losses import moments, squared_distance
 from specstyle.engine.objective import VariationTerm, blended, mean_statistic, summarize
 from specstyle.engine.variation import total_variation
 from specstyle.recipes import Recipe
-from specstyle.run.objectives import build_objective
+from specstyle.run.objective import build_objective
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from specstyle.engine import (
-    ImageTerm,
+    Loss,
     NonFiniteLossError,
     Objective,
     OptimizerSettings,
@@ -23,6 +23,10 @@ from specstyle.engine import (
 )
 
 SHAPE = (1, 1, 3, 4)
+
+
+def image_loss(name: str, weight: float, function: Callable[[Tensor], Tensor]) -> Loss:
+    return Loss(name, weight, lambda image, maps: function(image))
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
@@ -41,7 +45,7 @@ def uneven(image: Tensor) -> Tensor:
 
 
 def objective(function: Callable[[Tensor], Tensor] = uneven, weight: float = 1.0) -> Objective:
-    return Objective(None, [ImageTerm("bowl:a", weight, function), ImageTerm("tv", 0.5, _ripple)])
+    return Objective(None, [image_loss("bowl:a", weight, function), image_loss("tv", 0.5, _ripple)])
 
 
 def _ripple(image: Tensor) -> Tensor:
@@ -182,7 +186,7 @@ def quadratic() -> tuple[np.ndarray, np.ndarray, Objective]:
     matrix = u * np.linspace(1.0, 30.0**0.5, 12)
     b = matrix @ random.uniform(-0.5, 1.5, size=12)
     A, y = torch.from_numpy(matrix), torch.from_numpy(b)
-    term = ImageTerm("bowl:a", 1.0, lambda x: (x.flatten(1) @ A.T - y).square().sum(1))
+    term = image_loss("bowl:a", 1.0, lambda x: (x.flatten(1) @ A.T - y).square().sum(1))
     return matrix, b, Objective(None, [term])
 
 
@@ -216,7 +220,7 @@ def test_lbfgs_makes_exactly_the_evaluations_asked_for(steps: int, restart_every
         calls += 1
         return valley(image)
 
-    goal = Objective(None, [ImageTerm("tv", 1.0, counted)])
+    goal = Objective(None, [image_loss("tv", 1.0, counted)])
     state, seen = run(-rand(*SHAPE), steps, goal=goal, method="lbfgs", restart_every=restart_every)
     assert [step.step for step in seen] == list(range(1, steps + 1))
     assert {step.steps for step in seen} == {steps}
@@ -225,7 +229,7 @@ def test_lbfgs_makes_exactly_the_evaluations_asked_for(steps: int, restart_every
 
 
 def test_lbfgs_starts_every_round_from_the_best_image_with_no_memory() -> None:
-    goal = Objective(None, [ImageTerm("tv", 1.0, valley)])
+    goal = Objective(None, [image_loss("tv", 1.0, valley)])
     _, seen = run(-rand(*SHAPE), 36, goal=goal, method="lbfgs", restart_every=9)
     for begin in (9, 18, 27):
         best = min(seen[:begin], key=lambda step: step.losses["total"]).image()
@@ -245,14 +249,14 @@ def test_lbfgs_ends_early_where_nothing_is_left_to_gain() -> None:
 
 
 def test_lbfgs_returns_the_best_image_that_it_saw() -> None:
-    goal = Objective(None, [ImageTerm("tv", 1.0, valley)])
+    goal = Objective(None, [image_loss("tv", 1.0, valley)])
     for steps in range(2, 12):
         state, seen = run(-rand(*SHAPE), steps, goal=goal, method="lbfgs")
         assert state.losses_end["total"] == min(step.losses["total"] for step in seen)
 
 
 def test_lbfgs_works_in_float32() -> None:
-    goal = Objective(None, [ImageTerm("tv", 1.0, lambda x: (x - TARGET.float()).square().flatten(1).sum(1))])
+    goal = Objective(None, [image_loss("tv", 1.0, lambda x: (x - TARGET.float()).square().flatten(1).sum(1))])
     state, _ = run(rand(*SHAPE).float(), 30, goal=goal, method="lbfgs")
     assert state.image.dtype == torch.float32
     torch.testing.assert_close(state.image, TARGET.float(), atol=1e-5, rtol=0)
@@ -305,7 +309,7 @@ def test_keep_average_is_the_corrected_moving_average_of_all_images(steps: int) 
 
 
 def test_the_average_of_a_resting_image_is_that_image() -> None:
-    goal = Objective(None, [ImageTerm("tv", 1.0, lambda x: 0.0 * x.flatten(1).sum(1))])
+    goal = Objective(None, [image_loss("tv", 1.0, lambda x: 0.0 * x.flatten(1).sum(1))])
     start = rand(*SHAPE)
     state, _ = run(start, 3, goal=goal, method="sgd", keep="average")
     torch.testing.assert_close(state.image, start, rtol=1e-12, atol=0)
@@ -358,7 +362,7 @@ def cliff(image: Tensor) -> Tensor:
 @pytest.mark.parametrize("keep", ["last", "best", "average"])
 @pytest.mark.parametrize("method", ["adam", "sgd"])
 def test_a_loss_of_nan_names_the_step_and_keeps_the_last_good_state(method: str, keep: str) -> None:
-    goal = Objective(None, [ImageTerm("tv", 1.0, cliff)])
+    goal = Objective(None, [image_loss("tv", 1.0, cliff)])
     start = torch.full(SHAPE, 0.5, dtype=torch.float64)
     with pytest.raises(NonFiniteLossError, match=r"at step \d+") as caught:
         run(start, 50, goal=goal, method=method, keep=keep, lr=0.1)
@@ -372,7 +376,7 @@ def test_a_loss_of_nan_names_the_step_and_keeps_the_last_good_state(method: str,
 
 
 def test_a_loss_of_nan_in_lbfgs_keeps_the_best_state() -> None:
-    goal = Objective(None, [ImageTerm("tv", 1.0, cliff)])
+    goal = Objective(None, [image_loss("tv", 1.0, cliff)])
     with pytest.raises(NonFiniteLossError) as caught:
         run(torch.full(SHAPE, 0.5, dtype=torch.float64), 50, goal=goal, method="lbfgs")
     assert caught.value.state is not None
@@ -380,7 +384,7 @@ def test_a_loss_of_nan_in_lbfgs_keeps_the_best_state() -> None:
 
 
 def test_a_loss_of_nan_at_the_first_step_has_no_state() -> None:
-    goal = Objective(None, [ImageTerm("tv", 1.0, cliff)])
+    goal = Objective(None, [image_loss("tv", 1.0, cliff)])
     for method in ("adam", "lbfgs"):
         with pytest.raises(NonFiniteLossError, match="step 1;") as caught:
             run(-rand(*SHAPE) - 0.1, 5, goal=goal, method=method)
@@ -388,7 +392,7 @@ def test_a_loss_of_nan_at_the_first_step_has_no_state() -> None:
 
 
 def test_an_image_that_only_the_last_update_spoiled_is_not_the_result() -> None:
-    goal = Objective(None, [ImageTerm("tv", 1.0, cliff)])
+    goal = Objective(None, [image_loss("tv", 1.0, cliff)])
     with pytest.raises(NonFiniteLossError) as caught:
         run(torch.full(SHAPE, 0.01, dtype=torch.float64), 1, goal=goal, method="adam", lr=1.0)
     assert caught.value.state is not None
@@ -418,7 +422,7 @@ def test_reporting_seldom_changes_nothing_but_the_reports(every: int) -> None:
 
 
 def test_reporting_seldom_still_ends_on_nan_with_a_good_result() -> None:
-    goal = Objective(None, [ImageTerm("tv", 1.0, cliff)])
+    goal = Objective(None, [image_loss("tv", 1.0, cliff)])
     canvas = Pixels(torch.full(SHAPE, 0.5, dtype=torch.float64))
     with pytest.raises(NonFiniteLossError) as caught:
         optimize(canvas, goal, OptimizerSettings("adam", lr=0.1), 50, report_every=4)

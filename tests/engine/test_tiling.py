@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.engine import ContentTerm, ImageTerm, Objective, StyleTerm
+from specstyle.engine import ContentTerm, Objective, StyleTerm
 from specstyle.engine.bands import banded_gram, banded_relative_distance
 from specstyle.engine.grams import gram
 from specstyle.engine.losses import (
@@ -18,6 +20,7 @@ from specstyle.engine.losses import (
 from specstyle.engine.objective import Term, VariationTerm, mean_statistic
 from specstyle.engine.tiles import tiled_means, tiles
 from specstyle.engine.tiling import TiledContentTerm, TiledObjective
+from specstyle.engine.views import Seen, bare
 from specstyle.features import VGG19, Weights, WideRandom
 from specstyle.features.weights import LAYERS
 
@@ -26,7 +29,7 @@ def rand(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def vgg(*layers: str, **options: object) -> VGG19:
+def vgg(*layers: str, **options: object) -> Seen:
     generator = torch.Generator().manual_seed(0)
     tensors, channels_in = {}, 3
     for name in LAYERS:
@@ -34,10 +37,12 @@ def vgg(*layers: str, **options: object) -> VGG19:
         tensors[name] = (weight, torch.full((3,), 0.2, dtype=torch.float64))
         channels_in = 3
     weights = Weights(tensors, "torchvision", "small random numbers", "")
-    return VGG19(weights, layers, dtype=torch.float64, **options)  # type: ignore[arg-type]
+    bare_layers = [bare(layer) for layer in layers]
+    network = VGG19(weights, bare_layers, dtype=torch.float64, **options)  # type: ignore[arg-type]
+    return Seen(lambda see, names: network.only(names), layers)
 
 
-def terms(network: VGG19 | WideRandom, content: Tensor, style: Tensor, *, kind: str = "gram") -> list[Term]:
+def terms(network: Any, content: Tensor, style: Tensor, *, kind: str = "gram") -> list[Term]:
     ours, theirs = network(content), network(style)
     made: list[Term] = []
     for number, layer in enumerate(ours):
@@ -56,7 +61,6 @@ def terms(network: VGG19 | WideRandom, content: Tensor, style: Tensor, *, kind: 
     if first != last:
         made.append(ContentTerm(last, 0.7, ours[last], "relative"))
     made.append(VariationTerm(0.01, "nine_point", 3.0))
-    made.append(ImageTerm("bright", 0.1, lambda x: x.square().flatten(1).mean(1)))
     return made
 
 
@@ -65,7 +69,7 @@ def for_tiles(made: list[Term]) -> list[Term]:
 
 
 def check(
-    network: VGG19 | WideRandom,
+    network: Any,
     made: list[Term],
     image: Tensor,
     size: tuple[int | None, int | None],

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from specstyle.errors import WeightsError
-from specstyle.features import VGG19, build_network, lite, weights
+from specstyle.features import VGG19, lite, load_network, weights
 from specstyle.features.weights import CHANNELS, LAYERS
 from specstyle.synthesis.pictures import drawn_scene
 
@@ -43,13 +43,13 @@ def test_it_reaches_relu3_3_with_a_part_of_the_channels() -> None:
     loaded = lite.load()
     assert loaded.layers == lite.REACH == LAYERS[:7]
     assert all(len(bias) < CHANNELS[name] for name, (_, bias) in loaded.tensors.items())
-    network = build_network("vgg19-lite", ("relu3_3",), rows=3)
+    network = load_network("vgg19-lite", ("relu3_3",))
     assert network.origin.startswith("vgg19-lite")
-    assert network.sha256() == lite.SHA256
+    assert network.sha256 == lite.SHA256
     with pytest.raises(
         ValueError, match=r"vgg19-lite \(format 1\) does not reach relu3_4; it covers .*relu3_3"
     ):
-        build_network("vgg19-lite", ("relu3_4",), rows=3)
+        load_network("vgg19-lite", ("relu3_4",))
 
 
 def test_golden_numbers() -> None:
@@ -78,7 +78,7 @@ def test_another_network_of_the_training_can_be_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.safetensors"
     path.write_bytes(lite.FILE.read_bytes())
     assert lite.load(path).origin == str(path)
-    assert build_network("vgg19-lite", ("relu2_1",), rows=3, weights_file=path).sha256() == lite.SHA256
+    assert load_network("vgg19-lite", ("relu2_1",), weights_file=path).sha256 == lite.SHA256
 
 
 def test_a_damaged_file_in_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

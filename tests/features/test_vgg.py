@@ -3,7 +3,6 @@ from __future__ import annotations
 import re
 
 import pytest
-import scipy.ndimage
 import torch
 import torchvision
 from hypothesis import given, settings
@@ -13,7 +12,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from specstyle.features import VGG19, Weights, canonical_layer
 from specstyle.features.random import random_weights
-from specstyle.features.vgg import _constant, _edges_joined, normalizing_gains, prepare, reduced, with_edges
+from specstyle.features.vgg import _constant, _edges_joined, normalizing_gains, prepare, with_edges
 from specstyle.features.weights import CHANNELS, CONV_INDEX, LAYERS
 
 PAPERS = tuple(
@@ -213,29 +212,10 @@ def test_maps_are_not_changed_by_what_follows() -> None:
     assert torch.equal(image, before)
 
 
-def test_a_layer_of_the_reduced_image_is_the_layer_on_a_pyramids_level() -> None:
-    image = rand(1, 3, 26, 33)
-    level = image.numpy()
-    for axis in (2, 3, 2, 3):  # twice halved, by SciPy's correlation with the binomial taps
-        smooth = scipy.ndimage.correlate1d(
-            level, [0.125, 0.375, 0.375, 0.125], axis, mode="nearest", origin=-1
-        )
-        level = smooth.take(range(0, level.shape[axis] - 1, 2), axis)
-    assert level.shape == (1, 3, 6, 8)
-    network = vgg(("conv2_1@4", "relu1_2", "relu1_1@2"))
-    assert network.layers == ("relu2_1@4", "relu1_2", "relu1_1@2")
-    maps = network(image)
-    assert list(maps) == ["relu1_2", "relu1_1@2", "relu2_1@4"]
-    torch.testing.assert_close(
-        maps["relu2_1@4"], vgg(("relu2_1",))(torch.from_numpy(level))["relu2_1"], rtol=1e-12, atol=1e-12
-    )
-    assert network(rand(1, 3, 3, 9))["relu2_1@4"].shape[2:] == (1, 1)
-
-
 @pytest.mark.parametrize("pooling", ["max", "average"])
 @pytest.mark.parametrize(
     "layer",
-    ["relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_4", "relu4_1", "relu1_1@4", "relu2_2@2"],
+    ["relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_4", "relu4_1"],
 )
 def test_halo_is_how_far_a_position_reaches(layer: str, pooling: str) -> None:
     """Position p sits at pixel p * stride; beyond the halo nothing counts, at it something does."""
@@ -324,7 +304,7 @@ def test_repeated_edges_in_the_layout_of_the_maps() -> None:
 def test_what_a_look_without_gradients_makes_serves_a_gradient_later() -> None:
     """Constants and transformed filters are kept; those of ``inference_mode`` could not be saved for it."""
     _constant.cache_clear()
-    network = VGG19(random_weights(0, up_to="relu1_2"), ["relu1_2", "relu1_1@2"])
+    network = VGG19(random_weights(0, up_to="relu1_2"), ["relu1_2", "relu1_1"])
     image = torch.rand(1, 3, 24, 24)
     with torch.inference_mode():
         seen = network(image)
@@ -333,12 +313,3 @@ def test_what_a_look_without_gradients_makes_serves_a_gradient_later() -> None:
     (gradient,) = torch.autograd.grad(sum(m.square().sum() for m in maps.values()), image)
     assert bool(gradient.any())
     assert torch.equal(seen["relu1_2"], maps["relu1_2"])
-
-
-def test_reducing_in_inference_mode_first() -> None:
-    _constant.cache_clear()
-    image = torch.rand(1, 3, 8, 8)
-    with torch.inference_mode():
-        reduced(image, 2)
-    (gradient,) = torch.autograd.grad(reduced(image.requires_grad_(True), 2).sum(), image)
-    assert bool(gradient.any())

@@ -8,12 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specstyle.media.base import Encoded, Medium
+from specstyle.media.base import Encoded
 from specstyle.media.image import (
     ImageSettings,
     Picture,
+    PictureCodec,
     PictureContext,
-    PictureMedium,
     read_picture,
     resize_picture,
     target_shape,
@@ -183,20 +183,10 @@ def test_resized_values_stay_in_range() -> None:
 # -- the medium ----------------------------------------------------------------------------------------------
 
 
-def test_it_is_a_medium(tmp_path) -> None:
-    medium: Medium[Picture] = PictureMedium(ImageSettings(size=None))
-    assert medium.name == "image"
-    picture = random_picture(12, 10, alpha=True)
-    medium.write(picture, tmp_path / "p.png")
-    back = medium.read(tmp_path / "p.png")
-    assert (back.pixels - picture.pixels).abs().max() <= 0.5 / 255 + 1e-6
-    assert (back.alpha - picture.alpha).abs().max() <= 0.5 / 255 + 1e-6
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("alpha", [False, True])
 def test_decode_of_encode_is_the_identity(dtype: torch.dtype, alpha: bool) -> None:
-    medium = PictureMedium(ImageSettings())
+    medium = PictureCodec(ImageSettings())
     picture = random_picture(20, 30, alpha=alpha, dtype=dtype)
     encoded = medium.encode(picture, dtype=dtype)
     assert encoded.image.shape == (1, 3, 20, 30)
@@ -211,7 +201,7 @@ def test_decode_of_encode_is_the_identity(dtype: torch.dtype, alpha: bool) -> No
 
 
 def test_encode_resizes_image_and_alpha() -> None:
-    medium = PictureMedium(ImageSettings(size=32))
+    medium = PictureCodec(ImageSettings(size=32))
     picture = random_picture(40, 64, alpha=True)
     encoded = medium.encode(picture)
     expected = resize_picture(picture, 20, 32)
@@ -224,7 +214,7 @@ def test_encode_resizes_image_and_alpha() -> None:
 
 
 def test_the_image_is_a_copy() -> None:
-    medium, picture = PictureMedium(ImageSettings()), random_picture(8, 8)
+    medium, picture = PictureCodec(ImageSettings()), random_picture(8, 8)
     before = picture.pixels.clone()
     encoded = medium.encode(picture)
     encoded.image.zero_()
@@ -236,7 +226,7 @@ def test_the_image_is_a_copy() -> None:
 
 
 def test_decode_clips_and_detaches() -> None:
-    medium = PictureMedium(ImageSettings())
+    medium = PictureCodec(ImageSettings())
     like = medium.encode(random_picture(8, 8))
     image = torch.linspace(-1, 2, 192).reshape(1, 3, 8, 8).requires_grad_()
     picture = medium.decode(image, like)
@@ -246,7 +236,7 @@ def test_decode_clips_and_detaches() -> None:
 
 
 def test_medium_refuses_what_does_not_fit() -> None:
-    medium = PictureMedium(ImageSettings())
+    medium = PictureCodec(ImageSettings())
     like = medium.encode(random_picture(8, 8))
     with pytest.raises(ValueError, match=r"\[1, 3, 8, 8\], got \[1, 3, 4, 8\]"):
         medium.decode(torch.zeros(1, 3, 4, 8), like)
@@ -257,7 +247,7 @@ def test_medium_refuses_what_does_not_fit() -> None:
 
 
 def test_context_is_what_it_says() -> None:
-    context = PictureMedium(ImageSettings()).encode(random_picture(8, 8)).context
+    context = PictureCodec(ImageSettings()).encode(random_picture(8, 8)).context
     assert isinstance(context, PictureContext)
     assert (context.alpha, context.name) == (None, "random")
 
@@ -266,7 +256,7 @@ def test_context_is_what_it_says() -> None:
 def test_files_round_trip_through_the_medium(tmp_path_factory, height: int, width: int, alpha: bool) -> None:
     path = tmp_path_factory.mktemp("p") / "p.png"
     write_picture(random_picture(height, width, alpha=alpha), path)
-    medium = PictureMedium(ImageSettings(size=64))
+    medium = PictureCodec(ImageSettings(size=64))
     picture = read_picture(path)
     encoded = medium.encode(picture)
     write_picture(medium.decode(encoded.image, encoded), path)

@@ -8,7 +8,7 @@ import torch
 
 import specstyle
 from specstyle.errors import RecipeError
-from specstyle.media.audio import SoundMedium
+from specstyle.media.audio import SoundCodec
 from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.equalize import equalize, long_term_power
 from specstyle.media.soundfiles import write_sound
@@ -32,7 +32,7 @@ def sounds(channels: int = 1) -> tuple[Sound, Sound]:
 def test_it_makes_the_image_that_the_medium_encodes(compression: str, normalize: bool) -> None:
     content, _ = sounds(2)
     settings = AudioSettings(compression=compression, normalize_level=normalize)  # type: ignore[arg-type]
-    encoded = SoundMedium(settings).encode(content)
+    encoded = SoundCodec(settings).encode(content)
     canvas = WaveformCanvas(encoded, settings)
     assert torch.allclose(canvas.image(), encoded.image, atol=2e-4)
     assert canvas.bounds() is None
@@ -45,7 +45,7 @@ def test_silence_has_a_finite_gradient() -> None:
     samples = torch.zeros(1, 4000, dtype=torch.float64)
     samples[:, 2000:] = torch.randn(2000, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     settings = AudioSettings()
-    canvas = WaveformCanvas(SoundMedium(settings).encode(Sound(samples, RATE)), settings)
+    canvas = WaveformCanvas(SoundCodec(settings).encode(Sound(samples, RATE)), settings)
     canvas.image().square().sum().backward()
     (parameter,) = canvas.parameters()
     assert parameter.grad is not None
@@ -105,7 +105,7 @@ def test_where_the_waveform_starts(init: str, tmp_path: Path) -> None:
         steps=1,
         on_step=lambda progress: seen.append(progress.image()),
     )
-    encode = SoundMedium(AudioSettings(unit_scale=False)).encode
+    encode = SoundCodec(AudioSettings(unit_scale=False)).encode
     length = content.samples.shape[1]
     looped = (style.samples[:, :3000] - style.samples[:, :3000].mean()).repeat(1, 2)[:, :length]
     centered = style.samples - style.samples.mean()
@@ -128,54 +128,6 @@ def test_the_waveform_has_one_scale() -> None:
     content, style = sounds()
     with pytest.raises(RecipeError, match="canvas waveform has one scale"):
         specstyle.transfer_audio(content, style, network="kernel", smallest_scale=64, steps=1)
-
-
-def test_the_image_first_and_then_the_waveform() -> None:
-    """The refined sound is nearer to the style than what phase reconstruction makes of an image."""
-    content, style = sounds(2)
-    steps: list[tuple[int, int]] = []
-    both = specstyle.transfer_audio(
-        content,
-        style,
-        network="kernel",
-        canvas="image",
-        steps=8,
-        refine_steps=6,
-        on_step=lambda p: steps.append((p.step, p.steps)),
-    )
-    assert steps == [(n, 14) for n in range(1, 15)]
-    assert both.record["steps"] == 14
-    assert both.output.samples.shape == content.samples.shape
-
-    def loss(samples: torch.Tensor) -> float:
-        again = specstyle.transfer_audio(
-            Sound(samples, RATE),
-            style,
-            network="kernel",
-            canvas="waveform",
-            equalize=False,
-            strength=1.0,
-            steps=1,
-        )
-        return float(again.record["losses"]["start"]["style"])
-
-    image_only = specstyle.transfer_audio(content, style, network="kernel", canvas="image", steps=14)
-    assert loss(both.output.samples) < loss(image_only.output.samples)
-
-
-def test_a_stop_while_refining_keeps_the_waveform() -> None:
-    content, style = sounds()
-
-    def stop(progress: specstyle.Progress) -> None:
-        assert progress.result().samples.shape == content.samples.shape
-        if progress.step == 6:
-            raise specstyle.StopRun
-
-    result = specstyle.transfer_audio(
-        content, style, network="kernel", canvas="image", steps=4, refine_steps=5, on_step=stop
-    )
-    assert (result.record["steps"], result.record["stopped"]) == (6, True)
-    assert "spectral_convergence_db" not in result.record
 
 
 def fill_silence(canvas: str, init_noise_db: float | None) -> tuple[torch.Tensor, torch.Tensor]:

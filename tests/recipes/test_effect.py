@@ -10,7 +10,7 @@ import pytest
 from specstyle.errors import RecipeError
 from specstyle.recipes import Recipe
 from specstyle.recipes.effect import without_effect
-from specstyle.run.build import settle_recipe
+from specstyle.run.settle import settle_recipe
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,8 @@ def test_a_file_comes_back(tmp_path: Path) -> None:
 
 # Values
 
-BAD = [
+BAD: list[dict[str, Any]] = [
+    {"lr": math.nan}, {"steps": None}, {"clip": None},
     {"content_weight": -1.0}, {"style_weight": -0.1}, {"tv_weight": -1.0}, {"steps": 0}, {"lr": 0.0},
     {"first_steps": 0}, {"size": -1}, {"height": 0}, {"beta1": 1.0}, {"beta2": -0.1},
     {"average_decay": 1.0}, {"strength": 1.1}, {"strength": -0.1}, {"scale_factor": 1.0},
@@ -294,15 +295,13 @@ BAD = [
     {"style_layer_weights": (1.0,)}, {"content_layer_weights": (1.0, 2.0)},
     {"content_layer_weights": (-1.0,)}, {"style_layer_weights": (1.0, 1.0, 1.0, 1.0, math.nan)},
     {"style_blend": (0.0, 0.0)}, {"style_blend": (-1.0, 2.0)}, {"style_blend": (math.inf,)},
-    {"content_weight": 0.0, "style_weight": 0.0}, {"content_weight": 0.0, "strength": 0.0},
-    {"style_weight": 0.0, "strength": 1.0}, {"lr": math.nan}, {"steps": None}, {"clip": None},
     {"name": None}, {"style_layers": None}, {"content_layers": None},
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("values", BAD, ids=str)
 def test_values_that_make_no_sense_are_refused_by_name(values: dict[str, Any]) -> None:
-    pattern = "content and style both weigh nothing" if len(values) > 1 else next(iter(values))
+    pattern = next(iter(values))
     with pytest.raises(RecipeError, match=pattern):
         Recipe(**values)
     with pytest.raises(RecipeError, match=pattern):

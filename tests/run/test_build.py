@@ -6,11 +6,20 @@ from typing import Any
 import pytest
 import torch
 
+from specstyle.engine.views import Seen
 from specstyle.errors import RecipeError
 from specstyle.features import NETWORKS
 from specstyle.features import weights as vgg_weights
 from specstyle.recipes import PUBLISHED, Recipe, get_recipe, to_toml
-from specstyle.run.build import choose_device, network_for, optimizer_settings, settle_recipe
+from specstyle.run.request import Request
+from specstyle.run.settle import (
+    choose_device,
+    layers_in_use,
+    network_for,
+    optimizer_settings,
+    settle_recipe,
+    settle_request,
+)
 
 WEIGHTS = Path("somewhere/vgg19.pth")
 
@@ -48,7 +57,7 @@ def test_default_picture(cached: bool) -> None:
 def test_default_sound(not_cached: None) -> None:
     recipe, notes = settle("audio")
     assert (recipe.name, recipe.network) == ("default-audio", "kernel")
-    assert recipe.content_layers == recipe.style_layers == ("kernel",)
+    assert recipe.style_layers == ("kernel2", "kernel8", "kernel32")
     assert "network: kernel" in notes
     assert "specstyle networks fetch vgg19" in notes
 
@@ -175,7 +184,7 @@ def test_layers_choose_among_networks_where_none_was_asked_for(not_cached: None)
 
 
 def test_layers_of_another_network_are_refused(not_cached: None) -> None:
-    with pytest.raises(RecipeError, match=r"wide-random has no layer 'relu5_2'; its only layer is relu1"):
+    with pytest.raises(RecipeError, match=r"wide-random has no layer 'relu5_2'; it has relu1"):
         settle("image", "tf2", network="wide-random")
     with pytest.raises(RecipeError, match=r"VGG19 has no layer 'relu1'.*relu1_1"):
         settle("image", "ulyanov2016", network="vgg19-random")
@@ -291,32 +300,33 @@ def test_optimizer_settings_are_the_recipes() -> None:
     assert (made.beta1, made.beta2, made.keep, made.average_decay) == (0.9, 0.99, "average", 0.99)
 
 
-def build(recipe: Recipe, *, rows: int = 12, weights: Path | None = None) -> Any:
-    return network_for(
-        recipe, rows=rows, seed=1, weights=weights, preprocessing=None, device=torch.device("cpu")
-    )
+def build(recipe: Recipe, weights: Path | None = None, image: torch.Tensor | None = None) -> Seen:
+    request = Request("image", None, (), weights=weights)
+    network = network_for(recipe, request, device=torch.device("cpu"))
+    like = torch.zeros(1, 3, 8, 8) if image is None else image
+    return Seen(lambda see, names: network.fitted(see, names, like, [like]), layers_in_use(recipe))
 
 
 def test_a_network_reaches_only_the_layers_that_weigh() -> None:
     recipe = Recipe(network="vgg19-random", content_layers=("relu3_1",), style_layers=("relu1_1",))
     image = torch.rand(1, 3, 8, 8)
-    assert set(build(recipe).features(image)) == {"relu1_1", "relu3_1"}
-    assert set(build(recipe.replace(strength=1.0)).features(image)) == {"relu1_1"}
-    assert set(build(recipe.replace(style_weight=0.0)).features(image)) == {"relu3_1"}
+    assert set(build(recipe)(image)) == {"relu1_1", "relu3_1"}
+    assert set(build(recipe.replace(strength=1.0))(image)) == {"relu1_1"}
+    assert set(build(recipe.replace(style_weight=0.0))(image)) == {"relu3_1"}
 
 
 def test_a_networks_options_come_from_the_recipe() -> None:
-    wide = build(get_recipe("ulyanov2016").replace(n_filters=5, filter_width=3))
-    assert wide.fixed_height
-    assert wide.preprocessing == "none"
-    assert wide.features(torch.rand(1, 1, 12, 9))["relu1"].shape == (1, 5, 1, 7)
+    image = torch.rand(1, 1, 12, 9)
+    wide = build(get_recipe("ulyanov2016").replace(n_filters=5, filter_width=3), image=image)
+    assert wide.whole_rows
+    assert wide(image)["relu1"].shape == (1, 5, 1, 7)
     recipe = Recipe(network="vgg19-random", content_layers=("relu2_1",), style_layers=("relu1_1",))
     image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    plain = build(recipe).features(image)["relu2_1"]
+    plain = build(recipe)(image)["relu2_1"]
     for changes in ({"pooling": "average"}, {"pooling_gain": 2.0}, {"padding": "replicate"}):
-        assert not torch.equal(build(recipe.replace(**changes)).features(image)["relu2_1"], plain)
-    one = build(recipe.replace(normalize_activations=True)).features(image)["relu1_1"]
-    assert not torch.equal(one, build(recipe).features(image)["relu1_1"])
+        assert not torch.equal(build(recipe.replace(**changes))(image)["relu2_1"], plain)
+    one = build(recipe.replace(normalize_activations=True))(image)["relu1_1"]
+    assert not torch.equal(one, build(recipe)(image)["relu1_1"])
 
 
 def test_weights_that_do_not_reach_are_a_recipe_error(tmp_path: Path) -> None:
@@ -324,4 +334,19 @@ def test_weights_that_do_not_reach_are_a_recipe_error(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(64, 3, 3, 3), "features.0.bias": torch.zeros(64)}, path)
     recipe = Recipe(network="vgg19", content_layers=("relu1_1",), style_layers=("relu2_1",))
     with pytest.raises(RecipeError, match=r"does not reach relu2_1; it covers relu1_1"):
-        build(recipe, weights=path)
+        build(recipe, path)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"content_weight": 0.0, "style_weight": 0.0},
+        {"content_weight": 0.0, "strength": 0.0},
+        {"style_weight": 0.0, "strength": 1.0},
+    ],
+)
+def test_losses_that_weigh_nothing_are_refused_unless_there_are_others(weights: dict[str, float]) -> None:
+    overrides = {"network": "vgg19-lite", **weights}
+    with pytest.raises(RecipeError, match="content and style both weigh nothing"):
+        settle_request(Request("image", None, ("s.png",), overrides=overrides))
+    settle_request(Request("image", None, ("s.png",), overrides=overrides, terms=lambda *_: []))

@@ -22,10 +22,10 @@ from specstyle.errors import FileError
 from specstyle.features import weights as vgg_weights
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.soundfiles import read_sound
-from specstyle.run import writing as writing_module
+from specstyle.run import outputs as writing_module
+from specstyle.run.api import TransferError
 from specstyle.run.job import run_job
 from specstyle.run.request import Job
-from specstyle.run.transfer import TransferError
 
 RATE = 8000
 LAYERS = {"style_layers": ("relu1_1",), "content_layers": ("relu1_1",)}

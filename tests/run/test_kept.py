@@ -27,10 +27,10 @@ from specstyle import Progress, StopRun
 from specstyle.errors import CheckpointError, FileError, RunFinishedError, SpecstyleError
 from specstyle.features import weights as vgg_weights
 from specstyle.recipes import RECIPES
-from specstyle.run.build import settle_recipe
+from specstyle.run.checkpoint import resumed_job
 from specstyle.run.job import run_job
-from specstyle.run.kept import resumed_job
 from specstyle.run.request import Job, Request, TransferError
+from specstyle.run.settle import settle_recipe
 
 RATE = 8000
 PICTURE = {
@@ -48,7 +48,6 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "picture, sgd": ("image", {**PICTURE, "optimizer": "sgd", "lr": 0.001, "keep": "average"}),
     "sound, kernel": ("audio", {"network": "kernel", "steps": 12, "phase_iterations": 2}),
     "sound, adam": ("audio", {**WIDE, "optimizer": "adam", "lr": 0.05, "init": "noise"}),
-    "sound, refined": ("audio", {**WIDE, "steps": 6, "refine_steps": 6}),
     "sound, waveform": ("audio", {**WIDE, "canvas": "waveform", "optimizer": "adam", "lr": 0.05}),
 }
 STEPS = 12

@@ -43,14 +43,13 @@ def density_db(samples: np.ndarray, low: float, high: float) -> float:
     "options",
     [
         {},
-        {"representation": "mel", "n_mels": 32},
-        {"representation": "cqt", "bins_per_octave": 6},
+        {"style_view": "mel32"},
         {"canvas": "waveform"},
-        {"network": "kernel", "representation": "cqt", "bins_per_octave": 6},
+        {"network": "kernel", "content_view": "cqt6", "style_view": "cqt6"},
         {"network": "kernel", "working_rate": 6000},
     ],
 )
-def test_kept_bands_with_every_representation_and_canvas(options: dict[str, Any]) -> None:
+def test_kept_bands_with_every_view_and_canvas(options: dict[str, Any]) -> None:
     content = sound(0, 2)
     found = run(content, keep_band=["0-500", "3000-"], **options).output.samples.numpy()
     plain = run(content, **options).output.samples.numpy()

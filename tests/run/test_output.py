@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from specstyle.errors import FileError
-from specstyle.run.output import atomic, check_output, make_folder, write_json
+from specstyle.files import atomic, check_output, make_folder, write_json
 
 
 def test_a_file_appears_at_the_end_alone(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ import specstyle
 from specstyle.cli.main import main
 from specstyle.features import weights as vgg_weights
 from specstyle.media.color import gray_of, to_oklab
-from specstyle.run.session import Session
-from specstyle.run.transfer import Request, transfer
+from specstyle.run.api import Request, transfer
+from specstyle.run.inputs import Session
 
 SHALLOW: dict[str, Any] = {
     "network": "vgg19-lite",
@@ -94,7 +94,7 @@ def test_gray_pictures_are_what_the_network_sees() -> None:
     seen: list[torch.Tensor] = []
     run(color="content", on_step=lambda p: seen.append(p.image()), smallest_scale=20)
     assert {tuple(image.shape[2:]) for image in seen} == {(20, 24), (40, 48)}
-    assert all(torch.equal(image[:, 0], image[:, c]) for image in seen for c in (1, 2))
+    assert {image.shape[1] for image in seen} == {1}
 
 
 @pytest.mark.parametrize("how", ["mean", "covariance", "histogram"])

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,15 +9,22 @@ from torch import Tensor
 
 import specstyle
 from specstyle.engine.objective import Objective
+from specstyle.engine.views import Seen, bare
 from specstyle.features import WideRandom
-from specstyle.features.networks import build_network
+from specstyle.features.networks import load_network
 from specstyle.features.vgg import VGG19
 from specstyle.recipes import get_recipe
-from specstyle.run.objectives import build_objective
-from specstyle.run.precision import convolutions_in, network_dtype, settle_precision
-from specstyle.run.shortage import ShortageError
+from specstyle.run.memory import ShortageError
+from specstyle.run.objective import build_objective
+from specstyle.run.settle import convolutions_in, network_dtype, settle_precision
 
 CPU = torch.device("cpu")
+
+
+def seen(name: str, layers: tuple[str, ...], **options: Any) -> Seen:
+    network = load_network(name, tuple(map(bare, layers)), **options)
+    nothing = torch.zeros(1, 3, 8, 8)
+    return Seen(lambda see, names: network.fitted(see, names, nothing, [nothing]), layers)
 
 
 def pictures() -> tuple[np.ndarray, np.ndarray]:
@@ -62,17 +69,17 @@ def test_gpus_before_ampere_have_neither_tf32_nor_bf16(
             assert settle_precision(name, device) == name
 
 
-def test_the_kernel_computes_in_fp32_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    for device in (CPU, torch.device("cuda:0")):
-        assert settle_precision("auto", device, "kernel") == "fp32"
-        assert settle_precision("fp32", device, "kernel") == "fp32"
-    for name in ("bf16", "tf32"):
-        with pytest.raises(ValueError, match=f"precision {name} is for networks with filters"):
-            settle_precision(name, torch.device("cuda:0"), "kernel")
-    sound = np.sin(np.arange(8000) * 0.3)
-    with pytest.raises(ValueError, match="the kernel has none; use fp32"):
-        specstyle.transfer_audio(sound, sound, sample_rate=16000, network="kernel", precision="bf16", steps=1)
+def test_the_kernel_in_bf16_is_the_kernel_but_for_its_digits() -> None:
+    rng = np.random.default_rng(0)
+    content, style = 0.1 * rng.standard_normal((2, 8000))
+    exact, less = (
+        specstyle.transfer_audio(content, style, sample_rate=8000, network="kernel", precision=p, steps=3)
+        for p in ("fp32", "bf16")
+    )
+    ends = [r.record["losses"]["start"]["total"] for r in (exact, less)]
+    assert less.record["precision"] == "bf16"
+    assert ends[0] != ends[1]
+    assert ends[1] == pytest.approx(ends[0], rel=0.02)  # products of 8 bits, summed over hundreds of bins
 
 
 def test_tf32_is_for_convolutions_and_only_for_the_time_of_a_run() -> None:
@@ -113,10 +120,8 @@ def test_gains_are_measured_in_the_precision_of_the_run(monkeypatch: pytest.Monk
 def test_maps_of_a_bf16_network_are_float32_and_near() -> None:
     image = torch.rand(1, 3, 40, 44, generator=torch.Generator().manual_seed(0))
     layers = ("relu1_1", "relu3_1", "relu2_1@2")
-    exact = build_network("vgg19-lite", layers, rows=3).features(image)
-    for name, maps in (
-        build_network("vgg19-lite", layers, rows=3, dtype=torch.bfloat16).features(image).items()
-    ):
+    exact = seen("vgg19-lite", layers)(image)
+    for name, maps in seen("vgg19-lite", layers, dtype=torch.bfloat16)(image).items():
         assert maps.dtype == torch.float32
         assert float((maps - exact[name]).norm() / exact[name].norm()) < 0.02
     wide = WideRandom(40, n_filters=30, dtype=torch.bfloat16)(image[:, :1])["relu1"]
@@ -134,7 +139,7 @@ def test_bf16_ends_no_worse_than_fp32(options: dict[str, object]) -> None:
     content, style = pictures()
     recipe = get_recipe("default-image").replace(network="vgg19-lite")
     layers = recipe.content_layers + recipe.style_layers
-    features = build_network("vgg19-lite", layers, rows=3).features
+    features = seen("vgg19-lite", layers)
     encoded = [torch.from_numpy(np.moveaxis(p, 2, 0)).float()[None] for p in (content, style)]
     objective = build_objective(recipe, features, encoded[0], encoded[1:])
     ends = []
@@ -164,6 +169,9 @@ class Short:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB")
         return self._network(image)
 
+    def only(self, layers: list[str]) -> Short:
+        return Short(self._network.only(layers), self._pixels)
+
     def __getattr__(self, name: str) -> object:
         return getattr(self._network, name)
 
@@ -172,7 +180,7 @@ class Short:
 def test_out_of_memory_goes_on_in_tiles_and_loses_no_step(
     monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
-    monkeypatch.setattr("specstyle.run.planning.TILES", (48, 32, 16))
+    monkeypatch.setattr("specstyle.run.memory.TILES", (48, 32, 16))
     rng = np.random.default_rng(0)
     content, style = rng.random((130, 40, 3)), rng.random((60, 40, 3))
     options = {
@@ -189,9 +197,8 @@ def test_out_of_memory_goes_on_in_tiles_and_loses_no_step(
     made, notes, steps = networks._vgg19, [], []
 
     def short(*arguments: object, **more: object) -> object:
-        network = made(*arguments, **more)  # type: ignore[arg-type]
         # Whole is too much, and so are the first tiles with their margins.
-        return dataclasses.replace(network, features=Short(network.features, 64 * 40))
+        return Short(made(*arguments, **more), 64 * 40)  # type: ignore[arg-type]
 
     monkeypatch.setattr(networks, "_vgg19", short)
     found = specstyle.transfer_image(
@@ -228,7 +235,7 @@ def case(device: str, dtype: torch.dtype, size: int = 96) -> tuple[Objective, Te
         content_layers=tuple(n.replace("conv", "relu") for n in recipe.content_layers),
         style_layers=tuple(n.replace("conv", "relu") for n in recipe.style_layers),
     )
-    features = build_network("vgg19-random", layers, rows=3, device=device, dtype=dtype).features
+    features = seen("vgg19-random", layers, device=device, dtype=dtype)
     image, content, style = torch.rand(3, 1, 3, size, size, generator=torch.Generator().manual_seed(0)).to(
         device
     )

@@ -30,4 +30,4 @@ def test_strength_is_monotone_and_without_leaps() -> None:
     assert max(np.diff(onset)) < 0.01
     assert spectrum[0] > spectrum[1] > spectrum[2]
     way = (np.array(texture) - texture[0]) / (texture[-1] - texture[0])
-    assert max(np.diff(way)) < 0.6
+    assert max(np.diff(way)) < 0.75  # of four steps: no single one goes nearly all the way

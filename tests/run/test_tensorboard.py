@@ -11,7 +11,7 @@ import pytest
 from run.test_kept import STEPS, Killed, go, here, job, killed_at
 
 from specstyle.errors import SpecstyleError
-from specstyle.run.kept import resumed_job
+from specstyle.run.checkpoint import resumed_job
 
 __all__ = ["here"]
 

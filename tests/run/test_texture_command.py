@@ -17,8 +17,8 @@ from specstyle import texture_audio, transfer_audio
 from specstyle.cli.main import main
 from specstyle.evaluate import evaluate
 from specstyle.features import WideRandom
-from specstyle.features.kernel import kernel_style_term
-from specstyle.media.audio import SoundMedium
+from specstyle.features.landmarks import LandmarkKernel
+from specstyle.media.audio import SoundCodec
 from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.equalize import colored_noise, long_term_power
 from specstyle.media.sounds import Sound
@@ -53,21 +53,22 @@ def test_circular_frames_are_those_of_a_plain_loop(length: int, more: int, hop: 
 def test_a_circle_has_no_beginning() -> None:
     """Rolled by whole hops, a loop has the same loss: no place of it is the seam."""
     style, start = as_sound(rain(1.0, RATE)), as_sound(rain(1.0, RATE, seed=3)[: 60 * 128])
-    medium = SoundMedium(AudioSettings(n_fft=512, hop_length=128, unit_scale=False))
+    medium = SoundCodec(AudioSettings(n_fft=512, hop_length=128, unit_scale=False))
     content, image = medium.encode(start), medium.encode(style).image
-    term = kernel_style_term(content.image, [image], (1.0,), weight=1.0, loop=True)
-    wide = WideRandom(257, n_filters=32, width=11)
+    networks = (WideRandom(257, n_filters=32, width=11), LandmarkKernel(content.image, [image], loop=True))
 
     def losses(hops: int) -> torch.Tensor:
-        images = []
-        for more in (0, 10):
-            canvas = WaveformCanvas(content, medium.settings, loop=more)
+        found = []
+        for network in networks:
+            canvas = WaveformCanvas(content, medium.settings, loop=network.halo)
             with torch.no_grad():
                 canvas.parameters()[0].copy_(canvas.parameters()[0].roll(hops * 128, 1))
-            images.append(canvas.image().detach())
-        maps = wide(images[1])["relu1"].flatten(2)
-        assert maps.shape[2] == 60
-        return torch.cat([term(images[0], {}), (maps @ maps.transpose(1, 2)).flatten()])
+            for maps in network(canvas.image().detach()).values():
+                assert maps.shape[3] == 60
+                flat = maps.flatten(2)
+                gram = flat @ flat.transpose(1, 2)
+                found.append((gram / gram.norm()).flatten())
+        return torch.cat(found)
 
     # 1e-4: sums of float32 in another order.
     torch.testing.assert_close(losses(0), losses(23), rtol=1e-4, atol=1e-4)

@@ -17,8 +17,8 @@ from PIL import Image
 import specstyle
 from specstyle import RECIPES, Picture, Progress, StopRun, transfer_image
 from specstyle.features import weights as vgg_weights
-from specstyle.run.adapters import PictureAdapter
-from specstyle.run.transfer import TransferError
+from specstyle.media.picturemedium import PictureMedium
+from specstyle.run.api import TransferError
 
 IMAGES = Path(__file__).parents[2].parent / "shared" / "data" / "images"
 VGG_WEIGHTS = (
@@ -201,7 +201,7 @@ def test_size(options: dict[str, Any], shape: tuple[int, int]) -> None:
 
 def test_a_picture_is_by_default_worked_on_at_512() -> None:
     big = np.kron(scene(), np.ones((15, 15, 1)))
-    adapter = PictureAdapter(RECIPES["default-image"], device=torch.device("cpu"))
+    adapter = PictureMedium(RECIPES["default-image"], device=torch.device("cpu"))
     encoded = adapter.encode_content(adapter.source(big, "content"))
     assert tuple(encoded.image.shape) == (1, 3, 427, 512)
 
@@ -210,7 +210,7 @@ def test_a_picture_is_by_default_worked_on_at_512() -> None:
 def test_sizes_of_recipes(name: str) -> None:
     """Wanted shapes are checked by arithmetic alone where they are large."""
     recipe = RECIPES[name]
-    adapter = PictureAdapter(recipe, device=torch.device("cpu"))
+    adapter = PictureMedium(recipe, device=torch.device("cpu"))
     shape = tuple(adapter.encode_content(adapter.source(scene(), "content")).image.shape[2:])
     wanted = {
         "tf-eager": (427, 512),
@@ -235,7 +235,7 @@ def test_every_recipe(name: str) -> None:
     changes: dict[str, Any] = {"steps": 2, "size": 48, "network": recipe.network}
     if recipe.network == "vgg19":  # pretrained: not on this machine
         changes["network"] = "vgg19-random"
-    if {"relu1", "kernel"} & set(recipe.style_layers):
+    if {"relu1", "kernel2"} & set(recipe.style_layers):
         changes["n_filters"] = 32
     seen: list[Progress] = []
     result = transfer_image(scene(32, 48), brush(32, 48), recipe=name, on_step=seen.append, **changes)
@@ -250,7 +250,7 @@ def test_every_recipe(name: str) -> None:
 def test_every_recipe_takes_a_style_of_another_shape(name: str) -> None:
     recipe = RECIPES[name]
     changes: dict[str, Any] = {"steps": 1, "size": 32}
-    one_layer = {"relu1", "kernel"} & set(recipe.style_layers)
+    one_layer = {"relu1", "kernel2"} & set(recipe.style_layers)
     changes |= {"n_filters": 16} if one_layer else {"network": "vgg19-random"}
     check(transfer_image(scene(24, 32), brush(40, 36), recipe=name, **changes), 24, 32)
 

@@ -19,9 +19,9 @@ import specstyle
 from specstyle import RECIPES, Progress, Sound, StopRun, transfer_audio
 from specstyle.engine.objective import Objective
 from specstyle.features import weights as vgg_weights
-from specstyle.features.weights import sha256_of
-from specstyle.run import transfer as transfer_module
-from specstyle.run.transfer import TransferError
+from specstyle.files import sha256_of
+from specstyle.run import api as transfer_module
+from specstyle.run.api import TransferError
 
 RATE = 8000
 LENGTH = 4001
@@ -493,7 +493,7 @@ def test_every_recipe(name: str) -> None:
         changes["network"] = "vgg19-random"
     if RECIPES[name].sample_rate is None:
         changes |= {"n_fft": 64, "hop_length": 32}
-    if changes["network"] == "wide-random" or {"relu1", "kernel"} & set(RECIPES[name].style_layers):
+    if changes["network"] == "wide-random" or {"relu1", "kernel2"} & set(RECIPES[name].style_layers):
         changes["n_filters"] = 32
     content = melody(2500, channels=2)
     seen: list[Progress] = []

@@ -15,14 +15,15 @@ from PIL import Image
 
 from specstyle import Request
 from specstyle.errors import FileError
-from specstyle.features import kernel, networks, vgg
+from specstyle.features import networks, vgg
 from specstyle.features import weights as vgg_weights
+from specstyle.features.networks import load_network
+from specstyle.media import soundmedium
 from specstyle.recipes import Recipe
-from specstyle.run import objectives, session, sounds
-from specstyle.run.build import network_for
+from specstyle.run import objective
+from specstyle.run.cache import COLD, Cache, Store, network_key
 from specstyle.run.job import run_job
 from specstyle.run.request import Job
-from specstyle.run.warm import COLD, Store, Warm, network_key
 
 RATE = 8000
 LAYERS = {"style_layers": ("relu1_1", "relu2_1"), "content_layers": ("relu2_1",), "steps": 3}
@@ -58,12 +59,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def made(folder: Path, medium: str, overrides: dict[str, Any], names: str, warm: Warm) -> bytes:
+def made(folder: Path, medium: str, overrides: dict[str, Any], names: str, cache: Cache) -> bytes:
     suffix = {"audio": ".wav", "image": ".png"}[medium]
     content, *styles = (folder / f"{name}{suffix}" for name in names.split())
     output = folder / f"out{suffix}"
     job = Job(Request(medium, content, tuple(styles), overrides=overrides, seed=3), output, force=True)
-    run_job(job, on_step=ignore, on_note=ignore, on_stage=ignore, warm=warm)
+    run_job(job, on_step=ignore, on_note=ignore, on_stage=ignore, cache=cache)
     return output.read_bytes()
 
 
@@ -73,22 +74,22 @@ def ignore(_: Any) -> None:
 
 @pytest.mark.parametrize(("medium", "overrides"), CASES)
 def test_the_same_bytes_as_without(medium: str, overrides: dict[str, Any], tmp_path: Path) -> None:
-    warm = Warm()
+    cache = Cache()
     for names in ("c1 s1", "c2 s1", "c1 s1", "c1 s1 s2", "c1 s2", "c1 s1"):
-        assert made(tmp_path, medium, overrides, names, warm) == made(
+        assert made(tmp_path, medium, overrides, names, cache) == made(
             tmp_path, medium, overrides, names, COLD
         )
 
 
 def test_other_recipes_between_change_nothing(tmp_path: Path) -> None:
     """What is kept for one recipe is not taken for another that differs in one field."""
-    warm = Warm()
+    cache = Cache()
     plain = {"style_bands": 1}
     for change in ({}, {"style_bands": 2}, plain, {**plain, "style_loss": "wasserstein2"},
                    {"pooling": "average"}, {"style_layers": ("relu1_1",)}, {"n_fft": 256},
                    {"strength": 1.0}, {}):  # fmt: skip
         overrides = {**CASES[2][1], **change}
-        assert made(tmp_path, "audio", overrides, "c1 s1", warm) == made(
+        assert made(tmp_path, "audio", overrides, "c1 s1", cache) == made(
             tmp_path, "audio", overrides, "c1 s1", COLD
         )
 
@@ -108,43 +109,33 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[Any
 def test_the_second_run_makes_no_network_and_no_style_statistic(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    warm = Warm()
-    made(tmp_path, "audio", CASES[2][1], "c1 s1", warm)
+    cache = Cache()
+    made(tmp_path, "audio", CASES[2][1], "c1 s1", cache)
     built = counted(monkeypatch, networks, "VGG19")
-    read = counted(monkeypatch, sounds, "read_sound")
-    statistics = counted(monkeypatch, objectives, "mean_statistic")
+    read = counted(monkeypatch, soundmedium, "read_sound")
+    statistics = counted(monkeypatch, objective, "mean_statistic")
     forward = counted(monkeypatch, vgg.VGG19, "__call__")
-    made(tmp_path, "audio", CASES[2][1], "c2 s1", warm)
+    made(tmp_path, "audio", CASES[2][1], "c2 s1", cache)
     assert len({args[1].shape for args in forward}) == 1  # that of the content
     assert (len(built), len(statistics), [Path(args[0]).name for args in read]) == (0, 0, ["c2.wav"])
 
 
-def test_the_kernels_own_mean_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    warm = Warm()
-    made(tmp_path, "audio", CASES[0][1], "c1 s1", warm)
-    calls = counted(monkeypatch, kernel, "_square_means")
-    made(tmp_path, "audio", CASES[0][1], "c2 s1", warm)
-    assert calls == []
-    made(tmp_path, "audio", {**CASES[0][1], "kernel_widths": (4,)}, "c2 s1", warm)
-    assert len(calls) == 1
-
-
 def test_a_style_that_changed_on_disk_is_read_again(tmp_path: Path) -> None:
-    warm = Warm()
-    before = made(tmp_path, "audio", CASES[0][1], "c1 s1", warm)
+    cache = Cache()
+    before = made(tmp_path, "audio", CASES[0][1], "c1 s1", cache)
     samples, _ = soundfile.read(tmp_path / "c2.wav")
     soundfile.write(tmp_path / "s1.wav", samples, RATE)
-    after = made(tmp_path, "audio", CASES[0][1], "c1 s1", warm)
+    after = made(tmp_path, "audio", CASES[0][1], "c1 s1", cache)
     assert after != before
     assert after == made(tmp_path, "audio", CASES[0][1], "c1 s1", COLD)
 
 
 def test_a_kept_style_is_checked_for_each_run(tmp_path: Path) -> None:
     """A style long enough for one recipe may be too short for the next."""
-    warm = Warm()
-    made(tmp_path, "audio", CASES[0][1], "c1 s1", warm)
+    cache = Cache()
+    made(tmp_path, "audio", CASES[0][1], "c1 s1", cache)
     messages = []
-    for which in (warm, COLD):
+    for which in (cache, COLD):
         with pytest.raises(FileError, match="one analysis window needs 4096") as caught:
             made(tmp_path, "audio", {**CASES[0][1], "n_fft": 4096}, "c1 s1", which)
         messages.append(str(caught.value))
@@ -169,27 +160,25 @@ def test_a_store_drops_what_was_not_asked_for_the_longest() -> None:
 
 def test_what_determines_a_network() -> None:
     recipe = Recipe(network="vgg19-lite", content_layers=("relu1_1",), style_layers=("relu2_1",))
-    given: dict[str, Any] = {"rows": 3, "seed": 0, "weights": None, "preprocessing": None,
-                             "device": torch.device("cpu")}  # fmt: skip
 
-    def key(of: Recipe, **changes: Any) -> Any:
-        return network_key(of, **{**given, **changes})
+    def key(of: Recipe, device: str = "cpu", precision: str = "fp32", **changes: Any) -> Any:
+        return network_key(of, Request("image", None, (), **changes), torch.device(device), precision)
 
-    assert key(recipe) == key(recipe, rows=9, seed=4) == key(dataclasses.replace(recipe, steps=9))
+    assert key(recipe) == key(recipe, seed=4) == key(dataclasses.replace(recipe, steps=9))
     assert key(recipe) != key(dataclasses.replace(recipe, pooling="average"))
     assert key(recipe) != key(dataclasses.replace(recipe, strength=1.0))  # no content layer is needed
-    assert key(recipe) != key(recipe, device=torch.device("meta"))
+    assert key(recipe) != key(recipe, device="meta")
+    assert key(recipe) != key(recipe, precision="bf16")
     wide = dataclasses.replace(recipe, network="wide-random")
-    assert len({key(wide), key(wide, rows=9), key(wide, seed=4)}) == 3
+    assert key(wide) != key(wide, seed=4)
 
 
 def test_as_many_networks_as_said() -> None:
-    warm = Warm(networks=2)
-    recipe = Recipe(network="wide-random", n_filters=2, content_layers=("relu1",), style_layers=("relu1",))
+    cache = Cache(networks=2)
+    made = []
 
     def network(seed: int) -> Any:
-        return warm.network(network_for, recipe, rows=2, seed=seed, weights=None, preprocessing=None,
-                            device=torch.device("cpu"))  # fmt: skip
+        return cache.network(seed, lambda: made.append(seed) or load_network("wide-random", (), seed=seed))  # type: ignore[func-returns-value]
 
     first = network(0)
     assert network(0) is first
@@ -198,4 +187,4 @@ def test_as_many_networks_as_said() -> None:
     network(2)
     network(3)
     assert network(0) is not first
-    assert session.network_for is network_for
+    assert made == [0, 1, 2, 3, 0]

@@ -9,13 +9,12 @@ from typing import Any
 import torch
 
 from specstyle.errors import FileError
+from specstyle.files import make_folder
 from specstyle.media.imagefiles import Picture
 from specstyle.media.sounds import Sound
 from specstyle.run.job import run_job
-from specstyle.run.output import make_folder
-from specstyle.run.request import Job
-from specstyle.run.transfer import Progress, Request, Stage
-from specstyle.run.writing import write_source
+from specstyle.run.outputs import write_source
+from specstyle.run.request import Job, Progress, Request, Stage
 
 SAMPLE_RATE = 22050
 DURATION_S = 3.0

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from specstyle.features.networks import Network, NetworkOptions
-from specstyle.features.weights import sha256_of
+from specstyle.files import sha256_of
 from specstyle.recipes import Recipe
+from specstyle.run.request import Request
+from specstyle.run.settle import layers_in_use
 
 T = TypeVar("T")
 
@@ -58,7 +60,7 @@ class Store:
         return made
 
 
-class Warm:
+class Cache:
     """Keeps what several runs have in common, within bounds. A run with it gives the same bytes as without.
 
     Images are known by a hash of their values, so that nothing has to be said of what determines them
@@ -76,22 +78,14 @@ class Warm:
         self._count = itertools.count()
         self._numbers: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
-    def network(
-        self, make: Callable[..., Network], recipe: Recipe, *, precision: str = "fp32", **options: Any
-    ) -> Network:
-        """Return the network of a settled recipe.
+    def network(self, key: Hashable, make: Callable[[], Network]) -> Network:
+        """Return a network, made now if it is not kept.
 
         Args:
-            make: ``network_for``.
-            recipe: The recipe.
-            precision: In which it measures, and statistics of styles are made with it.
-            options: The other arguments of ``make``.
+            key: What determines it, see ``network_key``.
+            make: Makes it.
         """
-        if not self._keeps:
-            return make(recipe, **options)
-        return self._networks.get(
-            (precision, network_key(recipe, **options)), lambda: make(recipe, **options), lambda _: 1
-        )
+        return self._networks.get(key, make, lambda _: 1) if self._keeps else make()
 
     def source(
         self,
@@ -121,50 +115,43 @@ class Warm:
         source = self._sources.get((medium, str(given), sha256_of(Path(given)), *key), read, _bytes_of)
         return source if made else (check or make)(source)
 
-    def statistic(self, images: Sequence[Tensor], features: Any, *key: Hashable, make: Callable[[], T]) -> T:
+    def statistic(self, images: Sequence[Tensor], identity: Any, *key: Hashable, make: Callable[[], T]) -> T:
         """Return a statistic of some images.
 
         Args:
             images: The images.
-            features: The network that it comes from, or ``None``.
+            identity: Of the network that it comes from (``Seen.identity``); ``None``: it is not kept.
             key: What else determines it.
             make: Computes it.
         """
-        if not self._keeps:
+        if not self._keeps or identity is None:
             return make()
-        network = None if features is None else self._numbers.setdefault(features, next(self._count))
+        network = self._numbers.setdefault(identity, next(self._count))
         whole = (network, key, tuple(_digest(image) for image in images))
         found: T = self._statistics.get(whole, make, _bytes_of)
         return found
 
 
-COLD = Warm(networks=0, limit_bytes=0)
+COLD = Cache(networks=0, limit_bytes=0)
 """Keeps nothing."""
 
 
-def network_key(
-    recipe: Recipe,
-    *,
-    rows: int,
-    seed: int,
-    weights: Path | None,
-    preprocessing: str | None,
-    device: torch.device,
-    dtype: torch.dtype = torch.float32,
-) -> Hashable:
-    """Return all that determines a network, and no more; the arguments are those of ``network_for``."""
-    content_weight, style_weight = recipe.effective_weights()
-    stat = None if weights is None else weights.stat()
+def network_key(recipe: Recipe, request: Request, device: torch.device, precision: str) -> Hashable:
+    """Return all that determines a network before it is fitted to its inputs."""
+    weights = request.weights
+    stat = weights.stat() if weights is not None and weights.is_file() else None
     return (
+        request.network,
         recipe.network,
-        recipe.content_layers if content_weight > 0 else (),
-        recipe.style_layers if style_weight > 0 else (),
+        layers_in_use(recipe, all_of_them=request.terms is not None),
         tuple(getattr(recipe, name, None) for name in NetworkOptions.__dataclass_fields__),
-        rows if recipe.network == "wide-random" else None,
-        seed if recipe.network.endswith("-random") else None,
-        None if stat is None else (str(weights), stat.st_mtime_ns, stat.st_size, preprocessing),
+        (recipe.style_blend, recipe.loop) if recipe.network == "kernel" else None,
+        request.seed if recipe.network.endswith("-random") else None,
+        None
+        if stat is None
+        else (str(weights), stat.st_mtime_ns, stat.st_size, request.preprocessing),
         str(device),
-        str(dtype),
+        precision,
     )
 
 

@@ -2,43 +2,88 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 import specstyle
-from specstyle.errors import RecipeError
+from specstyle.engine.views import Seen, bare
 from specstyle.features import WideRandom
-from specstyle.features.networks import build_network
+from specstyle.features.networks import load_network
 from specstyle.recipes import default_recipe, get_recipe
-from specstyle.run import planning
-from specstyle.run.planning import GIB, Plan, check_tile, describe, free_memory, plan, readable
+from specstyle.run import memory
+from specstyle.run.memory import GIB, Cost, Plan, describe, free_main_memory, free_memory, measured, readable
+from specstyle.run.memory import plan as make_plan
 from specstyle.run.request import Request
+from specstyle.run.settle import check_tile
 
 KERNEL = default_recipe("audio", "kernel")
 GATYS = get_recipe("gatys2016").replace(network="vgg19-random")
 
 
+COST = Cost(held=1400.0, largest=256.0)
+"""Of VGG19 to relu5_1, about: its largest map has 64 channels of 4 bytes."""
+
+
+def seen(name: str, *layers: str) -> Seen:
+    network = load_network(name, tuple(dict.fromkeys(map(bare, layers))))
+    nothing = torch.zeros(1, 3, 8, 8)
+    return Seen(lambda see, names: network.fitted(see, names, nothing, [nothing]), layers)
+
+
+def plan(*arguments: object, **options: object) -> Plan:
+    return make_plan(*arguments, **{"cost": COST, **options})  # type: ignore[arg-type]
+
+
 @pytest.fixture(scope="module")
-def vgg() -> object:
-    layers = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
-    return build_network("vgg19-random", layers, rows=3).features
+def vgg() -> Seen:
+    return seen("vgg19-random", "relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 
 
-@given(height=st.integers(1, 60), width=st.integers(1, 60))
-def test_map_sizes_are_those_of_the_maps(vgg: object, height: int, width: int) -> None:
-    lite = build_network("vgg19-lite", ("relu1_2", "relu3_1", "relu2_1@2", "relu3_3@4"), rows=3).features
-    image = torch.zeros(1, 3, height, width)
-    for name, maps in lite(image).items():
-        assert lite.map_size(name, height, width) == tuple(maps.shape[1:])
-    wide = WideRandom(height, n_filters=5, width=7)
-    assert wide.map_size("relu1", height, width) == tuple(wide(image[:, :1])["relu1"].shape[1:])
+def test_a_cost_is_what_forward_keeps_and_its_largest_map() -> None:
+    """Against the sizes of the maps of a small network, which autograd keeps one by one."""
+
+    def network(image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"root": (image * 1.0).exp().exp().repeat(1, 5, 1, 1).sin()}
+
+    cost = measured(network, torch.rand(1, 2, 16, 40))
+    # Of each pixel: exp keeps its result, twice, of 2 channels; sin keeps its input of 10.
+    assert cost.held == pytest.approx(4 * (2 + 2 + 10), rel=1e-6)
+    assert cost.largest == pytest.approx(4 * 10, rel=1e-6)
+    assert cost.once == pytest.approx(0.0, abs=1.0)
+    assert cost.seconds > 0.0
+    assert cost.bytes_of(100) == 100 * (56 + 2 * 40)
+    assert measured(network, torch.rand(1, 2, 16, 1)) == Cost()
 
 
-def test_what_fits_is_not_cut(vgg: object) -> None:
+def test_a_long_style_costs_what_it_is_long(vgg: Seen) -> None:
+    """Whatever the shape: a plan that took the root of its pixels saw a fifth of ten minutes."""
+    shape = (1, 3, 64, 64)
+    short, long = (plan(GATYS, vgg, shape, tile=0, free=80 * GIB, style_pixels=n) for n in (64**2, 10**7))
+    assert long.needed - short.needed == round(3 * COST.largest * 10**7) - COST.bytes_of(64**2)
+
+
+def test_memory_of_containers_is_read_down_to_our_own(tmp_path: Path) -> None:
+    """What the system keeps of files is free; the tightest of all groups counts."""
+    own = tmp_path / "cgroup"
+    own.write_text("1:name=systemd:/\n0::/outer/inner\n")
+    inner = tmp_path / "groups" / "outer" / "inner"
+    inner.mkdir(parents=True)
+    for folder, most, used, files in (
+        (inner.parents[1], "max", 5 * GIB, 0),
+        (inner.parent, str(3 * GIB), 2 * GIB, GIB // 2),
+        (inner, str(9 * GIB), 2 * GIB, 0),
+    ):
+        (folder / "memory.max").write_text(most + "\n")
+        (folder / "memory.current").write_text(f"{used}\n")
+        (folder / "memory.stat").write_text(f"anon 1\ninactive_file {files}\n")
+    machine = free_main_memory(tmp_path / "none", tmp_path / "none")
+    assert free_main_memory(tmp_path / "groups", own) == min(GIB + GIB // 2, machine)
+
+
+def test_what_fits_is_not_cut(vgg: Seen) -> None:
     found = plan(GATYS, vgg, (1, 3, 512, 512), tile=None, free=8 * GIB)
     assert found.size is None
     assert found.keep_content
@@ -46,43 +91,38 @@ def test_what_fits_is_not_cut(vgg: object) -> None:
     assert found.fits
 
 
-def test_a_large_picture_is_cut_so_that_it_fits(vgg: object) -> None:
+def test_a_large_picture_is_cut_so_that_it_fits(vgg: Seen) -> None:
     recipe = GATYS.replace(optimizer="adam")
     found = plan(recipe, vgg, (1, 3, 6000, 6000), tile=None, free=8 * GIB)
     assert found.size is not None
-    assert found.size[0] == found.size[1] in planning.TILES
-    assert found.needed <= planning.SHARE * found.free
+    assert found.size[0] == found.size[1] in memory.TILES
+    assert found.needed <= memory.SHARE * found.free
     larger = plan(recipe, vgg, (1, 3, 6000, 6000), tile=None, free=80 * GIB)
     assert larger.size is None or larger.size[0] >= found.size[0]  # type: ignore[operator]
 
 
-def test_a_map_has_no_more_values_than_kernels_can_count(vgg: object) -> None:
+def test_a_map_has_no_more_values_than_kernels_can_count(vgg: Seen) -> None:
     recipe = GATYS.replace(optimizer="adam")
     most = math.isqrt(2**31 // 64)
     for side, cut in ((most, False), (most + 1, True)):
-        assert vgg.largest_map(side, side) == 64 * side**2  # type: ignore[attr-defined]
         assert (plan(recipe, vgg, (1, 3, side, side), tile=None, free=900 * GIB).size is not None) == cut
-    lite = build_network("vgg19-lite", ("relu2_1@2", "relu1_1@4"), rows=3).features
-    assert lite.largest_map(100, 80) == lite.map_size("relu2_1@2", 100, 80)[0] // 2 * 50 * 40
-    wide = WideRandom(513, n_filters=4096, width=11)
-    assert (wide.largest_map(513, 100), wide.largest_map(1, 100)) == (5643 * 100, 5643 * 100)
 
 
-def test_lbfgs_remembers_less_where_it_must(vgg: object) -> None:
+def test_lbfgs_remembers_less_where_it_must(vgg: Seen) -> None:
     found = plan(GATYS, vgg, (1, 3, 6000, 6000), tile=None, free=16 * GIB)
-    assert planning.MIN_HISTORY <= found.history < GATYS.history
+    assert memory.MIN_HISTORY <= found.history < GATYS.history
     tiny = plan(GATYS, vgg, (1, 3, 6000, 6000), tile=None, free=GIB)
-    assert tiny.history == planning.MIN_HISTORY
+    assert tiny.history == memory.MIN_HISTORY
     assert not tiny.fits
     assert describe(tiny, GATYS, "image").endswith("not be enough: take --optimizer adam, a smaller --size")
 
 
-def test_tiles_as_asked_for(vgg: object) -> None:
+def test_tiles_as_asked_for(vgg: Seen) -> None:
     shape = (1, 3, 700, 900)
     assert plan(GATYS, vgg, shape, tile=300, free=80 * GIB).size == (300, 300)
     assert plan(GATYS, vgg, shape, tile=0, free=1).size is None
     banded = default_recipe("audio", "vgg19-lite")
-    lite = build_network("vgg19-lite", banded.style_layers, rows=1).features
+    lite = seen("vgg19-lite", *banded.style_layers)
     assert plan(banded, lite, (2, 1, 1025, 9000), tile=512, free=80 * GIB).size == (None, 512)
 
 
@@ -129,10 +169,10 @@ def test_free_memory_is_that_of_the_machine_or_up_to_a_limit() -> None:
     assert free_memory(cpu, 1e9) > 0.5 * free
 
 
-def test_features_of_the_content_are_given_up_before_the_last_tile(vgg: object) -> None:
+def test_features_of_the_content_are_given_up_before_the_last_tile(vgg: Seen) -> None:
     recipe, shape = GATYS.replace(optimizer="adam"), (1, 3, 2000, 2000)
     least = plan(recipe, vgg, shape, tile=None, free=0).needed
-    found = plan(recipe, vgg, shape, tile=None, free=round((least + 1) / planning.SHARE))
+    found = plan(recipe, vgg, shape, tile=None, free=round((least + 1) / memory.SHARE))
     assert found.fits
     assert found.size == (128, 128)
 
@@ -146,7 +186,7 @@ def notes_with(limit: float, **options: object) -> list[str]:
 
 def test_a_limit_below_what_the_process_holds_is_told_with_one_that_does() -> None:
     (note,) = notes_with(0.1, optimizer="lbfgs")
-    held = planning.held_memory(torch.device("cpu")) / GIB
+    held = memory.held_memory(torch.device("cpu")) / GIB
     said = re.search(r"limit 0.1 is too low: the process holds ([0-9.]+) GiB .* to ([0-9.]+) or more", note)
     assert said is not None
     assert float(said[1]) == pytest.approx(held, rel=0.2, abs=0.1)
@@ -159,7 +199,7 @@ def test_a_limit_below_what_the_process_holds_is_told_with_one_that_does() -> No
 
 
 def test_advice_is_for_the_medium() -> None:
-    none = plan(KERNEL, object(), (1, 1, 513, 900), tile=None, free=0)
+    none = plan(KERNEL, object(), (1, 1, 513, 900), tile=0, free=0, samples=10**5)
     said = describe(none, KERNEL, "audio", limit=0.5, held=GIB)
     assert "the process holds 1.0 GiB" in said
     assert said.endswith("or take a shorter sound or a lower --sample-rate")
@@ -197,7 +237,7 @@ def test_a_picture_in_tiles_is_the_picture(overrides: dict[str, object]) -> None
         assert results[1].record["losses"]["start"][name] == pytest.approx(value, rel=1e-4)
 
 
-@pytest.mark.parametrize("network", ["wide-random", "vgg19-lite"])
+@pytest.mark.parametrize("network", ["wide-random", "vgg19-lite", "kernel"])
 def test_a_sound_in_tiles_is_the_sound(network: str) -> None:
     content, style = np.random.default_rng(0).normal(size=(2, 2, 24000)) * 0.1
     results = [
@@ -220,16 +260,16 @@ def test_a_sound_in_tiles_is_the_sound(network: str) -> None:
 
 
 def test_a_tile_that_takes_little_beside_what_is_held_is_not_made_smaller() -> None:
-    features = WideRandom(33, n_filters=16)
+    features, cost = WideRandom(33, n_filters=16), Cost(held=40.0, largest=20.0)
     recipe = get_recipe("default-audio-wide").replace(optimizer="adam", n_filters=16)
     shape = (2, 1, 33, 200_000)
-    held = planning.plan(recipe, features, shape, tile=128, free=10**6).needed
+    held = plan(recipe, features, shape, tile=128, free=10**6, cost=cost).needed
     for free, expected in ((1.1 * held, 2048), (0.9 * held, 128)):
-        found = planning.plan(recipe, features, shape, tile=None, free=int(free))
+        found = plan(recipe, features, shape, tile=None, free=int(free), cost=cost)
         assert found.size == (None, expected)
 
 
-def test_a_tile_as_large_as_the_image_is_the_image(vgg: object) -> None:
+def test_a_tile_as_large_as_the_image_is_the_image(vgg: Seen) -> None:
     for tile, size in ((99, (99, 99)), (100, None), (10**5, None)):
         assert plan(GATYS, vgg, (1, 3, 60, 100), tile=tile, free=GIB).size == size
 
@@ -245,7 +285,7 @@ def test_so_little_memory_that_libraries_take_most_of_it_is_told() -> None:
 
 @pytest.mark.parametrize("long", [True, False])
 def test_memory_and_time_are_told_before_a_long_run(monkeypatch: pytest.MonkeyPatch, long: bool) -> None:
-    monkeypatch.setattr("specstyle.run.outlook.LONG_RUN_S", 0.0 if long else 1e9)
+    monkeypatch.setattr("specstyle.run.memory.LONG_RUN_S", 0.0 if long else 1e9)
     notes: list[str] = []
 
     def stop(_: object) -> None:
@@ -259,15 +299,9 @@ def test_memory_and_time_are_told_before_a_long_run(monkeypatch: pytest.MonkeyPa
     )
 
 
-def test_the_kernel_is_not_cut() -> None:
-    noise = np.random.default_rng(0).normal(size=8000)
-    with pytest.raises(RecipeError, match="drop --tile, or take another network"):
-        specstyle.transfer_audio(noise, noise, sample_rate=8000, tile=100, steps=1)
-
-
 def test_a_memory_limit_cuts_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planning, "TILES", (64, 32))
-    monkeypatch.setattr("specstyle.run.outlook.free_memory", lambda device, limit: 20_000_000)
+    monkeypatch.setattr(memory, "TILES", (64, 32))
+    monkeypatch.setattr("specstyle.run.memory.free_memory", lambda device, limit=None: 20_000_000)
     notes: list[str] = []
     tall = np.random.default_rng(0).random((400, 60, 3))
     result = specstyle.transfer_image(

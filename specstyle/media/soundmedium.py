@@ -1,4 +1,4 @@
-"""What a run asks of sounds."""
+"""What a run asks of sounds: files or arrays to spectrogram images, and back."""
 
 from __future__ import annotations
 
@@ -6,23 +6,54 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from specstyle.media.audio import SoundMedium
+from specstyle.engine.views import View
+from specstyle.media.audio import Inverse, SoundCodec, finish_sound
 from specstyle.media.audiosettings import AudioSettings
+from specstyle.media.bands import sound_view
 from specstyle.media.base import Encoded
 from specstyle.media.equalize import colored_noise, equalize
+from specstyle.media.mixing import Mixing
 from specstyle.media.soundfiles import check_output_fits, read_sound
 from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, resample
+from specstyle.media.spectrogramfile import Spectrogram
 from specstyle.media.waveform import WaveformCanvas
-from specstyle.recipes import Recipe
-from specstyle.run.mixing import Mixing
 
 
-class SoundAdapter:
+class SoundOptions(Protocol):
+    """What a medium reads of a recipe, beside ``AudioSettings``: the recipe's own fields."""
+
+    @property
+    def sample_rate(self) -> int | None: ...  # noqa: D102
+    @property
+    def content_start_s(self) -> float: ...  # noqa: D102
+    @property
+    def content_duration_s(self) -> float | None: ...  # noqa: D102
+    @property
+    def style_start_s(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def style_duration_s(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def style_blend(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def duration_s(self) -> float | None: ...  # noqa: D102
+    @property
+    def init_noise_db(self) -> float | None: ...  # noqa: D102
+    @property
+    def loop(self) -> bool: ...  # noqa: D102
+    @property
+    def mask(self) -> str | None: ...  # noqa: D102
+    @property
+    def keep_band(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def mix(self) -> float: ...  # noqa: D102
+
+
+class SoundMedium:
     """Sounds as spectrogram images.
 
     Args:
@@ -35,11 +66,11 @@ class SoundAdapter:
     medium = "audio"
 
     def __init__(
-        self, recipe: Recipe, *, seed: int, device: torch.device, sample_rate: int | None = None
+        self, recipe: SoundOptions, *, seed: int, device: torch.device, sample_rate: int | None = None
     ) -> None:
         names = AudioSettings.__dataclass_fields__
         self._recipe, self._device, self._sample_rate = recipe, device, sample_rate
-        self._medium = SoundMedium(AudioSettings(**{n: getattr(recipe, n) for n in names}), seed=seed)
+        self._codec = SoundCodec(AudioSettings(**{n: getattr(recipe, n) for n in names}), seed=seed)
         self._content_rate: int | None = None
         self._mixing = Mixing.of(recipe)
 
@@ -75,13 +106,13 @@ class SoundAdapter:
 
     def _check(self, sound: Sound, role: str) -> None:
         working = self._recipe.sample_rate or sound.sample_rate
-        n_fft = self._medium.settings.stft_at(sound.sample_rate).n_fft
+        n_fft = self._codec.settings.stft_at(sound.sample_rate).n_fft
         check_sound(sound, role=role, min_samples=math.ceil(n_fft * sound.sample_rate / working))
 
     def encode_content(self, source: Sound) -> Encoded:
         """Return the content's log-magnitude image."""
         self._content_rate = source.sample_rate
-        return self._medium.encode(_centered(source), device=self._device)
+        return self._codec.encode(_centered(source), device=self._device)
 
     def encode_style(self, source: Sound, content: Encoded) -> Encoded:
         """Return a style's log-magnitude image at the content's sample rate."""
@@ -89,7 +120,7 @@ class SoundAdapter:
             raise RuntimeError("encode the content first")
         comparable = resample(_heard(source), self._content_rate)
         self._check(comparable, "style")
-        return self._medium.encode(_centered(comparable), device=self._device)
+        return self._codec.encode(_centered(comparable), device=self._device)
 
     def fit(self, image: Tensor, like: Tensor) -> Tensor:
         """Repeat or cut the frames (stretching them would change the speed), and match the channels."""
@@ -109,7 +140,7 @@ class SoundAdapter:
         original: Sound = content.context.sound
         noise = torch.randn(original.samples.shape, generator=generator, dtype=torch.float64)
         colored = self.equalized(dataclasses.replace(original, samples=noise), styles)
-        return self._medium.encode(colored, device=self._device).image
+        return self._codec.encode(colored, device=self._device).image
 
     def noised(
         self, content: Sound, styles: Sequence[Sound], generator: torch.Generator, amount: float = 1.0
@@ -132,6 +163,7 @@ class SoundAdapter:
         start: Sound | None = None,
         styles: Sequence[Sound] = (),
         noise: torch.Generator | None = None,
+        loop: int | None = None,
     ) -> WaveformCanvas:
         """Return a canvas of samples of the content's rate and length.
 
@@ -140,16 +172,18 @@ class SoundAdapter:
             start: A sound to start from, repeated or cut to the content's length.
             styles: Whose spectrum a noise has.
             noise: Source of noise to start from.
+            loop: See ``WaveformCanvas``.
         """
         if noise is not None:
             heard, like = [_heard(style) for style in styles], content.context.sound
             start = colored_noise(heard, like, noise, blend=self._recipe.style_blend)
         if start is not None:
-            content = self._medium.encode(self._fitted(start, content.context.sound), device=self._device)
-        settings, recipe, loop = self._medium.settings, self._recipe, None
-        if recipe.loop:  # the kernel closes the circle itself
-            loop = 0 if recipe.network == "kernel" else recipe.filter_width - 1
-        return WaveformCanvas(content, settings, device=self._device, loop=loop)
+            content = self._codec.encode(self._fitted(start, content.context.sound), device=self._device)
+        return WaveformCanvas(content, self._codec.settings, device=self._device, loop=loop)
+
+    def view(self, name: str, content: Encoded) -> View:
+        """Return a view of sounds by its name."""
+        return sound_view(name, self._codec.settings, content.context.stft, content.context.working_rate)
 
     def _fitted(self, sound: Sound, like: Sound) -> Sound:
         """Bring a sound to another's rate, length and number of channels."""
@@ -159,10 +193,6 @@ class SoundAdapter:
             samples = samples.mean(0, keepdim=True).expand(channels, -1)
         return dataclasses.replace(like, samples=_looped(samples, length))
 
-    def decode(self, image: Tensor, content: Encoded) -> Sound:
-        """Reconstruct the phase; return the sound, not yet at its loudness."""
-        return self._medium.decode(image, content)
-
     def check_output(self, path: Path, source: Sound, content: Encoded) -> None:
         """Refuse an output whose format cannot hold the content's rate, channels and length."""
         check_output_fits(source, path)
@@ -171,21 +201,30 @@ class SoundAdapter:
         self, canvas: WaveformCanvas, samples: Tensor, original: Sound
     ) -> tuple[Sound, dict[str, float]]:
         """Bring samples to the content's rate, length and loudness."""
-        finished, gain_db = self._medium.finish(canvas.sound(samples), original)
+        finished, gain_db = finish_sound(canvas.sound(samples), original)
         finished, more_db = self._mixing.mixed(finished, original)
         return finished, {"peak_gain_db": gain_db + more_db}
 
-    def finish(self, image: Tensor, content: Encoded, original: Sound) -> tuple[Sound, dict[str, Any]]:
-        """Reconstruct the phase and bring the result to the content's loudness."""
-        sound, found = self._medium.decode_with_report(image, content)
-        finished, gain_db = self._medium.finish(sound, original)
+    def finish(
+        self, image: Tensor, content: Encoded, original: Sound, *, with_function: Inverse | None = None
+    ) -> tuple[Sound, dict[str, Any], Spectrogram]:
+        """Reconstruct the phase and bring the result to the content's loudness.
+
+        Returns:
+            The sound, what the record says of it, and the magnitudes that it was made of.
+        """
+        sound, found, magnitude = self._codec.decode_with_report(image, content, with_function=with_function)
+        finished, gain_db = finish_sound(sound, original)
         finished, more_db = self._mixing.mixed(finished, original)
-        return finished, {
+        context = content.context
+        spectrogram = Spectrogram(magnitude.cpu(), context.working_rate, context.stft, context.length)
+        figures = {
             "phase": {"method": found.method, "start": found.start},
             # An exact match has no finite level; -300 dB is float64's own precision.
             "spectral_convergence_db": max(found.spectral_convergence_db, -300.0),
             "peak_gain_db": gain_db + more_db,
         }
+        return finished, figures, spectrogram
 
     def describe_encoding(self, content: Encoded) -> dict[str, Any]:
         """Return the transform that ran, with what the recipe left open."""

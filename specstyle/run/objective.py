@@ -30,16 +30,51 @@ from specstyle.engine.objective import (
     mean_statistic,
 )
 from specstyle.engine.positions import portions, root_weights
-from specstyle.engine.tiles import tiled_means
+from specstyle.engine.tiles import Size, tiled_means
 from specstyle.engine.tiling import TiledContentTerm, TiledObjective
 from specstyle.errors import RecipeError
-from specstyle.features.kernel import kernel_content_term, kernel_style_term
 from specstyle.recipes import Recipe
-from specstyle.run.regions import MapSize, Masks, Tiling
-from specstyle.run.warm import COLD, Warm
+from specstyle.run.cache import COLD, Cache
+from specstyle.run.request import MakeTerms
+from specstyle.run.settle import seen_layers
 
 FeatureMaps = Callable[[Tensor], dict[str, Tensor]]
 """A network: an image ``[B, C, H, W]`` to maps ``[B, C_l, h_l, w_l]`` by layer."""
+
+
+MapSize = tuple[int, int, int]
+"""Channels, height and width of a network's map."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tiling:
+    """How an objective is computed tile by tile.
+
+    Attributes:
+        size: Of a tile.
+        keep_content: See ``TiledObjective``.
+    """
+
+    size: Size
+    keep_content: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Masks:
+    """Where styles apply, and which parts of them count: from 0 to 1, ``[1, 1, H, W]`` of any size.
+
+    Attributes:
+        contents: One per style, or none at all: every style applies everywhere.
+        styles: One per style; ``None``: all of it counts.
+    """
+
+    contents: tuple[Tensor, ...] = ()
+    styles: tuple[Tensor | None, ...] = ()
+
+    def roots_of_style(self, index: int, sizes: dict[str, MapSize]) -> dict[str, Tensor]:
+        """Return the roots of the weights of a style's positions by layer; none if all weigh the same."""
+        mask = self.styles[index] if self.styles else None
+        return {} if mask is None else {n: root_weights(mask, *size[1:]) for n, size in sizes.items()}
 
 
 @torch.no_grad()
@@ -52,13 +87,14 @@ def build_objective(
     reference: Tensor | None = None,
     tiling: Tiling | None = None,
     masks: Masks | None = None,
-    warm: Warm = COLD,
+    terms: MakeTerms | None = None,
+    cache: Cache = COLD,
 ) -> Objective:
     """Make a recipe's objective for one size.
 
     Args:
         recipe: Losses, layers and weights.
-        features: Image to feature maps by layer name; if it has a ``map_size(layer, height, width)``, as the
+        features: Image to feature maps by layer name; if it has ``strides`` and ``map_size``, as the
             networks of ``specstyle.features`` do, it is not run to learn the size of its maps.
         content: ``[B, C, H, W]``.
         styles: One or more ``[B', C, H', W']``.
@@ -66,7 +102,8 @@ def build_objective(
             the content's shape.
         tiling: Compute it tile by tile.
         masks: Where styles apply.
-        warm: Style statistics of earlier runs.
+        terms: Makes more losses, of the network, the content and the styles; their names must be new.
+        cache: Style statistics of earlier runs.
 
     Raises:
         RecipeError: If there is not one blend weight per style, or the network cannot be tiled.
@@ -74,24 +111,21 @@ def build_objective(
     blend = recipe.style_blend or (1.0,) * len(styles)
     if len(blend) != len(styles):
         raise RecipeError(f"style_blend has {len(blend)} weights for {len(styles)} styles; give one for each")
-    if recipe.network == "kernel" and tiling is not None:
-        raise RecipeError("the kernel works block by block in any case; drop --tile, or take another network")
     content_weight, style_weight = recipe.effective_weights()
-    terms: list[Term] = []
-    if recipe.network == "kernel":
-        terms += _kernel_terms(recipe, content, styles, blend, warm)
-    else:
-        if content_weight > 0:
-            terms += _content_terms(recipe, features, content, tiled=tiling is not None)
-        if style_weight > 0:
-            shared = _Shared(recipe, features, content, blend, tiling, masks or Masks(), warm)
-            terms += _style_terms(shared, styles)
+    losses: list[Term] = []
+    if content_weight > 0:
+        losses += _content_terms(recipe, features, content, tiled=tiling is not None)
+    if style_weight > 0:
+        shared = _Shared(recipe, features, content, blend, tiling, masks or Masks(), cache)
+        losses += _style_terms(shared, styles)
     finish = _assembler(features, content, tiling)
     if recipe.balance == "gradient" and reference is not None:
-        terms = [_balanced(term, finish, reference) for term in terms]
+        losses = _balanced(losses, finish, reference)
     if recipe.tv_weight > 0:
-        terms.append(VariationTerm(recipe.tv_weight, recipe.tv_loss, recipe.pixel_range))
-    return finish(terms)
+        losses.append(VariationTerm(recipe.tv_weight, recipe.tv_loss, recipe.pixel_range))
+    if terms is not None:
+        losses += terms(features, content, styles)
+    return finish(losses)
 
 
 def _assembler(
@@ -107,7 +141,7 @@ def _assembler(
 
 def _content_terms(recipe: Recipe, features: FeatureMaps, content: Tensor, *, tiled: bool) -> list[Term]:
     weight, form = recipe.effective_weights()[0], recipe.content_loss
-    shares = recipe.layer_weights("content")
+    shares = seen_layers(recipe, "content")
     if tiled:
         return [TiledContentTerm(layer, weight * share, form) for layer, share in shares.items()]
     maps = features(content)
@@ -124,13 +158,13 @@ class _Shared:
     blend: Sequence[float]
     tiling: Tiling | None
     masks: Masks
-    warm: Warm
+    cache: Cache
 
 
 def _style_terms(shared: _Shared, styles: Sequence[Tensor]) -> list[Term]:
     recipe, features, content, masks = shared.recipe, shared.features, shared.content, shared.masks
     tiling = shared.tiling
-    shares = recipe.layer_weights("style")
+    shares = seen_layers(recipe, "style")
     own, *others = (_map_sizes(features, image, shares) for image in (content, *styles))
     # As many bands in every map, though pictures of other heights have other numbers of rows.
     rows = {layer: min(size[1], *(other[layer][1] for other in others)) for layer, size in own.items()}
@@ -146,7 +180,8 @@ def _style_terms(shared: _Shared, styles: Sequence[Tensor]) -> list[Term]:
     for index, style in enumerate(styles):
         roots = masks.roots_of_style(index, others[index])
         make = partial(_means, features, style, statistics, tiling, roots)
-        means.append(shared.warm.statistic([style, *roots.values()], features, *key, make=make))
+        identity = getattr(features, "identity", None)
+        means.append(shared.cache.statistic([style, *roots.values()], identity, *key, make=make))
     terms: list[Term] = []
     for layer in shares:
         plain = _style_term(shared, layer, own[layer], statistics[layer])
@@ -165,7 +200,7 @@ def _style_terms(shared: _Shared, styles: Sequence[Tensor]) -> list[Term]:
 def _style_term(shared: _Shared, layer: str, size: MapSize, statistic: Statistic) -> Callable[..., StyleTerm]:
     """Return what makes a term of one layer of the means of some styles, their blend, roots and a name."""
     recipe, (batch, _, height, width) = shared.recipe, shared.content.shape
-    weight = recipe.effective_weights()[1] * recipe.layer_weights("style")[layer]
+    weight = recipe.effective_weights()[1] * seen_layers(recipe, "style")[layer]
     distance = _distance(recipe, size, height * width)
 
     def make(
@@ -181,7 +216,7 @@ def _style_term(shared: _Shared, layer: str, size: MapSize, statistic: Statistic
 
 def _map_sizes(features: Any, image: Tensor, layers: Iterable[str]) -> dict[str, MapSize]:
     """Return channels, height and width of the maps of an image by layer."""
-    if hasattr(features, "map_size"):
+    if hasattr(features, "strides"):
         return {layer: features.map_size(layer, *image.shape[2:]) for layer in layers}
     maps = features(image)
     return {layer: tuple(maps[layer].shape[1:]) for layer in layers}
@@ -218,28 +253,17 @@ def _means(
     return {n: mean_statistic(statistic, maps[n], roots.get(n)) for n, statistic in statistics.items()}
 
 
-def _kernel_terms(
-    recipe: Recipe, content: Tensor, styles: Sequence[Tensor], blend: Sequence[float], warm: Warm
+def _balanced(
+    terms: Sequence[Any], finish: Callable[[Sequence[Term]], Objective], reference: Tensor
 ) -> list[Term]:
-    content_weight, style_weight = recipe.effective_weights()
-    terms: list[Term] = []
-    widths = recipe.kernel_widths
-    if content_weight > 0:
-        terms.append(kernel_content_term(content, styles, blend, weight=content_weight, widths=widths))
-    if style_weight > 0:
-        # Of the content, only the channels count, and whether it is shorter than a patch.
-        shape = (content.shape[0], min(content.shape[3], max(widths)))
-        key = (tuple(blend), style_weight, widths, recipe.loop, *shape)
-        options: dict[str, Any] = {"weight": style_weight, "widths": widths, "loop": recipe.loop}
-        make = partial(kernel_style_term, content, styles, blend, **options)
-        terms.append(warm.statistic(styles, None, "kernel", *key, make=make))
-    return terms
-
-
-def _balanced(term: Any, finish: Callable[[Sequence[Term]], Objective], reference: Tensor) -> Term:
-    """Divide a term's weight by the norm of its own gradient at a reference image."""
-    alone = dataclasses.replace(term, weight=1.0)
-    _, gradient = finish([alone]).value_and_grad(reference)
-    norm = float(gradient.square().sum().sqrt())
-    balanced: Term = dataclasses.replace(term, weight=term.weight / norm if norm > 0 else term.weight)
+    """Divide the weights of each kind of loss by the norm of its gradient at a reference image."""
+    balanced: list[Term] = []
+    for kind in ("content", "style"):
+        group = [term for term in terms if term.name.partition(":")[0] == kind]
+        total = sum(term.weight for term in group)
+        if not total:
+            continue
+        alone = [dataclasses.replace(term, weight=term.weight / total) for term in group]
+        norm = float(finish(alone).value_and_grad(reference)[1].square().sum().sqrt())
+        balanced += [dataclasses.replace(t, weight=t.weight / norm if norm > 0 else t.weight) for t in group]
     return balanced

@@ -1,35 +1,57 @@
-"""What a run asks of pictures."""
+"""What a run asks of pictures: files or arrays to images, and back."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from specstyle.engine.canvas import Canvas
 from specstyle.engine.scales import resize
+from specstyle.engine.views import View, plain_view
 from specstyle.errors import RecipeError
 from specstyle.media.base import Encoded
 from specstyle.media.color import gray_of, luma
 from specstyle.media.colormatch import match_colors, match_gray
-from specstyle.media.graycanvas import GrayCanvas
-from specstyle.media.image import MIN_SIDE, ImageSettings, PictureMedium, check_picture, gray_encoded
+from specstyle.media.image import MIN_SIDE, ImageSettings, PictureCodec, check_picture, gray_encoded
 from specstyle.media.imagefiles import check_output_fits, read_picture
 from specstyle.media.imagesize import fitted_mask, target_shape
 from specstyle.media.pictures import Picture
-from specstyle.recipes import Recipe
-from specstyle.run.regions import Masks
 
 LONGEST_STYLE = 32_768
 """Longest side in pixels that a style may be enlarged to by ``style_scale``."""
 
 
-class PictureAdapter:
+class PictureOptions(Protocol):
+    """What a medium reads of a recipe, whose fields these are."""
+
+    @property
+    def size(self) -> int: ...  # noqa: D102
+    @property
+    def height(self) -> int | None: ...  # noqa: D102
+    @property
+    def width(self) -> int | None: ...  # noqa: D102
+    @property
+    def enlarge(self) -> bool: ...  # noqa: D102
+    @property
+    def style_size(self) -> str: ...  # noqa: D102
+    @property
+    def style_scale(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def bits(self) -> int: ...  # noqa: D102
+    @property
+    def color(self) -> str: ...  # noqa: D102
+    @property
+    def color_match(self) -> str: ...  # noqa: D102
+    @property
+    def network(self) -> str: ...  # noqa: D102
+
+
+class PictureMedium:
     """Pictures.
 
     Args:
@@ -39,11 +61,11 @@ class PictureAdapter:
 
     medium = "image"
 
-    def __init__(self, recipe: Recipe, *, device: torch.device) -> None:
+    def __init__(self, recipe: PictureOptions, *, device: torch.device) -> None:
         self._recipe, self._device = recipe, device
         # Where the content's colors are kept, the network sees gray: the space in which it is gray.
         self._gray_space = {"content": "oklab", "luminance": "luma"}.get(recipe.color)
-        self._medium = PictureMedium(
+        self._codec = PictureCodec(
             ImageSettings(
                 size=recipe.size or None, height=recipe.height, width=recipe.width, enlarge=recipe.enlarge
             )
@@ -66,7 +88,7 @@ class PictureAdapter:
 
     def encode_content(self, source: Picture) -> Encoded:
         """Return the content at its working size."""
-        encoded = self._medium.encode(source, device=self._device)
+        encoded = self._codec.encode(source, device=self._device)
         encoded = encoded if self._gray_space is None else gray_encoded(encoded, self._gray_space)
         height, width = encoded.image.shape[2:]
         if min(height, width) < MIN_SIDE:
@@ -87,8 +109,8 @@ class PictureAdapter:
         sources: Sequence[Picture],
         content_masks: Sequence[Any] = (),
         style_masks: Sequence[Any] = (),
-    ) -> tuple[list[Encoded], Masks]:
-        """Return styles like ``encode_style``, and where they apply.
+    ) -> tuple[list[Encoded], tuple[Tensor, ...], tuple[Tensor | None, ...]]:
+        """Return styles like ``encode_style``, where each applies, and which part of each counts.
 
         Args:
             content: The content.
@@ -117,7 +139,7 @@ class PictureAdapter:
         ]
         full = content.image.new_ones((1, 1, *content.image.shape[2:]))
         masked = any(area is not None for area in areas)
-        return styles, Masks(tuple(full if a is None else a for a in areas) if masked else (), parts)
+        return styles, tuple(full if a is None else a for a in areas) if masked else (), parts
 
     def _mask(self, given: Any, of: Picture, picture: Encoded, role: str) -> Tensor | None:
         """Return a mask in the size of an encoded picture; ``None`` if there is none."""
@@ -137,7 +159,7 @@ class PictureAdapter:
         # Where the rows of an image are a network's input channels, all images need the same ones.
         if self._recipe.style_size == "content" or self._recipe.network in ("wide-random", "kernel"):
             height, width = content.image.shape[2:]
-            return self._medium.encode_to(source, height, width, device=self._device)
+            return self._codec.encode_to(source, height, width, device=self._device)
         # height and width of a recipe shape the result; a style keeps its own aspect at the same scale.
         longest = max(content.image.shape[2:])
         settings = ImageSettings(size=longest, enlarge=self._recipe.enlarge)
@@ -153,7 +175,7 @@ class PictureAdapter:
                 f"{source.name}: style_scale {scale:g} makes it {width}x{height} pixels; expected sides from "
                 f"{MIN_SIDE} to {LONGEST_STYLE}; choose a number closer to 1"
             )
-        return self._medium.encode_to(source, height, width, device=self._device)
+        return self._codec.encode_to(source, height, width, device=self._device)
 
     def _colored(
         self, style: Encoded, content: Encoded, part: Tensor | None = None, area: Tensor | None = None
@@ -165,19 +187,11 @@ class PictureAdapter:
         }
         if self._gray_space is not None:
             gray = match_gray(gray_of(style.image, self._gray_space), content.image[:, :1], **visible)
-            return dataclasses.replace(style, image=gray.expand_as(style.image).contiguous())
+            return dataclasses.replace(style, image=gray)
         if self._recipe.color_match == "none":
             return style
         matched = match_colors(style.image, content.image, self._recipe.color_match, **visible)
         return dataclasses.replace(style, image=matched)
-
-    def canvas(self, start: Tensor) -> Canvas | None:
-        """Return what is optimized where colors are not free, else ``None``.
-
-        Args:
-            start: ``[1, 3, h, w]``.
-        """
-        return None if self._gray_space is None else GrayCanvas(start, pixel_range=self._recipe.pixel_range)
 
     def fit(self, image: Tensor, like: Tensor) -> Tensor:
         """Resize to the other's shape."""
@@ -187,19 +201,23 @@ class PictureAdapter:
         """Return noise with the first style's mean color and contrast."""
         pixels = styles[0].pixels.to(content.image)
         mean, spread = pixels.mean((1, 2))[:, None, None], pixels.std((1, 2))[:, None, None]
-        noise = torch.randn(content.image.shape, generator=generator).to(content.image)
+        noise = torch.randn(1, 3, *content.image.shape[2:], generator=generator).to(content.image)
         reference = (mean + spread * noise).clamp(0.0, 1.0)
         gray = self._gray_space
-        return reference if gray is None else gray_of(reference, gray).expand_as(reference).contiguous()
+        return reference if gray is None else gray_of(reference, gray)
 
     def check_output(self, path: Path, source: Picture, content: Encoded) -> None:
         """Refuse an output whose format cannot hold a picture of the working size."""
         height, width = content.image.shape[2:]
         check_output_fits(height, width, path, bits=self._recipe.bits)
 
-    def finish(self, image: Tensor, content: Encoded, original: Picture) -> tuple[Picture, dict[str, float]]:
-        """Clip to the valid range and put the content's alpha back."""
-        return self._medium.decode(image, content), {}
+    def view(self, name: str, content: Encoded) -> View:
+        """Return a view of pictures by its name."""
+        return plain_view(name)
+
+    def finish(self, image: Tensor, content: Encoded, original: Picture) -> tuple[Picture, dict[str, Any]]:
+        """Clip to the valid range and put the content's alpha and colors back."""
+        return self._codec.decode(image, content), {}
 
     def describe_encoding(self, content: Encoded) -> dict[str, Any]:
         """Return nothing: the image's shape says it all."""

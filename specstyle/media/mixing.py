@@ -1,4 +1,4 @@
-"""How a recipe mixes a finished sound with its content."""
+"""How a finished sound is mixed with its content."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from specstyle.errors import FileError, RecipeError
-from specstyle.features.weights import sha256_of
+from specstyle.files import sha256_of
 from specstyle.media.audio import PEAK_LIMIT
+from specstyle.media.bandtext import read_band
 from specstyle.media.masks import SoundMask, mixed, read_mask
 from specstyle.media.sounds import Sound
-from specstyle.recipes import Recipe
-from specstyle.recipes.bands import read_band
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Mixing:
     file: dict[str, str] | None = None
 
     @classmethod
-    def of(cls, recipe: Recipe) -> Mixing:
-        """Return what a recipe asks for.
+    def of(cls, recipe: Any) -> Mixing:
+        """Return what a recipe asks for by its ``mask``, ``keep_band`` and ``mix``.
 
         Raises:
             FileError: If its mask cannot be read.

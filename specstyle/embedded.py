@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from specstyle import figures
+from specstyle.run.outputs import panel_titles
 from specstyle.run.request import Result
-from specstyle.run.writing import panel_titles
 
 LOSSLESS_S = 60.0
 """Longer sounds are embedded as MP3, shorter ones as FLAC of 16 bits."""

@@ -1,14 +1,18 @@
-"""From a request to the parts of a run: its recipe, its device, its network, its optimizer."""
+"""From a request to what runs: its recipe, device, precision, network and optimizer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from specstyle.engine.optimize import OptimizerSettings
+from specstyle.engine.views import bare, through
 from specstyle.errors import RecipeError
 from specstyle.features import lite
 from specstyle.features import weights as vgg_weights
@@ -16,11 +20,11 @@ from specstyle.features.networks import (
     WITH_WEIGHTS,
     Network,
     NetworkOptions,
-    build_network,
     canonical_layers,
+    custom_network,
     layers_of,
+    load_network,
 )
-from specstyle.features.vgg import convolution
 from specstyle.recipes import PUBLISHED, Recipe, default_recipe, get_recipe, read_recipe
 from specstyle.recipes.effect import without_effect
 from specstyle.run.request import Request
@@ -55,8 +59,80 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+PRECISIONS = ("auto", "fp32", "tf32", "bf16")
+
+
+def settle_precision(name: str, device: torch.device) -> str:
+    """Return the precision to run in.
+
+    ``auto`` is fp32, and tf32 on NVIDIA GPUs from Ampere on. ``bf16`` is faster there and on a CPU with
+    AVX-512 BF16, and left to those who ask for it: L-BFGS' line searches suffer from a gradient of three
+    digits (its loss ended 6 % higher, bench/NOTES.md). Statistics, losses and optimizer are fp32 in any case.
+
+    Args:
+        name: One of ``PRECISIONS``.
+        device: Where the network runs.
+
+    Raises:
+        ValueError: If there is no such precision, or the device does not have it.
+    """
+    if name not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {name!r}")
+    ampere = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    if name == "auto":
+        return "tf32" if ampere else "fp32"
+    if not ampere and (name == "tf32" or (name == "bf16" and device.type == "cuda")):
+        raise ValueError(
+            f"precision {name} needs an NVIDIA GPU from Ampere on, and this is {device}; use fp32"
+        )
+    if name == "bf16" and device.type == "mps":
+        raise ValueError("precision bf16 is not offered on MPS; use fp32")
+    return name
+
+
+def network_dtype(precision: str) -> torch.dtype:
+    """Return the type that a network computes in."""
+    return torch.bfloat16 if precision == "bf16" else torch.float32
+
+
+@contextlib.contextmanager
+def convolutions_in(precision: str) -> Iterator[None]:
+    """Let CUDA's convolutions of fp32 use TF32 or not, and give the same each time.
+
+    Whatever the process had set otherwise holds again afterwards.
+
+    Args:
+        precision: As ``settle_precision`` returns it.
+    """
+    # torch has an older setting of all and a newer one of each: the older first, or reading it fails.
+    cudnn: Any = torch.backends.cudnn
+    each = (cudnn.conv, cudnn.rnn)
+    before = [part.fp32_precision for part in each]
+    repeatable = cudnn.deterministic
+    try:
+        older = cudnn.allow_tf32
+    except RuntimeError:  # its parts differ
+        older = before[0] == "tf32"
+    cudnn.allow_tf32 = precision == "tf32"
+    cudnn.deterministic = True
+    for part in each:
+        part.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+    try:
+        yield
+    finally:
+        cudnn.deterministic = repeatable
+        cudnn.allow_tf32 = older
+        for part, value in zip(each, before, strict=True):
+            part.fp32_precision = value
+
+
 def settle_recipe(
-    medium: str, recipe: str | Path | Recipe, *, weights: Path | None, overrides: dict[str, Any]
+    medium: str,
+    recipe: str | Path | Recipe,
+    *,
+    weights: Path | None,
+    overrides: dict[str, Any],
+    custom: bool = False,
 ) -> tuple[Recipe, tuple[str, ...]]:
     """Turn a request into one recipe that names the network which will run.
 
@@ -68,6 +144,7 @@ def settle_recipe(
         recipe: ``default``, a recipe's name, a TOML file, or a recipe.
         weights: Weights file for VGG19, if one was given.
         overrides: Fields to change.
+        custom: Whether the network is a user's own, whose layers are not known yet.
 
     Returns:
         The recipe, and what the user should be told.
@@ -75,7 +152,11 @@ def settle_recipe(
     Raises:
         RecipeError: If recipe, network and overrides do not fit together.
     """
-    base = _find_recipe(medium, recipe, vgg19=weights is not None or overrides.get("network") == "vgg19")
+    told: list[str] = []
+    vgg19 = weights is not None or overrides.get("network") == "vgg19"
+    base = _find_recipe(medium, recipe, vgg19=vgg19, on_note=told.append)
+    if custom:
+        return _settled_custom(medium, base, overrides), tuple(told)
     asked = str(overrides.get("network") or (base.network if base else "auto"))
     layers = [
         name
@@ -107,7 +188,7 @@ def settle_recipe(
             f"recipe {base.name} was balanced for pretrained VGG19: on {name} its content outweighs "
             "the style; try --content-weight or --strength",
         )
-    return settled, notes + without_effect(settled, overrides)
+    return settled, (*told, *notes, *without_effect(settled, overrides))
 
 
 def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
@@ -117,8 +198,16 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
         RecipeError: If recipe, network, overrides and styles do not fit together.
     """
     recipe, notes = settle_recipe(
-        request.medium, request.recipe, weights=request.weights, overrides=request.overrides
+        request.medium,
+        request.recipe,
+        weights=request.weights,
+        overrides=request.overrides,
+        custom=request.network is not None,
     )
+    if max(recipe.effective_weights()) <= 0 and request.terms is None:
+        raise RecipeError(
+            "content and style both weigh nothing; raise content_weight or style_weight, or move strength"
+        )
     if recipe.style_blend and len(recipe.style_blend) != len(request.styles):
         raise RecipeError(
             f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
@@ -130,8 +219,8 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
             "for each, or one for all"
         )
     for kind, masks in (("content", request.content_masks), ("style", request.style_masks)):
-        if masks and (request.medium != "image" or recipe.network == "kernel"):
-            raise RecipeError(f"--{kind}-mask is for pictures and networks of layers; drop it")
+        if masks and request.medium != "image":
+            raise RecipeError(f"--{kind}-mask is for pictures; drop it, or see --mask for sounds")
         if masks and len(masks) != len(request.styles):
             raise RecipeError(
                 f"--{kind}-mask is there {len(masks)} times for {len(request.styles)} styles; give one for "
@@ -158,9 +247,7 @@ _FETCH = "pretrained VGG19 is not on this machine: `specstyle networks fetch vgg
 
 def _check_reach(recipe: Recipe) -> None:
     """Refuse layers that are deeper than the network in the package."""
-    deeper = [
-        name for name in (*recipe.content_layers, *recipe.style_layers) if convolution(name) not in lite.REACH
-    ]
+    deeper = [name for name in (*recipe.content_layers, *recipe.style_layers) if bare(name) not in lite.REACH]
     if deeper:
         raise RecipeError(
             f"vgg19-lite reaches {lite.REACH[-1]} and not {', '.join(dict.fromkeys(deeper))}; choose other "
@@ -168,18 +255,28 @@ def _check_reach(recipe: Recipe) -> None:
         )
 
 
-def _find_recipe(medium: str, recipe: str | Path | Recipe, *, vgg19: bool) -> Recipe | None:
+def _settled_custom(medium: str, base: Recipe | None, overrides: dict[str, Any]) -> Recipe:
+    """Return the recipe for a user's own network: no layers named means those that it gives."""
+    named = {"network": "custom", "content_layers": ("",), "style_layers": ("",)}
+    start = base or default_recipe(medium, "vgg19-random").replace(style_bands=1)
+    return start.replace(**{**named, **overrides})
+
+
+def _find_recipe(
+    medium: str, recipe: str | Path | Recipe, *, vgg19: bool, on_note: Callable[[str], None]
+) -> Recipe | None:
     """Return the recipe that was asked for, ``None`` for the default.
 
     Args:
         medium: ``audio`` or ``image``.
         recipe: A recipe, its name or its file.
         vgg19: Whether VGG19 itself is meant, by a weights file or by name.
+        on_note: Told what a file of an older version says otherwise.
     """
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, Path) or recipe.lower().endswith(".toml"):
-        return read_recipe(Path(recipe))
+        return read_recipe(Path(recipe), on_note=on_note)
     if recipe == "vgg":
         # On pictures this recipe goes deeper than any stand-in reaches.
         real = vgg19 or medium == "image" or vgg_weights.is_cached()
@@ -202,13 +299,13 @@ def _choose_network(
 def _auto_network(medium: str, layers: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """Return the network for some layers of which nothing needs to be downloaded, and what to say of it."""
     for name in ("wide-random", "kernel"):
-        if layers and set(layers) <= set(layers_of(name)):
+        if layers and {bare(layer) for layer in layers} <= set(layers_of(name)):
             return name, (f"network: {name}",)
     if vgg_weights.is_cached():
         return "vgg19", ("network: vgg19 (pretrained, found on this machine)",)
     if medium == "audio" and not layers:
         return "kernel", (f"network: kernel; {_FETCH}",)
-    deeper = [name for name in _canonical("vgg19", tuple(layers)) if convolution(name) not in lite.REACH]
+    deeper = [name for name in _canonical("vgg19", tuple(layers)) if bare(name) not in lite.REACH]
     if not deeper:
         return "vgg19-lite", (f"network: vgg19-lite; {_FETCH}",)
     return "vgg19-random", (
@@ -224,42 +321,49 @@ def _canonical(network: str, names: tuple[str, ...]) -> tuple[str, ...]:
         raise RecipeError(str(error)) from error
 
 
+def seen_layers(recipe: Recipe, kind: str) -> dict[str, float]:
+    """Return the weight of each layer of one loss, by the layers' names with all views.
+
+    Args:
+        recipe: The recipe.
+        kind: ``content`` or ``style``.
+    """
+    view = getattr(recipe, f"{kind}_view")
+    return {through(layer, view): weight for layer, weight in recipe.layer_weights(kind).items()}
+
+
+def layers_in_use(recipe: Recipe, *, all_of_them: bool = False) -> tuple[str, ...]:
+    """Return the layers, with their views, of the losses that weigh anything, or of all."""
+    weights = recipe.effective_weights()
+    kinds = [
+        kind for kind, weight in zip(("content", "style"), weights, strict=True) if weight or all_of_them
+    ]
+    return tuple(dict.fromkeys(layer for kind in kinds for layer in seen_layers(recipe, kind)))
+
+
 def network_for(
-    recipe: Recipe,
-    *,
-    rows: int,
-    seed: int,
-    weights: Path | None,
-    preprocessing: str | None,
-    device: torch.device,
-    dtype: torch.dtype = torch.float32,
+    recipe: Recipe, request: Request, *, device: torch.device, dtype: torch.dtype = torch.float32
 ) -> Network:
-    """Make the network that a settled recipe names.
+    """Make the network that a settled recipe names, or take the request's own.
 
     Raises:
         RecipeError: If the recipe's layers are not covered by the weights.
         WeightsError: If weights cannot be had.
     """
-    content_weight, style_weight = recipe.effective_weights()
-    layers = (recipe.content_layers if content_weight > 0 else ()) + (
-        recipe.style_layers if style_weight > 0 else ()
-    )
-    options = NetworkOptions(
-        **{
-            name: getattr(recipe, name)
-            for name in NetworkOptions.__dataclass_fields__
-            if name != "preprocessing"
-        },
-        preprocessing=preprocessing,
-    )
+    if request.network is not None:
+        return custom_network(request.network)
+    names = [n for n in NetworkOptions.__dataclass_fields__ if n != "preprocessing"]
+    options = NetworkOptions(**{n: getattr(recipe, n) for n in names}, preprocessing=request.preprocessing)
+    wanted = layers_in_use(recipe, all_of_them=request.terms is not None)
     try:
-        return build_network(
+        return load_network(
             recipe.network,
-            layers,
-            rows=rows,
-            seed=seed,
-            weights_file=weights,
+            tuple(dict.fromkeys(map(bare, wanted))),
+            seed=request.seed,
+            weights_file=request.weights,
             options=options,
+            blend=recipe.style_blend,
+            loop=recipe.loop,
             device=device,
             dtype=dtype,
         )
@@ -271,3 +375,59 @@ def optimizer_settings(recipe: Recipe) -> OptimizerSettings:
     """Return the optimizer's part of a recipe."""
     names = [n for n in OptimizerSettings.__dataclass_fields__ if n != "method"]
     return OptimizerSettings(method=recipe.optimizer, **{n: getattr(recipe, n) for n in names})
+
+
+def check_request(request: Request) -> None:
+    """Refuse what no recipe can mend.
+
+    Raises:
+        ValueError: If the medium, the seed, the styles or how the run is done make no sense.
+    """
+    if request.medium not in ("audio", "image"):
+        raise ValueError(f"medium must be audio or image, got {request.medium!r}")
+    if not request.styles:
+        raise ValueError("give at least one style")
+    if not 0 <= request.seed < 2**63:
+        raise ValueError(f"seed must be from 0 to 2^63 - 1, got {request.seed}")
+    check_tile(request.tile)
+    check_memory_limit(request.memory_limit)
+    every: Any = request.report_every
+    if isinstance(every, bool) or not isinstance(every, Integral) or every < 1:
+        raise ValueError(f"report_every must be a whole number of steps from 1 on, got {every!r}")
+    if request.preprocessing is not None and request.weights is None:
+        raise RecipeError("preprocessing describes the file of --weights; give both or neither")
+    for name in ("network", "invert"):
+        given = getattr(request, name)
+        if given is not None and not callable(given):
+            raise ValueError(f"{name} must be something to call, got {type(given).__name__}")
+
+
+def check_tile(tile: Any) -> int | None:
+    """Return a tile's size in pixels, 0 for ``off`` and ``None`` for ``auto``.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if isinstance(tile, str) and tile in ("auto", "off"):
+        return None if tile == "auto" else 0
+    # A command line and a list of jobs say numbers in words; True and 32.7 are no sizes.
+    known = isinstance(tile, Integral) and not isinstance(tile, bool)
+    said = isinstance(tile, str) and tile.isascii() and tile.isdecimal()
+    size = int(tile) if known or said else 0
+    if size < 1:
+        raise ValueError(f"tile must be auto, off or a whole number of pixels from 1 on, got {tile!r}")
+    return size
+
+
+def check_memory_limit(limit: Any) -> None:
+    """Refuse a limit of memory that is none.
+
+    Args:
+        limit: In GiB; ``None``: what is free.
+
+    Raises:
+        ValueError: If it is neither ``None`` nor a number above 0.
+    """
+    number = not isinstance(limit, bool) and isinstance(limit, Real) and math.isfinite(limit)
+    if limit is not None and not (number and limit > 0):
+        raise ValueError(f"memory_limit must be a number of GiB above 0, got {limit!r}")

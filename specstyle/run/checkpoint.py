@@ -1,4 +1,4 @@
-"""A folder that keeps a run: what was asked for, how it goes, and where it can be taken up."""
+"""A kept run: its folder and lock, what was asked for, checkpoints, and how it is resumed."""
 
 from __future__ import annotations
 
@@ -6,28 +6,44 @@ import contextlib
 import dataclasses
 import json
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from specstyle._version import __version__
-from specstyle.errors import CheckpointError, FileError, RecipeError
-from specstyle.features.weights import sha256_of
+from specstyle.engine.checkpoint import load_state, save_state
+from specstyle.engine.optimize import StopRun
+from specstyle.errors import CheckpointError, FileError, RecipeError, RunFinishedError
+from specstyle.files import atomic, make_folder, sha256_of, write_json
 from specstyle.recipes import Recipe, files_of, read_recipe, to_toml
-from specstyle.run.checkpoints import Checkpoints, unasked
-from specstyle.run.metrics import Metrics
-from specstyle.run.output import atomic, make_folder, write_json
-from specstyle.run.request import Request
+from specstyle.run.outputs import Metrics, Watcher
+from specstyle.run.request import Job, Progress, Request
+from specstyle.run.settle import settle_request
+
+EVERY_S = 30.0
+"""Seconds between two checkpoints, where nothing else is asked for."""
 
 FORMAT = 1
 """Of ``run.json``."""
 
 RUNNING, FINISHING, STOPPED, FINISHED = "running", "finishing", "stopped", "finished"
 
-_KEPT_ELSEWHERE = ("recipe", "overrides", "output", "report_every", "sample_rate")
+_KEPT_ELSEWHERE = (
+    "recipe", "overrides", "output", "report_every", "sample_rate", "network", "terms", "invert",
+)  # fmt: skip
 """Fields of ``Request`` that ``run.json`` leaves out: the settled recipe has a file of its own."""
+
+
+_OPTIONS = ("output", "force", "save_every", "plot", "metadata", "checkpoint_every", "tensorboard", "report")
+"""Fields of ``Job`` that a folder keeps."""
+
+
+def unasked() -> bool:
+    """Return ``False``: nobody asks for a checkpoint out of turn."""
+    return False
 
 
 class RunFolder:
@@ -208,28 +224,6 @@ class RunFolder:
             self._lock.close()
             self._lock = None
 
-    def keeper(
-        self,
-        every_steps: int | None,
-        *,
-        go_back: Any,
-        wanted: Callable[[], bool] = unasked,
-    ) -> Checkpoints:
-        """Return what keeps the run's state here.
-
-        Args:
-            every_steps: See ``Checkpoints``.
-            go_back: Called with the step to go on from, before the first step.
-            wanted: See ``Checkpoints``.
-        """
-        return Checkpoints(
-            self.path / "checkpoint.pt",
-            every_steps=every_steps,
-            before_saving=self.metrics.sync,
-            on_load=go_back,
-            wanted=wanted,
-        )
-
 
 def _read_json(path: Path) -> dict[str, Any]:
     """Return the values of a file, none if it is missing.
@@ -281,3 +275,192 @@ def _differences(values: dict[str, Any]) -> tuple[str, ...]:
     if not changed:
         return ()
     return (f"resume: {', '.join(changed)}; the result may differ in the last digits",)
+
+
+class Checkpoints:
+    """Keeps the last state in a file.
+
+    Args:
+        path: The file.
+        every_steps: Steps from one checkpoint to the next; ``None``: as many as ``EVERY_S`` seconds take.
+        before_saving: Called before the file is replaced: what is told of earlier steps must be on disk.
+        on_load: Called with the step that the run goes on from, or 0, before its first step.
+        wanted: Asked between steps whether to keep the run now, out of turn.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        every_steps: int | None = None,
+        before_saving: Callable[[], None] = lambda: None,
+        on_load: Callable[[int], None] = lambda _: None,
+        wanted: Callable[[], bool] = unasked,
+    ) -> None:
+        if every_steps is not None and every_steps < 1:
+            raise ValueError(f"checkpoint_every must be at least 1, got {every_steps}")
+        self._path, self._every_steps, self._before_saving = path, every_steps, before_saving
+        self._on_load, self._wanted = on_load, wanted
+        self._last_step, self._last_time = 0, time.monotonic()
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """Return the last state, if there is one.
+
+        Raises:
+            CheckpointError: If the file is damaged or of another version.
+        """
+        values = load_state(self._path, device) if self._path.exists() else None
+        self._last_step = 0 if values is None else int(values["step"])
+        self._on_load(self._last_step)
+        return values
+
+    def due(self, step: int) -> bool:
+        """Return whether enough has passed since the last checkpoint, or one is wanted."""
+        if self._wanted():
+            return True
+        if self._every_steps is None:
+            return time.monotonic() - self._last_time >= EVERY_S
+        return step // self._every_steps > self._last_step // self._every_steps
+
+    def save(self, values: dict[str, Any]) -> None:
+        """Put a state in the place of the last one.
+
+        Raises:
+            CheckpointError: If it cannot be written.
+        """
+        self._before_saving()
+        save_state(self._path, values)
+        self._last_step, self._last_time = int(values["step"]), time.monotonic()
+
+
+class Stopping:
+    """Passes steps on; if the one who looks on asks for the end, the run ends after the next checkpoint.
+
+    Args:
+        on_step: Called after each step; may raise ``StopRun``, once or again and again.
+    """
+
+    def __init__(self, on_step: Callable[[Progress], None]) -> None:
+        self._on_step = on_step
+        self._asked = self._kept = False
+
+    def wanted(self) -> bool:
+        """Return whether the run is to be kept at once, since it will be stopped."""
+        self._kept = self._asked
+        return self._asked
+
+    def __call__(self, progress: Progress) -> None:
+        """Take in a step.
+
+        Raises:
+            StopRun: Once the end was asked for and the run is kept.
+        """
+        if self._kept:
+            raise StopRun
+        try:
+            self._on_step(progress)
+        except StopRun:
+            self._asked = True
+
+
+@contextlib.contextmanager
+def opened(job: Job) -> Iterator[RunFolder | None]:
+    """Begin or take up the folder that keeps a job, if it has one; no other process may work there.
+
+    A new folder in which no step was made is removed again on an error.
+
+    Raises:
+        SpecstyleError: If it cannot be used.
+    """
+    if job.run_dir is None:
+        yield None
+        return
+    folder = RunFolder(job.run_dir)
+    made = False
+    try:
+        if job.resumed:
+            folder.lock()
+            folder.clean()
+        else:
+            recipe, _ = settle_request(job.request)
+            _check_inputs(job, recipe)
+            options = {name: getattr(job, name) for name in _OPTIONS}
+            folder.create(job.request, recipe, options, _named(job, recipe))
+            made = True
+        yield folder
+    except Exception:
+        if made and not folder.metrics.rows:
+            folder.close()
+            folder.discard()
+        raise
+    finally:
+        folder.close()
+
+
+def _files(job: Job, recipe: Recipe) -> list[Path]:
+    """Return the files that a job reads."""
+    request = job.request
+    given = [request.content, *request.styles, *request.content_masks, *request.style_masks, request.weights]
+    named = [Path(path) for path in given if path is not None and path != "all"]
+    return [*named, *files_of(recipe).values()]
+
+
+def _check_inputs(job: Job, recipe: Recipe) -> None:
+    """Refuse an output that would replace an input: nothing could go on from there.
+
+    Raises:
+        FileError: Naming the file.
+    """
+    for path in _files(job, recipe):
+        if job.output.exists() and path.exists() and job.output.samefile(path):
+            raise FileError(
+                f"{job.output}: is an input of the run too, which --resume would need; name another output"
+            )
+
+
+def _named(job: Job, recipe: Recipe) -> dict[str, str]:
+    """Return what a job calls its files, by their absolute paths: a resumed run calls them the same."""
+    files = [*_files(job, recipe), job.output]
+    return {str(path.absolute()): job.name_of(path) for path in files}
+
+
+def keeper_of(
+    job: Job, folder: RunFolder, watchers: Sequence[Watcher], *, wanted: Callable[[], bool] = unasked
+) -> Checkpoints:
+    """Return what keeps a job's state in its folder.
+
+    Args:
+        job: The job.
+        folder: Its folder.
+        watchers: Told of the step that the run goes on from.
+        wanted: See ``Checkpoints``.
+    """
+
+    def go_back(step: int) -> None:
+        for watcher in watchers:
+            watcher.go_back(step)
+
+    return Checkpoints(
+        folder.path / "checkpoint.pt",
+        every_steps=job.checkpoint_every,
+        before_saving=folder.metrics.sync,
+        on_load=go_back,
+        wanted=wanted,
+    )
+
+
+def resumed_job(run_dir: Path) -> tuple[Job, tuple[str, ...]]:
+    """Return the job of a run that a folder keeps, and what a user should know.
+
+    Args:
+        run_dir: The folder.
+
+    Raises:
+        CheckpointError: If it keeps no run, or one of its inputs has changed.
+        RunFinishedError: If the run is finished.
+    """
+    folder = RunFolder(run_dir)
+    request, options, notes = folder.read()
+    if folder.status == FINISHED:
+        raise RunFinishedError(f"{run_dir}: the run is finished; its result is {options['output']}")
+    return Job(request, run_dir=run_dir, resumed=True, notes=notes, **options), notes

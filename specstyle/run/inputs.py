@@ -1,0 +1,306 @@
+"""What a run is made of: files or arrays to canvas, styles, masks, a fitted network; and back."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from specstyle._version import __version__
+from specstyle.engine.canvas import Canvas, Pixels
+from specstyle.engine.optimize import State
+from specstyle.engine.scales import resize, scale_shapes
+from specstyle.engine.views import Seen, layers_of_callable
+from specstyle.errors import FileError, RecipeError
+from specstyle.features.networks import Network
+from specstyle.files import sha256_of
+from specstyle.media.base import Encoded
+from specstyle.media.picturemedium import PictureMedium
+from specstyle.media.soundmedium import SoundMedium
+from specstyle.media.waveform import WaveformCanvas
+from specstyle.recipes import Recipe, to_dict
+from specstyle.run.cache import COLD, Cache, network_key
+from specstyle.run.checkpoint import Checkpoints
+from specstyle.run.objective import Masks
+from specstyle.run.request import Progress, Request, Result
+from specstyle.run.settle import (
+    convolutions_in,
+    layers_in_use,
+    network_dtype,
+    network_for,
+    settle_precision,
+)
+
+QUIETER_DB = -0.5
+"""A peak limit that takes away more than this is worth a note."""
+
+FULL_PREPARATION = 0.5
+"""Strength from which on a content is fully equalized to the style's spectrum."""
+
+
+class Session:
+    """The parts of one run, read and made ready.
+
+    Args:
+        request: What is asked for.
+        recipe: Settled.
+        device: Where to run.
+        on_step: Called after each step.
+        on_note: Called with what a user should know, as it comes up.
+        cache: Networks and styles of earlier runs.
+        keeper: Keeps the run as it goes.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        recipe: Recipe,
+        device: torch.device,
+        on_step: Callable[[Progress], None],
+        *,
+        on_note: Callable[[str], None] = lambda _: None,
+        cache: Cache = COLD,
+        keeper: Checkpoints | None = None,
+    ) -> None:
+        self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
+        self.told: list[str] = []
+        self._on_note, self.cache, self.keeper = on_note, cache, keeper
+        self.precision = settle_precision(request.precision, device)
+        self.sound: SoundMedium | None = None
+        self.picture: PictureMedium | None = None
+        if request.medium == "audio":
+            self.sound = SoundMedium(
+                recipe, seed=request.seed, device=device, sample_rate=request.sample_rate
+            )
+        else:
+            self.picture = PictureMedium(recipe, device=device)
+        medium: Any = self.sound or self.picture
+        self.medium = medium
+        self.generator = torch.Generator().manual_seed(request.seed)
+        self.tiles: list[list[int | None] | None] = []
+        self.masks = Masks()
+        self.init_file: dict[str, str] | None = None
+        self.waveform: WaveformCanvas | None = None
+        self.content_source: Any = self.medium.source(request.content, "content")
+        self.style_sources = tuple(self._style_source(s, i) for i, s in enumerate(request.styles))
+        sources = (self.content_source, *self.style_sources)
+        self.notes = tuple(note for source in sources for note in getattr(source, "notes", ()))
+        # A strength of 0 is the content itself, so what prepares it for the style comes in gradually.
+        styled = recipe.effective_weights()[1] > 0
+        style_share = min(1.0, recipe.strength / FULL_PREPARATION) if styled else 0.0
+        seen = self._encode(style_share)
+        self._fit_network()
+        self._prepare_start(seen, style_share)
+        self.shapes = scale_shapes(
+            *self.content.image.shape[2:],
+            smallest=recipe.smallest_scale,
+            factor=recipe.scale_factor,
+            fixed_height=self.network.fixed_height or self.features_whole_rows,
+        )
+
+    def on_note(self, note: str) -> None:
+        """Tell the user something that came up under way, once, and keep it for the record."""
+        if note not in self.told:
+            self.told.append(note)
+            self._on_note(note)
+
+    def _encode(self, style_share: float) -> Any:
+        """Make images of content and styles; return the content that was made one of."""
+        request, seen = self.request, self.content_source
+        if self.sound is not None and self.recipe.equalize and style_share > 0:
+            seen = self.sound.equalized(seen, self.style_sources, style_share)
+        self.content: Encoded = self.medium.encode_content(seen)
+        if request.output is not None:
+            self.medium.check_output(request.output, self.content_source, self.content)
+        if self.picture is None:
+            styles = [self.medium.encode_style(s, self.content) for s in self.style_sources]
+        else:
+            given = (self.content_source, self.style_sources)
+            masks = (request.content_masks, request.style_masks)
+            styles, areas, parts = self.picture.encode_styles(self.content, *given, *masks)
+            self.masks = Masks(areas, parts)
+        self.styles = [s.image for s in styles]
+        self.upper = max([self.content.upper, *(s.upper for s in styles)])
+        return seen
+
+    def _fit_network(self) -> None:
+        """Make the network, and fit it to what it will look at."""
+        recipe, request = self.recipe, self.request
+        if request.network is not None:
+            self.recipe = recipe = self._with_layers_of(request.network)
+        dtype, content, styles = network_dtype(self.precision), self.content.image, self.styles
+        with convolutions_in(self.precision):  # gains are measured
+            self.network: Network = self.cache.network(
+                network_key(recipe, request, self.device, self.precision),
+                lambda: network_for(recipe, request, device=self.device, dtype=dtype),
+            )
+            try:
+                self.features = Seen(
+                    lambda see, names: self.network.fitted(see, names, content, styles),
+                    layers_in_use(recipe, all_of_them=request.terms is not None),
+                    lambda name: self.medium.view(name, self.content),
+                    # The kernel's maps depend on the content, too.
+                    identity=None if self.network.name == "kernel" else self.network,
+                )
+            except ValueError as error:
+                raise RecipeError(str(error)) from error
+        self.features_whole_rows = getattr(self.features, "whole_rows", False)
+
+    def _with_layers_of(self, network: Callable[[Tensor], dict[str, Tensor]]) -> Recipe:
+        """Return the recipe with a user's network's own layers where it names none: the last for content."""
+        recipe = self.recipe
+        if recipe.content_layers != ("",) and recipe.style_layers != ("",):
+            return recipe
+        given = layers_of_callable(network, self.content.image)
+        return recipe.replace(
+            content_layers=given[-1:] if recipe.content_layers == ("",) else recipe.content_layers,
+            style_layers=given if recipe.style_layers == ("",) else recipe.style_layers,
+        )
+
+    def _prepare_start(self, seen: Any, style_share: float) -> None:
+        """Make ready what the optimization starts from."""
+        recipe = self.recipe
+        self.start_source = self._read_start()
+        self.start = self.content
+        self.reference = (
+            self.medium.reference(self.style_sources, self.content, self.generator)
+            if recipe.balance == "gradient"
+            else None
+        )
+        noisy = recipe.init == "content" and recipe.init_noise_db is not None
+        if self.sound is not None and noisy and style_share > 0:
+            noised = self.sound.noised(seen, self.style_sources, self.generator, style_share)
+            self.start = self.medium.encode_content(noised)
+        if self.sound is not None and recipe.canvas == "waveform":
+            self.waveform = self.sound.waveform(
+                self.start,
+                start=self.style_sources[0] if recipe.init == "style" else self.start_source,
+                noise=self.generator if recipe.init == "noise" else None,
+                styles=self.style_sources,
+                # So many frames more, and each patch of the circle is seen once.
+                loop=self.features.halo if recipe.loop else None,
+            )
+
+    def _style_source(self, given: Any, number: int) -> Any:
+        """Return a style, or the part of it that the recipe asks for, read or kept from an earlier run."""
+
+        def check(source: Any) -> Any:
+            return self.medium.source(source, "style")
+
+        sound, medium = self.sound, self.request.medium
+        if sound is None:
+            return self.cache.source(given, medium, check)
+        part = sound.style_part(number)
+        return self.cache.source(given, medium, lambda g: sound.source(g, "style", part), part, check=check)
+
+    def _read_start(self) -> Any:
+        """Return the source of ``--init FILE``, read before the run so that a bad file is told at once."""
+        if self.recipe.init in ("content", "style", "noise"):
+            return None
+        try:
+            source = self.medium.source(self.recipe.init, "init")
+        except FileError as error:
+            raise FileError(
+                f"--init {self.recipe.init} (content, style, noise or a file): {error}"
+            ) from error
+        # Hashed before the run, since the output may replace it.
+        self.init_file = {"path": self.recipe.init, "sha256": sha256_of(Path(self.recipe.init))}
+        return source
+
+    def canvas(self, start: Tensor) -> Canvas:
+        """Return what is optimized: samples, or an image that starts as ``start``."""
+        if self.waveform is not None:
+            return self.waveform
+        gray = self.picture is not None and self.recipe.color != "style"
+        # What is not between black and white can be given no color.
+        upper = self.upper if self.recipe.clip or gray else None
+        return Pixels(start, pixel_range=self.recipe.pixel_range, upper=upper)
+
+    def steps_at(self, scale: int) -> int:
+        """Return how many evaluations a scale gets."""
+        first = self.recipe.first_steps
+        return first if first is not None and scale == 0 and len(self.shapes) > 1 else self.recipe.steps
+
+    def release_images(self) -> None:
+        """Free what only the optimization needed: whoever decodes asks for the content's shape alone."""
+        self.styles = []
+        self.content.image = self.content.image.new_zeros(()).expand(self.content.image.shape)
+        self.start = self.content
+
+    def finish(self, image: Tensor, parameters: list[Tensor]) -> tuple[Any, dict[str, Any], Any]:
+        """Return an image, or the samples of a waveform, as a finished sound or picture.
+
+        Returns:
+            The source, figures for the record, and a sound's magnitudes, if there are any.
+        """
+        if self.waveform is not None and self.sound is not None:
+            return (*self.sound.finish_waveform(self.waveform, parameters[0], self.content_source), None)
+        # Both are copies of what was optimized.
+        whole = resize(image, *self.content.image.shape[2:]).clamp_(0.0, self.upper)
+        if self.sound is not None:
+            invert = self.request.invert
+            return self.sound.finish(whole, self.content, self.content_source, with_function=invert)
+        return (*self.medium.finish(whole, self.content, self.content_source), None)
+
+    def result(
+        self, state: State, notes: tuple[str, ...], started: float, failure: str | None = None
+    ) -> Result:
+        """Decode the final image and write down what was done."""
+        output, figures, spectrogram = self.finish(state.image, state.parameters)
+        if figures.get("peak_gain_db", 0.0) < QUIETER_DB:
+            quieter = -figures["peak_gain_db"]
+            mixed = self.recipe.mask is not None or self.recipe.keep_band or self.recipe.mix < 1.0
+            what = "the stylized part" if mixed else "the result"
+            notes += (f"{what} is {quieter:.1f} dB quieter than the content: its peaks would clip",)
+        failed = {} if failure is None else {"failed": failure}
+        record = {
+            **self._described(),
+            "steps": state.steps,
+            "stopped": state.stopped,
+            "losses": {"start": state.losses_start, "end": state.losses_end},
+            **figures,
+            **failed,
+            "notes": list(notes),
+            "seconds": round(time.monotonic() - started, 3),
+        }
+        sources = (self.content_source, self.style_sources)
+        return Result(output, *sources, record, notes, state.image.cpu(), spectrogram)
+
+    def _described(self) -> dict[str, Any]:
+        """Return what the record says of everything but the outcome."""
+        sha256 = self.network.sha256
+        if sha256 is None:
+            sha256 = " ".join(network.sha256() for _, _, network, _ in self.features.parts)
+        return {
+            "specstyle": __version__,
+            "medium": self.request.medium,
+            "recipe": to_dict(self.recipe),
+            "content": self.medium.describe(self.content_source),
+            "styles": [self.medium.describe(s) for s in self.style_sources],
+            **({} if self.init_file is None else {"init": self.init_file}),
+            "image_shape": list(self.content.image.shape),
+            **self.medium.describe_encoding(self.content),
+            "scales": [list(shape) for shape in self.shapes],
+            "tiles": self.tiles,
+            "network": {
+                "name": self.network.name,
+                "origin": self.network.origin,
+                "sha256": sha256,
+                "preprocessing": self.network.preprocessing,
+            },
+            "seed": self.request.seed,
+            "device": _device_name(self.device),
+            "precision": self.precision,
+            "torch": torch.__version__,
+        }
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"

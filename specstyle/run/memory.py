@@ -1,0 +1,507 @@
+"""What a run will take, measured on a small part of it, and what is done where memory runs out."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+import torch
+from torch import Tensor
+
+from specstyle.engine.objective import Objective
+from specstyle.engine.shortage import with_room
+from specstyle.engine.tiles import Size, margin_of
+from specstyle.errors import RecipeError, SpecstyleError, is_out_of_memory
+from specstyle.recipes import Recipe
+from specstyle.run.inputs import Session
+from specstyle.run.settle import check_tile, convolutions_in, seen_layers
+
+T = TypeVar("T")
+
+GIB = 2**30
+
+SHARE = 0.8
+"""Of the memory that is free, what a plan may use: estimates are estimates, and others run here, too."""
+
+SLIGHT = 0.1
+"""Share of what is held anyway that a tile may always take, as far as it is free."""
+
+TILES = (2048, 1536, 1024, 768, 512, 384, 256, 128)
+"""Tile sizes to choose from, in pixels. Larger ones save little: their margins are a tenth of them."""
+
+LITTLE = 2**29
+"""Free bytes below which what libraries take at their first use (seen: up to 0.4 GiB) is most of it."""
+
+WAVEFORM_COPIES = 10
+"""Images that the way from samples to their image and back takes (seen: 9)."""
+
+COUNTABLE = 2**31
+"""A map's values up to which every kernel counts them, on any device."""
+
+MIN_HISTORY = 3
+"""Steps that L-BFGS remembers at least, where memory is short."""
+
+PROBE = 256
+"""Columns, and rows unless all are needed, of the part of an image that is measured."""
+
+SMALL = 3e6
+"""Pixels times steps below which nothing is measured, unless memory is short."""
+
+LARGE_RUN = 2**30
+"""Bytes of memory that are worth a note."""
+
+LONG_RUN_S = 60.0
+"""Seconds that are worth a note."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one size of an image is optimized.
+
+    Attributes:
+        size: Of a tile; ``None``: the image as a whole.
+        keep_content: Whether the content's features are kept between evaluations.
+        history: Steps that L-BFGS remembers.
+        needed: Estimate of the memory that it takes beyond what is in use, in bytes.
+        free: What there was, in bytes.
+    """
+
+    size: Size | None
+    keep_content: bool
+    history: int
+    needed: int = 0
+    free: int = 0
+
+    @property
+    def fits(self) -> bool:
+        """Whether the estimate is within what is free."""
+        return self.needed <= self.free
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one evaluation of a network, forward and back, takes for each pixel of the image that it sees.
+
+    Attributes:
+        held: Bytes that forward keeps for back.
+        largest: Bytes of the largest of these.
+        seconds: On this device.
+        once: Bytes that do not depend on the image.
+    """
+
+    held: float = 0.0
+    largest: float = 0.0
+    seconds: float = 0.0
+    once: float = 0.0
+
+    def bytes_of(self, pixels: float) -> int:
+        """Return the bytes of one evaluation: of the largest map, two gradients are in hand."""
+        return round(self.once + (self.held + 2.0 * self.largest) * pixels)
+
+
+def measured(features: Callable[[Tensor], dict[str, Tensor]], piece: Tensor) -> Cost:
+    """Measure a network on a piece of an image, and on half of it.
+
+    Args:
+        features: An image to maps by layer.
+        piece: ``[B, C, h, w]``.
+    """
+    half = piece[..., : max(piece.shape[3] // 2, 1)]
+    if half.shape[3] == piece.shape[3]:
+        return Cost()
+    kept, largest, _ = _evaluated(features, half)  # warms up
+    kept_more, largest_more, seconds = _evaluated(features, piece)
+    pixels, more = (image[:, 0].numel() for image in (half, piece))
+    held = max(kept_more - kept, 0) / (more - pixels)
+    return Cost(
+        held,
+        max(largest_more - largest, 0) / (more - pixels),
+        seconds / more,
+        max(kept_more - held * more, 0.0),
+    )
+
+
+def _evaluated(features: Callable[[Tensor], dict[str, Tensor]], image: Tensor) -> tuple[int, int, float]:
+    """Return the bytes that forward keeps for back, those of the largest of them, and the seconds of both."""
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    leaf = image.detach().clone().requires_grad_(True)
+    started = time.perf_counter()
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        maps = features(leaf).values()
+        total = torch.stack([m.sum() for m in maps]).sum()
+    (gradient,) = torch.autograd.grad(total, leaf)
+    float(gradient.sum())  # a GPU is done by then
+    return sum(kept.values()), max(kept.values(), default=0), time.perf_counter() - started
+
+
+class Estimate:
+    """What a run will take, and how each of its scales is made to fit.
+
+    Args:
+        run: Ready to start.
+
+    Raises:
+        RecipeError: If tiles were asked for and cannot be.
+    """
+
+    def __init__(self, run: Session) -> None:
+        self._run = run
+        self.tileable = hasattr(run.features, "strides") and run.request.terms is None
+        self._tile = check_tile(run.request.tile)
+        if self._tile and not self.tileable:
+            raise RecipeError("a network or losses of your own see the image as a whole; drop --tile")
+        self._plans: dict[int, Plan] = {}
+        batch, _, height, _ = run.content.image.shape
+        self._work = batch * sum((run.steps_at(i) + 1) * h * w for i, (h, w) in enumerate(run.shapes))
+        ample = run.request.memory_limit is None and free_memory(run.device) > 4 * GIB
+        self.cost = Cost()
+        if run.features.layers and not (ample and self._work < SMALL):
+            rows = height if getattr(run.features, "whole_rows", True) else min(height, PROBE)
+            with convolutions_in(run.precision):
+                self.cost = measured(run.features, run.content.image[:1, :, :rows, :PROBE].contiguous())
+
+    def plan(self, scale: int) -> Plan:
+        """Return how a scale is to be optimized: as was told, or with the memory that is free now."""
+        if scale not in self._plans:
+            self._plans[scale] = self._planned(scale)
+        return self._plans[scale]
+
+    def _planned(self, scale: int) -> Plan:
+        run = self._run
+        height, width = run.shapes[scale]
+        batch, channels = run.content.image.shape[:2]
+        full = run.shapes[-1][0] * run.shapes[-1][1]
+        style = max(s.shape[0] * s.shape[2] * s.shape[3] for s in run.styles)
+        samples = None
+        if run.waveform is not None:
+            samples = sum(parameter.numel() for parameter in run.waveform.parameters())
+        return plan(
+            run.recipe,
+            run.features,
+            (batch, channels, height, width),
+            cost=self.cost,
+            tile=self._tile if self.tileable else 0,
+            free=free_memory(run.device, run.request.memory_limit),
+            style_pixels=round(style * height * width / full),
+            samples=samples,
+        )
+
+    def seconds(self) -> float:
+        """Return how long the optimization will take."""
+        tiled = any(self.plan(scale).size is not None for scale in range(len(self._run.shapes)))
+        return self.cost.seconds * self._work * (4 / 3 if tiled else 1.0)
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a user should know of a large run."""
+        run = self._run
+        planned, limit = self.plan(len(run.shapes) - 1), run.request.memory_limit
+        seconds = self.seconds()
+        limit = limit if planned.free < free_memory(run.device) else None
+        tight = not planned.fits or (limit is not None and planned.free < LITTLE)
+        notes: tuple[str, ...] = ()
+        if seconds > LONG_RUN_S or planned.size is not None or planned.needed > LARGE_RUN or tight:
+            held = held_memory(run.device)
+            notes += (describe(planned, run.recipe, run.request.medium, limit=limit, held=held),)
+        if planned.history < run.recipe.history and run.recipe.optimizer == "lbfgs":
+            notes += (f"L-BFGS remembers {planned.history} steps instead of {run.recipe.history}, to fit",)
+        if seconds > LONG_RUN_S:
+            about = readable(seconds)
+            notes += (f"time: very roughly {about} on this device; Ctrl-C keeps the result so far",)
+        return notes
+
+
+def plan(
+    recipe: Recipe,
+    features: Any,
+    shape: tuple[int, int, int, int],
+    *,
+    cost: Cost,
+    tile: int | None,
+    free: int,
+    style_pixels: int = 0,
+    samples: int | None = None,
+) -> Plan:
+    """Choose how to optimize an image.
+
+    Args:
+        recipe: Losses and optimizer.
+        features: The network.
+        shape: Of the image, ``[B, C, H, W]``.
+        cost: Of the network.
+        tile: See ``check_tile``.
+        free: Memory for it, in bytes.
+        style_pixels: Of the largest style.
+        samples: How many there are, where these are optimized and not the image.
+    """
+    batch, channels, height, width = shape
+    pixels = batch * height * width
+    image = 4 * channels * pixels
+    canvas, extra = (image, 0) if samples is None else (4 * samples, WAVEFORM_COPIES * image)
+    budget, history = round(SHARE * free), recipe.history
+    fixed = extra + _optimizer_copies(recipe, history) * canvas
+    while recipe.optimizer == "lbfgs" and history > MIN_HISTORY and fixed > 0.75 * budget:
+        history -= 1
+        fixed = extra + _optimizer_copies(recipe, history) * canvas
+    targets = _target_bytes(recipe, features, shape)
+    step = max(cost.bytes_of(pixels), round(3.0 * cost.largest * style_pixels))
+    whole = Plan(None, True, history, fixed + targets + step, free)
+    if tile and tile >= max(height, width):
+        tile = 0  # which is the same
+    countable = cost.largest * pixels / 4 < COUNTABLE
+    if tile == 0 or (tile is None and countable and whole.needed <= budget):
+        return whole
+    margin, found = 2 * margin_of(features), whole
+    for keep in (True, False) if fixed + targets <= 0.75 * budget else (False,):
+        held = fixed + (targets if keep else 0)
+        for size in _sizes(features, recipe, height, width, tile):
+            rows, columns = (
+                min((side or whole_side) + margin, whole_side)
+                for side, whole_side in zip(size, (height, width), strict=True)
+            )
+            step = cost.bytes_of(batch * rows * columns)
+            found = Plan(size, keep, history, held + step, free)
+            # Where what is held anyway takes nearly all, smaller tiles would save little.
+            slight = step <= SLIGHT * held and found.needed <= free
+            if found.needed <= budget or slight:
+                return found
+    return found
+
+
+def _target_bytes(recipe: Recipe, features: Any, shape: tuple[int, int, int, int]) -> int:
+    """Return the bytes of the content's features, as far as their sizes are known."""
+    if recipe.effective_weights()[0] == 0 or not hasattr(features, "strides"):
+        return 0
+    layers = seen_layers(recipe, "content")
+    values: int = sum(math.prod(features.map_size(layer, *shape[2:])) for layer in layers)
+    return 4 * shape[0] * values
+
+
+def _sizes(features: Any, recipe: Recipe, height: int, width: int, tile: int | None) -> Iterator[Size]:
+    """Yield the sizes of tiles to try, the largest first."""
+    # Bands are shares of all rows.
+    whole_rows = recipe.style_bands > 1 or features.whole_rows
+    for side in (tile,) if tile else TILES:
+        if tile or side < max(height, width):
+            yield (None if whole_rows else side), side
+    if not tile and max(height, width) <= TILES[-1]:
+        yield None, None
+
+
+def smaller_tiles(
+    size: Size | None, features: Any, recipe: Recipe, height: int, width: int
+) -> Iterator[Size | None]:
+    """Yield a size of tiles, and then those to go on in where memory is shorter than planned."""
+    yield size
+    side = max((height, width) if size is None else (side or 0 for side in size))
+    for smaller in _sizes(features, recipe, height, width, None):
+        if smaller[1] is not None and smaller[1] < side:
+            yield smaller
+
+
+def _optimizer_copies(recipe: Recipe, history: int) -> int:
+    """Return how many images the optimizer, the start and the contents take."""
+    if recipe.optimizer == "lbfgs":
+        return 2 * history + 10
+    return {"adam": 6, "sgd": 4}[recipe.optimizer] + (2 if recipe.keep == "average" else 0)
+
+
+def free_memory(device: torch.device, limit: float | None = None) -> int:
+    """Return the bytes that a run may take beyond what its process holds.
+
+    Args:
+        device: Where it runs.
+        limit: The most that the process may hold on the device in all, in GiB; ``None``: what is free.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    else:  # Apple's GPUs share the main memory
+        free = free_main_memory()
+    return max(free if limit is None else min(free, round(limit * GIB) - held_memory(device)), 0)
+
+
+def held_memory(device: torch.device) -> int:
+    """Return the bytes that this process holds on a device."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return int(psutil.Process().memory_info().rss)
+
+
+def free_main_memory(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
+    """Return the free main memory, of the machine or of the containers that the process is in.
+
+    What the system keeps of files, and gives up at once, counts as free.
+
+    Args:
+        groups: Where the system tells of its control groups.
+        own: Where it tells which of them this process is in.
+    """
+    free = int(psutil.virtual_memory().available)
+    with contextlib.suppress(OSError, StopIteration):
+        lines = own.read_text(encoding="utf-8").splitlines()
+        path = next(line for line in lines if line.startswith("0::"))[3:].lstrip("/")
+        group = groups / path
+        for folder in (group, *(p for p in group.parents if p.is_relative_to(groups))):
+            free = min(free, _free_in(folder))
+    return min(free, _free_in(groups))
+
+
+def _free_in(group: Path) -> int:
+    """Return what a control group leaves free."""
+    try:
+        most, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # no group, or one without a limit
+        return 2**63
+    return most - used + int(told.get("inactive_file", 0))
+
+
+def describe(plan: Plan, recipe: Recipe, medium: str, *, limit: float | None = None, held: int = 0) -> str:
+    """Return what to tell the user of a plan: what it takes, how, and what to do where that is too much.
+
+    Args:
+        plan: The plan.
+        recipe: Losses and optimizer.
+        medium: ``audio`` or ``image``.
+        limit: The most that the process may hold, in GiB, if that leaves less than is free.
+        held: What the process holds without the plan, in bytes.
+    """
+    little = plan.needed < 0.1 * GIB
+    needed = f"{plan.needed / 2**20:.0f} MiB" if little else f"{plan.needed / GIB:.1f}"
+    text = f"memory: about {needed} of {plan.free / GIB:.1f} GiB"
+    if plan.size is not None:
+        sides = [str(side) if side else "all" for side in plan.size]
+        text += f", in tiles of {sides[0]} x {sides[1]} pixels"
+    if plan.fits and limit is not None and plan.free < LITTLE:
+        text += f"; libraries may take more beside than --memory-limit {limit:g} leaves"
+    if plan.fits:
+        return text
+    smaller = smaller_sources(medium)
+    # On samples, the optimizer's copies are a small part.
+    if recipe.optimizer == "lbfgs" and recipe.canvas != "waveform":
+        smaller = f"--optimizer adam, {smaller}"
+    if limit is None:
+        return f"{text}; it may not be enough: take {smaller}"
+    least = math.ceil(10 * (held + plan.needed / SHARE) / GIB) / 10
+    return (
+        f"memory: --memory-limit {limit:g} is too low: the process holds {held / GIB:.1f} GiB before the "
+        f"first step, which takes about {plan.needed / GIB:.1f} GiB more; raise it to {least:.1f} or more, "
+        f"or take {smaller}"
+    )
+
+
+def smaller_sources(medium: str) -> str:
+    """Return what of the inputs could be smaller, in words."""
+    return "a shorter sound or a lower --sample-rate" if medium == "audio" else "a smaller --size"
+
+
+def readable(seconds: float) -> str:
+    """Return a rough duration in words.
+
+    >>> readable(95.0), readable(4000.0)
+    ('2 minutes', '1.1 hours')
+    """
+    return f"{seconds / 60:.0f} minutes" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
+
+
+Sizes = Iterator[Size | None]
+"""Of tiles to try, the next smaller one each; ``None``: the whole image."""
+
+
+class FrugalObjective(Objective):
+    """An objective that is made anew in smaller tiles whenever the device is out of memory.
+
+    The evaluation that failed is repeated, so that no step is lost.
+
+    Args:
+        make: Makes the objective in tiles of a size.
+        sizes: To try, from the first on.
+        on_note: Called with a line for the user at each change.
+
+    Raises:
+        RuntimeError: If even the smallest tiles do not fit; see ``with_room``.
+    """
+
+    def __init__(
+        self, make: Callable[[Size | None], Objective], sizes: Sizes, on_note: Callable[[str], None]
+    ) -> None:
+        self._make, self._sizes, self._on_note = make, sizes, on_note
+        self._objective: Objective | None = None
+        self.size = next(sizes)
+        self._try(lambda objective: None)
+
+    def _try(self, use: Callable[[Objective], T]) -> T:
+        return with_room(lambda: use(self._made()), self._cut)
+
+    def _made(self) -> Objective:
+        if self._objective is None:
+            self._objective = self._make(self.size)
+            self.features, self.terms = self._objective.features, self._objective.terms
+        return self._objective
+
+    def _cut(self) -> bool:
+        """Go on in the next smaller tiles, if there are any."""
+        smaller = next(self._sizes, None)
+        if smaller is None:
+            return False
+        # What holds the memory must go before the next attempt: graphs, and the terms' targets.
+        self._objective, self.features, self.terms, self.size = None, None, (), smaller
+        sides = " x ".join(str(side) if side else "all" for side in smaller)
+        self._on_note(f"the device is out of memory; going on in tiles of {sides} pixels")
+        return True
+
+    def make_room(self) -> bool:
+        """Go on in tiles, unless it does already: between evaluations these hold nothing but targets."""
+        return self.size is None and self._cut()
+
+    def losses(self, image: Tensor) -> dict[str, Tensor]:
+        """Return each term's weighted loss by name."""
+        return self._try(lambda objective: objective.losses(image))
+
+    def value_and_grad(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the losses by name and the gradient of their sum."""
+        return self._try(lambda objective: objective.value_and_grad(image))
+
+
+class ShortageError(SpecstyleError):
+    """Memory did not suffice for a run, and nothing of it could be made smaller on the way."""
+
+
+@contextlib.contextmanager
+def explained(recipe: Recipe, medium: str, *, kept: bool) -> Iterator[None]:
+    """Turn an error of memory into one line that says what takes less.
+
+    Args:
+        recipe: Of the run.
+        medium: ``audio`` or ``image``.
+        kept: Whether a folder keeps it.
+
+    Raises:
+        ShortageError: In place of torch's.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, SpecstyleError) or not is_out_of_memory(error):
+            raise
+        remedies = ["--tile 256 (or less)", "a lower --memory-limit"]
+        if recipe.optimizer == "lbfgs":
+            remedies += ["--history 3", "--optimizer adam"]
+        remedies.append(smaller_sources(medium))
+        rest = "; --run-dir keeps its last checkpoint: --resume goes on where more is free" if kept else ""
+        raise ShortageError(
+            f"out of memory: the run needs more than the device has left; take "
+            f"{', '.join(remedies[:-1])}{' or ' if remedies[:-1] else ''}{remedies[-1]}{rest}"
+        ) from error
