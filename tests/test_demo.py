@@ -15,9 +15,9 @@ import soundfile
 import torch
 from PIL import Image
 
+from specstyle.cli import demo as demo_module
 from specstyle.cli.main import main
 from specstyle.engine.objective import Objective
-from specstyle.cli import demo as demo_module
 
 SOUNDS = {"plucked_melody.wav", "rain.wav"}
 PICTURES = {"drawn_scene.png", "brush_texture.png"}
