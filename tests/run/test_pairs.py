@@ -36,9 +36,10 @@ def test_pairs_are_those_that_the_kernel_looks_at(
 
 def test_a_block_is_timed_with_its_gradient() -> None:
     own, other = pairs.seconds_per_pair(torch.rand(1, 1, 20, 300), WIDTHS)
-    # A pair costs some 30 operations for each width: nanoseconds, and no second.
-    assert 1e-10 < other < 1e-4
-    assert 1e-10 < own < 1e-4
+    # A pair costs some 30 operations for each width: nanoseconds, less on many cores, and no second. 3e-10
+    # was seen on two; 1e-13 would be 1e15 operations a second.
+    assert 1e-13 < other < 1e-3
+    assert 1e-13 < own < 1e-3
 
 
 def test_memory_of_blocks_grows_with_the_length_up_to_a_block() -> None:
