@@ -1,5 +1,6 @@
 # make demo: set everything up, then stylize a sound and a picture into demo/
 # make test: set everything up, then lint, type-check and test
+# make test-processors: the tests that compute, in the ways of several x86 processors, in an hour or two
 # make docs: set everything up, then build the documentation into site/
 # make bench: set everything up, then measure this machine into bench/RESULTS.md; BENCH="--quick" and the like
 PYTHON ?= python3
@@ -7,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint docs bench build clean
+.PHONY: demo test test-processors lint docs bench build clean
 
 demo: $(STAMP)
 	$(BIN)/specstyle demo demo --force
@@ -15,6 +16,25 @@ demo: $(STAMP)
 test: lint
 	# One thread for each of the two workers: more of them only wait for each other.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+# What the libraries take of a processor: SSE, AVX2, AVX-512 without what came after it, and all that is here.
+# oneDNN's and MKL's are upper limits; ATen and OpenBLAS do as they are told, so nothing tells them AVX-512.
+SSE := ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 OPENBLAS_CORETYPE=Nehalem MKL_ENABLE_INSTRUCTIONS=SSE4_2
+AVX2 := ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OPENBLAS_CORETYPE=Haswell MKL_ENABLE_INSTRUCTIONS=AVX2
+AVX512 := ONEDNN_MAX_CPU_ISA=AVX512_CORE MKL_ENABLE_INSTRUCTIONS=AVX512
+
+# Not what no rounding changes: pages, files, processes and words.
+COMPUTING := $(addprefix tests/,engine features media evaluate bench run training test_recipe_oracles.py \
+	test_synthesis.py)
+STEADY := $(addprefix --ignore=tests/,bench/test_sections.py media/test_picture_files.py media/test_soundfiles.py \
+	run/test_kept.py run/test_run_report.py)
+
+test-processors: $(STAMP)
+	@failed=; for threads in 1 2; do for has in "$(SSE)" "$(AVX2)" "$(AVX512)" ""; do \
+		echo "== $$threads threads, $${has:-all that is here}"; \
+		env OMP_NUM_THREADS=$$threads $$has $(BIN)/python -m pytest -q -n $$((3 - threads)) --dist worksteal \
+			$(COMPUTING) $(STEADY) || failed="$$failed\n$$threads threads, $${has:-all that is here}"; \
+	done; done; test -z "$$failed" || { printf "Failed with:$$failed\n"; exit 1; }
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

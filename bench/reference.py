@@ -58,7 +58,8 @@ class Reference:
 
     def __init__(self, case: Case) -> None:
         recipe = case.recipe
-        self.case, self.recipe, self.device = case, recipe, case.content.device
+        self.case, self.recipe = case, recipe
+        self.device, self.dtype = case.content.device, case.content.dtype
         self.maps: dict[str, Tensor] = {}
         self.weights = {term.name: term.weight for term in case.objective.terms}
         self._forward = self._network()
@@ -70,7 +71,7 @@ class Reference:
         """Return what fills ``maps``."""
         if self.case.weights is None:
             return self._one_layer
-        network = whole_network(self.case.weights, self.recipe).to(self.device)
+        network = whole_network(self.case.weights, self.recipe).to(self.device, self.dtype)
         layers = (*self.recipe.content_layers, *self.recipe.style_layers)
         levels = sorted({int(name.partition("@")[2] or 1) for name in layers})
         level = 1
@@ -105,7 +106,7 @@ class Reference:
                 width=self.recipe.filter_width,
                 scaling=self.recipe.filter_scaling,
             )
-            self._filters = made.filters().to(self.device)
+            self._filters = made.filters().to(self.device, self.dtype)
         self.maps["relu1"] = F.relu(F.conv1d(image.flatten(1, 2), self._filters))[:, :, None]
 
     def _gains_of(self) -> dict[str, Tensor]:
@@ -113,10 +114,15 @@ class Reference:
         if not self.recipe.normalize_activations or self.case.weights is None:
             return {}
         layers = (*self.recipe.content_layers, *self.recipe.style_layers)
-        plain = VGG19(self.case.weights, layers, pooling=self.recipe.pooling, padding=self.recipe.padding)
-        return {
-            name: gain.to(self.device) for name, gain in normalizing_gains(plain, reference_images(0)).items()
-        }
+        plain = VGG19(
+            self.case.weights,
+            layers,
+            pooling=self.recipe.pooling,
+            padding=self.recipe.padding,
+            dtype=self.dtype,
+        )
+        images = [image.to(self.dtype) for image in reference_images(0)]
+        return {name: gain.to(self.device) for name, gain in normalizing_gains(plain, images).items()}
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
         """Return the wanted maps of an image ``[B, C, H, W]``."""

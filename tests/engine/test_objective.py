@@ -65,9 +65,10 @@ def test_entries_of_a_batch_do_not_influence_each_other(forms: dict[str, str]) -
         one = slice(b, b + 1)
         objective = build_objective(recipe(**forms), Toy(), content[one], [style[one]])
         alone, alone_gradient = objective.value_and_grad(image[one])
-        torch.testing.assert_close(gradient[one], alone_gradient, rtol=1e-9, atol=1e-14)
+        # Roots of covariances (wasserstein2) lose digits: 2e-10 was seen, and the worst is sqrt(eps), 1.5e-8.
+        torch.testing.assert_close(gradient[one], alone_gradient, rtol=2e-8, atol=1e-14)
         sums = {name: sums[name] + loss.item() for name, loss in alone.items()}
-    assert sums == pytest.approx({name: loss.item() for name, loss in together.items()}, rel=1e-10)
+    assert sums == pytest.approx({name: loss.item() for name, loss in together.items()}, rel=2e-8)
 
 
 @pytest.mark.parametrize("forms", LOSSES, ids=lambda f: f["style_loss"])
@@ -94,8 +95,9 @@ def test_style_means_do_not_depend_on_length(forms: dict[str, str]) -> None:
         objective = build_objective(only_style, Toy(), long, [style.repeat(1, 1, 1, style_repeats)])
         return sum(value.item() for value in objective.losses(long).values())
 
-    assert loss(3, 1) == pytest.approx(loss(1, 1), rel=1e-9)
-    assert loss(1, 4) == pytest.approx(loss(1, 1), rel=1e-9)
+    # As above, sqrt(eps) for roots of covariances.
+    assert loss(3, 1) == pytest.approx(loss(1, 1), rel=2e-8)
+    assert loss(1, 4) == pytest.approx(loss(1, 1), rel=2e-8)
 
 
 @pytest.mark.parametrize("form", ["mean", "relative"])

@@ -39,7 +39,7 @@ def clicks(times: list[float], seconds: float = 2.0, seed: int = 0) -> np.ndarra
 
 def test_the_spectrum_distance_of_two_tones_is_that_of_two_bands() -> None:
     """Far apart, either tone fills its bands alone and leaves -80 dB in the other's."""
-    assert spectrum_distance_db(tone(500), tone(500), RATE) == 0
+    assert spectrum_distance_db(tone(500), tone(500), RATE) < 1e-9  # arrays at two places in memory
     found = spectrum_distance_db(tone(500), tone(4000), RATE)
     assert 15 < found < 60
 

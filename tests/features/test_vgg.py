@@ -301,6 +301,7 @@ def test_repeated_edges_in_the_layout_of_the_maps() -> None:
     torch.testing.assert_close(*gradients)
 
 
+@pytest.mark.usefixtures("one_thread")  # with more of them, such small filters are not transformed
 def test_what_a_look_without_gradients_makes_serves_a_gradient_later() -> None:
     """Constants and transformed filters are kept; those of ``inference_mode`` could not be saved for it."""
     _constant.cache_clear()
@@ -312,4 +313,5 @@ def test_what_a_look_without_gradients_makes_serves_a_gradient_later() -> None:
     assert network._filters, "a network without such filters tests nothing"
     (gradient,) = torch.autograd.grad(sum(m.square().sum() for m in maps.values()), image)
     assert bool(gradient.any())
-    assert torch.equal(seen["relu1_2"], maps["relu1_2"])
+    # Float32, within 50 roundings: libraries may take another way where a gradient is to come.
+    torch.testing.assert_close(seen["relu1_2"].clone(), maps["relu1_2"], rtol=5e-6, atol=1e-5)

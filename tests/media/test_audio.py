@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from specstyle.media.audio import SoundCodec, finish_sound
@@ -64,6 +64,8 @@ def test_decode_of_encode_is_the_identity(
     *, channels: int, length: int, n_fft: int, win: float, hop: float, window: str, compression: str,
     normalize: bool, unit: bool, gain: float, double: bool, seed: int,
 ) -> None:  # fmt: skip
+    # Flattop's zeros leave gaps of samples from 0.436 on, which AudioSettings refuses.
+    assume(window != "flattop" or hop < 0.43)
     win_length = max(4, int(win * n_fft))
     options = AudioSettings(
         n_fft=n_fft, hop_length=max(1, int(hop * win_length)), win_length=win_length, window=window,
@@ -133,10 +135,12 @@ def test_channels_have_their_own_level() -> None:
     sound = Sound(torch.cat([x, x * 2.0**-9, x * 0]), 22050)
     medium = SoundCodec(AudioSettings(**EXACT))
     encoded = medium.encode(sound)
-    assert torch.equal(encoded.image[0], encoded.image[1])
+    # Not to the bit: the last values of a loop over vectors are rounded by scalar functions. The image, up to
+    # log1p(100) = 4.6, and what is decoded from it are float32: 1e-5 is some 20 roundings.
+    torch.testing.assert_close(encoded.image[0], encoded.image[1], rtol=0, atol=1e-5)
     assert not encoded.image[2].any()
     back = medium.decode(encoded.image, encoded)
-    assert torch.equal(back.samples[0] * 2.0**-9, back.samples[1])
+    torch.testing.assert_close(back.samples[0] * 2.0**-9, back.samples[1], rtol=0, atol=1e-5)
     assert not back.samples[2].any()
 
 
@@ -258,7 +262,8 @@ def test_finish_matches_the_contents_level() -> None:
     decoded = Sound(7.0 * noise(2, 5000, 1) + 0.3, 22050, "PCM_16", "a")
     finished, gain_db = finish_sound(decoded, content)
     torch.testing.assert_close(rms(finished.samples), rms(content.samples), rtol=1e-12, atol=0)
-    assert float(finished.samples.mean(1).abs().max()) < 1e-15
+    # A mean of 5000 doubles of up to 2, taken off and taken again: each off by a few eps.
+    assert float(finished.samples.mean(1).abs().max()) < 1e-14
     assert (gain_db, finished.subtype, finished.name) == (0.0, "PCM_16", "a")
 
 

@@ -274,7 +274,9 @@ def test_channels_keep_their_correlation_from_any_start(method: Any, start: Any)
 def test_equal_channels_stay_equal() -> None:
     magnitude = stft(chirps(), SETTINGS).abs().expand(2, -1, -1)
     y = invert(magnitude, SETTINGS, LENGTH, iterations=8).waveform
-    assert torch.equal(y[0], y[1])
+    # Not to the bit: the last values of a loop over vectors are rounded by scalar functions. As above, 1e-8
+    # is rounding in float64, amplified by the loop.
+    torch.testing.assert_close(y[0], y[1], rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -184,7 +184,8 @@ def test_keeps_precision_and_shape(dtype: torch.dtype) -> None:
     assert phase.dtype == dtype.to_complex()
     assert phase.shape == (2, 3, *magnitude.shape)
     torch.testing.assert_close(phase.abs(), torch.ones_like(phase.abs()))
-    assert torch.equal(phase[0, 0], phase[1, 2])
+    # As above: logarithms may differ in the last bit.
+    torch.testing.assert_close(phase[0, 0], phase[1, 2], rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3])

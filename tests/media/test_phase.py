@@ -190,7 +190,8 @@ def test_random_start_keeps_channels_correlated() -> None:
     twin = griffin_lim(
         magnitude[:1].expand(2, -1, -1), SETTINGS, LENGTH, iterations=5, generator=generator()
     ).waveform
-    assert torch.equal(twin[0], twin[1])
+    # As for blocks: a value's place in memory decides which of two functions rounds it.
+    torch.testing.assert_close(twin[0], twin[1], rtol=0, atol=1e-10)
 
 
 def test_random_phase_covers_the_circle() -> None:

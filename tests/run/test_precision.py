@@ -131,11 +131,15 @@ def test_maps_of_a_bf16_network_are_float32_and_near() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"recipe": "default"}, {"recipe": "default", "optimizer": "adam", "lr": 0.03}]
+    ("options", "apart"), [({"optimizer": "lbfgs"}, 3.0), ({"optimizer": "adam", "lr": 0.03}, 1.2)]
 )
-def test_bf16_ends_no_worse_than_fp32(options: dict[str, object]) -> None:
-    """The losses that count are those of the results, both by the exact network. A few steps part the two
-    runs by some percent either way (bench/NOTES.md has full runs)."""
+def test_bf16_ends_no_worse_than_fp32(options: dict[str, object], apart: float) -> None:
+    """The losses that count are those of the results, both by the exact network; full runs: bench/NOTES.md.
+
+    On five contents 1e-3 apart and three sets of instructions the ratio was 0.6 to 1.4 for L-BFGS, whose line
+    searches part ways and leave a thousandth of the start's loss, and 0.9 to 1.03 for Adam: four of its
+    standard deviations are allowed.
+    """
     content, style = pictures()
     recipe = get_recipe("default-image").replace(network="vgg19-lite")
     layers = recipe.content_layers + recipe.style_layers
@@ -149,13 +153,14 @@ def test_bf16_ends_no_worse_than_fp32(options: dict[str, object]) -> None:
             style,
             network="vgg19-lite",
             precision=precision,
+            recipe="default",
             steps=40,
             smallest_scale=None,
             **options,
         )
         assert result.record["precision"] == precision
         ends.append(sum(float(v) for v in objective.losses(result.output.pixels[None]).values()))
-    assert ends[1] < 1.1 * ends[0]
+    assert ends[1] < apart * ends[0]
 
 
 class Short:
@@ -212,10 +217,12 @@ def test_out_of_memory_goes_on_in_tiles_and_loses_no_step(
     assert any("the device is out of memory; going on in tiles of 32 x 32 pixels" in note for note in notes)
     assert any("out of memory" in note for note in found.record["notes"])
     assert found.record["tiles"] == [[32, 32]]
-    # Adam takes rounding for a gradient where there is none: single pixels may differ by its steps.
-    assert float((found.output.pixels - whole.output.pixels).abs().mean()) < 1e-4
+    # Adam takes rounding for a gradient where there is none: single pixels may differ by its steps, of 0.02
+    # each. Up to 5e-5, and 2e-4 of the losses, were seen, by the processor's instructions; ten times that is
+    # allowed. With a step lost it is 2e-3 and more, and 7e-2 of the total.
+    assert float((found.output.pixels - whole.output.pixels).abs().mean()) < 5e-4
     for name, value in whole.record["losses"]["end"].items():
-        assert found.record["losses"]["end"][name] == pytest.approx(value, rel=1e-3)
+        assert found.record["losses"]["end"][name] == pytest.approx(value, rel=5e-3)
 
 
 def test_where_even_the_smallest_tile_does_not_fit_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
