@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
-import pickle
-import queue
 import signal
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import Pipe, active_children, get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 
 import torch
 
-import specstyle
-from specstyle.batch.course import Death, as_death
 from specstyle.batch.jobs import Task
-from specstyle.batch.table import Outcome
+from specstyle.batch.results import Outcome
+from specstyle.batch.scheduler import GRACE_S, Death
+from specstyle.batch.worker import Worker
 from specstyle.run.build import choose_device
 from specstyle.run.planning import GIB, free_main_memory
-
-GRACE_S = 5.0
-"""A worker that is dismissed in the middle of a step has this long to end by itself."""
 
 
 def devices_of(device: str) -> list[str]:
@@ -43,113 +40,102 @@ def devices_of(device: str) -> list[str]:
     return [str(chosen)]
 
 
-class LocalCrew:
-    """Worker processes that get tasks on their standard input and answer on their standard output.
+@dataclass
+class _Place:
+    executor: ProcessPoolExecutor
+    ready: Future[int]
+    processes: list[BaseProcess]
+    line: Connection
 
-    They are plain commands and no forks, since neither CUDA nor OpenMP survives a fork; and they have a
-    session of their own, so that Ctrl-C on a terminal reaches only the one who can end them in order.
+
+class LocalPool:
+    """Worker processes, each in an executor of its own: the death of one is no other's.
+
+    They are spawned and not forked, since neither CUDA nor OpenMP survives a fork.
 
     Args:
-        devices: Where workers run, in turns.
+        device: As for a run; workers take the devices it stands for in turns.
+        workers: How many there are at most; ``None``: one per device.
+        jobs: How many there are to run.
+
+    Attributes:
+        workers: How many there are.
         threads: Of each worker; ``None``: as many as torch takes.
-        workers: How many there will be, at most: what main memory is free now is shared out among them.
+        share: The main memory for each, in GiB: its part of what is free now; ``None``: all.
     """
 
-    def __init__(self, devices: list[str], threads: int | None, workers: int = 1) -> None:
-        self._devices, self._threads = devices, threads
-        self._share = "-" if workers == 1 else f"{free_main_memory() / workers / GIB:.3f}"
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self._ready: dict[int, bool] = {}
-        self._came: queue.Queue[tuple[int, Any]] = queue.Queue()
+    def __init__(self, device: str, workers: int | None, jobs: int) -> None:
+        self._devices = devices_of(device)
+        self.workers = min(workers or len(self._devices), jobs)
+        alone = self.workers == 1
+        # Workers that each take all cores would only wait for each other.
+        self.threads = None if alone else max(torch.get_num_threads() // self.workers, 1)
+        self.share = None if alone else free_main_memory() / self.workers / GIB
+        self._places: dict[int, _Place] = {}
+        self._running: dict[Future[Outcome], int] = {}
 
-    def hire(self, place: int) -> None:
+    def start(self, place: int) -> None:
         """Start a worker, in the place of one that died if there was one."""
-        if place in self._processes:
-            _end(self._processes[place])
-        device = self._devices[place % len(self._devices)]
-        threads = "-" if self._threads is None else str(self._threads)
-        self._ready[place] = False
-        process = self._processes[place] = subprocess.Popen(
-            [sys.executable, "-m", "specstyle.batch.worker", device, threads, self._share],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_environment(),
-            start_new_session=True,
-        )
-        threading.Thread(target=self._listen, args=(place, process), daemon=True).start()
+        if place in self._places:
+            _end(self._places[place])
+        reader, line = Pipe(duplex=False)
+        own = (self._devices[place % len(self._devices)], self.threads, self.share, reader)
+        others = active_children()
+        with _apart():
+            executor = ProcessPoolExecutor(1, get_context("spawn"), _begin, own)
+            ready = executor.submit(os.getpid)
+        started = [process for process in active_children() if process not in others]
+        self._places[place] = _Place(executor, ready, started, line)
+        reader.close()
 
-    def _listen(self, place: int, process: subprocess.Popen[bytes]) -> None:
-        """Pass on a worker's answers; the end of them is its death."""
-        try:
-            with process.stdout or io.BytesIO() as answers:
-                while True:
-                    self._came.put((place, pickle.load(answers)))
-        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
-            self._came.put((place, process))
-
-    def give(self, place: int, task: Task) -> None:
+    def submit(self, place: int, task: Task) -> None:
         """Give an idle worker a job."""
-        pipe = self._processes[place].stdin
-        # If the worker is dead, the end of its answers says so.
-        with contextlib.suppress(OSError):
-            if pipe is not None:
-                pickle.dump(task, pipe)
-                pipe.flush()
+        try:
+            future = self._places[place].executor.submit(_run, task)
+        except BrokenProcessPool as error:  # it died since its last job
+            future = Future()
+            future.set_exception(error)
+        self._running[future] = place
 
     def wait(self) -> tuple[int, Outcome | Death]:
         """Wait until a worker has finished its job or died."""
-        while True:
-            place, came = self._came.get()
-            if came == "ready":
-                self._ready[place] = True
-            elif not isinstance(came, subprocess.Popen):
-                return place, as_death(came)
-            elif came is self._processes.get(place):  # not one that was replaced
-                return place, Death(_reason(came.wait()), at_start=not self._ready[place])
+        future = wait(self._running, return_when=FIRST_COMPLETED).done.pop()
+        number = self._running.pop(future)
+        place, error = self._places[number], future.exception()
+        if error is None:
+            return number, future.result()
+        if not isinstance(error, BrokenProcessPool):
+            return number, Death(str(error))
+        place.executor.shutdown()
+        return number, Death(_reason(place), at_start=place.ready.exception() is not None)
 
     def pid(self, place: int) -> int | None:
-        """Return the number of a worker's process."""
-        return self._processes[place].pid if place in self._processes else None
+        """Return the number of a worker's process, if it is known."""
+        return next((process.pid for process in self._places[place].processes), None)
 
-    def dismiss(self) -> None:
+    def shutdown(self) -> None:
         """End all workers; jobs that still run leave nothing behind."""
         end = time.monotonic() + GRACE_S
         try:
-            for process in self._processes.values():
-                _hang_up(process)
-            for process in self._processes.values():
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(max(end - time.monotonic(), 0.0))
+            for place in self._places.values():
+                place.line.close()
+            for place in self._places.values():
+                for process in place.processes:
+                    process.join(max(end - time.monotonic(), 0.0))
         finally:
-            for process in self._processes.values():
-                _end(process)
+            for place in self._places.values():
+                _end(place)
 
 
-def _hang_up(process: subprocess.Popen[bytes]) -> None:
-    """Say by the end of its input that nobody waits for a worker any more."""
-    with contextlib.suppress(OSError):
-        if process.stdin is not None:
-            process.stdin.close()
+def _end(place: _Place) -> None:
+    place.line.close()
+    for process in place.processes:
+        process.kill()
+    place.executor.shutdown(cancel_futures=True)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    _hang_up(process)
-    process.kill()
-    process.wait()
-
-
-def _environment() -> dict[str, str]:
-    """Return an environment in which a worker imports this very package, and nothing that lies around."""
-    home = str(Path(specstyle.__file__).parents[1])
-    others = os.environ.get("PYTHONPATH")
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([home, *([others] if others else [])]),
-        "PYTHONSAFEPATH": "1",
-    }
-
-
-def _reason(code: int) -> str:
+def _reason(place: _Place) -> str:
+    code = next((process.exitcode for process in place.processes), None) or 0
     if code >= 0:
         return f"its worker ended with exit code {code}"
     try:
@@ -158,3 +144,44 @@ def _reason(code: int) -> str:
         name = f"signal {-code}"
     said = "; is there enough memory?" if name == "SIGKILL" else ""
     return f"its worker was ended by {name}{said}"
+
+
+@contextlib.contextmanager
+def _apart() -> Iterator[None]:
+    """Let processes start that import nothing which lies in the current folder, and that Ctrl-C passes by.
+
+    Who started them ends them, in order.
+    """
+    handler, safe = signal.signal(signal.SIGINT, signal.SIG_IGN), os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        os.environ.pop("PYTHONSAFEPATH")
+        os.environ.update({} if safe is None else {"PYTHONSAFEPATH": safe})
+
+
+_worker: list[Worker] = []
+_busy = threading.Lock()
+"""What a process that is a worker holds: itself, and whether it is at a job."""
+
+
+def _begin(device: str, threads: int | None, share: float | None, line: Connection) -> None:
+    """Make this process a worker, until the other end of a line is closed or killed."""
+    gone = threading.Event()
+    _worker.append(Worker(device, threads, gone.is_set, share))
+
+    def watch() -> None:
+        with contextlib.suppress(EOFError, OSError):
+            line.recv()
+        gone.set()
+        with _busy:  # a running job is left after its step
+            os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _run(task: Task) -> Outcome:
+    with _busy:
+        return _worker[0].run(task)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import html
 import json
@@ -15,8 +14,8 @@ import numpy as np
 
 from specstyle import figures
 from specstyle.batch.jobs import Task
+from specstyle.batch.results import Outcome, write_csv
 from specstyle.batch.sweep import Sweep
-from specstyle.batch.table import Outcome
 from specstyle.errors import SpecstyleError
 from specstyle.evaluate import Judge, Scores
 from specstyle.features.weights import sha256_of
@@ -115,17 +114,12 @@ def write_table(
     axes = list(dict.fromkeys(name for point in sweep.points for name, _ in point))
     told = [f.name for f in dataclasses.fields(Outcome) if f.name != "job"]
     measured = list(next(iter(scores.values()), {}))
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*axes, *told, *measured])
-        for point, outcome in zip(sweep.points, outcomes, strict=True):
-            values, row = dict(point), scores.get(outcome.output, {})
-            cells = [getattr(outcome, name) for name in told] + [row.get(name) for name in measured]
-            writer.writerow([values.get(axis, "") for axis in axes] + [_cell(cell) for cell in cells])
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    rows = []
+    for point, outcome in zip(sweep.points, outcomes, strict=True):
+        values, row = dict(point), scores.get(outcome.output, {})
+        cells = [getattr(outcome, name) for name in told] + [row.get(name) for name in measured]
+        rows.append([values.get(axis, "") for axis in axes] + cells)
+    write_csv(path, [*axes, *told, *measured], rows)
 
 
 def write_sheet(

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import pickle
-import queue
-import sys
-import threading
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 from specstyle.batch.jobs import Task
-from specstyle.batch.table import Outcome, outcome_of
+from specstyle.batch.results import Outcome, outcome_of
 from specstyle.errors import explain, is_out_of_memory
 from specstyle.run.build import choose_device
 from specstyle.run.job import run_job
 from specstyle.run.output import make_folder
-from specstyle.run.request import Job
-from specstyle.run.transfer import TransferError
+from specstyle.run.request import Job, TransferError
 from specstyle.run.warm import Warm
 
 
@@ -60,29 +54,27 @@ class Worker:
             OutOfMemoryError: If memory did not suffice.
             Abandoned: If nobody waits for it any more; nothing is written then.
         """
-        job = task.job
-        if not task.pinned:
-            job = dataclasses.replace(job, request=dataclasses.replace(job.request, device=self._device))
         try:
-            job = self._within_share(job)
+            job = self._placed(task)
             make_folder(job.output.parent)
             result, _ = run_job(job, on_step=self._leave, on_note=_ignore, on_stage=_ignore, warm=self._warm)
         except TransferError as error:
-            return outcome_of(
-                task, "failed", None if error.result is None else error.result.record, explain(error)
-            )
+            record = None if error.result is None else error.result.record
+            return outcome_of(task, "failed", record, explain(error))
         except Exception as error:
             if is_out_of_memory(error):
                 raise OutOfMemoryError(explain(error)) from error
             return outcome_of(task, "failed", error=explain(error))
         return outcome_of(task, "done", result.record)
 
-    def _within_share(self, job: Job) -> Job:
-        """Return a job that leaves the other workers of this machine their part of the main memory."""
-        request = job.request
-        if request.memory_limit is not None or choose_device(request.device).type == "cuda":
-            return job
-        return dataclasses.replace(job, request=dataclasses.replace(request, memory_limit=self._share))
+    def _placed(self, task: Task) -> Job:
+        """Return a job for this device, that leaves the other workers here their part of the main memory."""
+        request = task.job.request
+        if not task.pinned:
+            request = dataclasses.replace(request, device=self._device)
+        if request.memory_limit is None and choose_device(request.device).type != "cuda":
+            request = dataclasses.replace(request, memory_limit=self._share)
+        return dataclasses.replace(task.job, request=request)
 
     def _leave(self, _: Any) -> None:
         if self._abandoned():
@@ -91,53 +83,3 @@ class Worker:
 
 def _ignore(_: Any) -> None:
     """Do nothing."""
-
-
-def serve(
-    tasks: BinaryIO, answers: BinaryIO, device: str, threads: int | None, share: float | None = None
-) -> None:
-    """Run pickled tasks from a stream until it ends, and answer each with its pickled outcome.
-
-    The end of the stream, which comes also if the other side is killed, ends a running job after its step.
-    """
-    waiting: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
-    gone = threading.Event()
-
-    def read() -> None:
-        try:
-            while True:
-                waiting.put(pickle.load(tasks))
-        except (EOFError, OSError, pickle.UnpicklingError):
-            gone.set()
-            waiting.put(None)
-
-    def answer(value: Any) -> None:
-        pickle.dump(value, answers)
-        answers.flush()
-
-    threading.Thread(target=read, daemon=True).start()
-    worker = Worker(device, threads, gone.is_set, share)
-    answer("ready")
-    while (task := waiting.get()) is not None:
-        try:
-            answer(worker.run(task))
-        except OutOfMemoryError as error:  # noqa: PERF203
-            answer(error)
-
-
-def main() -> None:
-    """Serve on standard input and output; arguments: device, threads and share of memory, each or ``-``."""
-    device, threads, share = sys.argv[1:]
-    # What a library prints must not come between the answers.
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    try:
-        own = (None if threads == "-" else int(threads)), (None if share == "-" else float(share))
-        serve(sys.stdin.buffer, answers, device, *own)
-    except (Abandoned, BrokenPipeError):
-        # The reader thread may hold the lock of standard input, which an orderly exit would wait for.
-        os._exit(0)
-
-
-if __name__ == "__main__":
-    main()

@@ -94,9 +94,8 @@ def _sweep(arguments: argparse.Namespace) -> int:
     write_table(folder / "sweep.csv", sweep, outcomes, scores)
     written = [folder / "sweep.csv", *write_sheet(folder, sweep, outcomes, scores)]
     if not arguments.quiet:
-        count = ", ".join(f"{number} {status}" for status, number in sorted(table.count().items()))
-        print(f"{count}; wrote " + ", ".join(str(path) for path in written))
-    return 0 if set(table.count()) <= {"done", "skipped"} else FAILURE
+        print(f"{table.told()}; wrote " + ", ".join(str(path) for path in written))
+    return 0 if table.finished() else FAILURE
 
 
 def _described(arguments: argparse.Namespace) -> Sweep:

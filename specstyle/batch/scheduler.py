@@ -1,4 +1,4 @@
-"""The course of a batch: jobs to workers, and those of a worker that died to another one."""
+"""The scheduler of a batch: jobs to workers, and those of a worker that died to another one."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import contextlib
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from specstyle.batch.jobs import Task
-from specstyle.batch.table import Outcome, outcome_of
+from specstyle.batch.results import Outcome, outcome_of
 from specstyle.errors import SpecstyleError
 from specstyle.run.output import temporary_name
 
 FAILED_STARTS = 3
 """So many workers in a row that die before they are ready are no accident."""
 
+GRACE_S = 5.0
+"""A worker that is ended in the middle of a step has this long to end by itself."""
+
 
 @dataclass(frozen=True)
 class Death:
-    """The end of a worker in the middle of its job.
+    """The end of a worker in the middle of its job, or what only a fresh process can mend.
 
     Attributes:
         reason: What is known of it.
@@ -30,14 +33,16 @@ class Death:
     at_start: bool = False
 
 
-class Crew(Protocol):
+class Pool(Protocol):
     """Workers, each known by the number of its place."""
 
-    def hire(self, place: int) -> None:
+    workers: int
+
+    def start(self, place: int) -> None:
         """Start a worker, in the place of one that died if there was one."""
         ...
 
-    def give(self, place: int, task: Task) -> None:
+    def submit(self, place: int, task: Task) -> None:
         """Give an idle worker a job."""
         ...
 
@@ -49,16 +54,15 @@ class Crew(Protocol):
         """Return the number of a worker's process, if it is known."""
         ...
 
-    def dismiss(self) -> None:
+    def shutdown(self) -> None:
         """End all workers; jobs that still run leave nothing behind."""
         ...
 
 
 def run_tasks(
     tasks: Sequence[Task],
-    crew: Crew,
+    pool: Pool,
     *,
-    workers: int,
     retries: int,
     on_outcome: Callable[[Outcome], None],
     on_note: Callable[[str], None],
@@ -67,8 +71,7 @@ def run_tasks(
 
     Args:
         tasks: The jobs.
-        crew: The workers; all are dismissed at the end, whatever happens.
-        workers: How many are hired, at most.
+        pool: The workers; it is shut down at the end, whatever happens.
         retries: How often a job whose worker died is given to another one.
         on_outcome: Called after each job.
         on_note: Called with each line that a user should know.
@@ -79,15 +82,15 @@ def run_tasks(
     waiting, deaths, starts = deque(tasks), Counter[int](), 0
     busy: dict[int, Task] = {}
     try:
-        for place in range(min(workers, len(tasks))):
-            crew.hire(place)
+        for place in range(min(pool.workers, len(tasks))):
+            pool.start(place)
             busy[place] = waiting.popleft()
-            crew.give(place, busy[place])
+            pool.submit(place, busy[place])
         while busy:
-            place, came = crew.wait()
+            place, came = pool.wait()
             task = busy.pop(place)
             if isinstance(came, Death):
-                sweep(task, crew.pid(place))
+                _remove_partial(task, pool.pid(place))
                 starts = starts + 1 if came.at_start else 0
                 if starts >= FAILED_STARTS:
                     raise SpecstyleError(f"workers die at their start: {came.reason}")
@@ -99,37 +102,23 @@ def run_tasks(
                     on_note(f"{task.name}: {came.reason}; trying again")
                     waiting.appendleft(task)
                 if waiting:
-                    crew.hire(place)
+                    pool.start(place)
             else:
                 starts = 0
                 on_outcome(came)
             if waiting:
                 busy[place] = waiting.popleft()
-                crew.give(place, busy[place])
+                pool.submit(place, busy[place])
     finally:
-        crew.dismiss()
+        pool.shutdown()
         for place, task in busy.items():
-            sweep(task, crew.pid(place))
+            _remove_partial(task, pool.pid(place))
 
 
-def sweep(task: Task, pid: int | None) -> None:
+def _remove_partial(task: Task, pid: int | None) -> None:
     """Remove what a killed worker may have left half written."""
     if pid is None:
         return
     for path in (task.job.output, task.job.record_path):
         with contextlib.suppress(OSError):
             temporary_name(path, pid).unlink(missing_ok=True)
-
-
-def counted(number: int, what: str) -> str:
-    """Return a number with its noun.
-
-    >>> counted(1, "worker"), counted(2, "worker")
-    ('1 worker', '2 workers')
-    """
-    return f"{number} {what}" + ("" if number == 1 else "s")
-
-
-def as_death(value: Any) -> Outcome | Death:
-    """Return a worker's answer; an error that only a fresh process can mend counts as its death."""
-    return value if isinstance(value, Outcome) else Death(str(value))

@@ -11,11 +11,9 @@ import pytest
 import torch
 from batch.inputs import write_inputs, write_list
 
-from specstyle.batch.finished import state_of
 from specstyle.batch.jobs import Common, Task
 from specstyle.batch.lists import read_csv
-from specstyle.batch.local import LocalCrew
-from specstyle.batch.table import Outcome, Table, outcome_of
+from specstyle.batch.results import Outcome, Table, outcome_of, state_of
 from specstyle.batch.worker import Abandoned, OutOfMemoryError, Worker
 from specstyle.run import course
 from specstyle.run.request import Job
@@ -146,20 +144,3 @@ def test_a_workers_share_of_the_memory_limits_its_jobs(
     Worker("cpu", 1, share=1.5).run(task(tmp_path, memory_limit=4.0))
     Worker("cpu", 1).run(task(tmp_path))
     assert limits == [1.5, 4.0, None]
-
-
-def test_workers_share_what_memory_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("specstyle.batch.local.free_main_memory", lambda: 6 * 2**30)
-    commands: list[list[str]] = []
-
-    class Process:
-        stdout = None
-
-        def __init__(self, command: list[str], **_: object) -> None:
-            commands.append(command)
-
-    monkeypatch.setattr("specstyle.batch.local.subprocess.Popen", Process)
-    monkeypatch.setattr("specstyle.batch.local.threading.Thread.start", lambda self: None)
-    for workers in (1, 3):
-        LocalCrew(["cpu"], 1, workers).hire(0)
-    assert [command[-3:] for command in commands] == [["cpu", "1", "-"], ["cpu", "1", "2.000"]]

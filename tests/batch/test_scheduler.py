@@ -7,33 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from specstyle.batch.course import FAILED_STARTS, Death, run_tasks
 from specstyle.batch.jobs import Task
-from specstyle.batch.table import Outcome, outcome_of
+from specstyle.batch.results import Outcome, outcome_of
+from specstyle.batch.scheduler import FAILED_STARTS, Death, run_tasks
 from specstyle.errors import SpecstyleError
 from specstyle.run.output import temporary_name
-from specstyle.run.request import Job
-from specstyle.run.transfer import Request
+from specstyle.run.request import Job, Request
 
 
-class Acted:
-    """A crew that does as a script says: for each job, how often its worker dies first."""
+class Scripted:
+    """A pool that does as a script says: for each job, how often its worker dies first."""
 
     def __init__(self, deaths: dict[int, int], *, at_start: bool = False, interrupt: int = -1) -> None:
         self.deaths, self.at_start, self.interrupt = dict(deaths), at_start, interrupt
-        self.hired: list[int] = []
-        self.given: deque[tuple[int, Task]] = deque()
-        self.most, self.dismissed = 0, False
+        self.started: list[int] = []
+        self.submitted: deque[tuple[int, Task]] = deque()
+        self.workers, self.most, self.ended = 2, 0, False
 
-    def hire(self, place: int) -> None:
-        self.hired.append(place)
+    def start(self, place: int) -> None:
+        self.started.append(place)
 
-    def give(self, place: int, task: Task) -> None:
-        self.given.append((place, task))
-        self.most = max(self.most, len(self.given))
+    def submit(self, place: int, task: Task) -> None:
+        self.submitted.append((place, task))
+        self.most = max(self.most, len(self.submitted))
 
     def wait(self) -> tuple[int, Outcome | Death]:
-        place, task = self.given.popleft()
+        place, task = self.submitted.popleft()
         if task.number == self.interrupt:
             raise KeyboardInterrupt
         if self.deaths.get(task.number, 0) > 0:
@@ -45,12 +44,12 @@ class Acted:
     def pid(self, place: int) -> int:
         return 1000 + place
 
-    def dismiss(self) -> None:
-        self.dismissed = True
+    def shutdown(self) -> None:
+        self.ended = True
 
 
 def run(
-    crew: Acted, folder: Path, numbers: list[int], workers: int = 2, retries: int = 1
+    pool: Scripted, folder: Path, numbers: list[int], workers: int = 2, retries: int = 1
 ) -> tuple[dict[int, Outcome], list[str]]:
     ended: list[Outcome] = []
     notes: list[str] = []
@@ -58,12 +57,11 @@ def run(
         Task(n, f"{n}.wav", Job(Request("audio", folder / "c", (folder / "s",)), folder / f"{n}.wav"))
         for n in numbers
     ]
+    pool.workers = workers
     try:
-        run_tasks(
-            tasks, crew, workers=workers, retries=retries, on_outcome=ended.append, on_note=notes.append
-        )
+        run_tasks(tasks, pool, retries=retries, on_outcome=ended.append, on_note=notes.append)
     finally:
-        assert crew.dismissed
+        assert pool.ended
         assert not list(folder.iterdir())  # nothing half written stays
     assert len({outcome.job for outcome in ended}) == len(ended)
     return {outcome.job: outcome for outcome in ended}, notes
@@ -71,36 +69,36 @@ def run(
 
 @pytest.mark.parametrize("workers", [1, 2, 9])
 def test_every_job_once(workers: int, tmp_path: Path) -> None:
-    crew = Acted({})
-    ended, _ = run(crew, tmp_path, [1, 2, 99, 4], workers)
+    pool = Scripted({})
+    ended, _ = run(pool, tmp_path, [1, 2, 99, 4], workers)
     assert {n: o.status for n, o in ended.items()} == {1: "done", 2: "done", 99: "failed", 4: "done"}
-    assert crew.hired == list(range(min(workers, 4)))
-    assert crew.most == min(workers, 4)
+    assert pool.started == list(range(min(workers, 4)))
+    assert pool.most == min(workers, 4)
 
 
 def test_the_job_of_a_dead_worker_is_given_to_another(tmp_path: Path) -> None:
-    crew = Acted({2: 1, 4: 1})
-    ended, notes = run(crew, tmp_path, [1, 2, 3, 4])
+    pool = Scripted({2: 1, 4: 1})
+    ended, notes = run(pool, tmp_path, [1, 2, 3, 4])
     assert {o.status for o in ended.values()} == {"done"}
-    assert len(crew.hired) == 4
+    assert len(pool.started) == 4
     assert notes == [f"{n}.wav: its worker died; trying again" for n in (2, 4)]
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
 def test_but_not_for_ever(retries: int, tmp_path: Path) -> None:
-    ended, notes = run(Acted({2: 9}), tmp_path, [1, 2, 3], retries=retries)
+    ended, notes = run(Scripted({2: 9}), tmp_path, [1, 2, 3], retries=retries)
     assert {n: o.status for n, o in ended.items()} == {1: "done", 2: "failed", 3: "done"}
     assert ended[2].error == f"its worker died (tried {retries + 1} times; --retries raises this)"
     assert len(notes) == retries
 
 
 def test_workers_that_cannot_start(tmp_path: Path) -> None:
-    crew = Acted(dict.fromkeys(range(9), 9), at_start=True)
+    pool = Scripted(dict.fromkeys(range(9), 9), at_start=True)
     with pytest.raises(SpecstyleError, match="workers die at their start"):
-        run(crew, tmp_path, list(range(9)))
-    assert len(crew.hired) <= FAILED_STARTS + 1
+        run(pool, tmp_path, list(range(9)))
+    assert len(pool.started) <= FAILED_STARTS + 1
 
 
-def test_an_interrupt_dismisses_everybody(tmp_path: Path) -> None:
+def test_an_interrupt_ends_all_workers(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(Acted({1: 1}, interrupt=3), tmp_path, [1, 2, 3, 4])
+        run(Scripted({1: 1}, interrupt=3), tmp_path, [1, 2, 3, 4])
