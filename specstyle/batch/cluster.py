@@ -7,12 +7,13 @@ import logging
 import os
 import socket
 import threading
+from concurrent.futures import Future
 from typing import Any
 from urllib.parse import urlsplit
 
 from specstyle.batch.jobs import Task
-from specstyle.batch.results import Outcome
-from specstyle.batch.scheduler import GRACE_S, Death
+from specstyle.batch.results import Death, Outcome
+from specstyle.batch.workers import Worker
 from specstyle.errors import SpecstyleError, explain
 
 PATIENCE_S = 3.0
@@ -23,23 +24,14 @@ class _Actor:
     """A worker in a process of the cluster. Made an actor where it is started, since Ray is optional."""
 
     def __init__(self, device: str) -> None:
-        from specstyle.batch.worker import Worker
-
         self._gone = threading.Event()
         self._worker = Worker(device, abandoned=self._gone.is_set)
 
     def pid(self) -> int:
         return os.getpid()
 
-    def run(self, task: Task) -> Outcome | Death | None:
-        from specstyle.batch.worker import Abandoned, OutOfMemoryError
-
-        try:
-            return self._worker.run(task)
-        except OutOfMemoryError as error:
-            return Death(str(error))
-        except Abandoned:
-            return None
+    def run(self, task: Task) -> Outcome | Death:
+        return self._worker.run(task)
 
     def leave(self) -> None:
         self._gone.set()
@@ -63,69 +55,60 @@ class RayPool:
     """
 
     def __init__(self, address: str, device: str, workers: int | None, jobs: int) -> None:
-        self._ray = _connected(address)
+        self._ray, self._device = _connected(address), device
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         room, self._asks = room_on(nodes, device, workers)
         if not room:
             raise SpecstyleError(
                 f"--ray {address}: the cluster has neither GPUs nor CPUs to work on; start nodes that have"
             )
-        self.workers, self._device = min(room, jobs), device
-        self._actors: dict[int, Any] = {}
-        self._pids: dict[int, int] = {}
-        self._calls: dict[Any, tuple[int, str]] = {}
+        self.workers = min(room, jobs)
 
-    def start(self, place: int) -> None:
-        """Start a worker, in the place of one that died if there was one."""
-        self._kill(place)
-        self._pids.pop(place, None)
+    def start(self, place: int) -> RayProcess:
+        """Start a worker, anywhere."""
         # A second thread hears that the first shall leave its job.
         options = {**self._asks, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
-        actor = self._actors[place] = self._ray.remote(_Actor).options(**options).remote(self._device)
-        self._calls[actor.pid.remote()] = (place, "pid")
-
-    def submit(self, place: int, task: Task) -> None:
-        """Give an idle worker a job."""
-        self._calls[self._actors[place].run.remote(task)] = (place, "run")
-
-    def wait(self) -> tuple[int, Outcome | Death]:
-        """Wait until a worker has finished its job or died."""
-        while True:
-            done, _ = self._ray.wait(list(self._calls), num_returns=1)
-            place, what = self._calls.pop(done[0])
-            try:
-                came = self._ray.get(done[0])
-            except self._ray.exceptions.RayError as error:
-                if what == "run":
-                    name = type(error).__name__.removesuffix("Error")
-                    said = f"its worker on the cluster died ({name})"
-                    return place, Death(said, at_start=place not in self._pids)
-                continue
-            if what == "run":
-                return place, came
-            self._pids[place] = came
-
-    def pid(self, place: int) -> int | None:
-        """Return the number of a worker's process, if it has started."""
-        return self._pids.get(place)
+        return RayProcess(self._ray, self._ray.remote(_Actor).options(**options).remote(self._device))
 
     def shutdown(self) -> None:
-        """End all workers and the connection; jobs that still run leave nothing behind."""
-        running = [call for call, (_, what) in self._calls.items() if what == "run"]
-        try:
-            if running:
-                for actor in self._actors.values():
-                    actor.leave.remote()
-                self._ray.wait(running, num_returns=len(running), timeout=GRACE_S)
-        finally:
-            for place in self._actors:
-                self._kill(place)
-            self._ray.shutdown()
+        """End the connection."""
+        self._ray.shutdown()
 
-    def _kill(self, place: int) -> None:
-        if place in self._actors:
-            with contextlib.suppress(self._ray.exceptions.RayError, ValueError):
-                self._ray.kill(self._actors[place])
+
+class RayProcess:
+    """A worker as an actor.
+
+    Args:
+        ray: The module.
+        actor: The handle of the actor.
+    """
+
+    def __init__(self, ray: Any, actor: Any) -> None:
+        self._ray, self._actor = ray, actor
+        self._pid: Future[int] = actor.pid.remote().future()
+
+    def submit(self, task: Task) -> Future[Outcome | Death]:
+        """Give it a job; an exception is its death."""
+        future: Future[Outcome | Death] = self._actor.run.remote(task).future()
+        return future
+
+    def death(self, error: BaseException) -> Death:
+        """Return what is known of its death."""
+        name = type(error).__name__.removesuffix("Error")
+        return Death(f"its worker on the cluster died ({name})", at_start=self.pid() is None)
+
+    def pid(self) -> int | None:
+        """Return its number, if it is known."""
+        return self._pid.result() if self._pid.done() and self._pid.exception() is None else None
+
+    def leave(self) -> None:
+        """Ask it to leave its job after this step, with nothing written."""
+        self._actor.leave.remote()
+
+    def kill(self) -> None:
+        """End it, if it has not ended."""
+        with contextlib.suppress(self._ray.exceptions.RayError, ValueError):
+            self._ray.kill(self._actor)
 
 
 def room_on(nodes: list[dict[str, float]], device: str, workers: int | None) -> tuple[int, dict[str, int]]:

@@ -47,6 +47,19 @@ class Outcome:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class Death:
+    """The end of a worker in the middle of its job, or what only a fresh one can mend.
+
+    Attributes:
+        reason: What is known of it.
+        at_start: Whether it died before it could take a job.
+    """
+
+    reason: str
+    at_start: bool = False
+
+
 def outcome_of(task: Task, status: Status, record: dict[str, Any] | None = None, error: str = "") -> Outcome:
     """Return a task's outcome, with the figures of its record if there is one."""
     record = record or {}

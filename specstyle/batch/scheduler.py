@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Protocol
 
 from specstyle.batch.jobs import Task
-from specstyle.batch.results import Outcome, outcome_of
+from specstyle.batch.results import Death, Outcome, outcome_of
 from specstyle.errors import SpecstyleError
 from specstyle.run.output import temporary_name
 
@@ -20,42 +20,41 @@ GRACE_S = 5.0
 """A worker that is ended in the middle of a step has this long to end by itself."""
 
 
-@dataclass(frozen=True)
-class Death:
-    """The end of a worker in the middle of its job, or what only a fresh process can mend.
+class Process(Protocol):
+    """A process that runs one job after another: the one of a worker."""
 
-    Attributes:
-        reason: What is known of it.
-        at_start: Whether it died before it could take a job.
-    """
+    def submit(self, task: Task) -> Future[Outcome | Death]:
+        """Give it a job; an exception is its death."""
+        ...
 
-    reason: str
-    at_start: bool = False
+    def death(self, error: BaseException) -> Death:
+        """Return what is known of its death."""
+        ...
+
+    def pid(self) -> int | None:
+        """Return its number, if it is known."""
+        ...
+
+    def leave(self) -> None:
+        """Ask it to leave its job after this step, with nothing written."""
+        ...
+
+    def kill(self) -> None:
+        """End it, if it has not ended."""
+        ...
 
 
 class Pool(Protocol):
-    """Workers, each known by the number of its place."""
+    """Where workers are."""
 
     workers: int
 
-    def start(self, place: int) -> None:
-        """Start a worker, in the place of one that died if there was one."""
-        ...
-
-    def submit(self, place: int, task: Task) -> None:
-        """Give an idle worker a job."""
-        ...
-
-    def wait(self) -> tuple[int, Outcome | Death]:
-        """Wait until a worker has finished its job or died."""
-        ...
-
-    def pid(self, place: int) -> int | None:
-        """Return the number of a worker's process, if it is known."""
+    def start(self, place: int) -> Process:
+        """Start the worker of a place."""
         ...
 
     def shutdown(self) -> None:
-        """End all workers; jobs that still run leave nothing behind."""
+        """Let go of what holds the workers, all of which have ended."""
         ...
 
 
@@ -67,11 +66,11 @@ def run_tasks(
     on_outcome: Callable[[Outcome], None],
     on_note: Callable[[str], None],
 ) -> None:
-    """Run jobs, in their order as far as workers are free.
+    """Run jobs, in their order as far as workers are free; at the end all workers are, whatever happens.
 
     Args:
         tasks: The jobs.
-        pool: The workers; it is shut down at the end, whatever happens.
+        pool: The workers.
         retries: How often a job whose worker died is given to another one.
         on_outcome: Called after each job.
         on_note: Called with each line that a user should know.
@@ -80,45 +79,58 @@ def run_tasks(
         SpecstyleError: If workers cannot be started.
     """
     waiting, deaths, starts = deque(tasks), Counter[int](), 0
-    busy: dict[int, Task] = {}
+    workers: dict[int, Process] = {}
+    running: dict[Future[Outcome | Death], tuple[int, Task]] = {}
+    idle = list(range(min(pool.workers, len(tasks))))
     try:
-        for place in range(min(pool.workers, len(tasks))):
-            pool.start(place)
-            busy[place] = waiting.popleft()
-            pool.submit(place, busy[place])
-        while busy:
-            place, came = pool.wait()
-            task = busy.pop(place)
-            if isinstance(came, Death):
-                _remove_partial(task, pool.pid(place))
-                starts = starts + 1 if came.at_start else 0
-                if starts >= FAILED_STARTS:
-                    raise SpecstyleError(f"workers die at their start: {came.reason}")
-                deaths[task.number] += 1
-                if deaths[task.number] > retries:
-                    tried = f"tried {deaths[task.number]} times; --retries raises this"
-                    on_outcome(outcome_of(task, "failed", error=f"{came.reason} ({tried})"))
-                else:
-                    on_note(f"{task.name}: {came.reason}; trying again")
-                    waiting.appendleft(task)
-                if waiting:
-                    pool.start(place)
-            else:
+        while running or waiting:
+            for place in idle if waiting else ():
+                if place not in workers:
+                    workers[place] = pool.start(place)
+                task = waiting.popleft()
+                running[workers[place].submit(task)] = place, task
+            future = wait(running, return_when=FIRST_COMPLETED).done.pop()
+            place, task = running.pop(future)
+            idle, error = [place], future.exception()
+            came = future.result() if error is None else workers[place].death(error)
+            if isinstance(came, Outcome):
                 starts = 0
                 on_outcome(came)
-            if waiting:
-                busy[place] = waiting.popleft()
-                pool.submit(place, busy[place])
+                continue
+            _end(workers.pop(place), task)
+            starts = starts + 1 if came.at_start else 0
+            if starts >= FAILED_STARTS:
+                raise SpecstyleError(f"workers die at their start: {came.reason}")
+            deaths[task.number] += 1
+            if deaths[task.number] > retries:
+                tried = f"tried {deaths[task.number]} times; --retries raises this"
+                on_outcome(outcome_of(task, "failed", error=f"{came.reason} ({tried})"))
+            else:
+                on_note(f"{task.name}: {came.reason}; trying again")
+                waiting.appendleft(task)
     finally:
+        _shutdown(pool, workers, running)
+
+
+def _shutdown(
+    pool: Pool, workers: dict[int, Process], running: dict[Future[Outcome | Death], tuple[int, Task]]
+) -> None:
+    tasks = dict(running.values())
+    try:
+        for worker in workers.values():
+            worker.leave()
+        wait(running, timeout=GRACE_S)
+    finally:
+        for place, worker in workers.items():
+            _end(worker, tasks.get(place))
         pool.shutdown()
-        for place, task in busy.items():
-            _remove_partial(task, pool.pid(place))
 
 
-def _remove_partial(task: Task, pid: int | None) -> None:
-    """Remove what a killed worker may have left half written."""
-    if pid is None:
-        return
-    for path in (task.job.output, task.job.record_path):
-        with contextlib.suppress(OSError):
-            temporary_name(path, pid).unlink(missing_ok=True)
+def _end(worker: Process, task: Task | None) -> None:
+    """End a worker, and remove what it may have left half written of its job."""
+    pid = worker.pid()
+    worker.kill()
+    if task is not None and pid is not None:
+        for path in (task.job.output, task.job.record_path):
+            with contextlib.suppress(OSError):
+                temporary_name(path, pid).unlink(missing_ok=True)

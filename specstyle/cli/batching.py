@@ -215,7 +215,7 @@ def pool_for(arguments: argparse.Namespace, jobs: int) -> Pool:
         from specstyle.batch.cluster import RayPool
 
         return RayPool(arguments.ray, arguments.device, arguments.workers, jobs)
-    from specstyle.batch.local import LocalPool
+    from specstyle.batch.workers import LocalPool
 
     return LocalPool(arguments.device, arguments.workers, jobs)
 

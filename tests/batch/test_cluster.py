@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -47,7 +49,15 @@ def surroundings(tmp_path: Path, marker: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def head(tmp_path: Path, marker: str, surroundings: dict[str, str]) -> Iterator[str]:
+def no_other_cluster() -> Iterator[None]:
+    """Tests that run beside this one have no cluster meanwhile, which ``auto`` would find."""
+    with (Path(tempfile.gettempdir()) / "specstyle-tests-of-ray.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def head(no_other_cluster: None, tmp_path: Path, marker: str, surroundings: dict[str, str]) -> Iterator[str]:
     """The address of a cluster of two CPUs in processes of its own, all of which are ended afterwards."""
     pytest.importorskip("ray")
     port, client = free_port(), free_port()
@@ -131,7 +141,7 @@ def test_without_ray(
 
 
 @pytest.mark.slow
-def test_no_cluster(tmp_path: Path) -> None:
+def test_no_cluster(no_other_cluster: None, tmp_path: Path) -> None:
     """In a process of its own: what Ray leaves open after it failed would be told as a warning here."""
     pytest.importorskip("ray")
     write_inputs(tmp_path)

@@ -20,9 +20,8 @@ from batch.processes import batch, environment, until, with_marker
 
 from specstyle.batch.jobs import Common
 from specstyle.batch.lists import read_csv
-from specstyle.batch.local import LocalPool, devices_of
 from specstyle.batch.results import Outcome
-from specstyle.batch.worker import Worker
+from specstyle.batch.workers import LocalPool, Worker, devices_of
 from specstyle.cli.batching import Teller
 from specstyle.cli.main import main
 from specstyle.run.planning import free_main_memory
@@ -210,6 +209,7 @@ def test_wrong_options_are_told_where_all_is_finished(
 def test_folders_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (task,) = read_csv(write_list(tmp_path, {"output": "/proc/nowhere/0.wav"}), Common())
     outcome = Worker("cpu").run(task)
+    assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.error) == (
         "failed", "/proc/nowhere: cannot be made a folder: No such file or directory; name another"
     )  # fmt: skip
