@@ -108,8 +108,7 @@ def _described(arguments: argparse.Namespace) -> Sweep:
         raise ValueError("give either --grid FIELD=A,B,... (several make a grid) or --figure NAME")
     if arguments.figure is not None and arguments.random is not None:
         raise ValueError("--random draws from --grid, and --figure has points of its own; leave one out")
-    from specstyle.batch.grid import read_axis
-    from specstyle.batch.sweep import figure_sweep, plain_sweep
+    from specstyle.batch.sweep import figure_sweep, plain_sweep, read_axis
 
     medium, inputs = arguments.medium, (arguments.content, arguments.styles)
     if arguments.figure is not None:
