@@ -5,132 +5,167 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
+import threading
+from concurrent.futures import Future
 from typing import Any
+from urllib.parse import urlsplit
 
-from specstyle.batch.course import Death, as_death
 from specstyle.batch.jobs import Task
-from specstyle.batch.reach import check_reachable
-from specstyle.batch.table import Outcome
+from specstyle.batch.results import Death, Outcome
+from specstyle.batch.workers import Worker
 from specstyle.errors import SpecstyleError, explain
 
-GRACE_S = 5.0
-"""A worker that is dismissed in the middle of a step has this long to end by itself."""
+PATIENCE_S = 3.0
+"""How long a try to reach a host takes at most; Ray itself tries for more than a minute, with warnings."""
 
 
 class _Actor:
-    """A worker in a process of the cluster. Made an actor where it is hired, since Ray is optional."""
+    """A worker in a process of the cluster. Made an actor where it is started, since Ray is optional."""
 
     def __init__(self, device: str) -> None:
-        import threading
-
-        from specstyle.batch.worker import Worker
-
         self._gone = threading.Event()
         self._worker = Worker(device, abandoned=self._gone.is_set)
 
     def pid(self) -> int:
         return os.getpid()
 
-    def run(self, task: Task) -> Outcome | str | None:
-        from specstyle.batch.worker import Abandoned, OutOfMemoryError
-
-        try:
-            return self._worker.run(task)
-        except OutOfMemoryError as error:
-            return str(error)
-        except Abandoned:
-            return None
+    def run(self, task: Task) -> Outcome | Death:
+        return self._worker.run(task)
 
     def leave(self) -> None:
         self._gone.set()
 
 
-class RayCrew:
+class RayPool:
     """Workers on a Ray cluster. Files are read and written where they run, under the same paths as here.
 
     Args:
         address: ``auto``, ``local``, ``host:port`` or ``ray://host:port``.
         device: As for a run; ``auto`` takes the cluster's GPUs if it has any.
         workers: How many there are at most; ``None``: one per GPU, or one per machine without GPUs.
+        jobs: How many there are to run.
 
     Raises:
         SpecstyleError: If Ray is not installed, or there is no such cluster.
         ValueError: If that is no address.
 
     Attributes:
-        workers: How many the cluster has room for.
-        asks: What each of them needs.
+        workers: How many there are.
     """
 
-    def __init__(self, address: str, device: str, workers: int | None) -> None:
-        self._ray = _connected(address)
+    def __init__(self, address: str, device: str, workers: int | None, jobs: int) -> None:
+        self._ray, self._device = _connected(address), device
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
-        gpus = int(sum(node.get("GPU", 0) for node in nodes)) if device != "cpu" else 0
-        cpus = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
-        if not (gpus or cpus):
-            raise SpecstyleError(f"--ray {address}: the cluster has neither GPUs nor CPUs to work on")
-        self._device = device
-        if gpus:
-            self.workers = min(workers or gpus, gpus)
-            self.asks = {"num_gpus": 1, "num_cpus": 1 if sum(cpus) >= self.workers else 0}
-        else:
-            self.workers = min(workers or len(cpus), sum(cpus))
-            # Ray gives torch as many threads as CPUs are asked for.
-            fair = sum(cpus) // self.workers
-            self.asks = {"num_cpus": max(min(fair, *cpus), 1)}
-        self._actors: dict[int, Any] = {}
-        self._pids: dict[int, int] = {}
-        self._calls: dict[Any, tuple[int, str]] = {}
+        room, self._asks = room_on(nodes, device, workers)
+        if not room:
+            raise SpecstyleError(
+                f"--ray {address}: the cluster has neither GPUs nor CPUs to work on; start nodes that have"
+            )
+        self.workers = min(room, jobs)
 
-    def hire(self, place: int) -> None:
-        """Start a worker, in the place of one that died if there was one."""
-        if place in self._actors:
-            self._kill(place)
-        self._pids.pop(place, None)
+    def start(self, place: int) -> RayProcess:
+        """Start a worker, anywhere."""
         # A second thread hears that the first shall leave its job.
-        options = {**self.asks, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
-        actor = self._actors[place] = self._ray.remote(_Actor).options(**options).remote(self._device)
-        self._calls[actor.pid.remote()] = (place, "pid")
+        options = {**self._asks, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
+        return RayProcess(self._ray, self._ray.remote(_Actor).options(**options).remote(self._device))
 
-    def give(self, place: int, task: Task) -> None:
-        """Give an idle worker a job."""
-        self._calls[self._actors[place].run.remote(task)] = (place, "run")
+    def shutdown(self) -> None:
+        """End the connection."""
+        self._ray.shutdown()
 
-    def wait(self) -> tuple[int, Outcome | Death]:
-        """Wait until a worker has finished its job or died."""
-        while True:
-            done, _ = self._ray.wait(list(self._calls), num_returns=1)
-            place, what = self._calls.pop(done[0])
-            try:
-                came = self._ray.get(done[0])
-            except self._ray.exceptions.RayError as error:
-                if what == "run":
-                    return place, Death(_reason(error), at_start=place not in self._pids)
-                continue
-            if what == "run":
-                return place, as_death(came)
-            self._pids[place] = came
 
-    def pid(self, place: int) -> int | None:
-        """Return the number of a worker's process, if it has started."""
-        return self._pids.get(place)
+class RayProcess:
+    """A worker as an actor.
 
-    def dismiss(self) -> None:
-        """End all workers and the connection; jobs that still run leave nothing behind."""
-        running = [call for call, (_, what) in self._calls.items() if what == "run"]
-        try:
-            if running:
-                for actor in self._actors.values():
-                    actor.leave.remote()
-                self._ray.wait(running, num_returns=len(running), timeout=GRACE_S)
-        finally:
-            for place in self._actors:
-                self._kill(place)
-            self._ray.shutdown()
+    Args:
+        ray: The module.
+        actor: The handle of the actor.
+    """
 
-    def _kill(self, place: int) -> None:
+    def __init__(self, ray: Any, actor: Any) -> None:
+        self._ray, self._actor = ray, actor
+        self._pid: Future[int] = actor.pid.remote().future()
+
+    def submit(self, task: Task) -> Future[Outcome | Death]:
+        """Give it a job; an exception is its death."""
+        future: Future[Outcome | Death] = self._actor.run.remote(task).future()
+        return future
+
+    def death(self, error: BaseException) -> Death:
+        """Return what is known of its death."""
+        name = type(error).__name__.removesuffix("Error")
+        return Death(f"its worker on the cluster died ({name})", at_start=self.pid() is None)
+
+    def pid(self) -> int | None:
+        """Return its number, if it is known."""
+        return self._pid.result() if self._pid.done() and self._pid.exception() is None else None
+
+    def leave(self) -> None:
+        """Ask it to leave its job after this step, with nothing written."""
+        self._actor.leave.remote()
+
+    def kill(self) -> None:
+        """End it, if it has not ended."""
         with contextlib.suppress(self._ray.exceptions.RayError, ValueError):
-            self._ray.kill(self._actors[place])
+            self._ray.kill(self._actor)
+
+
+def room_on(nodes: list[dict[str, float]], device: str, workers: int | None) -> tuple[int, dict[str, int]]:
+    """Return how many workers a cluster has room for, and what each of them asks for.
+
+    Args:
+        nodes: The resources of each machine.
+        device: As for a run.
+        workers: How many there shall be at most; ``None``: one per GPU, or one per machine without GPUs.
+    """
+    gpus = int(sum(node.get("GPU", 0) for node in nodes)) if device != "cpu" else 0
+    cpus = [int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1]
+    if gpus:
+        count = min(workers or gpus, gpus)
+        return count, {"num_gpus": 1, "num_cpus": 1 if sum(cpus) >= count else 0}
+    if not cpus:
+        return 0, {}
+    count = min(workers or len(cpus), sum(cpus))
+    # Ray gives torch as many threads as CPUs are asked for.
+    return count, {"num_cpus": max(min(sum(cpus) // count, *cpus), 1)}
+
+
+def check_reachable(address: str) -> None:
+    """Refuse the address of a cluster where nobody answers.
+
+    Args:
+        address: ``auto``, ``local``, ``host:port`` or ``ray://host:port``.
+
+    Raises:
+        ValueError: If it is none of these.
+        SpecstyleError: If nobody answers there.
+    """
+    found = os.environ.get("RAY_ADDRESS") if address == "auto" else address
+    if address == "local" or found is None:
+        return
+    host, port = _parsed(address, found)
+    try:
+        socket.create_connection((host, port), PATIENCE_S).close()
+    except (OSError, UnicodeError) as error:
+        said = (getattr(error, "strerror", None) or str(error)).lower()
+        raise _no_connection(address, f"{found}: {said}") from error
+
+
+def _parsed(address: str, found: str) -> tuple[str, int]:
+    with contextlib.suppress(ValueError):
+        parts = urlsplit("//" + found.removeprefix("ray://"))
+        if parts.hostname and parts.port and parts.netloc == found.removeprefix("ray://"):
+            return parts.hostname, parts.port
+    whence = "" if found == address else f", which RAY_ADDRESS says is {found!r}"
+    raise ValueError(f"--ray must be auto, local, HOST:PORT or ray://HOST:PORT, got {address!r}{whence}")
+
+
+def _no_connection(address: str, said: str) -> SpecstyleError:
+    return SpecstyleError(
+        f"--ray {address}: no connection to a cluster ({said}); start one by `ray start --head`, or give "
+        "--ray local"
+    )
 
 
 def _connected(address: str) -> Any:
@@ -143,24 +178,18 @@ def _connected(address: str) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # Without it Ray warns, at every start, of a default that will change.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if address != "local":
+        # Where something else than Ray answers, each of its twenty tries takes some forty seconds.
+        os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
     try:
         import ray
     except ImportError:
         raise SpecstyleError("--ray needs Ray: pip install specstyle[ray]") from None
+    check_reachable(address)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    check_reachable(address, ray)
     extra = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **extra)
     except Exception as error:  # of many kinds: no cluster, other versions, a bad address
-        said = explain(error).removesuffix(" (--debug shows where)")
-        raise SpecstyleError(
-            f"--ray {address}: no connection to a cluster ({said}); start one by `ray start --head`, or give "
-            "--ray local"
-        ) from error
+        raise _no_connection(address, explain(error).removesuffix(" (--debug shows where)")) from error
     return ray
-
-
-def _reason(error: Exception) -> str:
-    name = type(error).__name__.removesuffix("Error")
-    return f"its worker on the cluster died ({name})"

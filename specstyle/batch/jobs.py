@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from specstyle.errors import FileError, ListError, SpecstyleError
 from specstyle.media import imagefiles, soundfiles
 from specstyle.recipes import Recipe, files_of
+from specstyle.recipes.text import field_reader
 from specstyle.run.request import Job, Request
 from specstyle.run.settle import (
     PRECISIONS,
@@ -26,6 +25,10 @@ from specstyle.run.settle import (
 SOUNDS = (*soundfiles.SUFFIXES, ".mp3", ".aiff", ".aif", ".oga", ".opus")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
 """Suffixes of inputs, to tell a medium from a name."""
+
+FIELDS = {f.name: str(f.type) for f in dataclasses.fields(Recipe) if f.name not in ("name", "source")}
+FIELDS["seed"] = "int"
+"""What text may say for a job, with its type: the fields of a recipe, and the seed."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,21 @@ def medium_of(path: Path) -> str | None:
 
 
 def belongs_to(field_name: str, medium: str) -> bool:
-    """Return whether a recipe's field concerns a medium."""
-    group = Recipe.__dataclass_fields__[field_name].metadata.get("group")
-    return group not in {"audio", "image"} - {medium}
+    """Return whether one of ``FIELDS`` concerns a medium."""
+    known = Recipe.__dataclass_fields__.get(field_name)
+    return known is None or known.metadata.get("group") not in {"audio", "image"} - {medium}
+
+
+def read_value(field_name: str, text: str) -> Any:
+    """Return the value of one of ``FIELDS`` from text.
+
+    Raises:
+        ListError: If it is none.
+    """
+    try:
+        return field_reader(FIELDS[field_name])[0](text)
+    except ValueError as error:
+        raise ListError(f"{field_name}: {error}") from None
 
 
 def make_task(
@@ -165,62 +180,42 @@ def refuse(problems: Sequence[str]) -> None:
 
 
 def _checked(task: Task) -> Task:
-    request = task.job.request
-    (soundfiles if request.medium == "audio" else imagefiles).check_output_suffix(task.job.output)
+    request, output = task.job.request, task.job.output
+    (soundfiles if request.medium == "audio" else imagefiles).check_output_suffix(output)
     recipe, notes = settle_request(request)
     if not 0 <= request.seed < 2**63:
         raise ListError(f"seed must be from 0 to 2^63 - 1, got {request.seed}")
-    _check_precision(task, recipe)
-    masks = [m for m in (*request.content_masks, *request.style_masks) if m != "all"]
-    _check_files([request.content, *request.styles, *masks, request.weights, *files_of(recipe).values()])
-    parent = next(p for p in task.job.output.parents if p.exists())
-    if task.job.output.is_dir() or not parent.is_dir():
-        stands = task.job.output if task.job.output.is_dir() else parent
+    if request.device != "auto":  # which may be another machine's, of which nothing is known yet
+        settle_precision(request.precision, choose_device(request.device))
+    for path in (*_inputs(request), *filter(None, [request.weights]), *files_of(recipe).values()):
+        if not path.is_file():
+            what = "is no file" if path.exists() else "does not exist"
+            raise FileError(f"{path} {what}; check the path")
+    stands = output if output.is_dir() else next(p for p in output.parents if p.exists())
+    if stands == output or not stands.is_dir():
         raise FileError(f"the output {task.name} cannot be written, since {stands} is in its way; rename it")
     return dataclasses.replace(task, recipe=recipe, notes=notes)
 
 
-def _check_precision(task: Task, recipe: Recipe) -> None:
-    """Refuse a device that is not here, and a precision that the job's device or network does not have.
-
-    ``auto`` may be the device of another machine, of which nothing is known yet.
-    """
-    request = task.job.request
-    if request.device != "auto":
-        device = choose_device(request.device)
-    elif recipe.network == "kernel":  # whose precision is the same on all devices
-        device = torch.device("cpu")
-    else:
-        return
-    settle_precision(request.precision, device)
-
-
-def _check_files(paths: Iterable[Path | None]) -> None:
-    for path in paths:
-        if path is not None and not path.is_file():
-            what = "is no file" if path.exists() else "does not exist"
-            raise FileError(f"{path} {what}; check the path")
+def _inputs(request: Request) -> list[Path]:
+    masks = (mask for mask in (*request.content_masks, *request.style_masks) if mask != "all")
+    return [Path(path) for path in (request.content, *request.styles, *masks)]
 
 
 def _collisions(tasks: Sequence[Task], place: Callable[[Task], str]) -> list[str]:
     """Return what is wrong where the outputs of some jobs meet files of others."""
     problems = []
-    read: dict[Path, Task] = {}
-    for task in tasks:
-        request = task.job.request
-        masks = [m for m in (*request.content_masks, *request.style_masks) if m != "all"]
-        for path in (request.content, *request.styles, *masks):
-            read.setdefault(path.resolve(), task)
+    read = {path.resolve(): task for task in reversed(tasks) for path in _inputs(task.job.request)}
     written: dict[Path, Task] = {}
     for task in tasks:
         output = task.job.output.resolve()
         if output in written:
-            problems.append(
-                f"{place(task)}: the output {task.name} is that of {place(written[output])} too; name another"
-            )
+            said = f"that of {place(written[output])} too"
         elif output in read:
-            problems.append(
-                f"{place(task)}: the output {task.name} is an input of {place(read[output])}; name another"
-            )
+            said = f"an input of {place(read[output])}"
+        else:
+            said = ""
+        if said:
+            problems.append(f"{place(task)}: the output {task.name} is {said}; name another")
         written.setdefault(output, task)
     return problems

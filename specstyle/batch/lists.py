@@ -3,32 +3,33 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from specstyle.batch.jobs import (
+    FIELDS,
     Common,
     Task,
     belongs_to,
     check_tasks,
     make_task,
     medium_of,
+    read_value,
     refuse,
 )
 from specstyle.errors import ListError
 from specstyle.media.soundfiles import SUFFIXES
-from specstyle.recipes import Recipe
-from specstyle.recipes.text import field_reader
 
 REQUIRED = ("content", "style", "output")
+AS_THEY_ARE = ("recipe", "preprocessing", "device")
 MASKS = ("content_mask", "style_mask")
-OTHERS = ("medium", "recipe", "seed", "weights", "preprocessing", "device", *MASKS)
-FIELDS = {f.name: str(f.type) for f in dataclasses.fields(Recipe) if f.name not in ("name", "source")}
-"""Columns that a table must have, may have, and may have to change a recipe."""
+OTHERS = ("medium", "seed", "weights", *AS_THEY_ARE, *MASKS)
+"""Columns that a table must have, and those it may have beside the fields of a recipe."""
+
+_NEEDED = ", ".join(REQUIRED)
 
 
 def read_csv(path: Path, common: Common) -> list[Task]:
@@ -41,12 +42,8 @@ def read_csv(path: Path, common: Common) -> list[Task]:
     Raises:
         ListError: If any row cannot be run; the message names file and line.
     """
-    lines, rows = [], []
-    for line, row in _rows(path):
-        lines.append(line)
-        rows.append(row)
-    tasks, problems = [], []
-    for number, (line, row) in enumerate(zip(lines, rows, strict=True), 1):
+    rows, tasks, problems = list(_rows(path)), [], []
+    for number, (line, row) in enumerate(rows, 1):
         try:
             tasks.append(_task(number, row, path.parent, common))
         except ValueError as error:  # noqa: PERF203
@@ -54,7 +51,7 @@ def read_csv(path: Path, common: Common) -> list[Task]:
     refuse(problems)
     if not tasks:
         raise ListError(f"{path}: has no jobs; give one row for each, below the names of the columns")
-    return check_tasks(tasks, lambda task: f"{path}, line {lines[task.number - 1]}")
+    return check_tasks(tasks, lambda task: f"{path}, line {rows[task.number - 1][0]}")
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
@@ -106,72 +103,49 @@ def _columns(place: str, cells: list[str]) -> list[str]:
             raise ListError(f"{place}: column {name} is there twice; remove one")
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
-        raise ListError(
-            f"{place}: column {' and '.join(missing)} is missing; every job needs {', '.join(REQUIRED)}"
-        )
+        raise ListError(f"{place}: column {' and '.join(missing)} is missing; every job needs {_NEEDED}")
     return columns
 
 
 def _task(number: int, row: dict[str, str], folder: Path, common: Common) -> Task:
+    styles = [folder / name.strip() for name in row.get("style", "").split(";") if name.strip()]
     for name in REQUIRED:
-        if name not in row:
-            raise ListError(f"{name} is empty; every job needs {', '.join(REQUIRED)}")
+        if name not in row or (name == "style" and not styles):
+            raise ListError(f"{name} is empty; every job needs {_NEEDED}")
     content = folder / row["content"]
-    medium = _medium(row, content)
-    styles = [folder / name.strip() for name in row["style"].split(";") if name.strip()]
-    if not styles:
-        raise ListError("style is empty; give one, or several separated by ;")
-    own = {name: _value(name, row[name]) for name in FIELDS if name in row}
+    medium = _medium(row.get("medium", ""), content)
+    own = {name: read_value(name, row[name]) for name in FIELDS if name in row}
     for name in own:
         if not belongs_to(name, medium):
-            what = {
-                "audio": "pictures, and this job is a sound",
-                "image": "sounds, and this job is a picture",
-            }
-            raise ListError(f"{name} is for {what[medium]}; leave the cell empty")
+            fit, own_kind = ("pictures", "sound") if medium == "audio" else ("sounds", "picture")
+            raise ListError(f"{name} is for {fit}, and this job is a {own_kind}; leave the cell empty")
     if own.get("init", "content") not in ("content", "style", "noise"):
         own["init"] = str((folder / own["init"]).absolute())
     if own.get("mask"):
         own["mask"] = str((folder / own["mask"]).absolute())
-    changes: dict[str, Any] = {name: row[name] for name in ("device", "preprocessing") if name in row}
+    changes: dict[str, Any] = {name: row[name] for name in AS_THEY_ARE if name in row}
     if changes.get("preprocessing") not in (None, "torchvision", "caffe"):
         raise ListError(f"preprocessing must be torchvision or caffe, got {row['preprocessing']!r}")
-    if "recipe" in row:
-        is_file = row["recipe"].lower().endswith(".toml")
-        changes["recipe"] = str((folder / row["recipe"]).absolute()) if is_file else row["recipe"]
+    if row.get("recipe", "").lower().endswith(".toml"):
+        changes["recipe"] = str((folder / row["recipe"]).absolute())
     if "weights" in row:
         changes["weights"] = (folder / row["weights"]).absolute()
-    changes |= {name + "s": _masks(row[name], folder) for name in MASKS if name in row}
-    if "seed" in row:
-        changes["seed"] = _read("seed", field_reader("int")[0], row["seed"])
+    if "seed" in own:
+        changes["seed"] = own.pop("seed")
+    for name in set(MASKS) & set(row):
+        given = (part.strip() for part in row[name].split(";"))
+        changes[name + "s"] = tuple(m if m == "all" else (folder / m).absolute() for m in given)
     paths = (content, styles, folder / row["output"])
     return make_task(number, row["output"], medium, paths, common, own=own, **changes)
 
 
-def _masks(text: str, folder: Path) -> tuple[str | Path, ...]:
-    given = (part.strip() for part in text.split(";"))
-    return tuple(mask if mask == "all" else (folder / mask).absolute() for mask in given)
-
-
-def _medium(row: dict[str, str], content: Path) -> str:
-    named = {"sound": "audio", "picture": "image"}.get(row.get("medium", ""), row.get("medium"))
-    medium = named or medium_of(content)
-    if medium not in ("audio", "image"):
-        if named:
-            raise ListError(f"medium must be audio or image, got {named!r}")
+def _medium(named: str, content: Path) -> str:
+    medium = {"sound": "audio", "picture": "image"}.get(named, named) or medium_of(content)
+    if medium is None:
         raise ListError(f"{content.name} does not say whether it is a sound or a picture; fill in medium")
+    if medium not in ("audio", "image"):
+        raise ListError(f"medium must be audio or image, got {named!r}")
     return medium
-
-
-def _value(name: str, text: str) -> Any:
-    return _read(name, field_reader(FIELDS[name])[0], text)
-
-
-def _read(name: str, reader: Callable[[str], Any], text: str) -> Any:
-    try:
-        return reader(text)
-    except ValueError as error:
-        raise ListError(f"{name}: {error}") from None
 
 
 def read_folder(folder: Path, output: Path, common: Common) -> tuple[list[Task], list[str]]:

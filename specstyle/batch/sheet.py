@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import html
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +13,15 @@ import numpy as np
 
 from specstyle import figures
 from specstyle.batch.jobs import Task
+from specstyle.batch.results import Outcome, write_csv
 from specstyle.batch.sweep import Sweep
-from specstyle.batch.table import Outcome
 from specstyle.errors import SpecstyleError
 from specstyle.evaluate import Judge, Scores
 from specstyle.files import atomic, sha256_of, write_json
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import Part
 from specstyle.recipes import Recipe
+from specstyle.rendering import render
 from specstyle.run.outputs import thumbnail
 
 THUMBNAIL = 320
@@ -114,17 +113,12 @@ def write_table(
     axes = list(dict.fromkeys(name for point in sweep.points for name, _ in point))
     told = [f.name for f in dataclasses.fields(Outcome) if f.name != "job"]
     measured = list(next(iter(scores.values()), {}))
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow([*axes, *told, *measured])
-        for point, outcome in zip(sweep.points, outcomes, strict=True):
-            values, row = dict(point), scores.get(outcome.output, {})
-            cells = [getattr(outcome, name) for name in told] + [row.get(name) for name in measured]
-            writer.writerow([values.get(axis, "") for axis in axes] + [_cell(cell) for cell in cells])
-
-
-def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+    rows = []
+    for point, outcome in zip(sweep.points, outcomes, strict=True):
+        values, row = dict(point), scores.get(outcome.output, {})
+        cells = [getattr(outcome, name) for name in told] + [row.get(name) for name in measured]
+        rows.append([values.get(axis, "") for axis in axes] + cells)
+    write_csv(path, [*axes, *told, *measured], rows)
 
 
 def write_sheet(
@@ -166,57 +160,37 @@ def write_sheet(
         shown_by[path] = thumbnails / (f"input-{number}.png" if number < len(inputs) else f"{path.name}.png")
         with atomic(shown_by[path]) as temporary:
             figures.bare_image(panel, temporary, longest=THUMBNAIL)
+    page = render(
+        Path(__file__).parent / "pages" / "sheet.html",
+        sweep=sweep,
+        medium={"audio": "sound", "image": "picture"}[sweep.medium],
+        groups=[
+            (heading, [_shown(cell, folder, shown_by.get(cell.path)) for cell in cells])
+            for heading, cells in (("Inputs", inputs), ("Results", results))
+        ],
+    )
     with atomic(written[-1]) as temporary:
-        temporary.write_text(_page(folder, sweep, inputs, results, shown_by), encoding="utf-8")
+        temporary.write_text(page, encoding="utf-8")
     return written
-
-
-def _page(
-    folder: Path, sweep: Sweep, inputs: list[Cell], results: list[Cell], thumbnails: dict[Path, Path]
-) -> str:
-    template = (Path(__file__).parent / "pages" / "sheet.html").read_text(encoding="utf-8")
-    medium = {"audio": "sound", "image": "picture"}[sweep.medium]
-
-    def cell(given: Cell) -> str:
-        return _cell_html(given, folder, sweep.medium, thumbnails.get(given.path))
-
-    values = {
-        "title": f"Sweep of {sweep.content.name}",
-        "subtitle": f"{len(results)} results on one {medium}, in the style of "
-        + ", ".join(path.name for path in sweep.styles),
-        "columns": str(sweep.columns),
-        "inputs": "\n".join(map(cell, inputs)),
-        "results": "\n".join(map(cell, results)),
-    }
-    for name, value in values.items():
-        template = template.replace(
-            "{{" + name + "}}", value if name in ("inputs", "results") else html.escape(value)
-        )
-    return template
 
 
 SHOWN = {"snr_mean": "mean", "snr_var": "variance", "snr_mod": "modulation", "onset": "onset", "copy": "copy"}
 """Scores that a panel shows, with what it calls them."""
 
 
-def _cell_html(cell: Cell, folder: Path, medium: str, thumbnail_path: Path | None) -> str:
-    title = html.escape(cell.title)
+def _shown(cell: Cell, folder: Path, thumbnail_path: Path | None) -> dict[str, Any]:
+    """Return a panel as the page has it."""
     if thumbnail_path is None:
-        why = html.escape(cell.error or "not made yet")
-        return f'<figure class="missing"><figcaption>{title}</figcaption><p>{why}</p></figure>'
-    link = _link(cell.path, folder)
-    image = f'<img src="{_link(thumbnail_path, folder)}" alt="{title}" loading="lazy">'
-    player = f'<audio controls preload="none" src="{link}"></audio>' if medium == "audio" else ""
-    figures_ = "".join(
-        f"<dt>{name}</dt><dd>{cell.scores[field]:.2f}</dd>"
-        for field, name in SHOWN.items()
-        if cell.scores.get(field) is not None
-    )
-    measured = f"<dl>{figures_}</dl>" if figures_ else ""
+        return {"title": cell.title, "image": None, "error": cell.error or "not made yet"}
+    scores = [(name, cell.scores.get(field)) for field, name in SHOWN.items()]
     record = cell.path.with_name(cell.path.name + ".json")
-    more = f' <a class="record" href="{_link(record, folder)}">record</a>' if record.exists() else ""
-    shown = f'<figcaption>{title}</figcaption><a href="{link}">{image}</a>{player}{measured}{more}'
-    return f"<figure>{shown}</figure>"
+    return {
+        "title": cell.title,
+        "link": _link(cell.path, folder),
+        "image": _link(thumbnail_path, folder),
+        "scores": [(name, f"{score:.2f}") for name, score in scores if score is not None],
+        "record": _link(record, folder) if record.exists() else None,
+    }
 
 
 def _link(path: Path, folder: Path) -> str:

@@ -1,23 +1,190 @@
-"""A sweep: one content and its styles, stylized at every point of a grid."""
+"""A sweep: one content and its styles, stylized at every point of a grid, or at some drawn at random."""
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
+import itertools
+import math
+import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from specstyle.batch.grid import Axis, Point, draw, file_stem, grid, overrides_of
-from specstyle.batch.jobs import Common, Task, check_tasks, make_task
+from specstyle.batch.jobs import FIELDS, Common, Task, belongs_to, check_tasks, make_task, read_value
 from specstyle.errors import ListError
 from specstyle.features import lite
 from specstyle.features.networks import layers_of
-from specstyle.recipes import Recipe
 from specstyle.run.settle import settle_recipe
 
 SUFFIXES = {"audio": ".wav", "image": ".png"}
 
-FIGURES = ("tradeoff", "layers", "init")
-"""Of Gatys, Ecker & Bethge 2016: figures 4, 5 and 6."""
+_SINGULAR = {"content_layer": "content_layers", "style_layer": "style_layers"}
+"""Names for an axis that has one layer in each value."""
+
+_RANGE = re.compile(r"(log|lin):([^:]+)\.\.([^:]+?)(?::(\d+))?$")
+
+Point = tuple[tuple[str, str], ...]
+"""The names of the axes with one value of each, as text."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One thing that a sweep varies.
+
+    Attributes:
+        name: A field of a recipe, or ``seed``.
+        values: What it takes in turn, as text; none for a range without a count.
+        low: Of a range.
+        high: Of a range.
+        log: Whether the range is even in the logarithm.
+    """
+
+    name: str
+    values: tuple[str, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    log: bool = False
+
+    def at(self, share: float) -> str:
+        """Return the number that has a share of the range below it."""
+        span = self.high - self.low
+        value = self.low * (self.high / self.low) ** share if self.log else self.low + share * span
+        return str(round(value)) if FIELDS[self.name].startswith("int") else f"{value:.4g}"
+
+    def draw(self, generator: random.Random) -> str:
+        """Return one value at random: of a range any number in it, else one of the values."""
+        return self.at(generator.random()) if self.high > self.low else generator.choice(self.values)
+
+
+def read_axis(text: str, medium: str) -> Axis:
+    """Read an axis from the command line.
+
+    Args:
+        text: ``FIELD=A,B,C``, with the entries of one list joined by ``+`` (``relu1_1+relu2_1``);
+            ``FIELD=log:A..B:N`` or ``FIELD=lin:A..B:N`` for N numbers from A to B; for random points N may be
+            left out. ``seed`` is a field, too.
+        medium: Whose fields are accepted.
+
+    Raises:
+        ListError: If the text is no axis.
+
+    >>> read_axis("content_layer=conv2_2,conv4_2", "image").values
+    ('conv2_2', 'conv4_2')
+    >>> read_axis("style_weight=log:0.1..10:3", "audio").values
+    ('0.1', '1', '10')
+    """
+    name, _, rest = (part.strip() for part in text.partition("="))
+    name = name.lstrip("-").replace("-", "_")
+    name = _SINGULAR.get(name, name)
+    if not rest:
+        raise ListError(
+            f"--grid needs FIELD=VALUE,VALUE,... or FIELD=log:A..B:N, got {text!r}; "
+            "for example --grid strength=0.3,0.5,0.7"
+        )
+    if name not in FIELDS or not belongs_to(name, medium):
+        raise ListError(
+            f"--grid {name}: there is no such field for {medium}; `specstyle recipes default` shows them, "
+            "and seed is one"
+        )
+    if found := _RANGE.match(rest):
+        return _range(name, *found.groups())
+    values = tuple(value.strip() for value in rest.split(",") if value.strip())
+    for value in values:
+        _value(name, value)
+    if len(set(values)) < len(values):
+        raise ListError(f"--grid {name}: a value is there twice; remove one")
+    return Axis(name, values)
+
+
+def _range(name: str, kind: str, low_text: str, high_text: str, count: str | None) -> Axis:
+    if FIELDS[name].split(" ")[0] not in ("int", "float"):
+        raise ListError(f"--grid {name}: has no numbers to range over; list its values with commas between")
+    try:
+        axis = Axis(name, (), float(low_text), float(high_text), kind == "log")
+    except ValueError as error:
+        raise ListError(f"--grid {name}: {low_text}..{high_text} is no range of numbers") from error
+    low, high = axis.low, axis.high
+    if not -math.inf < low < high < math.inf or (axis.log and low <= 0):
+        raise ListError(
+            f"--grid {name}: a range goes from a number{' above 0' if axis.log else ''} up to a larger one, "
+            f"got {low:g}..{high:g}"
+        )
+    if count is not None and int(count) < 2:
+        raise ListError(f"--grid {name}: a range has at least 2 values, got {count}")
+    values = [axis.at(i / (int(count) - 1)) for i in range(int(count))] if count else []
+    for value in values or [axis.at(0.0)]:
+        _value(name, value)
+    return dataclasses.replace(axis, values=tuple(dict.fromkeys(values)))
+
+
+def _value(name: str, text: str) -> Any:
+    """Return a field's value from the text of a point."""
+    try:
+        return read_value(name, text.replace("+", ",") if FIELDS[name].startswith("tuple") else text)
+    except ListError as error:
+        raise ListError(f"--grid {error}") from error
+
+
+def grid(axes: Sequence[Axis]) -> list[Point]:
+    """Return every combination, the last axis varying fastest.
+
+    Raises:
+        ListError: If an axis is a range without a count, or given twice.
+    """
+    _check_names(axes)
+    for axis in axes:
+        if not axis.values:
+            said = f"say how many numbers, as in log:{axis.low:g}..{axis.high:g}:5, or add --random N"
+            raise ListError(f"--grid {axis.name}: {said}")
+    return list(itertools.product(*([(axis.name, value) for value in axis.values] for axis in axes)))
+
+
+def draw(axes: Sequence[Axis], count: int, seed: int) -> list[Point]:
+    """Return different points at random; the first of them do not depend on how many there are.
+
+    Raises:
+        ListError: If an axis is given twice, or there are not so many points.
+    """
+    _check_names(axes)
+    if count < 1:
+        raise ListError(f"--random must be at least 1, got {count}")
+    generator = random.Random(seed)
+    points: dict[Point, None] = {}
+    for _ in range(100 * count):
+        points[tuple((axis.name, axis.draw(generator)) for axis in axes)] = None
+        if len(points) == count:
+            return list(points)
+    raise ListError(
+        f"--random {count}: the axes have no more than {len(points)} different points; ask for fewer"
+    )
+
+
+def _check_names(axes: Sequence[Axis]) -> None:
+    names = [axis.name for axis in axes]
+    for name in names:
+        if names.count(name) > 1:
+            raise ListError(f"--grid {name}: is given twice; put all its values into one")
+
+
+def overrides_of(point: Point) -> tuple[dict[str, Any], int | None]:
+    """Return a point's recipe fields, and its seed if it has one."""
+    values = {name: _value(name, text) for name, text in point}
+    return values, values.pop("seed", None)
+
+
+def file_stem(point: Point, longest: int = 120) -> str:
+    """Return a name for a point's result: the same for the same values, whatever else is in the sweep.
+
+    >>> file_stem((("strength", "0.5"), ("style_layers", "relu1_1+relu2_1")))
+    'strength=0.5,style_layers=relu1_1+relu2_1'
+    """
+    stem = ",".join(f"{name}={re.sub(r'[^A-Za-z0-9.+@_-]', '-', value)}" for name, value in point)
+    if len(stem) <= longest:
+        return stem
+    return f"{stem[: longest - 9]}-{hashlib.sha256(stem.encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)
@@ -40,7 +207,7 @@ class Sweep:
     points: tuple[Point, ...]
     titles: tuple[str, ...]
     columns: int
-    with_content: bool = True
+    with_content: bool = False
 
 
 def plain_sweep(
@@ -62,12 +229,11 @@ def plain_sweep(
     points = grid(axes) if random is None else draw(axes, random, seed)
     columns = len(axes[-1].values) if random is None else min(4, len(points))
     titles = tuple(", ".join(f"{name} {value}" for name, value in point) for point in points)
-    # In rows of one axis' values, the content would only shift them: the page has it above.
-    return Sweep(medium, content, tuple(styles), tuple(points), titles, min(columns, 8), with_content=False)
+    return Sweep(medium, content, tuple(styles), tuple(points), titles, min(columns, 8))
 
 
 def figure_sweep(figure: str, medium: str, content: Path, styles: Sequence[Path], common: Common) -> Sweep:
-    """Return the sweep of a figure of Gatys et al. 2016.
+    """Return the sweep of a figure of Gatys, Ecker & Bethge 2016.
 
     ``tradeoff`` (figure 4) varies the ratio of the weights in four decades; for their recipe these are the
     paper's, 1e-4 to 1e-1. ``layers`` (figure 5) matches the content in a shallow and in a deep layer: conv2_2
@@ -75,54 +241,42 @@ def figure_sweep(figure: str, medium: str, content: Path, styles: Sequence[Path]
     from four draws of noise.
 
     Raises:
-        RecipeError: If the recipe has no content to trade or no other layers.
+        ListError: If the recipe has no content to trade or no other layers.
     """
     recipe, _ = settle_recipe(medium, common.recipe, weights=common.weights, overrides=common.overrides)
-    points: list[Point]
     if figure == "tradeoff":
-        points, titles = _tradeoff(recipe)
-        columns, with_content = 2, False
+        titled = _tradeoff(recipe.content_weight, *recipe.effective_weights())
     elif figure == "layers":
-        points, titles = _layers(recipe)
-        columns, with_content = 3, True
+        titled = _layers(recipe.network)
     else:
-        points = [(("init", "content"),), (("init", "style"),)]
-        points += [(("init", "noise"), ("seed", str(common.seed + i))) for i in range(4)]
-        titles = ["A: from the content", "B: from the style"]
-        titles += [f"C{i + 1}: from noise, seed {common.seed + i}" for i in range(4)]
-        columns, with_content = 2, False
-    return Sweep(
-        medium, content, tuple(styles), tuple(points), tuple(titles), columns, with_content=with_content
-    )
+        titled = {"A: from the content": (("init", "content"),), "B: from the style": (("init", "style"),)}
+        for i, seed in enumerate(range(common.seed, common.seed + 4), 1):
+            titled[f"C{i}: from noise, seed {seed}"] = (("init", "noise"), ("seed", str(seed)))
+    columns, layers = 3 if figure == "layers" else 2, figure == "layers"
+    return Sweep(medium, content, tuple(styles), tuple(titled.values()), tuple(titled), columns, layers)
 
 
-def _tradeoff(recipe: Recipe) -> tuple[list[Point], list[str]]:
-    content, style = recipe.effective_weights()
+def _tradeoff(weight: float, content: float, style: float) -> dict[str, Point]:
     if content <= 0 or style <= 0:
         raise ListError(
             "the figure tradeoff needs both weights above 0; choose another --recipe or --strength"
         )
-    points: list[Point] = []
-    titles = []
-    for factor in (0.1, 1.0, 10.0, 100.0):
-        points.append((("content_weight", f"{recipe.content_weight * factor:.6g}"),))
-        titles.append(f"content : style = {content * factor / style:.3g}")
-    return points, titles
+    return {
+        f"content : style = {content * factor / style:.3g}": (("content_weight", f"{weight * factor:.6g}"),)
+        for factor in (0.1, 1.0, 10.0, 100.0)
+    }
 
 
-def _layers(recipe: Recipe) -> tuple[list[Point], list[str]]:
-    network = recipe.network
+def _layers(network: str) -> dict[str, Point]:
     if network in ("kernel", "wide-random"):
         raise ListError(
             f"the figure layers compares layers, and {network} has one ({', '.join(layers_of(network))}); "
             "take --network vgg19, vgg19-lite or vgg19-random"
         )
-    deep = "conv4_2"
+    layers = ("conv2_2", "conv4_2")
     if network == "vgg19-lite" and "relu4_2" not in lite.REACH:
-        deep = "relu3_1@4"  # as much of the picture in one position as conv4_2 has
-    layers = ("conv2_2" if deep == "conv4_2" else "relu2_2", deep)
-    points: list[Point] = [(("content_layers", layer),) for layer in layers]
-    return points, [f"content in {layer}" for layer in layers]
+        layers = ("relu2_2", "relu3_1@4")  # as much of the picture in one position as conv4_2 has
+    return {f"content in {layer}": (("content_layers", layer),) for layer in layers}
 
 
 def sweep_tasks(sweep: Sweep, folder: Path, common: Common) -> list[Task]:

@@ -13,9 +13,9 @@ from specstyle.cli.progress import FAILURE, INTERRUPTED, complain
 from specstyle.errors import counted
 
 if TYPE_CHECKING:
-    from specstyle.batch.course import Crew
     from specstyle.batch.jobs import Common, Task
-    from specstyle.batch.table import Outcome, Table
+    from specstyle.batch.results import Outcome, Table
+    from specstyle.batch.scheduler import Pool
 
 _DESCRIPTION = """Run a list of jobs, with networks and styles loaded once per worker.
 
@@ -119,13 +119,13 @@ def run_all(
     Returns:
         The outcomes, and whether Ctrl-C came.
     """
-    from specstyle.batch.course import run_tasks
+    from specstyle.batch.scheduler import run_tasks
 
     todo, table = begin(tasks, table_path, arguments, teller)
     if not todo:
         return table, False
-    crew, workers = crew_for(arguments, len(todo))
-    teller.note(f"{len(todo)} of {len(tasks)} jobs to run, {workers} at a time")
+    pool = pool_for(arguments, len(todo))
+    teller.note(f"{len(todo)} of {len(tasks)} jobs to run, {pool.workers} at a time")
     teller.expect(len(todo))
 
     def finished(outcome: Outcome) -> None:
@@ -133,14 +133,7 @@ def run_all(
         teller.finished(outcome)
 
     try:
-        run_tasks(
-            todo,
-            crew,
-            workers=workers,
-            retries=arguments.retries,
-            on_outcome=finished,
-            on_note=teller.note,
-        )
+        run_tasks(todo, pool, retries=arguments.retries, on_outcome=finished, on_note=teller.note)
     except KeyboardInterrupt:
         return table, True
     return table, False
@@ -200,8 +193,7 @@ def begin(
     tasks: list[Task], path: Path, arguments: argparse.Namespace, teller: Teller
 ) -> tuple[list[Task], Table]:
     """Return the jobs that have to be run, and the table with what is known of the others."""
-    from specstyle.batch.finished import state_of
-    from specstyle.batch.table import Table
+    from specstyle.batch.results import Table, state_of
     from specstyle.files import make_folder
 
     for note in dict.fromkeys(note for task in tasks for note in task.notes):
@@ -217,33 +209,24 @@ def begin(
     return [task for task, state in zip(tasks, states, strict=True) if state.status in again], table
 
 
-def crew_for(arguments: argparse.Namespace, jobs: int) -> tuple[Crew, int]:
-    """Return the workers, none of them started, and how many there will be."""
+def pool_for(arguments: argparse.Namespace, jobs: int) -> Pool:
+    """Return the workers, none of them started."""
     if arguments.ray is not None:
-        from specstyle.batch.cluster import RayCrew
+        from specstyle.batch.cluster import RayPool
 
-        cluster = RayCrew(arguments.ray, arguments.device, arguments.workers)
-        return cluster, min(cluster.workers, jobs)
-    import torch
+        return RayPool(arguments.ray, arguments.device, arguments.workers, jobs)
+    from specstyle.batch.workers import LocalPool
 
-    from specstyle.batch.local import LocalCrew, devices_of
-
-    devices = devices_of(arguments.device)
-    workers = min(arguments.workers or len(devices), jobs)
-    # Workers that each take all cores would only wait for each other.
-    threads = max(torch.get_num_threads() // workers, 1) if workers > 1 else None
-    return LocalCrew(devices, threads, workers), workers
+    return LocalPool(arguments.device, arguments.workers, jobs)
 
 
 def _end(table: Table, *, interrupted: bool, quiet: bool) -> int:
-    count = table.count()
-    said = ", ".join(f"{number} {status}" for status, number in sorted(count.items()))
     if not quiet:
         print(table.format())
-        print(f"{said}; the table is in {table.path}")
+        print(f"{table.told()}; the table is in {table.path}")
     if interrupted:
-        return complain(f"stopped by Ctrl-C: {said}; the same command goes on", INTERRUPTED)
-    return 0 if set(count) <= {"done", "skipped"} else FAILURE
+        return complain(f"stopped by Ctrl-C: {table.told()}; the same command goes on", INTERRUPTED)
+    return 0 if table.finished() else FAILURE
 
 
 class Teller:

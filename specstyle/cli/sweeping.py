@@ -94,9 +94,8 @@ def _sweep(arguments: argparse.Namespace) -> int:
     write_table(folder / "sweep.csv", sweep, outcomes, scores)
     written = [folder / "sweep.csv", *write_sheet(folder, sweep, outcomes, scores)]
     if not arguments.quiet:
-        count = ", ".join(f"{number} {status}" for status, number in sorted(table.count().items()))
-        print(f"{count}; wrote " + ", ".join(str(path) for path in written))
-    return 0 if set(table.count()) <= {"done", "skipped"} else FAILURE
+        print(f"{table.told()}; wrote " + ", ".join(str(path) for path in written))
+    return 0 if table.finished() else FAILURE
 
 
 def _described(arguments: argparse.Namespace) -> Sweep:
@@ -109,8 +108,7 @@ def _described(arguments: argparse.Namespace) -> Sweep:
         raise ValueError("give either --grid FIELD=A,B,... (several make a grid) or --figure NAME")
     if arguments.figure is not None and arguments.random is not None:
         raise ValueError("--random draws from --grid, and --figure has points of its own; leave one out")
-    from specstyle.batch.grid import read_axis
-    from specstyle.batch.sweep import figure_sweep, plain_sweep
+    from specstyle.batch.sweep import figure_sweep, plain_sweep, read_axis
 
     medium, inputs = arguments.medium, (arguments.content, arguments.styles)
     if arguments.figure is not None:

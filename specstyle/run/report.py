@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import json
 import platform
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from specstyle.errors import SpecstyleError, counted
 from specstyle.evaluate import Scores, evaluate
 from specstyle.files import atomic
 from specstyle.recipes import Recipe, from_dict, get_recipe
+from specstyle.rendering import render
 from specstyle.run.outputs import Metrics
 from specstyle.run.request import Progress, Result
 
@@ -62,46 +62,30 @@ def report_page(medium: str, result: Result, losses: Sequence[dict[str, Any]]) -
         result: What a run gave.
         losses: What each reported step told: ``step``, ``scale`` and losses by name.
     """
-    record = result.record
-    recipe, network = record["recipe"]["name"], record["network"]["name"]
+    record, recipe = result.record, result.record["recipe"]
     told = (record["content"], *record["styles"])
     sources = (result.content, *result.styles)
-    names = [_name(said, source) for said, source in zip(told, sources, strict=True)]
-    steps = counted(record["steps"], "step")
-    texture = medium == "audio" and "duration_s" in record["recipe"]
-    title = f"{names[0]} in the style of {', '.join(names[1:])}"
-    values = {
-        "title": f"A texture of {', '.join(names[1:])}" if texture else title,
-        "subtitle": f"{recipe} on {network}, {steps} in {record['seconds']:.0f} s on {record['device']}",
-        "record": json.dumps(record, indent=2),
-    }
-    blocks = {
-        "notes": _notes(record["notes"]),
-        "losses": _loss_table(record["losses"]),
-        "metrics": _metrics(result) if medium == "audio" and not texture else "",
-        "recipe": _recipe_table(record["recipe"]),
-        "environment": _environment(record),
-        "css": _part("report.css"),
-        "js": _part("report.js"),
-        # In a script element nothing but its end has a meaning.
-        "data": json.dumps(
-            {
-                "medium": medium,
-                "panels": panels_of(medium, result, texture=texture),
-                "losses": [_shown(row) for row in losses],
-            }
-        ).replace("</", "<\\/"),
-    }
-    page = _part("report.html")
-    for name, value in values.items():
-        page = page.replace("{{" + name + "}}", html.escape(value))
-    for name, value in blocks.items():
-        page = page.replace("{{" + name + "}}", value)
-    return page
-
-
-def _part(name: str) -> str:
-    return (Path(__file__).parent / "pages" / name).read_text(encoding="utf-8")
+    content, *styles = (_name(said, source) for said, source in zip(told, sources, strict=True))
+    texture = medium == "audio" and "duration_s" in recipe
+    changed, unchanged = _fields(recipe)
+    steps = f"{counted(record['steps'], 'step')} in {record['seconds']:.0f} s"
+    return render(
+        Path(__file__).parent / "pages" / "report.html",
+        title=f"{'A texture of' if texture else content + ' in the style of'} {', '.join(styles)}",
+        subtitle=f"{recipe['name']} on {record['network']['name']}, {steps} on {record['device']}",
+        record=record,
+        record_json=json.dumps(record, indent=2),
+        losses=_losses(record["losses"]),
+        metrics=_metrics(result) if medium == "audio" and not texture else None,
+        changed=changed,
+        unchanged=unchanged,
+        environment=_environment(record),
+        data={
+            "medium": medium,
+            "panels": panels_of(medium, result, texture=texture),
+            "losses": [_shown(row) for row in losses],
+        },
+    )
 
 
 def _name(said: dict[str, Any], source: Any) -> str:
@@ -113,25 +97,20 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     return {name: float(f"{v:.5g}") if isinstance(v, float) else v for name, v in row.items()}
 
 
-def _notes(notes: Sequence[str]) -> str:
-    items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
-    return f'<ul class="notes">{items}</ul>' if items else ""
-
-
-def _loss_table(losses: dict[str, dict[str, float]]) -> str:
-    rows = [
+def _losses(losses: dict[str, dict[str, float]]) -> list[tuple[str, ...]]:
+    return [
         (name, f"{losses['start'][name]:.4g}", f"{value:.4g}", f"{value / losses['start'][name]:.3g}")
         for name, value in losses["end"].items()
         if losses["start"].get(name)
     ]
-    return _table(("weighted loss", "start", "result", "ratio"), rows)
 
 
-def _metrics(result: Result) -> str:
+def _metrics(result: Result) -> dict[str, Any]:
+    """Return a table of scores, the result's own first, or the error that says why there is none."""
     try:
         report = evaluate(result.output, result.content, result.styles[0])
     except SpecstyleError as error:
-        return f"<section><h2>Metrics</h2><p>Not measured: {html.escape(str(error))}</p></section>"
+        return {"error": str(error)}
     names = [f.name for f in dataclasses.fields(Scores)]
     judged = {
         "result": report.output,
@@ -141,23 +120,15 @@ def _metrics(result: Result) -> str:
         "style's halves": report.style_halves,
     }
     rows = [(title, *(_number(getattr(scores, name)) for name in names)) for title, scores in judged.items()]
-    table = _table(("", *(name.replace("_", " ") for name in names)), rows, own=0)
-    told = (
-        "Texture statistics (SNR in dB, higher is nearer to the style), spectrum and copy against the style, "
-        "onset and chroma against the content. A result should beat the equalized content, and stay below "
-        "the style's halves in copy. A proxy for ears, not a replacement."
-    )
-    if len(result.styles) > 1:
-        told += " Of the styles, the first is measured."
-    return f'<section><h2>Metrics</h2>{table}<p class="lead">{told}</p></section>'
+    return {"error": None, "head": ["", *(name.replace("_", " ") for name in names)], "rows": rows}
 
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _recipe_table(recipe: dict[str, Any]) -> str:
-    """Return a recipe's fields, those first that differ from the recipe of its name."""
+def _fields(recipe: dict[str, Any]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Return a recipe's fields that differ from the recipe of its name, and the others."""
     try:
         usual: Recipe | None = get_recipe(recipe["name"])
         now = from_dict(recipe)
@@ -169,18 +140,17 @@ def _recipe_table(recipe: dict[str, Any]) -> str:
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         differs = usual is not None and name != "network" and getattr(now, name) != getattr(usual, name)
         (changed if differs else rest).append((name, text))
-    first = _pairs(changed, kind="changed") if changed else "<p>As its name says, nothing changed.</p>"
-    more = f"<details><summary>All other fields</summary>{_pairs(rest)}</details>"
-    return first + more
+    return changed, rest
 
 
-def _environment(record: dict[str, Any]) -> str:
+def _environment(record: dict[str, Any]) -> list[tuple[str, str]]:
     inputs = [("content", record["content"]), *(("style", style) for style in record["styles"])]
     rows = [
         (role, ", ".join(f"{name} {value}" for name, value in said.items() if value is not None))
         for role, said in inputs
     ]
-    rows += [
+    return [
+        *rows,
         ("specstyle", record["specstyle"]),
         ("torch, NumPy, Python", f"{record['torch']}, {np.__version__}, {platform.python_version()}"),
         ("system", platform.platform()),
@@ -188,23 +158,3 @@ def _environment(record: dict[str, Any]) -> str:
         ("network", f"{record['network']['name']} ({record['network']['origin']})"),
         ("seed", str(record["seed"])),
     ]
-    return _pairs(rows)
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], own: int | None = None) -> str:
-    top = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in head)
-    body = "".join(
-        f"<tr{' class=own' if i == own else ''}>"
-        + "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
-        + "</tr>"
-        for i, row in enumerate(rows)
-    )
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def _pairs(rows: Sequence[tuple[str, str]], kind: str = "") -> str:
-    body = "".join(
-        f'<tr class="{kind}"><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>'
-        for name, value in rows
-    )
-    return f'<div class="scroll"><table class="pairs"><tbody>{body}</tbody></table></div>'

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specstyle.batch.grid import Axis, draw, file_stem, grid, overrides_of, read_axis
+from specstyle.batch.sweep import Axis, draw, file_stem, grid, overrides_of, read_axis
 from specstyle.errors import ListError
 
 

@@ -142,7 +142,6 @@ def test_what_is_refused(text: str | bytes, words: str, tmp_path: Path) -> None:
         ({"tile": "0"}, "tile must be"),
         ({"memory_limit": -1.0}, "memory_limit must be"),
         ({"precision": "fp8"}, "precision must be one of auto, fp32, tf32, bf16, got 'fp8'"),
-        ({"precision": "bf16"}, "line 2: precision bf16 is for networks with filters"),
         ({"precision": "tf32", "device": "cpu", "overrides": {"network": "wide-random"}},
          "line 2: precision tf32 needs an NVIDIA GPU"),
     ],

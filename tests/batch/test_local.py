@@ -18,13 +18,13 @@ import torch
 from batch.inputs import write_inputs, write_list
 from batch.processes import batch, environment, until, with_marker
 
-from specstyle.batch import local
 from specstyle.batch.jobs import Common
 from specstyle.batch.lists import read_csv
-from specstyle.batch.table import Outcome
-from specstyle.batch.worker import Worker
+from specstyle.batch.results import Outcome
+from specstyle.batch.workers import LocalPool, Worker, devices_of
 from specstyle.cli.batching import Teller
 from specstyle.cli.main import main
+from specstyle.run.memory import free_main_memory
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds workers in /proc")
 
@@ -51,7 +51,7 @@ def made(folder: Path) -> set[str]:
 
 
 def workers(marker: str) -> Callable[[], list[int]]:
-    return lambda: with_marker(marker, "specstyle.batch.worker")
+    return lambda: with_marker(marker, "spawn_main")
 
 
 @pytest.mark.slow
@@ -195,6 +195,9 @@ def test_wrong_options_are_told_where_all_is_finished(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     jobs = str(write_list(tmp_path, {}))
+    # Workers import nothing that lies around (Python 3.10 has no way to say so).
+    if sys.version_info >= (3, 11):
+        (tmp_path / "socket.py").write_text("raise ImportError")
     for option, code in ((), 0), (("--tile", "0"), 2), (("--precision", "tf32"), 2), ((), 0):
         with pytest.raises(SystemExit) as caught:
             main(["batch", jobs, "--device", "cpu", *option])
@@ -206,6 +209,7 @@ def test_wrong_options_are_told_where_all_is_finished(
 def test_folders_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (task,) = read_csv(write_list(tmp_path, {"output": "/proc/nowhere/0.wav"}), Common())
     outcome = Worker("cpu").run(task)
+    assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.error) == (
         "failed", "/proc/nowhere: cannot be made a folder: No such file or directory; name another"
     )  # fmt: skip
@@ -225,8 +229,17 @@ def test_one_step_is_no_steps(steps: int, said: str, capsys: pytest.CaptureFixtu
 
 
 def test_devices_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert local.devices_of("cpu") == ["cpu"]
+    assert devices_of("cpu") == ["cpu"]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert local.devices_of("auto") == local.devices_of("cuda") == ["cuda:0", "cuda:1", "cuda:2"]
-    assert local.devices_of("cuda:1") == ["cuda:1"]
+    assert devices_of("auto") == devices_of("cuda") == ["cuda:0", "cuda:1", "cuda:2"]
+    assert devices_of("cuda:1") == ["cuda:1"]
+    assert [LocalPool("auto", workers, 9).workers for workers in (None, 2, 5)] == [3, 2, 5]
+
+
+def test_workers_share_threads_and_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    alone, three, many = (LocalPool("cpu", workers, jobs) for workers, jobs in ((5, 1), (3, 9), (9, 20)))
+    assert (alone.workers, alone.threads, alone.share) == (1, None, None)
+    assert (three.workers, three.threads, many.threads) == (3, 2, 1)
+    assert three.share == pytest.approx(free_main_memory() / 2**30 / 3, rel=0.3)

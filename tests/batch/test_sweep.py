@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import re
 from pathlib import Path
@@ -113,6 +114,20 @@ def test_a_point_that_fails_stands_in_the_sheet(tmp_path: Path) -> None:
     page = (tmp_path / "out" / "sheet.html").read_text()
     assert 'class="missing"' in page
     assert "is a directory" in page
+
+
+@pytest.mark.parametrize("name", ["{{results}}{{columns}}", "<b>{{ 7*7 }}{% include 'sheet.html' %}"])
+def test_names_cannot_break_the_sheet(name: str, tmp_path: Path) -> None:
+    (tmp_path / "c.png").rename(tmp_path / f"{name}.png".replace("/", "_"))
+    inputs = [str(tmp_path / f"{name}.png"), str(tmp_path / "s.png"), "-o", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", "image", *inputs, *FAST["image"], "--grid", "seed=1"])
+    assert not ended.value.code
+    page = (tmp_path / "out" / "sheet.html").read_text()
+    escaped = html.escape(f"{name}.png").replace("&#x27;", "&#39;")
+    assert f"<h1>Sweep of {escaped}</h1>" in page
+    assert page.count("<figure") == 3
+    assert 'href="file://' in page
 
 
 def test_masks_hold_at_every_point(tmp_path: Path) -> None:

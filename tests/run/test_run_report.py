@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import html
 import io
 import json
 import re
@@ -94,15 +95,21 @@ def test_the_difference_shows_what_became_louder() -> None:
     assert np.abs(red_minus_blue[rows // 2 + 4 :]).mean() < 30
 
 
-def test_names_cannot_break_the_page(tmp_path: Path) -> None:
-    evil = tmp_path / "<script>alert(1)</script>.wav".replace("/", "_")
-    (tmp_path / "c.wav").rename(evil)
+@pytest.mark.parametrize(
+    "name", ["<script>alert(1)<", "{{js}}{{data}}", "{{ 7*7 }}{% include 'report.js' %}"]
+)
+def test_names_cannot_break_the_page(name: str, tmp_path: Path) -> None:
+    hostile = tmp_path / f"{name}.wav"
+    (tmp_path / "c.wav").rename(hostile)
     made = plain_job(tmp_path, "sound, adam")
     overrides = {**made.request.overrides, "steps": 1}
-    request = dataclasses.replace(made.request, content=evil, overrides=overrides)
+    request = dataclasses.replace(made.request, content=hostile, overrides=overrides)
     go(dataclasses.replace(made, request=request))
     page = (tmp_path / "out.report.html").read_text()
     assert "<script>alert" not in page
+    assert f"<h1>{html.escape(hostile.name)} in the style of s.wav</h1>".replace("&#x27;", "&#39;") in page
+    assert page.count("JSON.parse") == 1
+    assert len(data_of(page)["losses"]) == 1
     assert "wide-random, 1 step in " in page
 
 

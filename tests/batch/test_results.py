@@ -11,13 +11,11 @@ import pytest
 import torch
 from batch.inputs import write_inputs, write_list
 
-from specstyle.batch.finished import state_of
 from specstyle.batch.jobs import Common, Task
 from specstyle.batch.lists import read_csv
-from specstyle.batch.local import LocalCrew
-from specstyle.batch.table import Outcome, Table, outcome_of
-from specstyle.batch.worker import Abandoned, OutOfMemoryError, Worker
-from specstyle.run import course
+from specstyle.batch.results import Death, Outcome, Table, outcome_of, state_of
+from specstyle.batch.workers import Worker
+from specstyle.run import loop
 from specstyle.run.request import Job
 
 
@@ -99,16 +97,16 @@ def test_a_worker_lives_through_errors(tmp_path: Path, monkeypatch: pytest.Monke
     def full(*_: object, **__: object) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate")
 
-    monkeypatch.setattr(course, "optimize", full)
-    with pytest.raises(OutOfMemoryError, match="out of memory: the run needs more"):
-        worker.run(task(tmp_path))
+    monkeypatch.setattr(loop, "optimize", full)
+    dead = worker.run(task(tmp_path))
+    assert isinstance(dead, Death)
+    assert "out of memory: the run needs more" in dead.reason
 
 
 def test_an_abandoned_job_writes_nothing(tmp_path: Path) -> None:
     asked: list[int] = []
     worker = Worker("cpu", 1, lambda: asked.append(1) or len(asked) == 2)  # type: ignore[func-returns-value]
-    with pytest.raises(Abandoned):
-        worker.run(task(tmp_path))
+    assert worker.run(task(tmp_path)) == Death("its batch has ended")
     assert not list((tmp_path / "o").iterdir())
 
 
@@ -141,25 +139,8 @@ def test_a_workers_share_of_the_memory_limits_its_jobs(
         limits.append(job.request.memory_limit)
         raise ValueError("enough")
 
-    monkeypatch.setattr("specstyle.batch.worker.run_job", run)
+    monkeypatch.setattr("specstyle.batch.workers.run_job", run)
     Worker("cpu", 1, share=1.5).run(task(tmp_path))
     Worker("cpu", 1, share=1.5).run(task(tmp_path, memory_limit=4.0))
     Worker("cpu", 1).run(task(tmp_path))
     assert limits == [1.5, 4.0, None]
-
-
-def test_workers_share_what_memory_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("specstyle.batch.local.free_main_memory", lambda: 6 * 2**30)
-    commands: list[list[str]] = []
-
-    class Process:
-        stdout = None
-
-        def __init__(self, command: list[str], **_: object) -> None:
-            commands.append(command)
-
-    monkeypatch.setattr("specstyle.batch.local.subprocess.Popen", Process)
-    monkeypatch.setattr("specstyle.batch.local.threading.Thread.start", lambda self: None)
-    for workers in (1, 3):
-        LocalCrew(["cpu"], 1, workers).hire(0)
-    assert [command[-3:] for command in commands] == [["cpu", "1", "-"], ["cpu", "1", "2.000"]]
