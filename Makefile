@@ -1,6 +1,7 @@
 # make demo: set everything up, then stylize a sound and a picture into demo/
 # make test: set everything up, then lint, type-check and test
 # make test-processors: the tests that compute, in the ways of several x86 processors, in an hour or two
+# make gpu: on a machine with a GPU, its tests and its speed, within 8 minutes; figures into bench/results/gpu.json
 # make docs: set everything up, then build the documentation into site/
 # make bench: set everything up, then measure this machine into bench/RESULTS.md; BENCH="--quick" and the like
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-processors lint docs bench build clean
+.PHONY: demo test test-processors gpu lint docs bench build clean
 
 demo: $(STAMP)
 	$(BIN)/specstyle demo demo --force
@@ -35,6 +36,10 @@ test-processors: $(STAMP)
 		env OMP_NUM_THREADS=$$threads $$has $(BIN)/python -m pytest -q -n $$((3 - threads)) --dist worksteal \
 			$(COMPUTING) $(STEADY) || failed="$$failed\n$$threads threads, $${has:-all that is here}"; \
 	done; done; test -z "$$failed" || { printf "Failed with:$$failed\n"; exit 1; }
+
+gpu: $(STAMP)
+	$(BIN)/python -m pytest -q -m gpu -p no:cacheprovider
+	$(BIN)/python -m bench.gpu --seconds 300
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -1,9 +1,9 @@
-"""How far it is through the house: what one run of `specstyle audio` passes, and how deep the Gram matrix lies.
+"""How far it is through the house: what one run of `specstyle audio` passes, and how deep it goes.
 
     python -m bench.house
 
-Prints lines and modules of the program, files of `run`, and, for 3 seconds of sound, the functions and modules of specstyle
-that one run passes and the calls between `main` and the Gram matrix (`sys.setprofile`).
+Prints lines and modules of the program, files of `run`, and, for 3 seconds of sound, the functions and
+modules that one run passes and the calls between `main` and the Gram matrix (`sys.setprofile`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def sizes() -> dict[str, int]:
 
 
 def passed() -> dict[str, int]:
-    """Return functions and modules that one run on 3 s passes, and the frames from ``main`` to the Gram matrix."""
+    """Return functions and modules that one run on 3 s passes, and the frames to the Gram matrix."""
     functions: set[tuple[str, str, int]] = set()
     depths: list[int] = []
     home = str(HOME)

@@ -57,8 +57,8 @@ def _ui(arguments: argparse.Namespace) -> int:
         )
     if not 0 <= arguments.port < 2**16:
         raise ValueError(f"--port must be from 0 to 65535, got {arguments.port}")
-    from specstyle.ui.limits import Limits
     from specstyle.ui.server import serve
+    from specstyle.ui.words import Limits
 
     def told(address: str) -> None:
         if not arguments.quiet:

@@ -34,6 +34,10 @@ CHANNELS = dict(
 )
 
 
+FILE = "vgg19-dcbb9e9d.pth"
+"""Torchvision's name of it, with the beginning of its SHA-256. To ask torchvision takes a second."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """Convolution weights of (part of) VGG19.
@@ -61,7 +65,7 @@ class Weights:
 
 def cache_path() -> Path:
     """Return where torchvision keeps (or would keep) its pretrained VGG19."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / _url().rsplit("/", 1)[1]
+    return Path(torch.hub.get_dir()) / "checkpoints" / FILE
 
 
 def is_cached() -> bool:
@@ -70,8 +74,10 @@ def is_cached() -> bool:
 
 
 def _url() -> str:
-    # torchvision takes over a second to import, and the name of its file is all that is asked of it here.
-    return "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+    from torchvision.models import VGG19_Weights
+
+    url: str = VGG19_Weights.IMAGENET1K_V1.url
+    return url
 
 
 def fetch() -> Path:

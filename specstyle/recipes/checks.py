@@ -1,19 +1,20 @@
-"""What makes a recipe a possible one."""
+"""What makes a recipe a possible one, and what changes with a field.
+
+A recipe is ``Any`` here: its class checks itself with these.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from specstyle.errors import RecipeError
 from specstyle.media.bandtext import read_band
 
-if TYPE_CHECKING:
-    from specstyle.recipes.recipe import Recipe
 
-
-def check_types(recipe: Recipe) -> None:
+def check_types(recipe: Any) -> None:
     """Bring every field to its declared type (lists to tuples, whole numbers to floats), or refuse."""
     for f in dataclasses.fields(recipe):
         value = getattr(recipe, f.name)
@@ -41,7 +42,7 @@ def _as(kind: type, value: Any, name: str) -> Any:
     return value
 
 
-def check_values(recipe: Recipe) -> None:
+def check_values(recipe: Any) -> None:
     """Refuse values that make no sense, alone or together."""
     for f in dataclasses.fields(recipe):
         value = getattr(recipe, f.name)
@@ -87,7 +88,7 @@ _ABOVE_ZERO = (
 _BELOW_ONE = ("beta1", "beta2", "average_decay")
 
 
-def _check_ranges(recipe: Recipe) -> None:
+def _check_ranges(recipe: Any) -> None:
     for name in _AT_LEAST_ZERO:
         if getattr(recipe, name) < 0:
             raise RecipeError(f"{name} must not be negative, got {getattr(recipe, name)}")
@@ -109,7 +110,7 @@ def _check_ranges(recipe: Recipe) -> None:
     _check_together(recipe)
 
 
-def _check_ranges_of_sounds(recipe: Recipe) -> None:
+def _check_ranges_of_sounds(recipe: Any) -> None:
     """Refuse ranges in time and bands of frequencies that are none."""
     if any(not math.isfinite(t) or t < 0 for t in recipe.style_start_s):
         raise RecipeError(f"style_start_s must be finite and not negative, got {recipe.style_start_s}")
@@ -119,7 +120,7 @@ def _check_ranges_of_sounds(recipe: Recipe) -> None:
         read_band(band)
 
 
-def _check_together(recipe: Recipe) -> None:
+def _check_together(recipe: Any) -> None:
     """Refuse fields that contradict each other."""
     if recipe.duration_s is not None and (recipe.effective_weights()[0] > 0 or recipe.init == "content"):
         raise RecipeError(
@@ -157,3 +158,34 @@ def _check_together(recipe: Recipe) -> None:
         )
     if recipe.width is not None and recipe.height is None:
         raise RecipeError("width needs height beside it; for one side alone use size or height")
+
+
+def with_companions(recipe: Any, changes: dict[str, Any]) -> dict[str, Any]:
+    """Return changes of a recipe with those that they bring along; see ``Recipe.replace``.
+
+    Raises:
+        RecipeError: If a name is not a field.
+    """
+    changes = dict(changes)
+    known = {f.name for f in dataclasses.fields(recipe)}
+    for key in changes:
+        if key not in known:
+            near = difflib.get_close_matches(key.replace("-", "_"), known, n=3)
+            hint = f"did you mean {' or '.join(near)}?" if near else "`specstyle recipes NAME` shows them"
+            raise RecipeError(f"a recipe has no field {key!r}; {hint}")
+    for kind in ("content", "style"):
+        layers, weights = f"{kind}_layers", f"{kind}_layer_weights"
+        if layers in changes and changes[layers] not in (getattr(recipe, layers), [*getattr(recipe, layers)]):
+            changes.setdefault(weights, ())
+    if "phase_momentum" in changes:
+        has_momentum = changes["phase_momentum"] != 0
+        changes.setdefault("phase_method", "fast-griffin-lim" if has_momentum else "griffin-lim")
+    if "steps" in changes:
+        changes.setdefault("first_steps", None)
+    if "size" in changes:
+        for name, value in (("height", None), ("width", None), ("enlarge", False)):
+            changes.setdefault(name, value)
+    elif changes.get("height") is not None:
+        changes["size"] = 0
+        changes.setdefault("width", None)
+    return changes

@@ -10,8 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from specstyle.recipes.changes import with_companions
-from specstyle.recipes.checks import check_types, check_values
+from specstyle.recipes.checks import check_types, check_values, with_companions
 
 S5 = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 """The five style layers of Gatys et al. 2016 (their conv1_1 ... conv5_1, taken after the ReLU)."""

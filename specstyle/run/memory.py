@@ -20,6 +20,7 @@ from specstyle.engine.tiles import Size, margin_of
 from specstyle.errors import RecipeError, SpecstyleError, is_out_of_memory
 from specstyle.recipes import Recipe
 from specstyle.run.inputs import Session
+from specstyle.run.objective import build_objective
 from specstyle.run.settle import check_tile, convolutions_in, seen_layers
 
 T = TypeVar("T")
@@ -86,7 +87,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one evaluation of a network, forward and back, takes for each pixel of the image that it sees.
+    """What one evaluation, forward and back, takes for each pixel of the image.
 
     Attributes:
         held: Bytes that forward keeps for back.
@@ -105,18 +106,18 @@ class Cost:
         return round(self.once + (self.held + 2.0 * self.largest) * pixels)
 
 
-def measured(features: Callable[[Tensor], dict[str, Tensor]], piece: Tensor) -> Cost:
-    """Measure a network on a piece of an image, and on half of it.
+def measured(make: Callable[[Tensor], Objective], piece: Tensor) -> Cost:
+    """Measure evaluations on a piece of an image, and on half of it.
 
     Args:
-        features: An image to maps by layer.
+        make: Makes what is evaluated for a content of some size.
         piece: ``[B, C, h, w]``.
     """
     half = piece[..., : max(piece.shape[3] // 2, 1)]
     if half.shape[3] == piece.shape[3]:
         return Cost()
-    kept, largest, _ = _evaluated(features, half)  # warms up
-    kept_more, largest_more, seconds = _evaluated(features, piece)
+    kept, largest, _ = _evaluated(make(half), half)
+    kept_more, largest_more, seconds = _evaluated(make(piece), piece)
     pixels, more = (image[:, 0].numel() for image in (half, piece))
     held = max(kept_more - kept, 0) / (more - pixels)
     return Cost(
@@ -127,7 +128,7 @@ def measured(features: Callable[[Tensor], dict[str, Tensor]], piece: Tensor) -> 
     )
 
 
-def _evaluated(features: Callable[[Tensor], dict[str, Tensor]], image: Tensor) -> tuple[int, int, float]:
+def _evaluated(objective: Objective, image: Tensor) -> tuple[int, int, float]:
     """Return the bytes that forward keeps for back, those of the largest of them, and the seconds of both."""
     kept: dict[int, int] = {}
 
@@ -136,14 +137,15 @@ def _evaluated(features: Callable[[Tensor], dict[str, Tensor]], image: Tensor) -
         kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    leaf = image.detach().clone().requires_grad_(True)
-    started = time.perf_counter()
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        maps = features(leaf).values()
-        total = torch.stack([m.sum() for m in maps]).sum()
-    (gradient,) = torch.autograd.grad(total, leaf)
-    float(gradient.sum())  # a GPU is done by then
-    return sum(kept.values()), max(kept.values(), default=0), time.perf_counter() - started
+    spent = []
+    for _ in range(3):  # the first time warms up, and another process may take a turn in one of the others
+        kept.clear()
+        started = time.perf_counter()
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            _, gradient = objective.value_and_grad(image)
+        float(gradient.sum())  # a GPU is done by then
+        spent.append(time.perf_counter() - started)
+    return sum(kept.values()), max(kept.values(), default=0), min(spent[1:])
 
 
 class Estimate:
@@ -169,8 +171,12 @@ class Estimate:
         self.cost = Cost()
         if run.features.layers and not (ample and self._work < SMALL):
             rows = height if getattr(run.features, "whole_rows", True) else min(height, PROBE)
+            pieces = [image[:1, :, :rows, :PROBE] for image in (run.content.image, *run.styles)]
+            recipe = run.recipe.replace(balance="weights")
             with convolutions_in(run.precision):
-                self.cost = measured(run.features, run.content.image[:1, :, :rows, :PROBE].contiguous())
+                self.cost = measured(
+                    lambda piece: build_objective(recipe, run.features, piece, pieces[1:]), pieces[0]
+                )
 
     def plan(self, scale: int) -> Plan:
         """Return how a scale is to be optimized: as was told, or with the memory that is free now."""

@@ -19,10 +19,9 @@ from starlette.routing import Route
 from specstyle._version import __version__
 from specstyle.ui.guard import Guard
 from specstyle.ui.jobs import Jobs
-from specstyle.ui.limits import Limits
 from specstyle.ui.settings import BOUNDS, MEDIA, offers, read_settings
 from specstyle.ui.uploads import Uploads
-from specstyle.ui.words import Refusal
+from specstyle.ui.words import Limits, Refusal
 
 PAGE = Path(__file__).parent / "page"
 PAGES = {

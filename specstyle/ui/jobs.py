@@ -19,11 +19,10 @@ from specstyle.run.request import Result, TransferError
 from specstyle.run.settle import settle_request
 from specstyle.ui import job as states
 from specstyle.ui.job import Entry, load
-from specstyle.ui.limits import Limits
 from specstyle.ui.settings import Settings
 from specstyle.ui.uploads import Upload, give
 from specstyle.ui.watching import LeaveRun, Watch
-from specstyle.ui.words import Refusal, said_of
+from specstyle.ui.words import Limits, Refusal, said_of
 
 END_S = 30.0
 """Seconds that the end of the server waits for the current step."""

@@ -13,7 +13,7 @@ import uvicorn
 
 from specstyle.errors import SpecstyleError
 from specstyle.ui.app import make_app
-from specstyle.ui.limits import Limits
+from specstyle.ui.words import Limits
 
 HOST = "127.0.0.1"
 """The only address: nobody else's machine reaches it."""

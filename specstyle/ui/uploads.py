@@ -20,9 +20,8 @@ from specstyle.media.imagefiles import read_picture
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import check_sound
 from specstyle.run.outputs import write_source
-from specstyle.ui.limits import Limits
 from specstyle.ui.pictures import source_png
-from specstyle.ui.words import Refusal, said_of
+from specstyle.ui.words import Limits, Refusal, said_of
 
 _SUFFIXES = ("wav", "flac", "ogg", "oga", "mp3", "aif", "aiff", "png", "jpg", "jpeg", "webp", "tif", "tiff")
 _MOST_FRAMES = 1 << 62

@@ -1,12 +1,46 @@
-"""What the page says when something is wrong: plain words, without paths of this machine or flags."""
+"""What the page's server accepts, and what it says when something is wrong, in plain words."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from specstyle.errors import explain
+
+MEGABYTE = 10**6
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds, so that a slip does not fill the disk or the day.
+
+    Attributes:
+        upload_mb: Of one file, in megabytes (10^6 bytes).
+        minutes: That one job may run before it is stopped.
+        waiting: Jobs in the queue.
+        styles: Of one job.
+        sound_minutes: Of one sound.
+        kept_uploads: Files that were chosen and may still become part of a job.
+    """
+
+    upload_mb: float = 200.0
+    minutes: float = 60.0
+    waiting: int = 20
+    styles: int = 8
+    sound_minutes: float = 30.0
+    kept_uploads: int = 40
+
+    def __post_init__(self) -> None:
+        for name, flag in (("upload_mb", "--max-upload-mb"), ("minutes", "--max-minutes")):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{flag} must be above 0, got {getattr(self, name):g}")
+
+    @property
+    def upload_bytes(self) -> int:
+        """Of one file."""
+        return int(self.upload_mb * MEGABYTE)
 
 
 class Refusal(Exception):  # noqa: N818 (it is an answer, not a fault)
@@ -28,8 +62,10 @@ def plain(text: str, names: Mapping[Path, str] | None = None) -> str:
         text: The message.
         names: What the user calls each file.
     """
-    for path, name in (names or {}).items():
-        text = text.replace(str(path), name).replace(path.name, name)
+    said = {said: name for path, name in (names or {}).items() for said in (str(path), path.name)}
+    if said:  # in one pass: a user's name for one file may be what another is called here
+        known = "|".join(re.escape(one) for one in sorted(said, key=len, reverse=True))
+        text = re.sub(known, lambda found: said[found[0]], text)
     text = re.sub(r"; use `specstyle \w+` for \w+", "", text).replace("Ctrl-C keeps", "Stop keeps")
     text = text.replace(" (--debug shows where)", "")
     return re.sub(r"(?<!\S)--([a-z][a-z-]*)", lambda found: found[1].replace("-", " "), text)

@@ -447,6 +447,21 @@ def test_the_layout_of_the_gradient_does_not_matter(method: str) -> None:
     torch.testing.assert_close(other.image, plain.image, rtol=1e-12, atol=1e-14)
 
 
+def test_reports_fall_on_steps_of_the_whole_run() -> None:
+    """Counted per scale, every fourth step of a run whose first scale has 6 would be missed."""
+    seen: list[int] = []
+    optimize(
+        Pixels(rand(*SHAPE)),
+        objective(),
+        OptimizerSettings("adam", lr=0.05),
+        9,
+        on_step=lambda s: seen.append(6 + s.step),
+        report_every=4,
+        steps_before=6,
+    )
+    assert seen == [7, 8, 12, 15]
+
+
 @pytest.mark.parametrize("settings", [{"method": "lbfgs"}, {"method": "adam", "keep": "best"}])
 def test_what_decides_by_the_losses_reports_every_step(settings: dict[str, str]) -> None:
     seen: list[int] = []

@@ -266,6 +266,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, digest: str | None
     digest = digest or hashlib.sha256(source.read_bytes()).hexdigest()[:8]
     named = source.rename(tmp_path / f"vgg19-{digest}.pth")
     monkeypatch.setattr(weights, "_url", named.as_uri)
+    monkeypatch.setattr(weights, "FILE", named.name)
     return named
 
 

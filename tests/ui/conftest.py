@@ -21,8 +21,8 @@ from PIL import Image
 
 from specstyle.features import weights as vgg_weights
 from specstyle.ui.app import make_app
-from specstyle.ui.limits import Limits
 from specstyle.ui.server import listen, make_server
+from specstyle.ui.words import Limits
 
 RATE = 8000
 INPUTS = {"audio": ("c.wav", "s.wav"), "image": ("c.png", "s.png")}

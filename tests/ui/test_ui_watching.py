@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -134,3 +135,11 @@ def test_words_for_a_page() -> None:
         "time: roughly 2 min on this device; Stop keeps the result so far"
     )
     assert plain("a--b and C-x stay") == "a--b and C-x stay"
+
+
+def test_a_name_that_another_file_has_here_is_said_once() -> None:
+    names = {Path("/here/style-1.wav"): "style-2.wav", Path("/here/style-2.wav"): "style-1.wav"}
+    assert (
+        plain("/here/style-1.wav: no sound; style-2.wav: none", names)
+        == "style-2.wav: no sound; style-1.wav: none"
+    )
