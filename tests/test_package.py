@@ -99,9 +99,9 @@ def test_bounds_of_torch() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
     bounds = {text.split(">=")[0]: text for text in wanted}
-    assert bounds["torch"] == "torch>=2.11,<2.12"
-    assert bounds["torchvision"] == "torchvision>=0.26,<0.27"
-    assert bounds["torchaudio"] == "torchaudio>=2.11,<2.12"
+    assert bounds["torch"] == "torch>=2.8,<2.12"
+    assert bounds["torchvision"] == "torchvision>=0.23,<0.27"
+    assert bounds["torchaudio"] == "torchaudio>=2.8,<2.12"
     assert project["requires-python"] == ">=3.10"
     assert project["scripts"]["specstyle"] == "specstyle.cli.main:main"
 
