@@ -16,6 +16,8 @@ import specstyle
 
 ROOT = Path(__file__).parents[1]
 HEAVY = (
+    "numba",
+    "torchaudio",
     "torch",
     "numpy",
     "scipy",
@@ -55,6 +57,11 @@ def loaded_by(statement: str) -> list[str]:
 )
 def test_a_light_import(statement: str) -> None:
     assert loaded_by(statement) == []
+
+
+def test_metrics_wait_for_librosa_until_they_are_asked_for() -> None:
+    """Its first use takes seconds."""
+    assert not {"librosa", "numba", "torchaudio"} & set(loaded_by("import specstyle.evaluate"))
 
 
 def test_a_star_import() -> None:

@@ -42,24 +42,24 @@ def score_folder(
         FileError: If there is no such folder, nothing in it can be scored, or ``content`` or ``style``
             cannot be read.
     """
-    given = {"content": content, "style": style}
-    sounds: dict[Any, Sound] = {}
-    for role, value in given.items():
-        if value is not None:
-            sounds[role] = value if isinstance(value, Sound) else read_sound(value)
-    inputs = {Path(value).resolve() for value in given.values() if isinstance(value, (str, Path))}
+    asked = {"content": content, "style": style}
+    given: dict[str, Any] = {
+        role: value if isinstance(value, Sound) else read_sound(value)
+        for role, value in asked.items()
+        if value is not None
+    }
+    inputs = {Path(value).resolve() for value in asked.values() if isinstance(value, (str, Path))}
+    missing = [role for role in asked if role not in given]
     judges: dict[Any, Judge] = {}
     rows = []
     for path in _sounds_of(Path(folder)):
         if path.resolve() in inputs:
             continue
         try:
-            recorded = (
-                {} if len(sounds) == len(given) else _recorded(path, [r for r in given if r not in sounds])
-            )
-            pair = tuple(recorded.get(role, role) for role in given)
+            sources = {**given, **(_recorded(path, missing) if missing else {})}
+            pair = sources["content"], sources["style"]
             if pair not in judges:
-                judges[pair] = Judge(*(sounds[s] if isinstance(s, str) else read_sound(*s) for s in pair))
+                judges[pair] = Judge(*(s if isinstance(s, Sound) else read_sound(*s) for s in pair))
             rows.append({"file": path.name, **asdict(judges[pair].score(read_sound(path)))})
         except (SpecstyleError, ValueError) as error:
             on_skip(f"{path.name} is not scored: {error}")
@@ -97,34 +97,28 @@ def _sounds_of(folder: Path) -> list[Path]:
 
 def _recorded(output: Path, roles: Sequence[str]) -> dict[str, _Source]:
     """Return the files and the ranges that the record beside a result names, by role."""
-    record = output.with_name(output.name + ".json")
+    record, instead = output.with_name(output.name + ".json"), f"give --{' and --'.join(roles)}"
     if not record.is_file():
-        raise FileError(f"there is no {record.name} beside it; give --{' and --'.join(roles)}")
+        raise FileError(f"there is no {record.name} beside it; {instead}")
     try:
         said = json.loads(record.read_text(encoding="utf-8"))
-        recipe = said["recipe"]
-        found = {
-            "content": (said["content"], recipe.get("content_start_s"), recipe.get("content_duration_s")),
-            "style": (
-                said["styles"][0],
-                *(_first(recipe.get(f"style_{n}_s")) for n in ("start", "duration")),
-            ),
+        recipe, files = said["recipe"], {"content": said["content"], "style": said["styles"][0]}
+        return {
+            role: _source(
+                record, role, files[role], *(recipe.get(f"{role}_{n}_s") for n in ("start", "duration"))
+            )
+            for role in roles
         }
-        return {role: _source(record, role, *found[role]) for role in roles}
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise FileError(
-            f"{record.name} is no record of a run on files; give --{' and --'.join(roles)}"
-        ) from error
+        raise FileError(f"{record.name} is no record of a run on files; {instead}") from error
 
 
 def _source(record: Path, role: str, file: dict[str, str], start: Any, duration: Any) -> _Source:
     """Return where a file of a record lies: seen from the record, from here, or beside it."""
+    # Styles have a range each.
+    start, duration = ((v or [None])[0] if isinstance(v, list) else v for v in (start, duration))
     named = Path(file["path"])
     for place in (record.parent / named, named, record.parent / named.name):
         if place.is_file() and sha256_of(place) == file["sha256"]:
-            return place, Part(float(start or 0.0), None if duration is None else float(duration))
+            return place, Part(start or 0.0, duration)
     raise FileError(f"its {role} {named} has changed or is not here any more; give --{role}")
-
-
-def _first(values: Any) -> Any:
-    return values[0] if values else None
