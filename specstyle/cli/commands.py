@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,20 @@ def add_commands(commands: Any) -> None:
     demo.add_argument("--force", action="store_true", help="replace existing files")
     add_output_options(demo)
     demo.set_defaults(action=_demo)
-    evaluate = commands.add_parser("evaluate", help="measure a stylized sound beside four baselines")
-    evaluate.add_argument("output", type=Path, metavar="OUT", help="the stylized sound")
-    evaluate.add_argument("--content", type=Path, required=True, metavar="C", help="its content")
-    evaluate.add_argument("--style", type=Path, required=True, metavar="S", help="its style")
+    evaluate = commands.add_parser(
+        "evaluate",
+        help="measure a stylized sound beside four baselines, or a folder of them",
+        description="Measure a stylized sound beside four baselines; or score the sounds of a folder into a "
+        "table, from their records (OUT.wav.json) or by --content and --style for all.",
+    )
+    evaluate.add_argument("output", type=Path, metavar="OUT|FOLDER", help="the stylized sound, or a folder")
+    evaluate.add_argument("--content", type=Path, metavar="C", help="its content")
+    evaluate.add_argument("--style", type=Path, metavar="S", help="its style")
     evaluate.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    evaluate.add_argument(
+        "-o", "--output", type=Path, dest="table", metavar="CSV", help="the table of a folder's scores"
+    )
+    evaluate.add_argument("--force", action="store_true", help="replace an existing table")
     evaluate.add_argument("--debug", action="store_true", help="show a traceback with an error")
     evaluate.set_defaults(action=_evaluate)
     add_batch_command(commands)
@@ -108,6 +118,14 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
+    if arguments.output.is_dir():
+        return _evaluate_folder(arguments)
+    if arguments.content is None or arguments.style is None:
+        return complain("evaluate needs --content and --style with a single sound", USAGE)
+    if arguments.table is not None:
+        return complain(
+            "evaluate writes a table (-o) of a folder only; --json prints a sound's scores", USAGE
+        )
     from specstyle.evaluate import evaluate, format_table, to_json
     from specstyle.media.soundfiles import read_sound
     from specstyle.media.sounds import check_sound
@@ -118,4 +136,22 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         check_sound(sounds[role], role=role, min_samples=1)
     report = evaluate(sounds["output"], sounds["content"], sounds["style"])
     print(to_json(report) if arguments.json else format_table(report))
+    return 0
+
+
+def _evaluate_folder(arguments: argparse.Namespace) -> int:
+    if arguments.table is None or arguments.json:
+        return complain("evaluate writes the scores of a folder into a table: -o scores.csv", USAGE)
+    from specstyle.evaluate import score_folder, write_csv
+    from specstyle.files import check_output
+
+    check_output(arguments.table, force=arguments.force)
+    rows = score_folder(
+        arguments.output,
+        content=arguments.content,
+        style=arguments.style,
+        on_skip=lambda line: print(line, file=sys.stderr),
+    )
+    write_csv(rows, arguments.table)
+    print(f"wrote {arguments.table} ({len(rows)} sounds)")
     return 0

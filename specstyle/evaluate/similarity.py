@@ -20,9 +20,6 @@ _SILENT = 1e-4
 PIECE_S = 0.5
 """Length of the pieces that ``copy_score`` looks for, in seconds; one begins every half of that."""
 
-_CHROMA_HZ = (130.8, 5000.0)
-"""From C3, below which an analysis window does not tell semitones apart."""
-
 
 def spectrum_distance_db(x: Array, reference: Array, sample_rate: float) -> float:
     """Return the distance of two long-term spectra in dB, whatever the levels.
@@ -67,11 +64,15 @@ def onset_correlation(x: Array, content: Array, sample_rate: float) -> float:
 
 
 def onset_strength(x: Array, sample_rate: float) -> Array:
-    """Return the onset-strength envelope of a sound: its spectral flux in cochlear bands.
+    """Return the onset-strength envelope of a sound: its spectral flux in cochlear bands, by librosa.
 
     With a_k(t) the root of the power in band k of the STFT (46 ms, Hann, a quarter of it as hop) and r the
-    root mean square of all a_k(t), the strength is Σ_k max(0, l_k(t) - l_k(t-1)) with l = log1p(10 a / r).
-    (The dB that librosa takes give noise far below the events as much weight as the events.)
+    root mean square of all a_k(t), the strength is mean_k max(0, l_k(t) - l_k(t-1)) with l = log1p(10 a / r).
+
+    librosa's own spectrogram for this (mel, dB) gives noise far below the events as much weight as the
+    events. With white noise at 20 dB SNR, 24 recordings correlate with themselves by 0.97 in the median and
+    0.75 at least, with librosa's spectrogram by 0.90 and 0.21; with other recordings by at most 0.20 and
+    0.34 (``pytest -s tests/evaluate/test_similarity.py -k recordings``).
 
     Args:
         x: One channel, shape ``[length]``.
@@ -84,12 +85,14 @@ def onset_strength(x: Array, sample_rate: float) -> Array:
         Böck & Widmer 2013, "Maximum filter vibrato suppression for onset detection", section 2, for flux on
         log1p of a filtered spectrogram.
     """
+    from librosa.onset import onset_strength as flux
+
     settings = auto_stft(round(sample_rate))
     frequencies = fft.rfftfreq(settings.n_fft, 1 / sample_rate)
     amplitude = np.sqrt(band_powers(_power(x, settings), frequencies, sample_rate))
     rms = np.sqrt(np.mean(amplitude**2))
-    flux = np.diff(np.log1p(10 * amplitude / rms if rms > 0 else amplitude), axis=1)
-    strength: Array = np.maximum(flux, 0.0).sum(axis=0)
+    compressed = np.log1p(10 * amplitude / rms if rms > 0 else amplitude)
+    strength: Array = flux(S=compressed, sr=sample_rate, center=False)[1:]
     return strength
 
 
@@ -113,10 +116,9 @@ def chroma_correlation(x: Array, content: Array, sample_rate: float) -> float:
 
 
 def chromagram(x: Array, sample_rate: float) -> tuple[Array, Array]:
-    """Return how the power of each frame is spread over the twelve pitch classes.
+    """Return how the power of each frame is spread over the twelve pitch classes, by librosa.
 
-    Each STFT bin (186 ms, Hann) from 130.8 Hz to 5 kHz shares its power between the two nearest semitones
-    (A4 = 440 Hz), and octaves are added up.
+    ``librosa.feature.chroma_stft`` of the STFT (186 ms, Hann), without a guess at the tuning (A4 = 440 Hz).
 
     Args:
         x: One channel, shape ``[length]``.
@@ -126,15 +128,11 @@ def chromagram(x: Array, sample_rate: float) -> tuple[Array, Array]:
         The chromagram, shape ``[12, frames]`` from C to B, each frame adding up to 1 (or to 0 where there is
         no power), and the frames' powers, shape ``[frames]``.
     """
+    from librosa.feature import chroma_stft
+
     window = 4 * auto_stft(round(sample_rate)).n_fft
-    settings = StftSettings(window, window // 4, window)
-    frequencies = fft.rfftfreq(window, 1 / sample_rate)
-    used = (frequencies >= _CHROMA_HZ[0]) & (frequencies <= _CHROMA_HZ[1])
-    semitone = 12 * np.log2(frequencies[used] / 440.0) + 9  # C is 0
-    distance = np.abs((semitone[None, :] - np.arange(12)[:, None] + 6) % 12 - 6)
-    classes = np.maximum(1 - distance, 0.0) @ _power(x, settings)[used]
-    power = classes.sum(axis=0)
-    return classes / np.where(power > 0, power, 1.0), power
+    power = _power(x, StftSettings(window, window // 4, window))
+    return chroma_stft(S=power, sr=sample_rate, tuning=0.0, norm=1), power.sum(axis=0)
 
 
 def copy_score(x: Array, style: Array, sample_rate: float) -> float:

@@ -60,6 +60,12 @@ def griffin_lim(
     Fast Griffin-Lim goes on by ``momentum`` times the last change; as the transform is linear, that is
     done on the waveform, which is the same and smaller.
 
+    ``torchaudio.functional.griffinlim`` is not what runs here: it takes no start phase, no generator and no
+    momentum of 1, and it mirrors the ends, where ``stft`` has zeros, so that half a window and less is an
+    error. From one start it comes as near; in dB after 32 iterations (ours, torchaudio's), speech, trumpet
+    and dog bark: plain -18.4 -18.1, -17.2 -16.8, -15.2 -16.4; fast -25.6 -24.7, -25.2 -25.7, -24.4 -24.3
+    (``pytest -s tests/media/test_phase.py -k one_start``).
+
     Args:
         magnitude: At least 0, float32 or float64, shape ``[..., n_bins, n_frames(length)]``.
         settings: The transform.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
-from scipy import signal
 
 from specstyle.evaluate.consistency import (
     convergence_db,
@@ -14,10 +15,12 @@ from specstyle.evaluate.consistency import (
     phase_inconsistency_db,
     relative_db,
 )
-from specstyle.evaluate.loudness import k_weighting, loudness_lufs, peak_db, rms_db
+from specstyle.evaluate.loudness import loudness_lufs, peak_db, rms_db
 from specstyle.media.phase import spectral_convergence_db
+from specstyle.media.soundfiles import read_sound
 from specstyle.media.stft import StftSettings, stft
 
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 SETTINGS = StftSettings(256, 64, 256)
 
 
@@ -29,52 +32,58 @@ def sine(frequency: float, rate: int, amplitude: float = 1.0, seconds: float = 2
     return amplitude * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)[None]
 
 
-def test_k_weighting_is_the_standards_table_at_48_khz() -> None:
-    (b, a), (bh, ah) = k_weighting(48000)
-    np.testing.assert_allclose(b, [1.53512485958697, -2.69169618940638, 1.19839281085285], rtol=1e-12)
-    np.testing.assert_allclose(a, [1, -1.69065929318241, 0.73248077421585], rtol=1e-12)
-    np.testing.assert_allclose(bh, [1, -2, 1], rtol=1e-12)
-    np.testing.assert_allclose(ah, [1, -1.99004745483398, 0.99007225036621], rtol=1e-12)
-
-
-@pytest.mark.parametrize("rate", [16000, 22050, 44100, 96000])
-def test_k_weighting_is_the_same_curve_at_every_rate(rate: int) -> None:
-    f = np.array([20.0, 50, 200, 1000, 1700, 3000])
-
-    def curve(at: int) -> np.ndarray:
-        gains = [np.abs(signal.freqz(b, a, f, fs=at)[1]) for b, a in k_weighting(at)]
-        return 20 * np.log10(gains[0] * gains[1])
-
-    # the bilinear transform bends the shelf's upper end: 0.25 dB at 3 kHz where Nyquist is 8 kHz;
-    # the numerator of the high-pass scales by under 0.02 dB
-    np.testing.assert_allclose(curve(rate), curve(48000), atol=0.3 if rate < 22050 else 0.15)
-
-
 @pytest.mark.parametrize("rate", [22050, 44100, 48000])
 def test_a_full_scale_sine_at_997_hz_has_minus_3_01_lufs(rate: int) -> None:
-    """BS.1770: one channel, 0 dB FS; two such channels add 3.01 dB; a gain adds itself."""
+    """BS.1770: one channel, 0 dB FS; two such channels add 3.01 dB; a gain adds itself.
+
+    torchaudio's filters come of rounded corner frequencies, 0.04 LU from the standard's table.
+    """
     mono = sine(997, rate)
-    assert loudness_lufs(mono, rate) == pytest.approx(-3.01, abs=0.03)
-    assert loudness_lufs(np.concatenate([mono, mono]), rate) == pytest.approx(0.0, abs=0.03)
-    assert loudness_lufs(0.1 * mono, rate) == pytest.approx(-23.01, abs=0.03)
+    assert loudness_lufs(mono, rate) == pytest.approx(-3.01, abs=0.06)
+    assert loudness_lufs(np.concatenate([mono, mono]), rate) == pytest.approx(0.0, abs=0.06)
+    assert loudness_lufs(0.1 * mono, rate) == pytest.approx(-23.01, abs=0.06)
 
 
 def test_gates_leave_the_quiet_half_out() -> None:
     loud = sine(997, 48000, 0.1, 10.0)
     quiet = sine(997, 48000, 0.1 * 10 ** (-30 / 20), 10.0)
-    # 4 blocks straddle the edge
-    assert loudness_lufs(np.concatenate([loud, quiet], axis=1), 48000) == pytest.approx(-23.01, abs=0.1)
-    assert loudness_lufs(1e-5 * loud, 48000) is None
-    assert loudness_lufs(loud[:, :10000], 48000) is None
-    assert loudness_lufs(sine(997, 3000), 3000) is None
+    # 4 blocks straddle the edge: 0.07 LU; the filters as below
+    assert loudness_lufs(np.concatenate([loud, quiet], axis=1), 48000) == pytest.approx(-23.01, abs=0.15)
 
 
-def test_loudness_agrees_with_pyloudnorm() -> None:
+def test_where_the_standard_has_no_loudness_there_is_none() -> None:
+    loud = sine(997, 48000, 0.1)
+    for samples, rate in (
+        (1e-5 * loud, 48000),  # below the gate
+        (0 * loud, 48000),
+        (loud[:, :19199], 48000),  # a sample less than a block
+        (loud[:, :0], 48000),
+        (np.repeat(loud, 6, axis=0), 48000),
+        (sine(997, 3000), 3000),
+    ):
+        assert loudness_lufs(samples, rate) is None
+
+
+@pytest.mark.parametrize("peak", [0.1, 1.0, 3.0])
+def test_loudness_agrees_with_pyloudnorm_clipping_or_not(peak: float) -> None:
     pyloudnorm = pytest.importorskip("pyloudnorm")
-    x = 0.1 * noise(2, 3 * 44100) * np.linspace(0.05, 1, 3 * 44100)
+    x = noise(2, 3 * 44100) * np.linspace(0.05, 1, 3 * 44100)
+    x *= peak / np.abs(x).max()
     expected = pyloudnorm.Meter(44100).integrated_loudness(x.T)
-    # its filters are approximations, and it may count one block fewer
+    # it may count one block more or fewer; the filters are the same formula
     assert loudness_lufs(x, 44100) == pytest.approx(expected, abs=0.1)
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the project's shared recordings")
+def test_loudness_of_recordings_agrees_with_pyloudnorm() -> None:
+    pyloudnorm = pytest.importorskip("pyloudnorm")
+    found = []
+    for path in sorted(SHARED.glob("*/*.ogg")):
+        x = read_sound(path)
+        expected = pyloudnorm.Meter(x.sample_rate).integrated_loudness(x.samples.numpy().T)
+        found.append(abs(loudness_lufs(x.samples.numpy(), x.sample_rate) - expected))
+    # one of them is 0.015 LU off, by the absolute gate; the rest under 1e-9
+    assert max(found) < 0.1
 
 
 def test_level_and_peak_of_a_sine() -> None:
