@@ -147,9 +147,7 @@ def network_key(recipe: Recipe, request: Request, device: torch.device, precisio
         tuple(getattr(recipe, name, None) for name in NetworkOptions.__dataclass_fields__),
         (recipe.style_blend, recipe.loop) if recipe.network == "kernel" else None,
         request.seed if recipe.network.endswith("-random") else None,
-        None
-        if stat is None
-        else (str(weights), stat.st_mtime_ns, stat.st_size, request.preprocessing),
+        None if stat is None else (str(weights), stat.st_mtime_ns, stat.st_size, request.preprocessing),
         str(device),
         precision,
     )
