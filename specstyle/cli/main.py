@@ -16,6 +16,7 @@ from specstyle.cli.options import (
     add_picture_options,
     add_recipe_options,
     add_run_options,
+    flag_of,
     recipe_overrides,
 )
 from specstyle.cli.parser import Parser
@@ -162,7 +163,7 @@ def _new_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
         raise ValueError("say where the result goes: -o OUT, or --run-dir DIR")
     for name in ("checkpoint_every", "tensorboard"):
         if getattr(arguments, name) and arguments.run_dir is None:
-            raise ValueError(f"{option_of(name)} needs --run-dir DIR to write into")
+            raise ValueError(f"{flag_of(name)} needs --run-dir DIR to write into")
     request, notes = _request(arguments)
     job = Job(
         request,
@@ -193,7 +194,7 @@ def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
     said = {name for name, value in vars(arguments).items() if getattr(bare, name, None) != value}
     others = sorted(said - {"resume", "quiet", "debug", "action"})
     if others:
-        names = ", ".join(name if name in ("content", "styles") else option_of(name) for name in others)
+        names = ", ".join(name if name in ("content", "styles") else flag_of(name) for name in others)
         raise ValueError(f"--resume goes on with the run as it was begun; leave out {names}")
     job, notes = resumed_job(arguments.resume)
     if job.request.medium != arguments.medium and (job.request.medium, arguments.medium) != (
@@ -204,11 +205,6 @@ def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
             f"{arguments.resume} keeps a run of `specstyle {job.request.medium}`; resume it by that command"
         )
     return job, notes
-
-
-def option_of(name: str) -> str:
-    """Return a field as the command line has it: ``--n-fft``."""
-    return "--" + name.replace("_", "-")
 
 
 def _request(arguments: argparse.Namespace) -> tuple[Request, tuple[str, ...]]:
