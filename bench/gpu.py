@@ -2,9 +2,9 @@
 
     python -m bench.gpu [--device cuda] [--seconds 420]
 
-Steps per second of the default picture at 512 x 512 and of 5 s of sound beside the textbook loop's in fp32, in
-each precision, with the losses at the end. Writes `results/gpu.json` and prints it; on a CPU (`--device cpu`) it
-shows that it runs, and its figures are not kept.
+Steps per second of the default picture at 512 x 512 and of 5 s of sound beside the textbook loop's in
+fp32, in each precision, with the losses at the end. Writes `results/gpu.json` and prints it; on a CPU
+(`--device cpu`) it shows that it runs, and its figures are not kept.
 """
 
 from __future__ import annotations

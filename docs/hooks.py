@@ -79,7 +79,7 @@ def command_pages() -> dict[str, str]:
         "# The command line",
         "",
         "These pages are made from the program's own parsers as the site is built; in a terminal, "
-        "`specstyle COMMAND --help` says the same.",
+        "`specstyle COMMAND --help` says the same (of `audio`, `image` and `texture`: `--help-all`).",
         "",
         "| command | what it does |",
         "|---|---|",
@@ -149,10 +149,11 @@ def recipes_page() -> str:
     lines = [
         "# Recipes and their fields",
         "",
-        "A recipe is every choice of a run under one name. Each field is a flag of `specstyle audio`, "
-        "`image`, `texture`, `sweep` and `batch`, a key of a recipe's TOML file, a column of a batch list, "
-        "and a keyword of the library's functions. This page is made from the program as the site is built; "
-        "`specstyle recipes NAME` prints one recipe. [Where they come from](../explanation/recipes.md).",
+        "A recipe is every choice of a run under one name. Each field is a key of a recipe's TOML file, a "
+        "column of a batch list, a keyword of the library's functions, and, where a flag is named, a flag of "
+        "`specstyle audio`, `image`, `texture`, `sweep` and `batch`. This page is made from the program as "
+        "the site is built; `specstyle recipes NAME` prints one recipe. "
+        "[Where they come from](../explanation/recipes.md).",
         "",
         "## The recipes",
         "",
@@ -173,7 +174,8 @@ def recipes_page() -> str:
             if field.metadata["choices"]:
                 text += f" ({', '.join(field.metadata['choices'])})"
             default = _value(field.default)
-            lines.append(f"| `{field.name}` | `{flag_of(field.name)}` | {default} | {_text(text)} |")
+            flag = f"`{flag_of(field.name)}`" if field.metadata["flag"] else ""
+            lines.append(f"| `{field.name}` | {flag} | {default} | {_text(text)} |")
         lines.append("")
     lines += [
         "## Values by recipe",

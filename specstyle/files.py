@@ -21,20 +21,22 @@ def check_output(path: Path, *, force: bool) -> None:
         force: Whether an existing file may be replaced.
 
     Raises:
-        FileError: If the folder is missing or not writable, or the file exists and ``force`` is not given.
+        FileError: If the folder cannot be made or written into, or the file exists and may not be replaced.
     """
     if path.is_dir():
         raise FileError(f"{path}: is a directory; give the name of a file to write")
     if path.exists() and not force:
         raise FileError(f"{path}: exists already; choose another name, or --force to replace it")
-    if not path.parent.is_dir():
-        raise FileError(f"{path}: there is no folder {path.parent}; create it first")
-    with atomic(path) as temporary:
-        try:
+    missing = [folder for folder in path.parents if not folder.exists()]
+    try:
+        make_folder(path.parent)
+        with atomic(path) as temporary:
             temporary.touch()
-        except OSError as error:
-            raise FileError(f"{path}: cannot write into {path.parent}: {error.strerror}") from error
-        temporary.unlink()
+            temporary.unlink()
+    finally:  # a run that fails before it writes leaves no folder
+        for folder in missing:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def make_folder(path: Path) -> bool:

@@ -124,6 +124,78 @@ def test_help(argv: list[str], cli: Callable[..., Outcome]) -> None:
             assert name in outcome.out
 
 
+@pytest.mark.parametrize("medium", ["audio", "image", "texture"])
+def test_help_shows_what_most_people_use_and_help_all_the_rest(
+    medium: str, cli: Callable[..., Outcome]
+) -> None:
+    short, long = cli(medium, "--help"), cli(medium, "--help-all")
+    assert (short.code, long.code, short.err, long.err) == (0, 0, "", "")
+    options = set(re.findall(r"^  (?:-\w[ A-Z]*, )?(--[a-z-]+)", short.out, re.MULTILINE))
+    assert 9 <= len(options - {"--help", "--help-all"}) <= 15
+    assert all(f"\n{title}:\n" in short.out for title in ("network", "output", "the run", "how much of each"))
+    assert options <= flags(medium)
+    assert all(flag in long.out for flag in flags(medium))
+
+
+def test_nothing_said_prints_the_help(cli: Callable[..., Outcome]) -> None:
+    assert cli() == cli("--help")
+
+
+@pytest.mark.parametrize(
+    ("argv", "line"),
+    [
+        (
+            ["audio", "--strenght", "1", "c.wav", "s.wav"],
+            "specstyle audio: unknown option --strenght; did you mean --strength?",
+        ),
+        (
+            ["batch", "jobs.csv", "--wrokers=2"],
+            "specstyle batch: unknown option --wrokers; did you mean --workers?",
+        ),
+        (
+            ["audio", "--frobnicate"],
+            "specstyle audio: unknown option --frobnicate; specstyle audio --help-all shows what there is",
+        ),
+        (["--verson"], "specstyle: unknown option --verson; did you mean --version?"),
+        (
+            ["c.wav", "s.wav"],
+            "specstyle: c.wav is no command; did you mean specstyle audio c.wav s.wav -o out.wav?",
+        ),
+        (
+            ["c.mp3", "--force"],
+            "specstyle: c.mp3 is no command; did you mean specstyle audio c.mp3 STYLE -o out.wav?",
+        ),
+        (
+            ["a b.JPG", "s.png"],
+            "specstyle: a b.JPG is no command; did you mean specstyle image 'a b.JPG' s.png -o out.png?",
+        ),
+        (["adio", "c.wav"], "specstyle: adio is no command; did you mean audio?"),
+        (["frob"], "specstyle: frob is no command; specstyle --help shows what there is"),
+    ],
+)
+def test_what_was_meant_is_told_in_one_line(argv: list[str], line: str, cli: Callable[..., Outcome]) -> None:
+    assert cli(*argv) == Outcome(2, "", line + "\n")
+
+
+def test_an_option_may_be_shortened_and_a_file_may_look_like_one() -> None:
+    parsed = build_parser().parse_args(["audio", "--stren", "1", "-o", "o.wav", "--", "--odd.wav", "s.wav"])
+    assert (parsed.strength, parsed.content) == (1.0, Path("--odd.wav"))
+
+
+@MEDIA
+def test_a_missing_folder_is_made(medium: str, cli: Callable[..., Outcome]) -> None:
+    out = f"new/deep/{OUT[medium]}"
+    extra = ["--plot", "--report", "--save-every", "2"]
+    assert cli(medium, *INPUTS[medium], "-o", out, *FAST[medium], *extra).code == 0
+    assert Path(out).is_file()
+
+
+def test_spectrogram_and_invert_make_a_missing_folder(cli: Callable[..., Outcome]) -> None:
+    assert cli("spectrogram", "c.wav", "-o", "new/s.npz").code == 0
+    assert cli("invert", "new/s.npz", "-o", "newer/c.wav", "--iterations", "1").code == 0
+    assert Path("newer/c.wav").is_file()
+
+
 @pytest.mark.parametrize("argv", [["--help"], ["audio", "--help"], ["--version"]])
 def test_help_loads_nothing_heavy(argv: list[str]) -> None:
     program = f"""
@@ -184,13 +256,14 @@ FIELDS = [f for f in dataclasses.fields(Recipe) if f.name not in ("name", "sourc
 @pytest.mark.parametrize("field", FIELDS, ids=lambda f: f.name)
 def test_every_field_of_a_recipe_has_its_flag(field: Any) -> None:
     flag, group = "--" + field.name.removesuffix("_s").replace("_", "-"), field.metadata["group"]
-    assert (flag in flags("audio")) == (group != "image")
-    assert (flag in flags("image")) == (group != "audio")
+    assert (flag in flags("audio")) == (group != "image" and field.metadata["flag"])
+    assert (flag in flags("image")) == (group != "audio" and field.metadata["flag"])
     for medium in {"audio", "image"} - {{"audio": "image", "image": "audio"}.get(group, "")}:
         assert recipe_overrides(build_parser().parse_args([medium, "c", "s", "-o", "o"])) == {}
         for text, value in examples(field):
             argv = [medium, "c", "s", "-o", "o", *([flag, text] if text else [flag])]
-            assert recipe_overrides(build_parser().parse_args(argv)) == {field.name: value}
+            if field.metadata["flag"]:
+                assert recipe_overrides(build_parser().parse_args(argv)) == {field.name: value}
             if field.name not in (
                 "style_layer_weights",
                 "content_layer_weights",
@@ -228,7 +301,7 @@ def test_no_flags() -> None:
 def test_overrides_reach_the_record(cli: Callable[..., Outcome]) -> None:
     options = ["--strength", "0.7", "--content-weight", "0.3", "--style-weight", "2", "--tv-weight", "0.1",
                "--optimizer", "adam", "--lr", "0.01", "--n-fft", "256", "--hop-length", "64",
-               "--phase", "random", "--init", "noise", "--window", "hamming"]  # fmt: skip
+               "--phase", "random", "--init", "noise"]  # fmt: skip
     assert cli("audio", *INPUTS["audio"], "-o", "out.wav", *FAST["audio"], *options, "--seed", "9").code == 0
     record = json.loads(Path("out.wav.json").read_text(encoding="utf-8"))
     for flag, value in zip(options[::2], options[1::2], strict=True):

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from specstyle._version import __version__
 from specstyle.cli.commands import add_commands
-from specstyle.cli.options import add_picture_options, add_recipe_options, add_run_options, recipe_overrides
+from specstyle.cli.options import (
+    SHOWN,
+    add_picture_options,
+    add_recipe_options,
+    add_run_options,
+    flag_of,
+    recipe_overrides,
+)
+from specstyle.cli.parser import Parser
 from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
 from specstyle.errors import RunFinishedError, counted, explain
 
@@ -24,14 +32,25 @@ _EXAMPLES = """examples:
   specstyle demo                                        make and stylize example sounds and a picture
 """
 
+_MEDIA = {
+    "audio": ("stylize a sound", "Stylize a sound by one or more others."),
+    "image": ("stylize a picture", "Stylize a picture by one or more others."),
+    "texture": (
+        "make a texture of any length from a sound",
+        "Make a new sound with the texture of one or more others, from noise. Of the first one "
+        "it has the sample rate, the channels and the loudness.",
+    ),
+}
+"""Commands that run: what they do, in short and at length."""
 
-def build_parser(*, inputs_optional: bool = False) -> argparse.ArgumentParser:
+
+def build_parser(*, inputs_optional: bool = False) -> Parser:
     """Return the parser of the whole command line.
 
     Args:
         inputs_optional: Whether inputs may be left out, because ``--like`` or ``--resume`` names them.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="specstyle",
         description="Style transfer on sound and on pictures through one engine.",
         epilog=_EXAMPLES,
@@ -39,45 +58,32 @@ def build_parser(*, inputs_optional: bool = False) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"specstyle {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for medium, what in (("audio", "sound"), ("image", "picture")):
+    parser.commands = commands.choices
+    some = "*" if inputs_optional else "+"
+    for medium, (text, description) in _MEDIA.items():
+        what = "picture" if medium == "image" else "sound"
+        content = "" if medium == "texture" else "CONTENT "
         command = commands.add_parser(
             medium,
-            help=f"stylize a {what}",
-            description=f"Stylize a {what} by one or more others.",
-            usage=f"specstyle {medium} CONTENT STYLE [STYLE ...] -o OUT [options]\n"
+            help=text,
+            description=description,
+            usage=f"specstyle {medium} {content}STYLE [STYLE ...] -o OUT [options]\n"
             f"       specstyle {medium} --resume DIR",
+            shown=SHOWN[medium],
         )
-        first: dict[str, Any] = {"nargs": "?"} if inputs_optional else {}
-        command.add_argument("content", type=Path, metavar="CONTENT", help=f"the {what} to stylize", **first)
-        some, text = "*" if inputs_optional else "+", f"{what}s that give the style"
-        command.add_argument("styles", type=Path, nargs=some, metavar="STYLE", help=text)
+        if content:
+            first: dict[str, Any] = {"nargs": "?"} if inputs_optional else {}
+            told = f"the {what} to stylize"
+            command.add_argument("content", type=Path, metavar="CONTENT", help=told, **first)
+        told = f"{what}s that give the {'style' if content else 'texture'}"
+        command.add_argument("styles", type=Path, nargs=some, metavar="STYLE", help=told)
         add_run_options(command)
         if medium == "image":
             add_picture_options(command)
-        add_recipe_options(command, medium)
+        add_recipe_options(command, "image" if medium == "image" else "audio")
         command.set_defaults(action=_run_medium, medium=medium)
-    _add_texture(commands, inputs_optional=inputs_optional)
     add_commands(commands)
     return parser
-
-
-def _add_texture(commands: Any, *, inputs_optional: bool) -> None:
-    """Add the command that needs no content."""
-    some = "*" if inputs_optional else "+"
-    texture = commands.add_parser(
-        "texture",
-        help="make a texture of any length from a sound",
-        description="Make a new sound with the texture of one or more others, from noise. Of the first one "
-        "it has the sample rate, the channels and the loudness.",
-        usage="specstyle texture STYLE [STYLE ...] -o OUT [--duration X] [--loop] [options]\n"
-        "       specstyle texture --resume DIR",
-    )
-    texture.add_argument(
-        "styles", type=Path, nargs=some, metavar="STYLE", help="sounds that give the texture"
-    )
-    add_run_options(texture)
-    add_recipe_options(texture, "audio")
-    texture.set_defaults(action=_run_medium, medium="texture")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -85,9 +91,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     Exit codes: 0 done, 1 an input or the run failed, 2 wrong usage, 130 stopped by Ctrl-C.
     """
-    given = sys.argv[1:] if argv is None else argv
+    given = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     named = any(word.partition("=")[0] in ("--like", "--resume") for word in given)
-    arguments = build_parser(inputs_optional=named).parse_args(argv)
+    arguments = build_parser(inputs_optional=named).parse_args(given)
     sys.exit(_guarded(arguments.action, arguments))
 
 
@@ -157,7 +163,7 @@ def _new_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
         raise ValueError("say where the result goes: -o OUT, or --run-dir DIR")
     for name in ("checkpoint_every", "tensorboard"):
         if getattr(arguments, name) and arguments.run_dir is None:
-            raise ValueError(f"{option_of(name)} needs --run-dir DIR to write into")
+            raise ValueError(f"{flag_of(name)} needs --run-dir DIR to write into")
     request, notes = _request(arguments)
     job = Job(
         request,
@@ -188,7 +194,7 @@ def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
     said = {name for name, value in vars(arguments).items() if getattr(bare, name, None) != value}
     others = sorted(said - {"resume", "quiet", "debug", "action"})
     if others:
-        names = ", ".join(name if name in ("content", "styles") else option_of(name) for name in others)
+        names = ", ".join(name if name in ("content", "styles") else flag_of(name) for name in others)
         raise ValueError(f"--resume goes on with the run as it was begun; leave out {names}")
     job, notes = resumed_job(arguments.resume)
     if job.request.medium != arguments.medium and (job.request.medium, arguments.medium) != (
@@ -199,11 +205,6 @@ def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
             f"{arguments.resume} keeps a run of `specstyle {job.request.medium}`; resume it by that command"
         )
     return job, notes
-
-
-def option_of(name: str) -> str:
-    """Return a field as the command line has it: ``--n-fft``."""
-    return "--" + name.replace("_", "-")
 
 
 def _request(arguments: argparse.Namespace) -> tuple[Request, tuple[str, ...]]:

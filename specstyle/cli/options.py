@@ -19,6 +19,34 @@ _TITLES = {
     "audio": "spectrogram and phase",
 }
 
+_ALWAYS = {
+    "network": "network recipe",
+    "output": "output force report",
+    "the run": "steps run_dir resume",
+    "all else": "help help_all",
+}
+SHOWN = {
+    "audio": {
+        "what to stylize": "content styles",
+        "how much of each": "strength style_blend mix",
+        "length": "content_start_s content_duration_s",
+        **_ALWAYS,
+    },
+    "image": {
+        "what to stylize": "content styles",
+        "how much of each": "strength style_blend style_scale color content_masks",
+        "size": "size",
+        **_ALWAYS,
+    },
+    "texture": {
+        "what to make it of": "styles",
+        "how much of each": "style_blend",
+        "length": "duration_s loop",
+        **_ALWAYS,
+    },
+}
+"""What ``--help`` shows of each command that runs, by what people want."""
+
 
 def _converter(annotation: str) -> tuple[Callable[[str], Any], str]:
     """Return how to read a field's value, and what to call it in the help."""
@@ -43,7 +71,7 @@ def flag_of(field_name: str) -> str:
 
 
 def add_recipe_options(parser: argparse.ArgumentParser, *media: str) -> None:
-    """Add a flag for every field of ``Recipe`` that concerns one of some media.
+    """Add a flag for every field of ``Recipe`` that has one and concerns one of some media.
 
     Flags that are not given leave no trace, so that the recipe decides.
 
@@ -54,7 +82,7 @@ def add_recipe_options(parser: argparse.ArgumentParser, *media: str) -> None:
     groups: dict[str, Any] = {}
     for f in dataclasses.fields(Recipe):
         group = f.metadata.get("group")
-        if group is None or group in {"audio", "image"} - {*media}:
+        if group is None or group in {"audio", "image"} - {*media} or not f.metadata["flag"]:
             continue
         if group not in groups:
             groups[group] = parser.add_argument_group(f"{_TITLES[group]} (defaults: the recipe's)")
@@ -83,7 +111,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="OUT",
-        help="file to write (with --run-dir: DIR/result.wav or .png if not given)",
+        help="file to write; its folder is made (with --run-dir: DIR/result.wav or .png if not given)",
     )
     add_shared_options(run)
     run.add_argument(

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from specstyle.cli.options import add_output_options
+from specstyle.cli.options import add_output_options, flag_of
 from specstyle.recipes import DEFAULTS
 from specstyle.recipes.recipe import Recipe
 
@@ -20,8 +20,8 @@ def add_spectrogram_commands(commands: Any) -> None:
     forth.add_argument("source", type=Path, metavar="IN", help="the sound")
     forth.add_argument("-o", "--output", required=True, type=Path, metavar="OUT", help="the .npz to write")
     for name in ("n_fft", "hop_length", "win_length"):
-        flag, text = "--" + name.replace("_", "-"), options[name].metadata["help"]
-        forth.add_argument(flag, type=int, metavar="N", default=getattr(own, name), help=text)
+        text = options[name].metadata["help"]
+        forth.add_argument(flag_of(name), type=int, metavar="N", default=getattr(own, name), help=text)
     window = options["window"].metadata["help"]
     forth.add_argument("--window", metavar="WORD", default=own.window, help=window)
     _add_last(forth, _spectrogram)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from specstyle.errors import FileError
-from specstyle.files import atomic, check_output
+from specstyle.files import atomic, check_output, make_folder
 from specstyle.media.inversion import InversionResult, Method, Start, invert
 from specstyle.media.phase import check_magnitude
 from specstyle.media.soundfiles import check_output_suffix, read_sound, write_sound
@@ -260,6 +260,7 @@ def write_spectrogram(
         sound.sample_rate, n_fft=n_fft, hop_length=hop_length, win_length=win_length, window=window
     )
     spectrogram = spectrogram_of(sound, settings)
+    make_folder(output.parent)
     with atomic(output) as temporary:
         save_spectrogram(temporary, spectrogram)
     return spectrogram
@@ -305,6 +306,7 @@ def write_inversion(
         seed=seed,
         device=device,
     )
+    make_folder(output.parent)
     with atomic(output) as temporary:
         write_sound(sound, temporary)
     return result

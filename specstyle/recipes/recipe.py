@@ -19,9 +19,9 @@ TOWARDS_CONTENT, TOWARDS_STYLE = 2.0, 1.2
 """Powers of the ratio of the weights, below and above a strength of 0.5."""
 
 
-def _option(default: Any, text: str, *, group: str, choices: tuple[str, ...] = ()) -> Any:
-    """One field of a recipe, with what the command line needs to make a flag of it."""
-    return field(default=default, metadata={"help": text, "group": group, "choices": choices})
+def _option(default: Any, text: str, *, group: str, choices: tuple[str, ...] = (), flag: bool = True) -> Any:
+    """One field of a recipe, with what the command line needs to make a flag of it, if it has one."""
+    return field(default=default, metadata={"help": text, "group": group, "choices": choices, "flag": flag})
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Recipe:
         False, "scale each filter to mean activation 1 (Gatys et al. 2016)", group="network"
     )
     n_filters: int = _option(4096, "filters of wide-random", group="network")
-    filter_width: int = _option(11, "width of wide-random's filters in frames", group="network")
+    filter_width: int = _option(11, "width of wide-random's filters in frames", group="network", flag=False)
     filter_scaling: str = _option(
         "fan_in",
         "spread of wide-random's filters: fan_in 2/n_in, fan_avg 4/(n_in + n_out)",
@@ -74,7 +74,7 @@ class Recipe:
         group="loss",
     )
     content_layer_weights: tuple[float, ...] = _option(
-        (), "one weight per content layer; none given: 1/n each", group="loss"
+        (), "one weight per content layer; none given: 1/n each", group="loss", flag=False
     )
     content_loss: str = _option(
         "relative", "normalization", group="loss", choices=("mean", "sum", "half_sum", "relative")
@@ -152,7 +152,9 @@ class Recipe:
     )
     lr: float = _option(1.0, "learning rate of adam and sgd (lbfgs searches its own)", group="optimizer")
     lr_decay: float = _option(1.0, "factor on the learning rate every lr_decay_steps", group="optimizer")
-    lr_decay_steps: int = _option(100, "steps per factor lr_decay, continuously", group="optimizer")
+    lr_decay_steps: int = _option(
+        100, "steps per factor lr_decay, continuously", group="optimizer", flag=False
+    )
     beta1: float = _option(0.9, "Adam's first decay", group="optimizer")
     beta2: float = _option(0.999, "Adam's second decay", group="optimizer")
     epsilon: float = _option(1e-8, "Adam's epsilon", group="optimizer")
@@ -171,7 +173,9 @@ class Recipe:
     keep: str = _option(
         "last", "which image is the result", group="optimizer", choices=("last", "best", "average")
     )
-    average_decay: float = _option(0.99, "decay of the average for --keep average", group="optimizer")
+    average_decay: float = _option(
+        0.99, "decay of the average for --keep average", group="optimizer", flag=False
+    )
     smallest_scale: int | None = _option(
         None, "coarse-to-fine: longest side to start from", group="optimizer"
     )
@@ -271,9 +275,9 @@ class Recipe:
     )
     n_fft: int | None = _option(None, "FFT size; none: nearest power of two to 46 ms", group="audio")
     hop_length: int | None = _option(None, "hop; none: win_length / 4", group="audio")
-    win_length: int | None = _option(None, "window length; none: n_fft", group="audio")
-    window: str = _option("hann", "window function (any of SciPy's)", group="audio")
-    compression: str = _option("log1p", "of magnitudes", group="audio", choices=("log1p", "db"))
+    win_length: int | None = _option(None, "window length; none: n_fft", group="audio", flag=False)
+    window: str = _option("hann", "window function (any of SciPy's)", group="audio", flag=False)
+    compression: str = _option("log1p", "of magnitudes", group="audio", flag=False, choices=("log1p", "db"))
     log_gain: float = _option(1.0, "k in log1p(k |S| / rms)", group="audio")
     normalize_level: bool = _option(True, "divide the spectrogram by its own RMS", group="audio")
     unit_scale: bool = _option(True, "scale the compressed image to about 0..1", group="audio")

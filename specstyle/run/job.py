@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.errors import FileError
-from specstyle.files import atomic, check_output, sha256_of, write_json
+from specstyle.files import atomic, check_output, make_folder, sha256_of, write_json
 from specstyle.media import imagefiles, soundfiles
 from specstyle.run.api import transfer
 from specstyle.run.cache import COLD, Cache
@@ -177,6 +177,7 @@ def _write(
     if job.request.medium == "image":
         keep["bits"] = record["recipe"]["bits"]
         keep["text"] = settings_text(record) if job.metadata else None
+    make_folder(job.output.parent)
     with atomic(job.output) as output, atomic(job.record_path) as record_file:
         for note in write_to(job.request.medium, result.output, output, **keep):
             record["notes"] = [*record["notes"], note]

@@ -14,7 +14,7 @@ import torch
 from specstyle import figures
 from specstyle.engine.scales import resize
 from specstyle.errors import FileError, SpecstyleError
-from specstyle.files import atomic
+from specstyle.files import atomic, make_folder
 from specstyle.media import imagefiles, soundfiles
 from specstyle.run.request import Progress, Result
 
@@ -198,12 +198,7 @@ class Snapshots:
         if progress.step % self._every:
             return
         result = progress.result()
-        try:
-            self._folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise FileError(
-                f"{self._folder}: cannot be created: {error.strerror}; remove what is there"
-            ) from error
+        make_folder(self._folder)
         try:
             write_source(self._medium, result, self._path(progress.step))
         except FileError:
