@@ -106,7 +106,7 @@ def convolutions_in(precision: str) -> Iterator[None]:
     """
     # torch has an older setting of all and a newer one of each: the older first, or reading it fails.
     cudnn: Any = torch.backends.cudnn
-    each = (cudnn.conv, cudnn.rnn)
+    each = [getattr(cudnn, name) for name in ("conv", "rnn") if hasattr(cudnn, name)]  # from torch 2.9 on
     before = [part.fp32_precision for part in each]
     repeatable = cudnn.deterministic
     try:

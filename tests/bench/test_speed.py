@@ -42,10 +42,10 @@ def test_the_reference_computes_in_fp32_and_the_candidate_in_its_precision(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With a candidate in TF32, which CPUs do not have: what counts is what is set."""
-    found: dict[str, set[str]] = {"reference": set(), "candidate": set()}
+    found: dict[str, set[bool]] = {"reference": set(), "candidate": set()}
 
     def note(who: str) -> None:
-        found[who].add(torch.backends.cudnn.conv.fp32_precision)
+        found[who].add(torch.backends.cudnn.allow_tf32)
 
     case = speed.case_of("x", LITE, 32, Options())
     case.session.precision = "tf32"
@@ -54,7 +54,7 @@ def test_the_reference_computes_in_fp32_and_the_candidate_in_its_precision(
     monkeypatch.setattr(Reference, "features", lambda *given: note("reference") or theirs(*given))
     monkeypatch.setattr(speed, "peak_flops", lambda *_: 1.0)
     speed.measure(case, Options(quick=True, rounds=2), "tf32")
-    assert found == {"reference": {"ieee"}, "candidate": {"tf32"}}
+    assert found == {"reference": {False}, "candidate": {True}}
 
 
 def test_adam_on_a_gpu_is_timed_by_as_many_steps_as_it_reports() -> None:

@@ -84,21 +84,17 @@ def test_the_kernel_in_bf16_is_the_kernel_but_for_its_digits() -> None:
 
 def test_tf32_is_for_convolutions_and_only_for_the_time_of_a_run() -> None:
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.allow_tf32, matmul.fp32_precision
+    before = cudnn.allow_tf32, matmul.allow_tf32
     repeatable = cudnn.deterministic
     with convolutions_in("tf32"):
-        assert cudnn.conv.fp32_precision == "tf32"
         assert cudnn.allow_tf32 is True
-        assert matmul.fp32_precision == before[3]  # Gram matrices keep their digits
+        assert matmul.allow_tf32 == before[1]  # Gram matrices keep their digits
         assert cudnn.deterministic is True
     assert cudnn.deterministic is repeatable
     for precision in ("fp32", "bf16"):
         with convolutions_in(precision):
-            assert cudnn.conv.fp32_precision == "ieee"
             assert cudnn.allow_tf32 is False
-    assert before == (
-        cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision, cudnn.allow_tf32, matmul.fp32_precision
-    )  # fmt: skip
+    assert before == (cudnn.allow_tf32, matmul.allow_tf32)
 
 
 def test_gains_are_measured_in_the_precision_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,14 +103,14 @@ def test_gains_are_measured_in_the_precision_of_the_run(monkeypatch: pytest.Monk
     found, plain = [], networks.normalizing_gains
 
     def gains(*arguments: object) -> dict[str, Tensor]:
-        found.append(torch.backends.cudnn.conv.fp32_precision)
+        found.append(torch.backends.cudnn.allow_tf32)
         return plain(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(networks, "normalizing_gains", gains)
     specstyle.transfer_image(
         *pictures(), network="vgg19-lite", precision="fp32", normalize_activations=True, steps=1
     )
-    assert found == ["ieee"]
+    assert found == [False]
 
 
 def test_maps_of_a_bf16_network_are_float32_and_near() -> None:
