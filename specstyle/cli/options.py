@@ -198,7 +198,7 @@ def add_shared_options(run: Any) -> None:
         "--precision",
         choices=("auto", "fp32", "tf32", "bf16"),
         default="auto",
-        help="of the network; auto: bf16 on NVIDIA GPUs that have it (tf32 for lbfgs), else fp32",
+        help="of the network; auto: tf32 on NVIDIA GPUs that have it, else fp32",
     )
     run.add_argument(
         "--tile",

@@ -117,7 +117,7 @@ def transfer_audio(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         seed: Of random weights, noise and phase.
         tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
-        precision: ``auto`` (bf16 on GPUs that have it, else fp32), ``fp32``, ``tf32`` or ``bf16``.
+        precision: ``auto`` (tf32 on GPUs that have it, else fp32), ``fp32``, ``tf32`` or ``bf16``.
         memory_limit: The most memory that the process may hold on its device, in GiB: tiles are chosen for
             it. ``None``: what is free.
         report_every: On a GPU, call ``on_step`` only at the first and the last step of a scale and at every
@@ -206,7 +206,7 @@ def transfer_image(
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         seed: Of random weights and noise.
         tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
-        precision: ``auto`` (bf16 on GPUs that have it, else fp32), ``fp32``, ``tf32`` or ``bf16``.
+        precision: ``auto`` (tf32 on GPUs that have it, else fp32), ``fp32``, ``tf32`` or ``bf16``.
         memory_limit: The most memory that the process may hold on its device, in GiB: tiles are chosen for
             it. ``None``: what is free.
         report_every: On a GPU, call ``on_step`` only at the first and the last step of a scale and at every
