@@ -52,7 +52,7 @@ def test_it_has_a_gradient_in_silence() -> None:
     assert torch.isfinite(image.grad).all()
 
 
-@given(st.sampled_from(["mel", "cqt"]), st.integers(1, 60), st.sampled_from([8000, 16000, 44100]))
+@given(st.sampled_from(["mel", "cqt"]), st.integers(1, 48), st.sampled_from([8000, 16000, 44100]))
 @settings(deadline=None, max_examples=25, database=None)
 def test_bands_of_any_number_reach_a_bin(kind: str, number: int, rate: int) -> None:
     make = mel_weights if kind == "mel" else constant_q_weights
