@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,6 +13,9 @@ from hypothesis import HealthCheck, settings
 # How fast a machine is, and what else it does, is no property of the code.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
+
+# Torchvision's VGG19, where a developer has fetched it, is another file than everyone has.
+os.environ["TORCH_HOME"] = str(Path(tempfile.gettempdir()) / "specstyle-tests-without-torch-home")
 
 
 @pytest.fixture

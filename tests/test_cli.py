@@ -403,14 +403,19 @@ def test_a_download_that_fails(
         raise OSError("Network is unreachable")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    for argv in (["networks", "fetch", "vgg19"],
-                 ["image", *INPUTS["image"], "-o", "out.png", "--network", "vgg19"]):  # fmt: skip
-        outcome = cli(*argv)
-        assert (outcome.code, outcome.out) == (1, "")
-        assert len(outcome.err.splitlines()) == 1
-        assert "unreachable" in outcome.err
-        assert "--weights FILE" in outcome.err
-    assert not Path("out.png").exists()
+    outcome = cli("networks", "fetch", "vgg19")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert len(outcome.err.splitlines()) == 1
+    assert "unreachable" in outcome.err
+    assert "--weights FILE" in outcome.err
+
+
+def test_vgg19_needs_no_download_and_the_record_says_which_it_was(cli: Callable[..., Outcome]) -> None:
+    size = ("--size", "32", "--steps", "2", "--smallest-scale", "32")
+    assert cli("image", *INPUTS["image"], "-o", "out.png", "--network", "vgg19", *size).code == 0
+    network = json.loads(Path("out.png.json").read_text(encoding="utf-8"))["network"]
+    assert "8 bits" in network["origin"]
+    assert network["sha256"] == vgg_weights.QUANTIZED_SHA256
 
 
 # -- what it says --------------------------------------------------------------------------------------------
@@ -443,7 +448,7 @@ def test_the_automatic_network_is_said_in_one_line(
     outcome = cli(medium, *INPUTS[medium], "-o", OUT[medium], "--steps", "1")
     (line,) = (text for text in outcome.err.splitlines() if text.startswith("network:"))
     assert network in line
-    assert "specstyle networks fetch vgg19" in line
+    assert "VGG19" in line
 
 
 @MEDIA

@@ -1,6 +1,6 @@
 """Make vgg19-lite.
 
-    python -m training VGG19.safetensors -o vgg19-lite.safetensors
+    python -m training -o vgg19-lite.safetensors
 
 It draws its own pictures and sounds, chooses the teacher's channels, fits the student layer by layer in
 closed form, tunes it, lets it stylize some of the pictures, and tunes it on those as well. Stopped, it goes
@@ -17,17 +17,19 @@ from pathlib import Path
 import torch
 
 from specstyle.errors import SpecstyleError
-from specstyle.features import weights
+from specstyle.features import lite, weights
 from specstyle.features.vgg import canonical_layer
+from specstyle.features.weights import Weights
 from specstyle.files import check_output, sha256_of
 from specstyle.run.settle import choose_device
 from training.course import Course, CourseSettings
 from training.export import export
+from training.layers import Base
 from training.plan import make_plan
 from training.tiles import Sources
 from training.tuning import TuningSettings
 
-KEPT = ("relu1_1", "relu2_1", "relu3_1", "relu3_3")
+KEPT = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -39,8 +41,16 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "teacher",
         type=Path,
-        help="VGG19's weights (.pth or .safetensors); they may cover only its first part",
+        nargs="?",
+        help="VGG19's weights (.pth or .safetensors), or a part of them (default: those of --network vgg19)",
     )
+    add(
+        "--onto",
+        type=Path,
+        metavar="FILE",
+        help="keep the first layers of this student as they are, up to --base-layer",
+    )
+    add("--base-layer", default="relu3_1", metavar="L", help="of --onto, the last to keep (%(default)s)")
     add("-o", "--output", type=Path, required=True, metavar="FILE", help="the student (.safetensors)")
     add("--work", type=Path, metavar="DIR", help="where stages are kept (default: FILE.work)")
     add("--force", action="store_true", help="replace FILE")
@@ -104,16 +114,37 @@ def _widths(text: str) -> dict[str, int]:
     return widths
 
 
+def _teacher(arguments: argparse.Namespace) -> Weights:
+    if arguments.teacher is None:
+        return weights.pretrained(weights.LAYERS[-1])
+    return weights.load(
+        arguments.teacher, preprocessing=arguments.preprocessing, any_width=arguments.any_teacher
+    )
+
+
+def _base(path: Path, last: str) -> Base:
+    """Return a student's layers up to the last one to keep, and what they were taught."""
+    loaded, said = lite.load(path), lite.description(path)
+    if last not in loaded.tensors:
+        raise ValueError(f"{path} has no layer {last}; it has {', '.join(loaded.layers)}")
+    names = loaded.layers[: loaded.layers.index(last) + 1]
+    return Base(
+        {name: loaded.tensors[name] for name in names},
+        {name: torch.tensor(said["channels"][name]) for name in names},
+        {name: said["scales"][name] for name in names},
+    )
+
+
 def train(arguments: argparse.Namespace) -> None:
     """Train as the command line says and write the file."""
     check_output(arguments.output, force=arguments.force)
     device = choose_device(arguments.device)
-    teacher = weights.load(
-        arguments.teacher, preprocessing=arguments.preprocessing, any_width=arguments.any_teacher
-    )
+    teacher = _teacher(arguments)
     channels = {name: len(bias) for name, (_, bias) in teacher.tensors.items()}
     kept = tuple(canonical_layer(name) for name in arguments.layers.split(","))
-    plan = make_plan(channels, kept=kept, widths=_widths(arguments.widths))
+    base = _base(arguments.onto, canonical_layer(arguments.base_layer)) if arguments.onto else None
+    given = {name: len(numbers) for name, numbers in base.channels.items()} if base else {}
+    plan = make_plan(channels, kept=kept, widths={**_widths(arguments.widths), **given})
     tuning = TuningSettings(
         steps=arguments.steps,
         batch=arguments.batch,
@@ -134,7 +165,14 @@ def train(arguments: argparse.Namespace) -> None:
     sources = Sources(arguments.pictures, arguments.sounds, arguments.spectrograms)
     work = arguments.work or arguments.output.with_name(arguments.output.name + ".work")
     course = Course(
-        teacher, plan, sources, settings, work=work, device=device, say=lambda line: print(line, flush=True)
+        teacher,
+        plan,
+        sources,
+        settings,
+        base=base,
+        work=work,
+        device=device,
+        say=lambda line: print(line, flush=True),
     )
     graduate = course.run()
     facts = {
@@ -146,6 +184,7 @@ def train(arguments: argparse.Namespace) -> None:
         "spectrograms": sources.spectrograms,
         "given": {"pictures": arguments.pictures is not None, "sounds": arguments.sounds is not None},
         "held_out_losses": graduate.losses,
+        "onto": {"sha256": sha256_of(arguments.onto), "layers": list(base.tensors)} if base else None,
     }
     export(graduate.tensors, arguments.output, facts=facts)
     print(f"wrote {arguments.output}, SHA-256 {sha256_of(arguments.output)}")

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from specstyle.features.vgg import prepare
-from specstyle.features.weights import Weights
-from training.layers import Lesson, Tensors, gram_means, responses
+from specstyle.features.weights import LAYERS, Weights
+from training.layers import Base, Lesson, Tensors, gram_means, responses
 from training.plan import Plan
 
 _RIDGE = 1e-5
@@ -46,8 +46,13 @@ def choose_channels(gram: Tensor, count: int) -> Tensor:
 
 
 @torch.no_grad()
-def make_lesson(teacher: Weights, plan: Plan, pictures: Tensor, *, batch: int = 8) -> Lesson:
-    """Choose the teacher's channels and scales from its answers to some pictures ``[N, 3, H, W]``."""
+def make_lesson(
+    teacher: Weights, plan: Plan, pictures: Tensor, *, base: Base | None = None, batch: int = 8
+) -> Lesson:
+    """Choose the teacher's channels and scales from its answers to some pictures ``[N, 3, H, W]``.
+
+    What a base has been taught stays.
+    """
     grams: dict[str, Tensor] = {}
     means: dict[str, Tensor] = {}
     last = list(plan.widths)[-1]
@@ -60,15 +65,24 @@ def make_lesson(teacher: Weights, plan: Plan, pictures: Tensor, *, batch: int = 
             each /= each.square().sum((1, 2), keepdim=True).sqrt().clamp_min(_TINY)  # dark pictures count too
             grams[name] = grams.get(name, 0.0) + each.sum(0)
             means[name] = means.get(name, 0.0) + maps.double().mean((2, 3)).sum(0)
-    channels = {name: choose_channels(grams[name], width) for name, width in plan.widths.items()}
-    scales = {
-        name: len(pictures) / max(float(means[name][channels[name]].mean()), _TINY) for name in plan.widths
-    }
+    channels, scales = (dict(base.channels), dict(base.scales)) if base else ({}, {})
+    for name, width in plan.widths.items():
+        if name not in channels:
+            channels[name] = choose_channels(grams[name], width)
+            scales[name] = len(pictures) / max(float(means[name][channels[name]].mean()), _TINY)
     return Lesson(teacher, channels, scales)
 
 
 @torch.no_grad()
-def fit(lesson: Lesson, plan: Plan, pictures: Tensor, *, say: Callable[[str], None]) -> Tensors:
+def fit(
+    lesson: Lesson,
+    plan: Plan,
+    pictures: Tensor,
+    *,
+    base: Base | None = None,
+    say: Callable[[str], None],
+    batch: int = 50,
+) -> Tensors:
     """Fit the student layer by layer: the teacher's responses from the student's own 3x3 patches.
 
     Each picture weighs as much as any other, however faint its responses.
@@ -77,20 +91,31 @@ def fit(lesson: Lesson, plan: Plan, pictures: Tensor, *, say: Callable[[str], No
         lesson: What to answer.
         plan: Widths.
         pictures: ``[N, 3, H, W]`` in 0..1.
+        base: Layers that stay as they are.
         say: Called with a line per layer.
+        batch: Pictures that a network sees at once.
     """
-    tensors: Tensors = {}
-    answers = lesson.responses(pictures, tuple(plan.widths))
+    tensors: Tensors = dict(base.tensors) if base else {}
+    wanted = tuple(name for name in plan.widths if name not in tensors)
+    parts = [lesson.responses(some, wanted) for some in torch.split(pictures, batch)]
     x = prepare(pictures, "torchvision")
-    for name in plan.widths:
-        if name.endswith("_1") and tensors:
+    if base:
+        x = torch.cat([_last_maps(base.tensors, some) for some in torch.split(x, batch)])
+    for name in wanted:
+        if name.endswith("_1") and name != LAYERS[0]:
             x = F.avg_pool2d(x, 2)
-        solution, error = _ridge(x, answers.pop(name))
+        solution, error = _ridge(x, torch.cat([part.pop(name) for part in parts]))
         weight = solution[:-1].T.reshape(-1, x.shape[1], 3, 3).float().contiguous()
         tensors[name] = (weight, solution[-1].float().contiguous())
         x = F.relu(F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), *tensors[name]))
         say(f"{name}: {x.shape[1]} channels, share of the responses left unexplained {error:.4f}")
     return tensors
+
+
+def _last_maps(tensors: Tensors, x: Tensor) -> Tensor:
+    """Return the maps of a network's last layer."""
+    *_, (_, _, response) = responses(tensors, x, up_to=list(tensors)[-1])
+    return F.relu(response)
 
 
 def _ridge(x: Tensor, responses: Tensor) -> tuple[Tensor, float]:

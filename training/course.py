@@ -15,7 +15,7 @@ from specstyle.errors import SpecstyleError
 from specstyle.features.weights import Weights
 from specstyle.files import atomic
 from training.closed_form import fit, make_lesson
-from training.layers import Lesson, Tensors, student_maps
+from training.layers import Base, Lesson, Tensors, student_maps
 from training.plan import Plan
 from training.pool import Live, Pool, cut
 from training.stylized import stylized_tiles
@@ -24,6 +24,8 @@ from training.tuning import Tuning, TuningSettings, lesson_loss
 
 SAVE_EVERY = 200
 """Steps between two checkpoints."""
+_FOR_CHANNELS = 100
+"""Tiles by which the teacher's channels are chosen."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class CourseSettings:
     """
 
     tiles: int = 3000
-    fit_tiles: int = 100
+    fit_tiles: int = 1500
     held_out: int = 64
     rounds: int = 2
     stylized: int = 600
@@ -76,6 +78,7 @@ class Course:
         plan: The student's layers.
         sources: Of the tiles.
         settings: How long.
+        base: A student's first layers, to be kept as they are; those after them are fitted and tuned.
         work: Folder for what each stage leaves.
         device: Where to train.
         say: Called with each line of progress.
@@ -91,6 +94,7 @@ class Course:
         sources: Sources,
         settings: CourseSettings,
         *,
+        base: Base | None = None,
         work: Path,
         device: torch.device,
         say: Callable[[str], None],
@@ -98,7 +102,9 @@ class Course:
         self._teacher = replace(
             teacher, tensors={n: (w.to(device), b.to(device)) for n, (w, b) in teacher.tensors.items()}
         )
-        self._plan, self._sources, self._settings = plan, sources, settings
+        self._plan, self._sources, self._settings, self._base = plan, sources, settings, base
+        # What is tuned: of a base nothing.
+        self._taught = tuple(name for name in plan.kept if not (base and name in base.tensors))
         self._work, self._device, self._say = work, device, say
         work.mkdir(parents=True, exist_ok=True)
         self._check_settings()
@@ -109,6 +115,7 @@ class Course:
             "plan": asdict(self._plan),
             "sources": {name: str(value) for name, value in asdict(self._sources).items()},
             "settings": asdict(self._settings),
+            "base": list(self._base.tensors) if self._base else [],
         }
         text = json.dumps(said, indent=1, sort_keys=True) + "\n"
         path = self._work / "settings.json"
@@ -130,8 +137,10 @@ class Course:
         held_out, tiles = all_tiles[: settings.held_out], all_tiles[settings.held_out :]
         for_fit = cut(tiles[: settings.fit_tiles], seed).to(self._device).float() / 255.0
         self._say("choosing channels")
-        lesson = make_lesson(self._teacher, self._plan, for_fit)
-        tensors: Tensors = self._once("closed-form", lambda: fit(lesson, self._plan, for_fit, say=self._say))
+        lesson = make_lesson(self._teacher, self._plan, for_fit[:_FOR_CHANNELS], base=self._base)
+        tensors: Tensors = self._once(
+            "closed-form", lambda: fit(lesson, self._plan, for_fit, base=self._base, say=self._say)
+        )
         losses = [self._judge(tensors, lesson, held_out)]
         for number in range(settings.rounds):
             if number:
@@ -160,7 +169,7 @@ class Course:
         before_last = settings.steps // 3 // max(self._settings.rounds - 1, 1)
         steps = settings.steps - before_last * (self._settings.rounds - 1) if last else before_last
         settings = replace(settings, steps=steps, seed=settings.seed + number)
-        tuning = Tuning(tensors, self._plan.kept, settings)
+        tuning = Tuning(tensors, self._taught, settings, fixed=self._base.tensors if self._base else ())
         name = f"tuning-{number}"
         if (saved := self._load(name)) is not None:
             tuning.restore(saved)
@@ -168,9 +177,9 @@ class Course:
             return tuning.tensors()
         batches: _Batches
         if self._settings.live:
-            batches = Live(tiles.to(self._device), lesson, self._plan.kept)
+            batches = Live(tiles.to(self._device), lesson, self._taught)
         else:
-            batches = Pool(cut(tiles, settings.seed), lesson, self._plan.kept, self._device, say=self._say)
+            batches = Pool(cut(tiles, settings.seed), lesson, self._taught, self._device, say=self._say)
         while tuning.step < steps:
             tuning.advance(*batches.batch(tuning.step, settings.batch, settings.seed))
             if tuning.step % settings.log_every == 0:
@@ -185,7 +194,7 @@ class Course:
     def _judge(self, tensors: Tensors, lesson: Lesson, held_out: Tensor) -> float:
         if not len(held_out):
             return float("nan")
-        kept, total = self._plan.kept, 0.0
+        kept, total = self._taught, 0.0
         for start in range(0, len(held_out), 8):
             some = held_out[start : start + 8]
             pictures = some.to(self._device).float() / 255.0

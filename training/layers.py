@@ -16,6 +16,21 @@ Tensors = dict[str, tuple[Tensor, Tensor]]
 """Layer name to (weight ``[out, in, 3, 3]``, bias ``[out]``), in order."""
 
 
+@dataclass(frozen=True)
+class Base:
+    """The first layers of a student that is there already: a deeper one is built onto them as they are.
+
+    Attributes:
+        tensors: Its layers.
+        channels: As in ``Lesson``.
+        scales: As in ``Lesson``.
+    """
+
+    tensors: Tensors
+    channels: dict[str, Tensor]
+    scales: dict[str, float]
+
+
 def responses(tensors: Tensors, x: Tensor, *, up_to: str) -> Iterator[tuple[str, Tensor, Tensor]]:
     """Run a network layer by layer.
 

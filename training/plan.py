@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from specstyle.features.weights import LAYERS
 
-SHARES = {"relu1_1": 0.375, "relu1_2": 0.25, "relu2_1": 0.375, "relu2_2": 0.5}
+SHARES = {
+    **{"relu1_1": 0.375, "relu1_2": 0.25, "relu2_1": 0.375, "relu2_2": 0.5},
+    **{"relu3_2": 0.1875, "relu4_1": 0.375, "relu4_2": 0.25, "relu4_3": 0.1875},
+}
 """Of the teacher's channels. The first layers cost most of the time, since their maps are large; what passes
 from the second block to the third decides most of the error (bench/results/lite.md)."""
 

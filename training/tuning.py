@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,17 +46,29 @@ class Tuning:
         tensors: The student to start from.
         kept: Layers whose maps and Gram matrices are compared.
         settings: How.
+        fixed: Layers that stay as they are.
     """
 
-    def __init__(self, tensors: Tensors, kept: tuple[str, ...], settings: TuningSettings) -> None:
+    def __init__(
+        self,
+        tensors: Tensors,
+        kept: tuple[str, ...],
+        settings: TuningSettings,
+        *,
+        fixed: Collection[str] = (),
+    ) -> None:
         self._kept, self._settings = kept, settings
         self._parameters = {
-            name: (weight.clone().requires_grad_(), bias.clone().requires_grad_())
+            name: (
+                weight.clone().requires_grad_(name not in fixed),
+                bias.clone().requires_grad_(name not in fixed),
+            )
             for name, (weight, bias) in tensors.items()
         }
+        tuned = [pair for name, pair in self._parameters.items() if name not in fixed]
         # A step is a share of a layer's own weights: their sizes differ by a hundred between layers.
-        self._sizes = [float(weight.square().mean().sqrt()) for weight, _ in tensors.values()]
-        groups = [{"params": list(pair)} for pair in self._parameters.values()]
+        self._sizes = [float(weight.detach().square().mean().sqrt()) for weight, _ in tuned]
+        groups = [{"params": list(pair)} for pair in tuned]
         self._optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.9, 0.98), weight_decay=0.0)
         self.step = 0
         self.losses: list[Tensor] = []

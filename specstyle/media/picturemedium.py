@@ -162,7 +162,8 @@ class PictureMedium:
             return self._codec.encode_to(source, height, width, device=self._device)
         # height and width of a recipe shape the result; a style keeps its own aspect at the same scale.
         longest = max(content.image.shape[2:])
-        settings = ImageSettings(size=longest, enlarge=self._recipe.enlarge)
+        enlarge = self._recipe.enlarge and self._recipe.style_size == "own"
+        settings = ImageSettings(size=longest, enlarge=enlarge)
         plain = target_shape(source.height, source.width, settings)
         height, width = (round(side * scale) for side in plain)
         if (

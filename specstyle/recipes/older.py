@@ -13,7 +13,8 @@ def up_to_date(values: dict[str, Any], on_note: Callable[[str], None]) -> dict[s
     """Return a recipe's values as this version has them.
 
     Images of mel or constant-Q bands (``representation``) are views of the STFT's now; the kernel has a layer
-    for each width of its patches; evaluations on the waveform after the image (``refine_steps``) are gone.
+    for each width of its patches; evaluations on the waveform after the image (``refine_steps``) are gone;
+    half the sum of squares (``gram_half_sum``) is the sum at half the weight.
 
     Args:
         values: By field.
@@ -35,4 +36,7 @@ def up_to_date(values: dict[str, Any], on_note: Callable[[str], None]) -> dict[s
             rest = "+rest" if kind == "content_layers" else ""
             new[kind] = [f"kernel{width}{rest}" for width in widths]
             new.pop(f"{kind[:-1]}_weights", None)
+    if values.get("style_loss") == "gram_half_sum":
+        new["style_loss"] = "gram_sum"
+        new["style_weight"] = 0.5 * float(values.get("style_weight", 1.0))
     return new

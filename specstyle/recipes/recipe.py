@@ -94,7 +94,7 @@ class Recipe:
             "gram_gatys",
             "gram_keras",
             "gram_chw",
-            "gram_half_sum",
+            "gram_sum",
             "gram_relative",
             "wasserstein2",
         ),
@@ -196,9 +196,9 @@ class Recipe:
     enlarge: bool = _option(False, "let size, height and width enlarge a picture", group="image")
     style_size: str = _option(
         "own",
-        "the style keeps its aspect, or is forced to the content's shape",
+        "the style keeps its aspect (smaller: and is never enlarged), or is forced to the content's shape",
         group="image",
-        choices=("own", "content"),
+        choices=("own", "smaller", "content"),
     )
 
     style_scale: tuple[float, ...] = _option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral, Real
@@ -15,7 +16,6 @@ from specstyle.engine.optimize import OptimizerSettings
 from specstyle.engine.views import bare, through
 from specstyle.errors import RecipeError
 from specstyle.features import lite
-from specstyle.features import weights as vgg_weights
 from specstyle.features.networks import (
     WITH_WEIGHTS,
     Network,
@@ -27,6 +27,7 @@ from specstyle.features.networks import (
 )
 from specstyle.recipes import PUBLISHED, Recipe, default_recipe, get_recipe, read_recipe
 from specstyle.recipes.effect import without_effect
+from specstyle.recipes.published import MADE_FOR
 from specstyle.run.request import Request
 
 
@@ -133,11 +134,12 @@ def settle_recipe(
     weights: Path | None,
     overrides: dict[str, Any],
     custom: bool = False,
+    gpu: bool = False,
 ) -> tuple[Recipe, tuple[str, ...]]:
     """Turn a request into one recipe that names the network which will run.
 
-    ``auto`` never downloads: it is VGG19 where its weights are at hand, else an embedded network that
-    suits the medium and the recipe's layers.
+    ``auto`` is VGG19 on a GPU, and on a CPU its small stand-in as far as that reaches; layers that only
+    another network has mean that one.
 
     Args:
         medium: ``audio`` or ``image``.
@@ -145,6 +147,7 @@ def settle_recipe(
         weights: Weights file for VGG19, if one was given.
         overrides: Fields to change.
         custom: Whether the network is a user's own, whose layers are not known yet.
+        gpu: Whether it will run on a GPU.
 
     Returns:
         The recipe, and what the user should be told.
@@ -153,8 +156,7 @@ def settle_recipe(
         RecipeError: If recipe, network and overrides do not fit together.
     """
     told: list[str] = []
-    vgg19 = weights is not None or overrides.get("network") == "vgg19"
-    base = _find_recipe(medium, recipe, vgg19=vgg19, on_note=told.append)
+    base = _find_recipe(recipe, on_note=told.append)
     if custom:
         return _settled_custom(medium, base, overrides), tuple(told)
     asked = str(overrides.get("network") or (base.network if base else "auto"))
@@ -163,10 +165,11 @@ def settle_recipe(
         for kind in ("content_layers", "style_layers")
         for name in (overrides.get(kind) or (getattr(base, kind) if base else ()))
     ]
-    if medium == "audio" and base is None and not layers and weights is None and "network" not in overrides:
+    own_default = medium == "audio" and recipe == "default" and not layers
+    if own_default and weights is None and asked == "auto":
         name, notes = _SOUND_DEFAULT
     else:
-        name, notes = _choose_network(medium, asked, layers, weights)
+        name, notes = _choose_network(asked, layers, weights, gpu=gpu)
     if weights is not None and name not in WITH_WEIGHTS:
         raise RecipeError(
             f"--weights belongs to the networks {' and '.join(WITH_WEIGHTS)}, but {name} was asked for; drop "
@@ -181,8 +184,6 @@ def settle_recipe(
     )
     if name == "vgg19-lite" and weights is None:
         _check_reach(settled)
-    if recipe == "vgg" and name == "vgg19-lite":
-        notes += (f"network: vgg19-lite stands in for VGG19; {_FETCH}",)
     if base is not None and base.name in PUBLISHED and name in ("vgg19-random", "vgg19-lite"):
         notes += (
             f"recipe {base.name} was balanced for pretrained VGG19: on {name} its content outweighs "
@@ -203,6 +204,7 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
         weights=request.weights,
         overrides=request.overrides,
         custom=request.network is not None,
+        gpu=choose_device(request.device).type != "cpu",
     )
     if max(recipe.effective_weights()) <= 0 and request.terms is None:
         raise RecipeError(
@@ -235,14 +237,8 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
     return recipe, notes
 
 
-_SOUND_DEFAULT: tuple[str, tuple[str, ...]] = (
-    "kernel",
-    ("network: kernel; VGG19 for sounds: `specstyle networks fetch vgg19` once, then --recipe vgg",),
-)
+_SOUND_DEFAULT: tuple[str, tuple[str, ...]] = ("kernel", ("network: kernel; VGG19's way: --recipe vgg",))
 """Nearer to the style than VGG19 at equal onsets, and many times as fast (bench/results/quality.md)."""
-
-
-_FETCH = "pretrained VGG19 is not on this machine: `specstyle networks fetch vgg19` gets it"
 
 
 def _check_reach(recipe: Recipe) -> None:
@@ -262,30 +258,22 @@ def _settled_custom(medium: str, base: Recipe | None, overrides: dict[str, Any])
     return start.replace(**{**named, **overrides})
 
 
-def _find_recipe(
-    medium: str, recipe: str | Path | Recipe, *, vgg19: bool, on_note: Callable[[str], None]
-) -> Recipe | None:
-    """Return the recipe that was asked for, ``None`` for the default.
+def _find_recipe(recipe: str | Path | Recipe, *, on_note: Callable[[str], None]) -> Recipe | None:
+    """Return the recipe that was asked for, ``None`` for the one of the medium and the network.
 
     Args:
-        medium: ``audio`` or ``image``.
         recipe: A recipe, its name or its file.
-        vgg19: Whether VGG19 itself is meant, by a weights file or by name.
         on_note: Told what a file of an older version says otherwise.
     """
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, Path) or recipe.lower().endswith(".toml"):
         return read_recipe(Path(recipe), on_note=on_note)
-    if recipe == "vgg":
-        # On pictures this recipe goes deeper than any stand-in reaches.
-        real = vgg19 or medium == "image" or vgg_weights.is_cached()
-        return default_recipe(medium, "vgg19" if real else "vgg19-lite")
-    return None if recipe == "default" else get_recipe(recipe)
+    return None if recipe in ("default", "vgg") else get_recipe(recipe)
 
 
 def _choose_network(
-    medium: str, asked: str, layers: Sequence[str], weights: Path | None
+    asked: str, layers: Sequence[str], weights: Path | None, *, gpu: bool
 ) -> tuple[str, tuple[str, ...]]:
     if asked != "auto":
         try:
@@ -293,25 +281,18 @@ def _choose_network(
         except ValueError as error:
             raise RecipeError(str(error)) from error
         return asked, ()
-    return ("vgg19", ()) if weights is not None else _auto_network(medium, layers)
+    return ("vgg19", ()) if weights is not None else _auto_network(layers, gpu=gpu)
 
 
-def _auto_network(medium: str, layers: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """Return the network for some layers of which nothing needs to be downloaded, and what to say of it."""
+def _auto_network(layers: Sequence[str], *, gpu: bool) -> tuple[str, tuple[str, ...]]:
+    """Return the network for some layers, and what to say of it."""
     for name in ("wide-random", "kernel"):
         if layers and {bare(layer) for layer in layers} <= set(layers_of(name)):
             return name, (f"network: {name}",)
-    if vgg_weights.is_cached():
-        return "vgg19", ("network: vgg19 (pretrained, found on this machine)",)
-    if medium == "audio" and not layers:
-        return "kernel", (f"network: kernel; {_FETCH}",)
     deeper = [name for name in _canonical("vgg19", tuple(layers)) if bare(name) not in lite.REACH]
-    if not deeper:
-        return "vgg19-lite", (f"network: vgg19-lite; {_FETCH}",)
-    return "vgg19-random", (
-        f"network: vgg19-random, since vgg19-lite reaches {lite.REACH[-1]} and not "
-        f"{', '.join(dict.fromkeys(deeper))}: expect palette and grain, not brush strokes; {_FETCH}",
-    )
+    if gpu or deeper:
+        return "vgg19", ("network: vgg19",)
+    return "vgg19-lite", ("network: vgg19-lite; VGG19 itself, several times slower: --network vgg19",)
 
 
 def _canonical(network: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -356,7 +337,7 @@ def network_for(
     options = NetworkOptions(**{n: getattr(recipe, n) for n in names}, preprocessing=request.preprocessing)
     wanted = layers_in_use(recipe, all_of_them=request.terms is not None)
     try:
-        return load_network(
+        network = load_network(
             recipe.network,
             tuple(dict.fromkeys(map(bare, wanted))),
             seed=request.seed,
@@ -369,6 +350,14 @@ def network_for(
         )
     except ValueError as error:
         raise RecipeError(str(error)) from error
+    made_for = MADE_FOR.get(recipe.name, network.preprocessing)
+    if recipe.network != "vgg19" or network.preprocessing == made_for:
+        return network
+    note = (
+        f"recipe {recipe.name} was balanced for VGG19 at {made_for}'s scale of activations, and "
+        f"{network.origin} has {network.preprocessing}'s: content, style and smoothness weigh otherwise"
+    )
+    return dataclasses.replace(network, notes=(*network.notes, note))
 
 
 def optimizer_settings(recipe: Recipe) -> OptimizerSettings:

