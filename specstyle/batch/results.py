@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from specstyle.batch.jobs import Task
-from specstyle.files import atomic, sha256_of
+from specstyle.evaluate import write_csv
+from specstyle.files import sha256_of
 from specstyle.recipes import files_of, to_dict
 
 Status = Literal["waiting", "done", "skipped", "differs", "failed"]
@@ -96,7 +96,7 @@ class Table:
             FileError: If it cannot be written.
         """
         self._outcomes.update((outcome.job, outcome) for outcome in outcomes)
-        write_csv(self.path, [f.name for f in fields(Outcome)], map(astuple, self._outcomes.values()))
+        write_csv([asdict(outcome) for outcome in self.outcomes()], self.path)
 
     def outcomes(self) -> list[Outcome]:
         """Return them in the order of the tasks."""
@@ -121,19 +121,6 @@ class Table:
         signs = "><<>><<<"
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join("  ".join(map("{:{}{}}".format, row, signs, widths)).rstrip() for row in rows)
-
-
-def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table with six digits, whole or not at all.
-
-    Raises:
-        FileError: If it cannot be written.
-    """
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(head)
-        for row in rows:
-            writer.writerow(f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row)
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:

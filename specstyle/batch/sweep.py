@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from specstyle.batch.jobs import FIELDS, Common, Task, belongs_to, check_tasks, make_task, read_value
+from specstyle.batch.jobs import FIELDS, Task, belongs_to, check_tasks, make_task, read_value
 from specstyle.errors import ListError
 from specstyle.features import lite
 from specstyle.features.networks import layers_of
-from specstyle.run.settle import settle_recipe
+from specstyle.run.request import Request
+from specstyle.run.settle import settle_request
 
 SUFFIXES = {"audio": ".wav", "image": ".png"}
 
@@ -169,10 +170,11 @@ def _check_names(axes: Sequence[Axis]) -> None:
             raise ListError(f"--grid {name}: is given twice; put all its values into one")
 
 
-def overrides_of(point: Point) -> tuple[dict[str, Any], int | None]:
-    """Return a point's recipe fields, and its seed if it has one."""
+def fields_of(point: Point) -> dict[str, Any]:
+    """Return a point as fields of ``Request``: recipe fields to change, and its seed if it has one."""
     values = {name: _value(name, text) for name, text in point}
-    return values, values.pop("seed", None)
+    seed = {"seed": values.pop("seed")} if "seed" in values else {}
+    return {"overrides": values, **seed}
 
 
 def file_stem(point: Point, longest: int = 120) -> str:
@@ -232,7 +234,9 @@ def plain_sweep(
     return Sweep(medium, content, tuple(styles), tuple(points), titles, min(columns, 8))
 
 
-def figure_sweep(figure: str, medium: str, content: Path, styles: Sequence[Path], common: Common) -> Sweep:
+def figure_sweep(
+    figure: str, medium: str, content: Path, styles: Sequence[Path], common: dict[str, Any]
+) -> Sweep:
     """Return the sweep of a figure of Gatys, Ecker & Bethge 2016.
 
     ``tradeoff`` (figure 4) varies the ratio of the weights in four decades; for their recipe these are the
@@ -243,14 +247,15 @@ def figure_sweep(figure: str, medium: str, content: Path, styles: Sequence[Path]
     Raises:
         ListError: If the recipe has no content to trade or no other layers.
     """
-    recipe, _ = settle_recipe(medium, common.recipe, weights=common.weights, overrides=common.overrides)
+    recipe, _ = settle_request(Request(medium, content, styles, **common))
     if figure == "tradeoff":
         titled = _tradeoff(recipe.content_weight, *recipe.effective_weights())
     elif figure == "layers":
         titled = _layers(recipe.network)
     else:
         titled = {"A: from the content": (("init", "content"),), "B: from the style": (("init", "style"),)}
-        for i, seed in enumerate(range(common.seed, common.seed + 4), 1):
+        first = common.get("seed", 0)
+        for i, seed in enumerate(range(first, first + 4), 1):
             titled[f"C{i}: from noise, seed {seed}"] = (("init", "noise"), ("seed", str(seed)))
     columns, layers = 3 if figure == "layers" else 2, figure == "layers"
     return Sweep(medium, content, tuple(styles), tuple(titled.values()), tuple(titled), columns, layers)
@@ -279,7 +284,7 @@ def _layers(network: str) -> dict[str, Point]:
     return {f"content in {layer}": (("content_layers", layer),) for layer in layers}
 
 
-def sweep_tasks(sweep: Sweep, folder: Path, common: Common) -> list[Task]:
+def sweep_tasks(sweep: Sweep, folder: Path, common: dict[str, Any]) -> list[Task]:
     """Return a sweep's jobs, checked; each has its own recipe and its result in the folder.
 
     Raises:
@@ -287,9 +292,7 @@ def sweep_tasks(sweep: Sweep, folder: Path, common: Common) -> list[Task]:
     """
     tasks = []
     for number, point in enumerate(sweep.points, 1):
-        own, seed = overrides_of(point)
         name = file_stem(point) + SUFFIXES[sweep.medium]
-        changes = {} if seed is None else {"seed": seed}
         paths = (sweep.content, sweep.styles, folder / name)
-        tasks.append(make_task(number, name, sweep.medium, paths, common, own=own, **changes))
+        tasks.append(make_task(number, name, sweep.medium, paths, common, own=fields_of(point)))
     return check_tasks(tasks, lambda task: task.name)

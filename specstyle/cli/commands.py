@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from specstyle.cli.batching import add_batch_command
+from specstyle.cli.batching import add_batch_command, add_sweep_command
 from specstyle.cli.options import add_output_options
 from specstyle.cli.progress import INTERRUPTED, USAGE, ProgressLine, complain
 from specstyle.cli.serving import add_ui_command
 from specstyle.cli.spectrograms import add_spectrogram_commands
-from specstyle.cli.sweeping import add_sweep_command
 
 
 def add_commands(commands: Any) -> None:

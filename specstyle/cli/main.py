@@ -17,7 +17,7 @@ from specstyle.cli.options import (
     add_recipe_options,
     add_run_options,
     flag_of,
-    recipe_overrides,
+    request_fields,
 )
 from specstyle.cli.parser import Parser
 from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
@@ -213,14 +213,10 @@ def _request(arguments: argparse.Namespace) -> tuple[Request, tuple[str, ...]]:
     from specstyle.run.request import Request
     from specstyle.run.settings import request_like
 
-    names = ("recipe", "weights", "preprocessing", "device", "seed", "precision", "tile", "memory_limit")
-    given = {name: getattr(arguments, name) for name in names}
-    given |= {name: tuple(getattr(arguments, name, ())) for name in ("content_masks", "style_masks")}
-    given["overrides"] = recipe_overrides(arguments)
+    given = request_fields(arguments)
     content, styles = getattr(arguments, "content", None), tuple(arguments.styles)
     if getattr(arguments, "like", None) is not None:
         return request_like(arguments.like, content=content, styles=styles, **given)
-    given = {name: value for name, value in given.items() if value is not None}
     if arguments.medium == "texture":
         request = texture_request(styles, given.pop("overrides"))
         return dataclasses.replace(request, **given), ()

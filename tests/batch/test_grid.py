@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specstyle.batch.sweep import Axis, draw, file_stem, grid, overrides_of, read_axis
+from specstyle.batch.sweep import Axis, draw, fields_of, file_stem, grid, read_axis
 from specstyle.errors import ListError
 
 
@@ -43,12 +43,14 @@ def test_whole_numbers_stay_whole() -> None:
 
 def test_values_reach_the_recipe_in_their_types() -> None:
     point = grid(axes("style_layers=relu1_1+relu2_1,relu3_1", "seed=7", "clip=false"))[0]
-    assert overrides_of(point) == ({"style_layers": ("relu1_1", "relu2_1"), "clip": False}, 7)
-    assert overrides_of(grid(axes("content_layer=conv2_2,conv4_2"))[1]) == (
-        {"content_layers": ("conv4_2",)},
-        None,
-    )
-    assert overrides_of(grid(axes("smallest-scale=none"))[0]) == ({"smallest_scale": None}, None)
+    assert fields_of(point) == {
+        "overrides": {"style_layers": ("relu1_1", "relu2_1"), "clip": False},
+        "seed": 7,
+    }
+    assert fields_of(grid(axes("content_layer=conv2_2,conv4_2"))[1])["overrides"] == {
+        "content_layers": ("conv4_2",)
+    }
+    assert fields_of(grid(axes("smallest-scale=none"))[0]) == {"overrides": {"smallest_scale": None}}
 
 
 @given(count=st.integers(1, 12), more=st.integers(0, 12), seed=st.integers(0, 99))
@@ -58,7 +60,7 @@ def test_random_points_are_in_range_different_and_stable(count: int, more: int, 
     assert len(set(points)) == count
     assert draw(varied, count + more, seed)[:count] == points
     for point in points:
-        values, _ = overrides_of(point)
+        values = fields_of(point)["overrides"]
         assert 1e-6 <= values["tv_weight"] <= 1e-2
         assert 0.0 <= values["strength"] <= 1.0
         assert values["init"] in ("content", "noise")

@@ -18,11 +18,9 @@ import torch
 from batch.inputs import write_inputs, write_list
 from batch.processes import batch, environment, until, with_marker
 
-from specstyle.batch.jobs import Common
 from specstyle.batch.lists import read_csv
 from specstyle.batch.results import Outcome
 from specstyle.batch.workers import LocalPool, Worker, devices_of
-from specstyle.cli.batching import Teller
 from specstyle.cli.main import main
 from specstyle.run.memory import free_main_memory
 
@@ -207,7 +205,7 @@ def test_wrong_options_are_told_where_all_is_finished(
 
 
 def test_folders_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (task,) = read_csv(write_list(tmp_path, {"output": "/proc/nowhere/0.wav"}), Common())
+    (task,) = read_csv(write_list(tmp_path, {"output": "/proc/nowhere/0.wav"}), {})
     outcome = Worker("cpu").run(task)
     assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.error) == (
@@ -220,12 +218,6 @@ def test_folders_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixtu
         main(["batch", "in", "-o", "/proc/nowhere"])
     assert caught.value.code == 1
     assert "/proc/nowhere: cannot be made a folder" in capsys.readouterr().err.splitlines()[-1]
-
-
-@pytest.mark.parametrize(("steps", "said"), [(1, "1 step in 2.0 s"), (3, "3 steps in 2.0 s")])
-def test_one_step_is_no_steps(steps: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Teller(quiet=False).finished(Outcome(1, "a.wav", "done", 2.0, steps))
-    assert capsys.readouterr().err == f"[1/0] a.wav done: {said}\n"
 
 
 def test_devices_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from batch.inputs import write_inputs, write_list
 
-from specstyle.batch.jobs import Common, Task
+from specstyle.batch.jobs import Task
 from specstyle.batch.lists import read_csv
 from specstyle.batch.results import Death, Outcome, Table, outcome_of, state_of
 from specstyle.batch.workers import Worker
@@ -28,7 +28,7 @@ def here(tmp_path: Path) -> Iterator[None]:
 
 
 def task(folder: Path, job: dict[str, object] | None = None, **common: object) -> Task:
-    (made,) = read_csv(write_list(folder, {"output": "o/a.wav", **(job or {})}), Common(**common))  # type: ignore[arg-type]
+    (made,) = read_csv(write_list(folder, {"output": "o/a.wav", **(job or {})}), common)
     return made
 
 
@@ -122,7 +122,7 @@ def test_the_table_in_its_file(tmp_path: Path) -> None:
     with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
     assert row == {"job": "1", "output": "o/a.wav", "status": "failed", "seconds": "1.5", "steps": "3",
-                   "total_loss_start": "2", "total_loss_end": "0.333333", "style_loss_end": "0.25",
+                   "total_loss_start": "2.0", "total_loss_end": str(1 / 3), "style_loss_end": "0.25",
                    "error": 'a "b", c'}  # fmt: skip
     assert table.count() == {"failed": 1}
     head, line = table.format().splitlines()

@@ -7,14 +7,12 @@ import html
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from run.test_kept import here
 
-from specstyle.batch.jobs import Common
 from specstyle.batch.sweep import figure_sweep
 from specstyle.cli.main import main
 from specstyle.errors import ListError
@@ -81,22 +79,6 @@ def test_a_second_call_does_what_is_missing(tmp_path: Path, capsys: pytest.Captu
     assert [row["status"] for row in rows(tmp_path)] == ["skipped", "done", "skipped"]
 
 
-def test_kept_scores_are_used_as_long_as_the_result_is_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert sweep("audio", tmp_path, "--grid", "strength=0.2,0.8") == 0
-    first = rows(tmp_path)
-    from specstyle.batch import sheet
-
-    class Refused:
-        def __init__(self, *_: Any) -> None:
-            raise AssertionError("measured again")
-
-    monkeypatch.setattr(sheet, "Judge", Refused)
-    assert sweep("audio", tmp_path, "--grid", "strength=0.2,0.8") == 0
-    assert [row["snr_mod"] for row in rows(tmp_path)] == [row["snr_mod"] for row in first]
-
-
 def test_a_range_is_scored_against_what_it_is_of(tmp_path: Path) -> None:
     assert sweep("audio", tmp_path, "--grid", "content_start_s=0,0.25", "--content-duration", "0.2") == 0
     for row, start in zip(rows(tmp_path), (0.0, 0.25), strict=True):
@@ -152,7 +134,7 @@ def test_random_points(tmp_path: Path) -> None:
 
 def test_the_figure_of_the_trade_off_is_that_of_the_paper(tmp_path: Path) -> None:
     paths = tmp_path / "c.png", [tmp_path / "s.png"]
-    common = Common(recipe="gatys2016", overrides={"network": "vgg19-random"})
+    common = {"recipe": "gatys2016", "overrides": {"network": "vgg19-random"}}
     figure = figure_sweep("tradeoff", "image", *paths, common)
     ratios = [float(title.split("= ")[1]) for title in figure.titles]
     assert ratios == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1], rel=1e-3)
@@ -161,12 +143,12 @@ def test_the_figure_of_the_trade_off_is_that_of_the_paper(tmp_path: Path) -> Non
 
 def test_the_figure_of_layers(tmp_path: Path) -> None:
     paths = tmp_path / "c.png", [tmp_path / "s.png"]
-    deep = figure_sweep("layers", "image", *paths, Common(overrides={"network": "vgg19-random"}))
+    deep = figure_sweep("layers", "image", *paths, {"overrides": {"network": "vgg19-random"}})
     assert [dict(point)["content_layers"] for point in deep.points] == ["conv2_2", "conv4_2"]
-    lite = figure_sweep("layers", "image", *paths, Common(overrides={"network": "vgg19-lite"}))
+    lite = figure_sweep("layers", "image", *paths, {"overrides": {"network": "vgg19-lite"}})
     assert [dict(point)["content_layers"] for point in lite.points] == ["relu2_2", "relu3_1@4"]
     with pytest.raises(ListError, match="compares layers, and kernel has one"):
-        figure_sweep("layers", "audio", tmp_path / "c.wav", [tmp_path / "s.wav"], Common())
+        figure_sweep("layers", "audio", tmp_path / "c.wav", [tmp_path / "s.wav"], {})
 
 
 def test_the_figure_of_starts(tmp_path: Path) -> None:
