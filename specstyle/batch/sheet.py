@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import torch
+
 from specstyle import figures
 from specstyle.batch.results import Outcome
 from specstyle.batch.sweep import Sweep
 from specstyle.errors import FileError
 from specstyle.evaluate import score_folder, write_csv
 from specstyle.files import atomic
-from specstyle.rendering import render
+from specstyle.pages import render
 from specstyle.run.outputs import panel_titles, thumbnail
 
 THUMBNAIL = 320
-"""Longest side of a picture's thumbnail in pixels, and the most columns of a spectrogram's."""
+"""Longest side of a picture's thumbnail and width of a spectrogram's, in pixels."""
 
 
 def measure(sweep: Sweep, folder: Path, on_skip: Callable[[str], None]) -> dict[str, dict[str, Any]]:
@@ -104,7 +106,11 @@ def _write_thumbnails(folder: Path, panels: dict[Path, Any], inputs: int) -> dic
     for number, (path, panel) in enumerate(panels.items()):
         images[path] = folder / (f"input-{number}.png" if number < inputs else f"{path.name}.png")
         with atomic(images[path]) as temporary:
-            figures.bare_image(panel, temporary, longest=THUMBNAIL)
+            if panel.ndim == 3:
+                pixels = torch.from_numpy(panel).movedim(2, 0)
+                temporary.write_bytes(figures.picture_png(pixels, longest=THUMBNAIL))
+            else:
+                temporary.write_bytes(figures.levels_png(panel, size=(THUMBNAIL, 3 * THUMBNAIL // 4)))
     return images
 
 

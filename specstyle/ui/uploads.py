@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from specstyle import figures
 from specstyle.errors import FileError, SpecstyleError
 from specstyle.media.containers import foreign_kind
 from specstyle.media.image import check_picture
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.soundfiles import read_sound
-from specstyle.media.sounds import check_sound
+from specstyle.media.sounds import Sound, check_sound
 from specstyle.run.outputs import write_source
-from specstyle.ui.pictures import source_png
+from specstyle.ui.watching import LARGEST_SIDE, SPECTROGRAM
 from specstyle.ui.words import Limits, Refusal, said_of
 
 _SUFFIXES = ("wav", "flac", "ogg", "oga", "mp3", "aif", "aiff", "png", "jpg", "jpeg", "webp", "tif", "tiff")
@@ -122,7 +123,7 @@ class Uploads:
         name = shown(name)
         try:
             medium, source = _read(path, self._limits.sound_minutes)
-            (path.parent / "preview.png").write_bytes(source_png(source))
+            (path.parent / "preview.png").write_bytes(_preview(source))
             if medium == "audio":
                 write_source(
                     "audio", dataclasses.replace(source, subtype="PCM_16"), path.parent / "listen.wav"
@@ -209,8 +210,20 @@ def _check_length(path: Path, longest_minutes: float) -> None:
         )
 
 
+def _preview(source: Any) -> bytes:
+    """Return a ``Sound``'s spectrogram or a small copy of a ``Picture`` as a PNG."""
+    if isinstance(source, Sound):
+        levels_db, _ = figures.spectrogram_db(source.samples.numpy(), source.sample_rate)
+        return figures.levels_png(levels_db, size=SPECTROGRAM)
+    pixels = source.pixels.float()
+    if source.alpha is not None:  # what is transparent is shown on mid-gray
+        alpha = source.alpha.float()
+        pixels = pixels * alpha + 0.5 * (1.0 - alpha)
+    return figures.picture_png(pixels, longest=LARGEST_SIDE)
+
+
 def _about(source: Any) -> dict[str, Any]:
-    if hasattr(source, "pixels"):
+    if not isinstance(source, Sound):
         return {"width": source.width, "height": source.height}
     channels, length = source.samples.shape
     rate = source.sample_rate
