@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specstyle._version import __version__
+from specstyle import __version__
 from specstyle.cli.commands import add_commands
 from specstyle.cli.options import (
     SHOWN,
@@ -165,19 +165,9 @@ def _new_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
         if getattr(arguments, name) and arguments.run_dir is None:
             raise ValueError(f"{flag_of(name)} needs --run-dir DIR to write into")
     request, notes = _request(arguments)
-    job = Job(
-        request,
-        output,
-        force=arguments.force,
-        save_every=arguments.save_every,
-        plot=arguments.plot,
-        metadata=not getattr(arguments, "no_metadata", False),
-        run_dir=arguments.run_dir,
-        checkpoint_every=arguments.checkpoint_every,
-        tensorboard=arguments.tensorboard,
-        report=arguments.report,
-    )
-    return job, notes
+    names = ("force", "save_every", "plot", "run_dir", "checkpoint_every", "tensorboard", "report")
+    said = {name: getattr(arguments, name) for name in names}
+    return Job(request, output, metadata=not getattr(arguments, "no_metadata", False), **said), notes
 
 
 def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from specstyle._version import __version__
+from specstyle import __version__
 from specstyle.errors import FileError
 from specstyle.files import recorded_file
 from specstyle.media.imagesettings import kept_text

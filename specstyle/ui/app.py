@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
-from specstyle._version import __version__
+from specstyle import __version__
 from specstyle.ui.guard import Guard
 from specstyle.ui.jobs import Jobs
 from specstyle.ui.settings import BOUNDS, MEDIA, offers, read_settings

@@ -19,7 +19,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from specstyle.cli import serving
+from specstyle.cli import commands
 from specstyle.cli.main import main
 from specstyle.recipes import read_recipe
 from specstyle.ui.app import PAGE, PAGES
@@ -366,7 +366,7 @@ def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int
 def test_the_command_says_what_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(serving, "find_spec", lambda name: None)
+    monkeypatch.setattr(commands, "find_spec", lambda name: None)
     code, said = fails([], capsys)
     assert code == 1
     assert "pip install 'specstyle[ui]'" in said
