@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from specstyle.batch.jobs import Task
-from specstyle.batch.results import Death, Outcome
+from specstyle.batch.results import Outcome
 from specstyle.batch.workers import Worker
 from specstyle.errors import SpecstyleError, explain
 
@@ -30,7 +30,7 @@ class _Actor:
     def pid(self) -> int:
         return os.getpid()
 
-    def run(self, task: Task) -> Outcome | Death:
+    def run(self, task: Task) -> Outcome:
         return self._worker.run(task)
 
     def leave(self) -> None:
@@ -81,25 +81,23 @@ class RayProcess:
     Args:
         ray: The module.
         actor: The handle of the actor.
+
+    Attributes:
+        pid: Its number, as soon as it is ready.
     """
 
     def __init__(self, ray: Any, actor: Any) -> None:
         self._ray, self._actor = ray, actor
-        self._pid: Future[int] = actor.pid.remote().future()
+        self.pid: Future[int] = actor.pid.remote().future()
 
-    def submit(self, task: Task) -> Future[Outcome | Death]:
+    def submit(self, task: Task) -> Future[Outcome]:
         """Give it a job; an exception is its death."""
-        future: Future[Outcome | Death] = self._actor.run.remote(task).future()
+        future: Future[Outcome] = self._actor.run.remote(task).future()
         return future
 
-    def death(self, error: BaseException) -> Death:
+    def reason(self, error: BaseException) -> str:
         """Return what is known of its death."""
-        name = type(error).__name__.removesuffix("Error")
-        return Death(f"its worker on the cluster died ({name})", at_start=self.pid() is None)
-
-    def pid(self) -> int | None:
-        """Return its number, if it is known."""
-        return self._pid.result() if self._pid.done() and self._pid.exception() is None else None
+        return f"its worker on the cluster died ({type(error).__name__.removesuffix('Error')})"
 
     def leave(self) -> None:
         """Ask it to leave its job after this step, with nothing written."""

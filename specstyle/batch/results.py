@@ -15,7 +15,7 @@ from specstyle.evaluate import write_csv
 from specstyle.files import sha256_of
 from specstyle.recipes import files_of, to_dict
 
-Status = Literal["waiting", "done", "skipped", "differs", "failed"]
+Status = Literal["waiting", "done", "skipped", "differs", "failed", "died"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Outcome:
         job: The task's number: its count in the list, from 1.
         output: Its output, as the list has it.
         status: ``waiting``: not run yet; ``skipped``: was finished before; ``differs``: another job's result
-            is there; ``failed``: see ``error``.
+            is there; ``failed``: see ``error``; ``died``: its worker ended, or a fresh one may do better.
         seconds: Of the run.
         steps: Evaluations made.
         total_loss_start: Weighted loss at the start.
@@ -44,19 +44,6 @@ class Outcome:
     total_loss_end: float | None = None
     style_loss_end: float | None = None
     error: str = ""
-
-
-@dataclass(frozen=True)
-class Death:
-    """The end of a worker in the middle of its job, or what only a fresh one can mend.
-
-    Attributes:
-        reason: What is known of it.
-        at_start: Whether it died before it could take a job.
-    """
-
-    reason: str
-    at_start: bool = False
 
 
 def outcome_of(task: Task, status: Status, record: dict[str, Any] | None = None, error: str = "") -> Outcome:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from specstyle.batch.jobs import Task
-from specstyle.batch.results import Death, Outcome, outcome_of
+from specstyle.batch.results import Outcome, outcome_of
 from specstyle.errors import explain, is_out_of_memory
 from specstyle.files import make_folder
 from specstyle.run.cache import Cache
@@ -52,11 +52,11 @@ class Worker:
             torch.set_num_threads(threads)
         self._device, self._abandoned, self._cache, self._share = device, abandoned, Cache(), share
 
-    def run(self, task: Task) -> Outcome | Death:
+    def run(self, task: Task) -> Outcome:
         """Run a job; what goes wrong is in its outcome.
 
-        A job that is abandoned writes nothing. That, and memory that does not suffice, counts as a death:
-        a fresh process may have more.
+        A job that is abandoned writes nothing. That, and memory that does not suffice, counts as the worker's
+        death: a fresh process may have more.
         """
         try:
             job = self._placed(task)
@@ -65,14 +65,12 @@ class Worker:
                 job, on_step=self._leave, on_note=_ignore, on_stage=_ignore, cache=self._cache
             )
         except Abandoned:
-            return Death("its batch has ended")
+            return outcome_of(task, "died", error="its batch has ended")
         except TransferError as error:
             record = None if error.result is None else error.result.record
             return outcome_of(task, "failed", record, explain(error))
         except Exception as error:
-            if is_out_of_memory(error):
-                return Death(explain(error))
-            return outcome_of(task, "failed", error=explain(error))
+            return outcome_of(task, "died" if is_out_of_memory(error) else "failed", error=explain(error))
         return outcome_of(task, "done", result.record)
 
     def _placed(self, task: Task) -> Job:
@@ -143,6 +141,9 @@ class LocalProcess:
         device: See ``Worker``, as the next.
         threads: See there.
         share: See there.
+
+    Attributes:
+        pid: Its number, as soon as it is ready.
     """
 
     def __init__(self, device: str, threads: int | None, share: float | None) -> None:
@@ -151,30 +152,25 @@ class LocalProcess:
         with _apart():
             own = (device, threads, share, reader)
             self._executor = ProcessPoolExecutor(1, get_context("spawn"), _begin, own)
-            self._ready = self._executor.submit(os.getpid)
+            self.pid = self._executor.submit(os.getpid)
         self._processes = [process for process in active_children() if process not in others]
         reader.close()
 
-    def submit(self, task: Task) -> Future[Outcome | Death]:
+    def submit(self, task: Task) -> Future[Outcome]:
         """Give it a job; an exception is its death."""
         try:
             return self._executor.submit(_run, task)
         except BrokenProcessPool as error:  # it died since its last job
-            future: Future[Outcome | Death] = Future()
+            future: Future[Outcome] = Future()
             future.set_exception(error)
             return future
 
-    def death(self, error: BaseException) -> Death:
+    def reason(self, error: BaseException) -> str:
         """Return what is known of its death."""
         if not isinstance(error, BrokenProcessPool):
-            return Death(str(error))
+            return str(error)
         self._executor.shutdown()
-        code = next((process.exitcode for process in self._processes), None)
-        return Death(_reason(code or 0), at_start=self._ready.exception() is not None)
-
-    def pid(self) -> int | None:
-        """Return its number, if it is known."""
-        return next((process.pid for process in self._processes), None)
+        return _reason(next((process.exitcode for process in self._processes), None) or 0)
 
     def leave(self) -> None:
         """Ask it to leave its job after this step, with nothing written."""
@@ -235,7 +231,7 @@ def _begin(device: str, threads: int | None, share: float | None, line: Connecti
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run(task: Task) -> Outcome | Death:
+def _run(task: Task) -> Outcome:
     with _busy:
         return _worker[0].run(task)
 

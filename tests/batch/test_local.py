@@ -19,7 +19,6 @@ from batch.inputs import write_inputs, write_list
 from batch.processes import batch, environment, until, with_marker
 
 from specstyle.batch.lists import read_csv
-from specstyle.batch.results import Outcome
 from specstyle.batch.workers import LocalPool, Worker, devices_of
 from specstyle.cli.main import main
 from specstyle.run.memory import free_main_memory
@@ -207,7 +206,6 @@ def test_wrong_options_are_told_where_all_is_finished(
 def test_folders_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (task,) = read_csv(write_list(tmp_path, {"output": "/proc/nowhere/0.wav"}), {})
     outcome = Worker("cpu").run(task)
-    assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.error) == (
         "failed", "/proc/nowhere: cannot be made a folder: No such file or directory; name another"
     )  # fmt: skip

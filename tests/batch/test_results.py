@@ -13,7 +13,7 @@ from batch.inputs import write_inputs, write_list
 
 from specstyle.batch.jobs import Task
 from specstyle.batch.lists import read_csv
-from specstyle.batch.results import Death, Outcome, Table, outcome_of, state_of
+from specstyle.batch.results import Outcome, Table, outcome_of, state_of
 from specstyle.batch.workers import Worker
 from specstyle.run import loop
 from specstyle.run.request import Job
@@ -99,14 +99,15 @@ def test_a_worker_lives_through_errors(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(loop, "optimize", full)
     dead = worker.run(task(tmp_path))
-    assert isinstance(dead, Death)
-    assert "out of memory: the run needs more" in dead.reason
+    assert dead.status == "died"
+    assert "out of memory: the run needs more" in dead.error
 
 
 def test_an_abandoned_job_writes_nothing(tmp_path: Path) -> None:
     asked: list[int] = []
     worker = Worker("cpu", 1, lambda: asked.append(1) or len(asked) == 2)  # type: ignore[func-returns-value]
-    assert worker.run(task(tmp_path)) == Death("its batch has ended")
+    abandoned = worker.run(task(tmp_path))
+    assert (abandoned.status, abandoned.error) == ("died", "its batch has ended")
     assert not list((tmp_path / "o").iterdir())
 
 
