@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
 import subprocess
 import sys
@@ -12,13 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-
-
-def environment(folder: Path, **more: str) -> dict[str, str]:
-    """One thread, no pretrained VGG19, this checkout."""
-    own = {"PYTHONPATH": str(ROOT), "TORCH_HOME": str(folder / "torch")}
-    return {**os.environ, **own, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **more}
+from commands import environment
 
 
 class Batch:

@@ -12,15 +12,15 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from batch.inputs import write_inputs, write_list
-from batch.processes import batch, environment, with_marker
+from batch.inputs import write_list
+from batch.processes import batch, with_marker
+from commands import Outcome, environment, write_inputs
 
 from specstyle.batch.cluster import check_reachable, room_on
-from specstyle.cli.main import main
 from specstyle.errors import SpecstyleError
 
 LONG = {"steps": 400, "filters": 1024}
@@ -129,15 +129,10 @@ def _in_run(pid: int) -> bool:
     return b".run" in (Path("/proc") / str(pid) / "cmdline").read_bytes()
 
 
-def test_without_ray(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write_inputs(tmp_path)
+def test_without_ray(workplace: Path, monkeypatch: pytest.MonkeyPatch, cli: Callable[..., Outcome]) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(SystemExit) as caught:
-        main(["batch", str(write_list(tmp_path, {})), "--ray", "auto", "--quiet"])
-    assert caught.value.code == 1
-    assert capsys.readouterr().err == "specstyle: --ray needs Ray: pip install specstyle[ray]\n"
+    said = "specstyle: --ray needs Ray: pip install specstyle[ray]\n"
+    assert cli("batch", write_list(workplace, {}), "--ray", "auto", "--quiet") == (1, "", said)
 
 
 @pytest.mark.slow

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from batch.inputs import write_inputs
 
 from specstyle.batch.jobs import Task
 from specstyle.batch.lists import read_csv, read_folder
 from specstyle.errors import ListError
-from specstyle.features import weights as vgg_weights
 from specstyle.recipes import to_toml
 from specstyle.recipes.recipe import Recipe
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    write_inputs(tmp_path)
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")  # paths in a list start from its folder
-    return
+def here(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (workplace / "elsewhere").mkdir()
+    monkeypatch.chdir(workplace / "elsewhere")  # paths in a list start from its folder
 
 
 def read(folder: Path, text: str | bytes, **common: Any) -> list[Task]:

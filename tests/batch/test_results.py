@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from batch.inputs import write_inputs, write_list
+from batch.inputs import write_list
 
 from specstyle.batch.jobs import Task
 from specstyle.batch.lists import read_csv
@@ -18,13 +16,7 @@ from specstyle.batch.workers import Worker
 from specstyle.run import loop
 from specstyle.run.request import Job
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path) -> Iterator[None]:
-    write_inputs(tmp_path)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("workplace")
 
 
 def task(folder: Path, job: dict[str, object] | None = None, **common: object) -> Task:
