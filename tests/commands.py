@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pytest
 import soundfile
 from PIL import Image
 
@@ -51,3 +53,18 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     """One thread, no pretrained VGG19, this checkout."""
     own = {"PYTHONPATH": str(ROOT), "TORCH_HOME": str(folder / "torch"), "OMP_NUM_THREADS": "1"}
     return {**os.environ, **own, "PYTHONUNBUFFERED": "1", **more}
+
+
+def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, times: int = 1) -> None:
+    """Press Ctrl-C while the n-th evaluation is made."""
+    from specstyle.engine.objective import Objective
+
+    true, count = Objective.value_and_grad, [0]
+
+    def pressed(objective: Objective, image: Any) -> Any:
+        count[0] += 1
+        for _ in range(times if count[0] == step else 0):
+            signal.raise_signal(signal.SIGINT)
+        return true(objective, image)
+
+    monkeypatch.setattr(Objective, "value_and_grad", pressed)

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from commands import Outcome, command, environment
+from commands import Outcome, command, environment, interrupt_at
 from PIL import Image
 
 import specstyle
@@ -32,7 +32,6 @@ from specstyle import RECIPES, Recipe
 from specstyle.cli.main import build_parser
 from specstyle.cli.options import recipe_overrides
 from specstyle.cli.progress import ProgressLine
-from specstyle.engine.objective import Objective
 from specstyle.features import weights as vgg_weights
 from specstyle.recipes import from_toml, to_toml
 from specstyle.run import job as job_module
@@ -413,19 +412,6 @@ def test_output_into_a_closed_pipe() -> None:
 
 
 # -- Ctrl-C --------------------------------------------------------------------------------------------------
-
-
-def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, times: int = 1) -> None:
-    """Press Ctrl-C while the n-th evaluation is made."""
-    true, count = Objective.value_and_grad, [0]
-
-    def pressed(objective: Objective, image: torch.Tensor) -> Any:
-        count[0] += 1
-        for _ in range(times if count[0] == step else 0):
-            signal.raise_signal(signal.SIGINT)
-        return true(objective, image)
-
-    monkeypatch.setattr(Objective, "value_and_grad", pressed)
 
 
 @MEDIA

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-import torch
-from commands import Outcome
+from commands import Outcome, interrupt_at
 from PIL import Image
 
 from specstyle.cli import demo as demo_module
-from specstyle.engine.objective import Objective
 
 SOUNDS = {"plucked_melody.wav", "rain.wav"}
 PICTURES = {"drawn_scene.png", "brush_texture.png"}
@@ -25,7 +22,7 @@ RESULTS = {"melody-played-by-rain", "scene-painted-with-brush"}
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, one_thread: None) -> None:
     """Half a second, 48 pixels, two steps, one thread."""
     monkeypatch.setattr(demo_module, "DURATION_S", 0.5)
     monkeypatch.setattr(demo_module, "SAMPLE_RATE", 8000)
@@ -33,16 +30,11 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     true = demo_module.run_job
 
     def quick(job: Any, **options: Any) -> Any:
-        fewer = {"steps": 2}
-        request = dataclasses.replace(job.request, overrides={**job.request.overrides, **fewer})
+        request = dataclasses.replace(job.request, overrides={**job.request.overrides, "steps": 2})
         return true(dataclasses.replace(job, request=request), **options)
 
     monkeypatch.setattr(demo_module, "run_job", quick)
     monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_demo(cli: Callable[..., Outcome]) -> None:
@@ -107,38 +99,17 @@ def test_existing_inputs_are_refused_too(name: str, cli: Callable[..., Outcome])
     """Someone's own rain.wav in the folder must not be replaced without --force."""
     Path("mine").mkdir()
     (Path("mine") / name).write_bytes(b"precious")
-    code, _, err = cli("demo", "mine")
+    outcome = cli("demo", "mine")
     assert (Path("mine") / name).read_bytes() == b"precious"
-    assert code == 1
-    assert "--force" in err
-
-
-def test_a_folder_that_is_a_file(cli: Callable[..., Outcome]) -> None:
-    Path("demo").write_bytes(b"precious")
-    for argv in ((), ("demo/deeper",)):
-        code, _, err = cli("demo", *argv)
-        assert code == 1
-        assert len(err.splitlines()) == 1
-        assert "demo" in err
-    assert Path("demo").read_bytes() == b"precious"
-
-
-def press_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
-    true: Callable[..., Any] = Objective.value_and_grad
-    count = [0]
-
-    def pressed(objective: Objective, image: torch.Tensor) -> Any:
-        count[0] += 1
-        if count[0] == 1:
-            signal.raise_signal(signal.SIGINT)
-        return true(objective, image)
-
-    monkeypatch.setattr(Objective, "value_and_grad", pressed)
+    assert (outcome.code, "--force" in outcome.err) == (1, True)
+    for folder in (f"mine/{name}", f"mine/{name}/deeper"):
+        outcome = cli("demo", folder)
+        assert (outcome.code, len(outcome.lines), folder in outcome.err) == (1, 1, True)
 
 
 def test_ctrl_c_ends_the_demo(cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
     """In the first transfer: the second is not begun, the exit code is 130, and a line says so."""
-    press_ctrl_c(monkeypatch)
+    interrupt_at(1, monkeypatch)
     code, _, err = cli("demo")
     assert code == 130
     assert "stopped by Ctrl-C" in err.splitlines()[-1]
