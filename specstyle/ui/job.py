@@ -12,6 +12,7 @@ from specstyle.files import atomic, write_json
 from specstyle.run.checkpoint import FINISHED, RunFolder, resumed_job
 from specstyle.run.request import Job, Request
 from specstyle.ui.settings import request_fields
+from specstyle.ui.uploads import SHOWN
 from specstyle.ui.watching import Watch, curves, main_losses
 from specstyle.ui.words import Refusal, plain
 
@@ -154,8 +155,7 @@ class Entry:
         }
         for file in self.files:
             stem = Path(file["file"]).stem
-            for shown in ("preview.png", "listen.wav"):
-                known[f"{stem}.{shown}"] = (self.folder / f"{stem}.{shown}", None)
+            known |= {f"{stem}.{shown}": (self.folder / f"{stem}.{shown}", None) for shown in SHOWN}
         path, save_as = known.get(name, (None, None))
         if path is None or not path.is_file():
             raise Refusal("there is no such file", 404)

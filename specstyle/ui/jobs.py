@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import secrets
 import shutil
 import threading
@@ -14,11 +13,10 @@ from specstyle.errors import CheckpointError, SpecstyleError
 from specstyle.run.cache import Cache
 from specstyle.run.checkpoint import RunFolder
 from specstyle.run.job import run_job
-from specstyle.run.outputs import write_source
 from specstyle.run.request import Result, TransferError
 from specstyle.run.settle import settle_request
 from specstyle.ui.job import Entry, State, load
-from specstyle.ui.uploads import Upload, give
+from specstyle.ui.uploads import Upload, give, write_listenable
 from specstyle.ui.watching import LeaveRun, Watch
 from specstyle.ui.words import Limits, Refusal, said_of
 
@@ -242,10 +240,8 @@ class Jobs:
 
 
 def _write_copy(entry: Entry, result: Result) -> None:
-    """Write what every browser can play, whatever the result's own sample format is."""
     if entry.medium == "audio":
-        copy = dataclasses.replace(result.output, subtype="PCM_16")
-        write_source("audio", copy, entry.folder / "result.listen.wav")
+        write_listenable(result.output, entry.folder / "result.listen.wav")
 
 
 def _locked(folder: Path) -> RunFolder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import re
@@ -24,7 +23,9 @@ from specstyle.run.outputs import write_source
 from specstyle.ui.watching import LARGEST_SIDE, SPECTROGRAM
 from specstyle.ui.words import Limits, Refusal, said_of
 
-_SUFFIXES = ("wav", "flac", "ogg", "oga", "mp3", "aif", "aiff", "png", "jpg", "jpeg", "webp", "tif", "tiff")
+SHOWN = ("preview.png", "listen.wav")
+"""What the page shows of a file, beside it."""
+
 _MOST_FRAMES = 1 << 62
 _LONGEST_NAME = 120
 
@@ -92,8 +93,7 @@ class Uploads:
         identity = secrets.token_hex(8)
         home = self._folder / identity
         home.mkdir()
-        suffix = Path(name).suffix.lower().lstrip(".")
-        path = home / f"{identity}{'.' + suffix if suffix in _SUFFIXES else ''}"
+        path = home / identity  # what it holds says what it is
         try:
             size = 0
             with path.open("wb") as file:
@@ -125,9 +125,7 @@ class Uploads:
             medium, source = _read(path, self._limits.sound_minutes)
             (path.parent / "preview.png").write_bytes(_preview(source))
             if medium == "audio":
-                write_source(
-                    "audio", dataclasses.replace(source, subtype="PCM_16"), path.parent / "listen.wav"
-                )
+                write_listenable(source, path.parent / "listen.wav")
         except (SpecstyleError, ValueError, MemoryError) as error:
             shutil.rmtree(path.parent, ignore_errors=True)
             raise Refusal(said_of(error, {path: name}), 422) from error
@@ -145,26 +143,24 @@ class Uploads:
             Refusal: If there is none.
         """
         path = self.get(identity).path.parent / name
-        if name not in ("preview.png", "listen.wav") or not path.is_file():
+        if name not in SHOWN or not path.is_file():
             raise Refusal("there is no such file", 404)
         return path
 
 
 def give(upload: Upload, folder: Path, stem: str) -> Path:
     """Put a file and what the page shows of it into a job's folder; return where the file is."""
-    target = folder / f"{stem}{upload.path.suffix}"
-    _link(upload.path, target)
-    for name in ("preview.png", "listen.wav"):
-        if (upload.path.parent / name).exists():
-            _link(upload.path.parent / name, folder / f"{stem}.{name}")
+    target = folder / f"{stem}.file"
+    shutil.copyfile(upload.path, target)
+    for beside in (upload.path.parent / name for name in SHOWN):
+        if beside.exists():
+            shutil.copyfile(beside, folder / f"{stem}.{beside.name}")
     return target
 
 
-def _link(source: Path, target: Path) -> None:
-    with contextlib.suppress(OSError):  # a file system without links
-        os.link(source, target)
-        return
-    shutil.copyfile(source, target)
+def write_listenable(sound: Sound, path: Path) -> None:
+    """Write what every browser can play, whatever the sound's own sample format is."""
+    write_source("audio", dataclasses.replace(sound, subtype="PCM_16"), path)
 
 
 def shown(name: str) -> str:
