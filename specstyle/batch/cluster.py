@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import socket
 import threading
 from concurrent.futures import Future
 from typing import Any
-from urllib.parse import urlsplit
 
 from specstyle.batch.jobs import Task
 from specstyle.batch.results import Outcome
@@ -142,21 +142,15 @@ def check_reachable(address: str) -> None:
     found = os.environ.get("RAY_ADDRESS") if address == "auto" else address
     if address == "local" or found is None:
         return
-    host, port = _parsed(address, found)
+    parts = re.fullmatch(r"(?:ray://)?([^\s:/]+|\[[^]]+]):(\d{1,5})", found)
+    if parts is None or int(parts[2]) >= 2**16:
+        whence = "" if found == address else f", which RAY_ADDRESS says is {found!r}"
+        raise ValueError(f"--ray must be auto, local, HOST:PORT or ray://HOST:PORT, got {address!r}{whence}")
     try:
-        socket.create_connection((host, port), PATIENCE_S).close()
+        socket.create_connection((parts[1].strip("[]"), int(parts[2])), PATIENCE_S).close()
     except (OSError, UnicodeError) as error:
         said = (getattr(error, "strerror", None) or str(error)).lower()
         raise _no_connection(address, f"{found}: {said}") from error
-
-
-def _parsed(address: str, found: str) -> tuple[str, int]:
-    with contextlib.suppress(ValueError):
-        parts = urlsplit("//" + found.removeprefix("ray://"))
-        if parts.hostname and parts.port and parts.netloc == found.removeprefix("ray://"):
-            return parts.hostname, parts.port
-    whence = "" if found == address else f", which RAY_ADDRESS says is {found!r}"
-    raise ValueError(f"--ray must be auto, local, HOST:PORT or ray://HOST:PORT, got {address!r}{whence}")
 
 
 def _no_connection(address: str, said: str) -> SpecstyleError:

@@ -170,7 +170,11 @@ class LocalProcess:
         if not isinstance(error, BrokenProcessPool):
             return str(error)
         self._executor.shutdown()
-        return _reason(next((process.exitcode for process in self._processes), None) or 0)
+        code = next((process.exitcode for process in self._processes), None) or 0
+        if code >= 0:
+            return f"its worker ended with exit code {code}"
+        name = signal.Signals(-code).name
+        return f"its worker was ended by {name}" + "; is there enough memory?" * (name == "SIGKILL")
 
     def leave(self) -> None:
         """Ask it to leave its job after this step, with nothing written."""
@@ -182,17 +186,6 @@ class LocalProcess:
         for process in self._processes:
             process.kill()
         self._executor.shutdown(cancel_futures=True)
-
-
-def _reason(code: int) -> str:
-    if code >= 0:
-        return f"its worker ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    said = "; is there enough memory?" if name == "SIGKILL" else ""
-    return f"its worker was ended by {name}{said}"
 
 
 @contextlib.contextmanager

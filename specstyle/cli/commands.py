@@ -158,13 +158,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         )
     from specstyle.evaluate import evaluate, format_table, to_json
     from specstyle.media.soundfiles import read_sound
-    from specstyle.media.sounds import check_sound
 
-    sounds = {}
-    for role in ("output", "content", "style"):
-        sounds[role] = read_sound(getattr(arguments, role))
-        check_sound(sounds[role], role=role, min_samples=1)
-    report = evaluate(sounds["output"], sounds["content"], sounds["style"])
+    report = evaluate(*map(read_sound, (arguments.output, arguments.content, arguments.style)))
     print(to_json(report) if arguments.json else format_table(report))
     return 0
 

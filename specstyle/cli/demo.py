@@ -43,6 +43,14 @@ def _sources(folder: Path) -> dict[Path, Callable[[], Sound | Picture]]:
     return {**sounds, **{folder / f"{name}.png": partial(picture, name) for name in PICTURES}}
 
 
+def synthesize(folder: Path) -> list[Path]:
+    """Write the example sounds and pictures into a folder; return their paths."""
+    sources = _sources(folder)
+    for path, make in sources.items():
+        write_source("audio" if path.suffix == ".wav" else "image", make(), path)
+    return list(sources)
+
+
 def run_demo(folder: Path, *, force: bool, progress: ProgressLine) -> tuple[list[Path], bool]:
     """Make the example inputs, play the melody by the rain, and paint the scene with the brush.
 
@@ -58,14 +66,11 @@ def run_demo(folder: Path, *, force: bool, progress: ProgressLine) -> tuple[list
         FileError: If the folder cannot be used.
     """
     make_folder(folder)
-    sources = _sources(folder)
-    for path in [*sources, *(folder / output for _, _, output in (SOUND_JOB, PICTURE_JOB))]:
+    for path in [*_sources(folder), *(folder / output for _, _, output in (SOUND_JOB, PICTURE_JOB))]:
         if path.exists() and not force:
             raise FileError(f"{path}: exists already; name another DIR, or --force to replace it")
     progress.note(f"synthesizing sounds and pictures into {folder}")
-    for path, make in sources.items():
-        write_source("audio" if path.suffix == ".wav" else "image", make(), path)
-    written = list(sources)
+    written = synthesize(folder)
     # No VGG19 even where there is one, so that it does the same everywhere.
     jobs: tuple[tuple[str, tuple[str, str, str], dict[str, Any]], ...] = (
         ("audio", SOUND_JOB, {"network": "kernel"}),
