@@ -25,7 +25,6 @@ import pytest
 import soundfile
 import torch
 from commands import Outcome, command, environment, interrupt_at
-from PIL import Image
 
 import specstyle
 from specstyle import RECIPES, Recipe
@@ -347,16 +346,6 @@ def test_the_same_command_twice_gives_the_same_bytes_in_silence(
     assert made[0] == made[1] != b"old"
 
 
-@MEDIA
-def test_several_styles(medium: str, cli: Callable[..., Outcome]) -> None:
-    content, style = INPUTS[medium]
-    argv = [medium, content, style, content, "-o", OUT[medium], *FAST[medium], "--style-blend", "3,1"]
-    assert cli(*argv).code == 0
-    record = record_of(medium)
-    assert [s["path"] for s in record["styles"]] == [style, content]
-    assert record["recipe"]["style_blend"] == [3.0, 1.0]
-
-
 # -- errors --------------------------------------------------------------------------------------------------
 
 
@@ -431,13 +420,6 @@ def test_ctrl_c_keeps_the_best_so_far(
     record = record_of(medium)
     assert (record["stopped"], record["steps"]) == (True, 3)
     assert Path(OUT[medium]).exists()
-
-
-def test_ctrl_c_in_an_early_scale(cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupt_at(2, monkeypatch)
-    assert cli(*RUN["image"], "--smallest-scale", "10", "--scale-factor", "2").code == 130
-    with Image.open("out.png") as picture:
-        assert picture.size == (40, 32)
 
 
 def test_ctrl_c_before_the_first_step_ends_at_once() -> None:
