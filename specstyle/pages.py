@@ -84,10 +84,7 @@ def _sound_difference(result: Result) -> list[dict[str, Any]]:
         figures.spectrogram_db(sound.samples.numpy(), sound.sample_rate) for sound in (content, output)
     )
     image = figures.levels_png(
-        after - before,
-        size=_fewer_rows(before),
-        scale=(-DIFFERENCE_DB, DIFFERENCE_DB),
-        colors="coolwarm",
+        after - before, size=_fewer_rows(before), scale=(-DIFFERENCE_DB, DIFFERENCE_DB), colors="coolwarm"
     )
     return [
         {

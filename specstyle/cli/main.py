@@ -125,12 +125,7 @@ def _run_medium(arguments: argparse.Namespace) -> int:
     with ProgressLine(quiet=arguments.quiet) as progress:
         for note in notes:
             progress.note(note)
-        result, written = run_job(
-            job,
-            on_step=progress,
-            on_note=progress.note,
-            on_stage=progress.enter_stage,
-        )
+        result, written = run_job(job, on_step=progress, on_note=progress.note, on_stage=progress.enter_stage)
     return _end(job, result.record, written, quiet=arguments.quiet)
 
 

@@ -92,10 +92,7 @@ def _upload_routes(uploads: Uploads) -> list[Route]:
     def show(request: Request) -> Response:
         return FileResponse(uploads.shown_file(request.path_params["id"], request.path_params["name"]))
 
-    return [
-        Route("/api/uploads", receive, methods=["POST"]),
-        Route("/files/uploads/{id}/{name}", show),
-    ]
+    return [Route("/api/uploads", receive, methods=["POST"]), Route("/files/uploads/{id}/{name}", show)]
 
 
 def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
