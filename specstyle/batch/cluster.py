@@ -7,7 +7,6 @@ import logging
 import os
 import re
 import socket
-import threading
 from concurrent.futures import Future
 from typing import Any
 
@@ -18,23 +17,6 @@ from specstyle.errors import SpecstyleError, explain
 
 PATIENCE_S = 3.0
 """How long a try to reach a host takes at most; Ray itself tries for more than a minute, with warnings."""
-
-
-class _Actor:
-    """A worker in a process of the cluster. Made an actor where it is started, since Ray is optional."""
-
-    def __init__(self, device: str) -> None:
-        self._gone = threading.Event()
-        self._worker = Worker(device, abandoned=self._gone.is_set)
-
-    def pid(self) -> int:
-        return os.getpid()
-
-    def run(self, task: Task) -> Outcome:
-        return self._worker.run(task)
-
-    def leave(self) -> None:
-        self._gone.set()
 
 
 class RayPool:
@@ -68,7 +50,7 @@ class RayPool:
         """Start a worker, anywhere."""
         # A second thread hears that the first shall leave its job.
         options = {**self._asks, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
-        return RayProcess(self._ray, self._ray.remote(_Actor).options(**options).remote(self._device))
+        return RayProcess(self._ray, self._ray.remote(Worker).options(**options).remote(self._device))
 
     def shutdown(self) -> None:
         """End the connection."""

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import Pipe, active_children, get_context
@@ -37,20 +37,21 @@ class Worker:
     Args:
         device: Where, unless a job's list says otherwise.
         threads: Of torch on the CPU; ``None``: as many as it takes by itself.
-        abandoned: Asked after each step whether to leave the job.
         share: The main memory that a job may take that runs in it, in GiB, unless the job says otherwise.
     """
 
-    def __init__(
-        self,
-        device: str,
-        threads: int | None = None,
-        abandoned: Callable[[], bool] = lambda: False,
-        share: float | None = None,
-    ) -> None:
+    def __init__(self, device: str, threads: int | None = None, share: float | None = None) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
-        self._device, self._abandoned, self._cache, self._share = device, abandoned, Cache(), share
+        self._device, self._share, self._cache, self._gone = device, share, Cache(), threading.Event()
+
+    def pid(self) -> int:
+        """Return the number of its process."""
+        return os.getpid()
+
+    def leave(self) -> None:
+        """Leave the job after its step, with nothing written."""
+        self._gone.set()
 
     def run(self, task: Task) -> Outcome:
         """Run a job; what goes wrong is in its outcome.
@@ -61,9 +62,7 @@ class Worker:
         try:
             job = self._placed(task)
             make_folder(job.output.parent)
-            result, _ = run_job(
-                job, on_step=self._leave, on_note=_ignore, on_stage=_ignore, cache=self._cache
-            )
+            result, _ = run_job(job, on_step=self._step, on_note=_ignore, on_stage=_ignore, cache=self._cache)
         except Abandoned:
             return outcome_of(task, "died", error="its batch has ended")
         except TransferError as error:
@@ -82,8 +81,8 @@ class Worker:
             request = dataclasses.replace(request, memory_limit=self._share)
         return dataclasses.replace(task.job, request=request)
 
-    def _leave(self, _: Any) -> None:
-        if self._abandoned():
+    def _step(self, _: Any) -> None:
+        if self._gone.is_set():
             raise Abandoned
 
 
@@ -211,13 +210,12 @@ _busy = threading.Lock()
 
 def _begin(device: str, threads: int | None, share: float | None, line: Connection) -> None:
     """Make this process a worker, until the other end of a line is closed or killed."""
-    gone = threading.Event()
-    _worker.append(Worker(device, threads, gone.is_set, share))
+    _worker.append(Worker(device, threads, share))
 
     def watch() -> None:
         with contextlib.suppress(EOFError, OSError):
             line.recv()
-        gone.set()
+        _worker[0].leave()
         with _busy:  # a running job is left after its step
             os._exit(0)
 
