@@ -155,8 +155,7 @@ def state_of(task: Task) -> Outcome:
 def _both(task: Task, record: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return what was asked for and what the record says, by what it is."""
     request, recipe = task.job.request, task.recipe
-    if recipe is None:
-        raise ValueError("check the task first")
+    assert recipe is not None  # of a checked task
     files = files_of(recipe)
     # Where a file is does not matter, only what is in it.
     asked, found = json.loads(json.dumps(to_dict(recipe))), dict(record["recipe"])
