@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pickle
@@ -433,12 +434,15 @@ class TestOutput:
 # -- a disk that fills up ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def disk() -> Iterator[Callable[[int], None]]:
+@contextlib.contextmanager
+def disk(size: int) -> Iterator[None]:
     """No file may grow beyond so many bytes: the system itself refuses the write, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def fails_late(outcome: Outcome, name: str) -> None:
@@ -457,14 +461,12 @@ def fails_late(outcome: Outcome, name: str) -> None:
     [(m, o) for m, suffixes in (("audio", ("wav", "flac", "ogg")), ("image", ("png", "jpg", "webp", "tiff")))
      for o in (f"out.{s}" for s in suffixes)],
 )  # fmt: skip
-def test_disk_full(
-    medium: str, output: str, cli: Callable[..., Outcome], disk: Callable[[int], None], tmp_path: Path
-) -> None:
+def test_disk_full(medium: str, output: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
     """Nothing is left and nothing replaced, and no temporary name is told."""
-    disk(60)
     for options in ((), ("--force",)):
         before = tree(tmp_path)
-        outcome = cli(medium, *GOOD[medium], "-o", output, *SMALL[medium], *options)
+        with disk(60):
+            outcome = cli(medium, *GOOD[medium], "-o", output, *SMALL[medium], *options)
         fails_late(outcome, output)
         assert "cannot be written" in outcome.err
         assert ".part" not in outcome.err
@@ -474,22 +476,21 @@ def test_disk_full(
 
 @pytest.mark.parametrize("medium", MEDIA)
 def test_disk_full_at_the_first_intermediate_result_leaves_nothing(
-    medium: str, cli: Callable[..., Outcome], disk: Callable[[int], None], tmp_path: Path
+    medium: str, cli: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     before = tree(tmp_path)
-    disk(60)
-    outcome = cli(medium, *GOOD[medium], "-o", OUT[medium], *SMALL[medium], "--save-every", "1")
+    with disk(60):
+        outcome = cli(medium, *GOOD[medium], "-o", OUT[medium], *SMALL[medium], "--save-every", "1")
     fails_late(outcome, "step-00001")
     assert tree(tmp_path) == before
 
 
-def test_disk_full_at_the_record_leaves_no_output(
-    cli: Callable[..., Outcome], disk: Callable[[int], None], tmp_path: Path
-) -> None:
+def test_disk_full_at_the_record_leaves_no_output(cli: Callable[..., Outcome], tmp_path: Path) -> None:
     before = tree(tmp_path)
-    disk(1500)  # a small picture without its settings fits, its record of some 3 kB does not
-    outcome = cli("image", *GOOD["image"], "-o", "out.jpg", "--size", "12", "--no-metadata", *SMALL["image"],
-                  "--style-layers", "relu1_1", "--content-layers", "relu1_1")  # fmt: skip
+    small = ["--size", "12", "--style-layers", "relu1_1", "--content-layers", "relu1_1"]
+    with disk(1500):  # a small picture without its settings fits, its record of some 3 kB does not
+        argv = ["image", *GOOD["image"], "-o", "out.jpg", *SMALL["image"], *small, "--no-metadata"]
+        outcome = cli(*argv)
     fails_late(outcome, "out.jpg.json")
     assert tree(tmp_path) == before
 
