@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
 import math
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,26 +37,16 @@ class Axis:
     Attributes:
         name: A field of a recipe, or ``seed``.
         values: What it takes in turn, as text; none for a range without a count.
-        low: Of a range.
-        high: Of a range.
-        log: Whether the range is even in the logarithm.
+        at: Of a range: gives the number that has a share of the range below it, as text.
     """
 
     name: str
     values: tuple[str, ...] = ()
-    low: float = 0.0
-    high: float = 0.0
-    log: bool = False
-
-    def at(self, share: float) -> str:
-        """Return the number that has a share of the range below it."""
-        span = self.high - self.low
-        value = self.low * (self.high / self.low) ** share if self.log else self.low + share * span
-        return str(round(value)) if FIELDS[self.name].startswith("int") else f"{value:.4g}"
+    at: Callable[[float], str] | None = None
 
     def draw(self, generator: random.Random) -> str:
         """Return one value at random: of a range any number in it, else one of the values."""
-        return self.at(generator.random()) if self.high > self.low else generator.choice(self.values)
+        return generator.choice(self.values) if self.at is None else self.at(generator.random())
 
 
 def read_axis(text: str, medium: str) -> Axis:
@@ -104,21 +93,25 @@ def _range(name: str, kind: str, low_text: str, high_text: str, count: str | Non
     if FIELDS[name].split(" ")[0] not in ("int", "float"):
         raise ListError(f"--grid {name}: has no numbers to range over; list its values with commas between")
     try:
-        axis = Axis(name, (), float(low_text), float(high_text), kind == "log")
+        low, high, log = float(low_text), float(high_text), kind == "log"
     except ValueError as error:
         raise ListError(f"--grid {name}: {low_text}..{high_text} is no range of numbers") from error
-    low, high = axis.low, axis.high
-    if not -math.inf < low < high < math.inf or (axis.log and low <= 0):
+    if not -math.inf < low < high < math.inf or (log and low <= 0):
         raise ListError(
-            f"--grid {name}: a range goes from a number{' above 0' if axis.log else ''} up to a larger one, "
+            f"--grid {name}: a range goes from a number{' above 0' if log else ''} up to a larger one, "
             f"got {low:g}..{high:g}"
         )
     if count is not None and int(count) < 2:
         raise ListError(f"--grid {name}: a range has at least 2 values, got {count}")
-    values = [axis.at(i / (int(count) - 1)) for i in range(int(count))] if count else []
-    for value in values or [axis.at(0.0)]:
+
+    def at(share: float) -> str:
+        value = low * (high / low) ** share if log else low + share * (high - low)
+        return str(round(value)) if FIELDS[name].startswith("int") else f"{value:.4g}"
+
+    values = [at(i / (int(count) - 1)) for i in range(int(count))] if count else []
+    for value in values or [at(0.0)]:
         _value(name, value)
-    return dataclasses.replace(axis, values=tuple(dict.fromkeys(values)))
+    return Axis(name, tuple(dict.fromkeys(values)), at)
 
 
 def _value(name: str, text: str) -> Any:
@@ -138,8 +131,7 @@ def grid(axes: Sequence[Axis]) -> list[Point]:
     _check_names(axes)
     for axis in axes:
         if not axis.values:
-            said = f"say how many numbers, as in log:{axis.low:g}..{axis.high:g}:5, or add --random N"
-            raise ListError(f"--grid {axis.name}: {said}")
+            raise ListError(f"--grid {axis.name}: say how many numbers (A..B:5), or add --random N")
     return list(itertools.product(*([(axis.name, value) for value in axis.values] for axis in axes)))
 
 

@@ -100,7 +100,7 @@ def test_what_is_no_axis_is_told(text: str, said: str) -> None:
 
 
 def test_points_that_cannot_be_made_are_told() -> None:
-    with pytest.raises(ListError, match=r"as in log:0\.1\.\.1:5, or add --random N"):
+    with pytest.raises(ListError, match=r"say how many numbers \(A\.\.B:5\), or add --random N"):
         grid(axes("strength=log:0.1..1"))
     with pytest.raises(ListError, match="is given twice"):
         grid(axes("strength=0.1", "strength=0.2"))
