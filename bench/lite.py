@@ -22,12 +22,12 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from bench.colors import color_transfer
 from specstyle.engine import Pixels, optimize
 from specstyle.engine.grams import gram
 from specstyle.engine.losses import relative_distance
 from specstyle.engine.objective import Objective, mean_statistic
 from specstyle.engine.optimize import OptimizerSettings
-from specstyle.evaluate.colors import color_transfer
 from specstyle.features import VGG19, lite, random_weights, weights
 from specstyle.features.weights import CHANNELS, LAYERS, Weights
 from specstyle.media.image import ImageSettings, PictureCodec

@@ -88,7 +88,7 @@ def spectrograms(
     for axis in axes.ravel():
         axis.set_axis_off()
     for axis, (title, shown) in zip(axes.ravel(), panels, strict=False):
-        levels_db, duration_s = spectrogram_db(title, shown.samples.numpy(), shown.sample_rate)
+        levels_db, duration_s = spectrogram_db(shown.samples.numpy(), shown.sample_rate)
         axis.set_axis_on()
         drawn = axis.imshow(
             levels_db,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from specstyle.errors import FileError
+from PIL import Image
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 RANGE_DB = 80.0
 """Range of the color scale below a panel's own peak, in dB."""
@@ -25,9 +26,7 @@ _DPI = 110
 _SPECTROGRAM_INCHES = 4.0
 
 
-def sound_figure(
-    panels: list[tuple[str, NDArray[Any], int]], path: str | Path, *, n_fft: int | None = None
-) -> None:
+def sound_figure(panels: list[tuple[str, NDArray[Any], int]], path: str | Path) -> None:
     """Write spectrograms side by side, on one color scale.
 
     Channels are averaged. 0 dB is each panel's own peak, so that a quiet sound shows its structure too;
@@ -37,18 +36,12 @@ def sound_figure(
     Args:
         panels: Title, samples ``[channels, length]`` (or ``[length]``) and sample rate in Hz, each.
         path: The PNG file to write.
-        n_fft: Window length in samples; None takes about 46 ms of each sound.
-
-    Raises:
-        ValueError: No panel, or samples of another shape.
-        FileError: The file cannot be written.
     """
-    _require_panels(panels)
     figure = _new_figure(width=1.2 + _SPECTROGRAM_INCHES * len(panels), height=3.8)
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     drawn: Any = None
     for axis, (title, samples, sample_rate) in zip(axes, panels, strict=True):
-        levels_db, duration_s = spectrogram_db(title, samples, sample_rate, n_fft)
+        levels_db, duration_s = spectrogram_db(samples, sample_rate)
         drawn = axis.imshow(
             levels_db,
             origin="lower",
@@ -68,62 +61,87 @@ def sound_figure(
     _save(figure, path)
 
 
-def picture_figure(panels: list[tuple[str, NDArray[Any]]], path: str | Path) -> None:
-    """Write pictures side by side, with titles.
-
-    Args:
-        panels: Title and picture ``[H, W, 3]`` from 0 to 1, each.
-        path: The PNG file to write.
-
-    Raises:
-        ValueError: No panel, or a picture of another shape.
-        FileError: The file cannot be written.
-    """
-    _require_panels(panels)
-    for title, picture in panels:
-        if picture.ndim != 3:
-            raise ValueError(f"panel {title!r}: expected shape [H, W, 3], got {list(picture.shape)}")
-    _grid(panels, path, columns=len(panels), inches=4.0)
-
-
-def contact_sheet(panels: list[tuple[str, NDArray[Any]]], path: str | Path, *, columns: int = 5) -> None:
-    """Write small pictures or spectrogram images in rows.
+def contact_sheet(
+    panels: list[tuple[str, NDArray[Any]]], path: str | Path, *, columns: int, inches: float = 2.4
+) -> None:
+    """Write pictures or spectrogram images in rows, each panel as high as the highest needs.
 
     Args:
         panels: Title and array, each: a picture ``[H, W, 3]`` from 0 to 1, or an image ``[H, W]`` of any
             range, drawn with row 0 at the bottom. All ``[H, W]`` arrays share one color scale.
         path: The PNG file to write.
         columns: Panels in a full row.
-
-    Raises:
-        ValueError: No panel, an array of another shape, or fewer than 1 column.
-        FileError: The file cannot be written.
+        inches: Width of a panel.
     """
-    _require_panels(panels)
-    if columns < 1:
-        raise ValueError(f"columns: expected at least 1, got {columns}")
-    _grid(panels, path, columns=min(columns, len(panels)), inches=2.4)
+    columns = min(columns, len(panels))
+    rows = math.ceil(len(panels) / columns)
+    aspect = max(a.shape[0] / a.shape[1] if a.ndim == 3 else 0.75 for _, a in panels)
+    lines = max(title.count("\n") for title, _ in panels)
+    height = rows * (inches * min(aspect, 3.0) + 0.35 + 0.2 * lines)
+    figure = _new_figure(width=columns * inches, height=height)
+    cells = figure.subplots(rows, columns, squeeze=False).ravel()
+    flat = [array for _, array in panels if array.ndim == 2]
+    limits = {"vmin": min(map(np.min, flat)), "vmax": max(map(np.max, flat))} if flat else {}
+    for cell in cells:
+        cell.set_axis_off()
+    for cell, (title, array) in zip(cells, panels, strict=False):
+        _title(cell, title, inches=inches)
+        if array.ndim == 2:
+            cell.imshow(array, origin="lower", aspect="auto", cmap="magma", **limits)
+        else:
+            cell.imshow(np.clip(array, 0.0, 1.0))
+    _save(figure, path)
+
+
+def picture_png(pixels: Tensor, *, longest: int) -> bytes:
+    """Return a picture as a PNG, made smaller where it is larger.
+
+    Args:
+        pixels: ``[3, H, W]`` from 0 to 1.
+        longest: The longest side, in pixels.
+    """
+    image = Image.fromarray((pixels.clamp(0.0, 1.0) * 255 + 0.5).byte().movedim(0, 2).numpy())
+    image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+    return _encoded(image)
+
+
+def levels_png(
+    levels: NDArray[Any],
+    *,
+    size: tuple[int, int] | None = None,
+    scale: tuple[float, float] = (-RANGE_DB, 0.0),
+    colors: str = "magma",
+) -> bytes:
+    """Return levels as a PNG without axes, low frequencies below.
+
+    Args:
+        levels: ``[bins, columns]``.
+        size: Width and height in pixels; ``None``: as many as there are levels.
+        scale: The levels that have the first and the last color.
+        colors: A color map of matplotlib.
+    """
+    from matplotlib import colormaps
+
+    shades = np.clip((np.flipud(levels) - scale[0]) / (scale[1] - scale[0]), 0.0, 1.0)
+    image = Image.fromarray((shades * 255 + 0.5).astype(np.uint8))
+    if size is not None:
+        image = image.resize(size, Image.Resampling.BOX)
+    image.putpalette(colormaps[colors](np.arange(256), bytes=True)[:, :3].tobytes())
+    return _encoded(image)
 
 
 def spectrogram_db(
-    title: str, samples: NDArray[Any], sample_rate: int, n_fft: int | None = None
+    samples: NDArray[Any], sample_rate: int, n_fft: int | None = None
 ) -> tuple[NDArray[np.float64], float]:
     """Compute levels ``[bins, columns]`` in dB re the peak, and the duration in seconds.
 
     Args:
-        title: Named in errors.
         samples: ``[channels, length]`` or ``[length]``; channels are averaged.
         sample_rate: In Hz.
         n_fft: Window length in samples; None takes about 46 ms.
-
-    Raises:
-        ValueError: Samples of another shape.
     """
-    samples = np.atleast_2d(samples)
-    if samples.ndim != 2 or samples.shape[1] == 0:
-        raise ValueError(f"panel {title!r}: expected shape [channels, length], got {list(samples.shape)}")
     n_fft = n_fft or 2 ** round(math.log2(max(64.0, _WINDOW_S * sample_rate)))
-    mono = samples.mean(axis=0, dtype=np.float64)
+    mono = np.atleast_2d(samples).mean(axis=0, dtype=np.float64)
     frames = max(1, math.ceil(4 * len(mono) / n_fft))
     hop, pooled = n_fft // 4, max(1, math.ceil(frames / _MAX_COLUMNS))
     if pooled > 2:  # every column has many frames: half the overlap does for their mean
@@ -143,39 +161,13 @@ def spectrogram_db(
     return levels_db, len(mono) / sample_rate
 
 
-def bare_image(panel: NDArray[Any], path: str | Path, *, longest: int | None = None) -> None:
-    """Write a picture, or levels in dB by the spectrograms' colors, as a PNG without axes.
-
-    Args:
-        panel: ``[H, W, 3]`` from 0 to 1, or ``[bins, columns]`` in dB, ``-RANGE_DB`` to 0, low ones first.
-        path: The PNG file to write.
-        longest: Shrink the longest side to so many pixels (levels: to that width, three quarters as high).
-
-    Raises:
-        FileError: The file cannot be written.
-    """
-    from matplotlib import colormaps
-    from PIL import Image
-
-    flat = panel.ndim == 2
-    shown = colormaps["magma"](1.0 + np.flipud(panel) / RANGE_DB)[..., :3] if flat else panel
-    image = Image.fromarray((np.clip(shown, 0.0, 1.0) * 255 + 0.5).astype(np.uint8))
-    if longest is not None and panel.ndim == 2:
-        image = image.resize((longest, 3 * longest // 4))
-    elif longest is not None:
-        image.thumbnail((longest, longest))
-    try:
-        image.save(path, format="PNG")
-    except OSError as error:
-        raise FileError(f"{path}: the picture cannot be written ({error.strerror or error})") from error
-
-
 # -- parts ---------------------------------------------------------------------------------------------------
 
 
-def _require_panels(panels: list[Any]) -> None:
-    if not panels:
-        raise ValueError("panels: expected at least one, got none")
+def _encoded(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def _new_figure(*, width: float, height: float) -> Figure:
@@ -194,46 +186,8 @@ def _title(axis: Any, title: str, *, inches: float) -> None:
     axis.set_title("\n".join(lines), parse_math=False, fontsize=11)
 
 
-def _grid(panels: list[tuple[str, NDArray[Any]]], path: str | Path, *, columns: int, inches: float) -> None:
-    """Draw arrays in rows of ``columns``, each panel ``inches`` wide and as high as the highest needs."""
-    for title, array in panels:
-        if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)):
-            raise ValueError(f"panel {title!r}: expected shape [H, W, 3] or [H, W], got {list(array.shape)}")
-    rows = math.ceil(len(panels) / columns)
-    aspect = max(a.shape[0] / a.shape[1] if a.ndim == 3 else 0.75 for _, a in panels)
-    lines = max(title.count("\n") for title, _ in panels)
-    height = rows * (inches * min(aspect, 3.0) + 0.35 + 0.2 * lines)
-    figure = _new_figure(width=columns * inches, height=height)
-    cells = figure.subplots(rows, columns, squeeze=False).ravel()
-    flat = [array for _, array in panels if array.ndim == 2]
-    limits = {"vmin": min(map(_low, flat)), "vmax": max(map(_high, flat))} if flat else {}
-    for cell in cells:
-        cell.set_axis_off()
-    for cell, (title, array) in zip(cells, panels, strict=False):
-        _title(cell, title, inches=inches)
-        if array.ndim == 2:
-            cell.imshow(array, origin="lower", aspect="auto", cmap="magma", **limits)
-        else:
-            cell.imshow(np.clip(array, 0.0, 1.0))
-    _save(figure, path)
-
-
-def _low(array: NDArray[Any]) -> float:
-    return float(np.nanmin(array))
-
-
-def _high(array: NDArray[Any]) -> float:
-    return float(np.nanmax(array))
-
-
 def _save(figure: Figure, path: str | Path) -> None:
-    try:
-        with warnings.catch_warnings():
-            # A title in a script that the font lacks is drawn as boxes; that is no reason to fail.
-            warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
-            figure.savefig(path, format="png", bbox_inches="tight", pad_inches=0.08)
-    except OSError as error:
-        raise FileError(
-            f"{path}: the figure cannot be written ({error.strerror or error}); "
-            "check that its folder exists, may be written to and has space left"
-        ) from error
+    with warnings.catch_warnings():
+        # A title in a script that the font lacks is drawn as boxes; that is no reason to fail.
+        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)
+        figure.savefig(path, format="png", bbox_inches="tight", pad_inches=0.08)

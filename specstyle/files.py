@@ -93,6 +93,29 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def recorded_file(file: dict[str, str], beside: Path, role: str) -> Path:
+    """Return where a file lies that was recorded: seen from its record, from here, or beside it.
+
+    Args:
+        file: Its ``path`` and ``sha256``, as the record has them.
+        beside: The record.
+        role: What it was, as in ``style_mask``.
+
+    Raises:
+        FileError: If no file with these bytes is there.
+    """
+    path = Path(file["path"])
+    there = [p for p in (beside.parent / path, path, beside.parent / path.name) if p.is_file()]
+    for place in there:
+        if sha256_of(place) == file["sha256"]:
+            return place
+    what = "has changed since" if there else "is not here any more, nor beside it"
+    raise FileError(
+        f"{beside.name} was made with {there[0] if there else path} ({role}), which {what}; give the "
+        f"{role.replace('_', ' ')} yourself"
+    )
+
+
 def sha256_of(path: Path) -> str:
     """Return a file's SHA-256 as hexadecimal digits."""
     digest = hashlib.sha256()

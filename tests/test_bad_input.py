@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pickle
+import re
 import resource
 import shutil
-import struct
 import subprocess
-import sys
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,65 +19,24 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from commands import Outcome, command
 from PIL import Image
 from safetensors.torch import save_file
 
 import specstyle
-from specstyle.cli.main import main
 from specstyle.errors import FileError, SpecstyleError
-from specstyle.features import weights as vgg_weights
 
 RATE = 8000
 SMALL = {"audio": ["--steps", "2", "--n-filters", "32", "--phase-iterations", "2"], "image": ["--steps", "2"]}
-GOOD = {"audio": ("good.wav", "rain.wav"), "image": ("good.png", "brush.png")}
+GOOD = {"audio": ("c.wav", "s.wav"), "image": ("c.png", "s.png")}
 OUT = {"audio": "out.wav", "image": "out.png"}
 MEDIA = ("audio", "image")
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with a good pair in each medium, on one thread, on a machine without VGG19."""
-    rng = np.random.default_rng(0)
-    t = np.arange(RATE // 2) / RATE
-    soundfile.write(tmp_path / "good.wav", 0.3 * np.sin(2 * np.pi * 440 * t * (1 + t)), RATE)
-    soundfile.write(tmp_path / "rain.wav", 0.1 * rng.standard_normal(RATE // 2), RATE)
-    y, x = np.mgrid[:32, :40]
-    save_picture(tmp_path / "good.png", np.stack([x * 6, y * 7, (x + y) * 3], 2))
-    save_picture(tmp_path / "brush.png", rng.integers(0, 255, (36, 32, 3)))
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("workplace")
 
 
 def save_picture(path: Path, pixels: Any) -> None:
     Image.fromarray(np.asarray(pixels).astype(np.uint8)).save(path)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[str]:
-        return self.err.splitlines()
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    def run(*argv: str | Path) -> Outcome:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_info:
-            main([str(a) for a in argv])
-        captured = capsys.readouterr()
-        code = exit_info.value.code
-        return Outcome(0 if code is None else int(code), captured.out, captured.err)
-
-    return run
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -96,24 +54,13 @@ def refuses(run: Callable[..., Outcome], *argv: str | Path, code: int, words: tu
     assert "Traceback" not in outcome.err
     assert outcome.code == code, outcome.err
     assert len(outcome.lines) == 1, outcome.err
-    assert outcome.lines[0].startswith("specstyle: ")
+    assert re.match("specstyle( audio| image)?: ", outcome.err)
     assert "unexpected" not in outcome.err
     for word in words:
         assert word in outcome.err
     assert outcome.out == ""
     assert tree(folder) == before
     return outcome
-
-
-def refuses_by_parser(run: Callable[..., Outcome], *argv: str, word: str) -> None:
-    before = tree(Path.cwd())
-    outcome = run(*argv)
-    assert outcome.code == 2
-    (line,) = outcome.lines
-    assert line.startswith("specstyle")
-    assert word in line
-    assert "Traceback" not in outcome.err
-    assert tree(Path.cwd()) == before
 
 
 def transfer_argv(medium: str, role: str, bad: str) -> list[str]:
@@ -131,6 +78,10 @@ def transfer_argv(medium: str, role: str, bad: str) -> list[str]:
 # -- files ---------------------------------------------------------------------------------------------------
 
 
+NOISE = np.random.default_rng(0).uniform(0, 1, 4000)
+PIXELS = np.random.default_rng(0).uniform(0, 1, (32, 32, 3))
+
+
 def nothing(_: Path) -> None:
     pass
 
@@ -139,80 +90,33 @@ def folder(path: Path) -> None:
     path.mkdir()
 
 
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def text(path: Path) -> None:
-    path.write_text("This is not what its name says.\n" * 40, encoding="utf-8")
-
-
-def garbage(path: Path) -> None:
-    path.write_bytes(np.random.default_rng(5).bytes(5000))
-
-
 def sound_of(samples: Any, **options: Any) -> Callable[[Path], None]:
     return lambda path: soundfile.write(path, samples, RATE, **options)
 
 
-def with_values(value: float, subtype: str = "FLOAT") -> Callable[[Path], None]:
-    samples = 0.1 * np.random.default_rng(1).standard_normal(RATE // 2)
-    samples[[17, 900]] = value
-    return sound_of(samples, subtype=subtype)
+def pixels_of(pixels: Any) -> Callable[[Path], None]:
+    return lambda path: save_picture(path, pixels)
 
 
-def truncated(suffix: str, keep: float) -> Callable[[Path], None]:
-    def make(path: Path) -> None:
-        whole = path.with_name("whole" + suffix)
-        if suffix in (".wav", ".flac"):
-            sound_of(0.1 * np.random.default_rng(1).standard_normal(RATE // 2))(whole)
-        else:
-            save_picture(whole, np.random.default_rng(1).integers(0, 255, (64, 64, 3)))
-        data = whole.read_bytes()
-        whole.unlink()
-        path.write_bytes(data[: int(len(data) * keep)])
-
-    return make
+def truncated(path: Path) -> None:
+    """The first half of a file."""
+    whole = path.with_name("whole" + path.suffix)
+    if path.suffix == ".wav":
+        sound_of(NOISE)(whole)
+    else:
+        save_picture(whole, PIXELS * 255)
+    path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    whole.unlink()
 
 
-def picture(kind: str) -> Callable[[Path], None]:
-    def make(path: Path) -> None:
-        pixels = np.random.default_rng(1).integers(0, 255, (32, 32, 3)).astype(np.uint8)
-        with path.open("wb") as file:
-            Image.fromarray(pixels).save(file, format=kind)
-
-    return make
+def picture(path: Path) -> None:
+    with path.open("wb") as file:
+        Image.fromarray((PIXELS * 255).astype(np.uint8)).save(file, format="JPEG")
 
 
-def sound(kind: str) -> Callable[[Path], None]:
-    def make(path: Path) -> None:
-        with path.open("wb") as file:
-            soundfile.write(file, 0.1 * np.random.default_rng(1).standard_normal(4000), RATE, format=kind)
-
-    return make
-
-
-def bomb(path: Path) -> None:
-    """A PNG of a few hundred bytes whose header says 60,000 x 60,000 pixels."""
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    body = zlib.compress(bytes(100_000))
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
-    )
-
-
-def plain_color(height: int, width: int, channels: int = 3) -> Callable[[Path], None]:
-    return lambda path: save_picture(path, np.full((height, width, channels), 120))
-
-
-def clear(path: Path) -> None:
-    pixels = np.random.default_rng(1).integers(0, 255, (32, 32, 4))
-    pixels[..., 3] = 0
-    save_picture(path, pixels)
+def sound(path: Path) -> None:
+    with path.open("wb") as file:
+        soundfile.write(file, NOISE, RATE, format="FLAC")
 
 
 @dataclass(frozen=True)
@@ -222,52 +126,28 @@ class Bad:
     words: tuple[str, ...]
 
 
+# What else is refused, and in what words, is told by the tests of files and of their checks (tests/media).
 BAD_SOUNDS = {
-    "missing": Bad("lost.wav", nothing, ("does not exist",)),
-    "missing in a missing folder": Bad("no/lost.wav", nothing, ("does not exist",)),
+    "missing": Bad("no/lost.wav", nothing, ("does not exist",)),
     "directory": Bad("dir.wav", folder, ("directory",)),
-    "empty": Bad("empty.wav", empty, ("empty",)),
-    "truncated wav": Bad("cut.wav", truncated(".wav", 0.6), ("cut off",)),
-    "wav of a header alone": Bad("cut.wav", truncated(".wav", 0.004), ("cut.wav",)),
-    "truncated flac": Bad("cut.flac", truncated(".flac", 0.6), ("cut.flac",)),
-    "text": Bad("text.wav", text, ("text",)),
-    "garbage": Bad("noise.mp3", garbage, ("noise.mp3",)),
-    "png": Bad("photo.png", picture("PNG"), ("PNG picture", "specstyle image")),
-    "jpeg called wav": Bad("photo.wav", picture("JPEG"), ("JPEG picture", "specstyle image")),
-    "webp": Bad("photo.webp", picture("WEBP"), ("WebP picture", "specstyle image")),
-    "zero samples": Bad("none.wav", sound_of(np.zeros(0)), ("no samples",)),
-    "less than a window": Bad("short.wav", sound_of(
-                                 np.random.default_rng(0).uniform(-1, 1, 100)),
-                              ("100 samples", "window")),
-    "silence": Bad("silence.wav", sound_of(np.zeros(RATE // 2)), ("silence",)),
-    "silent stereo": Bad("silence.wav", sound_of(np.zeros((RATE // 2, 2))), ("silence",)),
-    "nan": Bad("nan.wav", with_values(np.nan), ("NaN", "sample 17")),
-    "inf": Bad("inf.wav", with_values(np.inf), ("infinite", "sample 17")),
-    "minus inf in doubles": Bad("inf.wav", with_values(-np.inf, "DOUBLE"), ("infinite",)),
-    "constant": Bad("dc.wav", sound_of(np.full(RATE // 2, 0.25)), ("same value",)),
-    "two constants": Bad("dc.wav", sound_of(np.tile([0.25, -0.5], (RATE // 2, 1))), ("same value",)),
+    "truncated": Bad("cut.wav", truncated, ("cut off",)),
+    "a picture": Bad("photo.wav", picture, ("JPEG picture", "specstyle image")),
+    "less than a window": Bad("short.wav", sound_of(NOISE[:100]), ("100 samples", "window")),
+    "silence": Bad("silence.wav", sound_of(np.zeros((RATE // 2, 2))), ("silence",)),
+    "no number": Bad("nan.wav", sound_of(np.where(np.arange(4000) == 17, np.nan, NOISE), subtype="FLOAT"),
+                     ("NaN", "sample 17")),
 }  # fmt: skip
 
 BAD_PICTURES = {
-    "missing": Bad("lost.png", nothing, ("no such file",)),
-    "missing in a missing folder": Bad("no/lost.png", nothing, ("no such file",)),
+    "missing": Bad("no/lost.png", nothing, ("no such file",)),
     "directory": Bad("dir.png", folder, ("folder",)),
-    "empty": Bad("empty.png", empty, ("empty",)),
-    "truncated jpeg": Bad("cut.jpg", truncated(".jpg", 0.6), ("cut short",)),
-    "jpeg of a header alone": Bad("cut.jpg", truncated(".jpg", 0.02), ("cut.jpg",)),
-    "truncated png": Bad("cut.png", truncated(".png", 0.5), ("cut short",)),
-    "truncated webp": Bad("cut.webp", truncated(".webp", 0.5), ("cut.webp",)),
-    "text": Bad("text.png", text, ("text",)),
-    "garbage": Bad("noise.bmp", garbage, ("noise.bmp",)),
-    "wav": Bad("tune.wav", sound("WAV"), ("sound", "specstyle audio")),
-    "flac called png": Bad("tune.png", sound("FLAC"), ("sound", "specstyle audio")),
-    "ogg": Bad("tune.ogg", sound("OGG"), ("sound", "specstyle audio")),
-    "1x1": Bad("dot.png", plain_color(1, 1), ("1 x 1",)),
-    "1 pixel high": Bad("line.png", lambda p: save_picture(p, np.arange(192).reshape(1, 64, 3)), ("64 x 1",)),
-    "one color": Bad("plain.png", plain_color(32, 32), ("one single color",)),
-    "fully transparent": Bad("clear.png", clear, ("transparent",)),
-    "bomb": Bad("bomb.png", bomb, ("too large", "smaller")),
-}
+    "truncated": Bad("cut.png", truncated, ("cut short",)),
+    "a sound": Bad("tune.png", sound, ("sound", "specstyle audio")),
+    "1 pixel high": Bad("line.png", pixels_of(PIXELS[:1] * 255), ("32 x 1",)),
+    "one color": Bad("plain.png", pixels_of(np.full((32, 32, 3), 120)), ("one single color",)),
+    "fully transparent": Bad("clear.png", pixels_of(np.dstack([PIXELS * 255, 0 * PIXELS[..., 0]])),
+                             ("transparent",)),
+}  # fmt: skip
 
 ROLES = ("content", "style", "second style", "init")
 
@@ -305,30 +185,14 @@ def test_a_file_that_is_none(medium: str, name: str, cli: Callable[..., Outcome]
 
 @pytest.mark.parametrize("medium", MEDIA)
 @pytest.mark.parametrize("role", ["content", "style", "init"])
-def test_bad_input_leaves_no_steps_folder(medium: str, role: str, cli: Callable[..., Outcome]) -> None:
-    argv = [*transfer_argv(medium, role, "lost.file"), "--save-every", "1", "--plot"]
-    refuses(cli, *argv, code=1, words=("lost.file",))
-
-
-@pytest.mark.parametrize("medium", MEDIA)
-def test_a_bad_option_leaves_no_steps_folder(medium: str, cli: Callable[..., Outcome]) -> None:
-    argv = [medium, *GOOD[medium], "-o", OUT[medium], "--save-every", "1", "--recipe", "nobody1999"]
-    refuses(cli, *argv, code=2, words=("nobody1999",))
-
-
-@pytest.mark.parametrize("medium", MEDIA)
-def test_quiet_hides_no_error(medium: str, cli: Callable[..., Outcome]) -> None:
-    argv = [*transfer_argv(medium, "style", "lost.file"), "--quiet"]
-    refuses(cli, *argv, code=1, words=("lost.file",))
-
-
-@pytest.mark.parametrize("medium", MEDIA)
-def test_bad_input_does_not_touch_what_force_would_replace(
-    medium: str, cli: Callable[..., Outcome], tmp_path: Path
+def test_bad_input_leaves_no_steps_folder_and_what_force_would_replace(
+    medium: str, role: str, cli: Callable[..., Outcome]
 ) -> None:
-    (tmp_path / OUT[medium]).write_bytes(b"precious")
-    argv = [*transfer_argv(medium, "content", "lost.file"), "--force"]
-    refuses(cli, *argv, code=1, words=("lost.file",))
+    Path(OUT[medium]).write_bytes(b"precious")
+    extra = ["--save-every", "1", "--plot", "--force", "--quiet"]
+    refuses(cli, *transfer_argv(medium, role, "lost.file"), *extra, code=1, words=("lost.file",))
+    argv = [medium, *GOOD[medium], "-o", OUT[medium], *extra, "--recipe", "nobody1999"]
+    refuses(cli, *argv, code=2, words=("nobody1999",))
 
 
 def test_a_name_with_a_line_break_still_makes_one_line(cli: Callable[..., Outcome]) -> None:
@@ -338,10 +202,9 @@ def test_a_name_with_a_line_break_still_makes_one_line(cli: Callable[..., Outcom
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("role", ["content", "style"])
 def test_values_that_are_no_numbers_in_arrays(value: float, role: str) -> None:
-    good = np.random.default_rng(0).uniform(0, 1, (32, 32, 3))
-    bad = good.copy()
+    bad = PIXELS.copy()
     bad[3, 4, 1] = value
-    pair = (bad, good) if role == "content" else (good, bad)
+    pair = (bad, PIXELS) if role == "content" else (PIXELS, bad)
     with pytest.raises(SpecstyleError, match=f"{role}.*NaN or infinite"):
         specstyle.transfer_image(*pair, steps=1)
     with pytest.raises(SpecstyleError, match=f"{role}.*NaN or infinite"):
@@ -350,48 +213,34 @@ def test_values_that_are_no_numbers_in_arrays(value: float, role: str) -> None:
 
 @pytest.mark.parametrize("bad", [np.zeros((1, 1, 3)), np.zeros((32, 32, 3)), np.ones((40, 40))])
 def test_picture_arrays_that_hold_nothing(bad: Any) -> None:
-    good = np.random.default_rng(0).uniform(0, 1, (32, 32, 3))
-    for pair in ((bad, good), (good, bad)):
+    for pair in ((bad, PIXELS), (PIXELS, bad)):
         with pytest.raises(FileError):
             specstyle.transfer_image(*pair, steps=1)
 
 
 @pytest.mark.parametrize("bad", [np.zeros(0), np.zeros(50), np.zeros(4000), np.full(4000, 0.5)])
 def test_sound_arrays_that_hold_nothing(bad: Any) -> None:
-    good = np.random.default_rng(0).uniform(-1, 1, 4000)
-    for pair in ((bad, good), (good, bad)):
+    for pair in ((bad, NOISE), (NOISE, bad)):
         with pytest.raises(FileError):
             specstyle.transfer_audio(*pair, sample_rate=RATE, steps=1, n_filters=8)
 
 
-BAD_ARRAYS = {
-    "integers": np.zeros(4000, dtype=np.int16),
-    "three dimensions": np.zeros((1, 2, 4000)),
-    "a number": np.float64(3.0),
-    "words": "no/such/file.wav",
-}
-
-
-@pytest.mark.parametrize("case", BAD_ARRAYS)
-def test_what_is_no_sound_is_refused_by_name(case: str) -> None:
-    good = np.random.default_rng(0).uniform(-1, 1, 4000)
-    with pytest.raises((ValueError, SpecstyleError), match=r"style|file\.wav"):
-        specstyle.transfer_audio(good, BAD_ARRAYS[case], sample_rate=RATE, steps=1, n_filters=8)
-
-
-def test_arrays_need_a_rate() -> None:
-    good = np.random.default_rng(0).uniform(-1, 1, 4000)
-    with pytest.raises(ValueError, match="sample_rate"):
-        specstyle.transfer_audio(good, good, steps=1)
-    for rate in (0, -1):
-        with pytest.raises(ValueError, match="rate"):
-            specstyle.transfer_audio(good, good, sample_rate=rate, steps=1)
-
-
-def test_an_empty_list_of_styles_is_refused() -> None:
-    good = np.random.default_rng(0).uniform(-1, 1, 4000)
-    with pytest.raises(ValueError, match="style"):
-        specstyle.transfer_audio(good, [], sample_rate=RATE)
+@pytest.mark.parametrize(
+    ("style", "rate", "said"),
+    [
+        (np.zeros(4000, dtype=np.int16), RATE, "style"),
+        (np.zeros((1, 2, 4000)), RATE, "style"),
+        (np.float64(3.0), RATE, "style"),
+        ("no/such/file.wav", RATE, r"file\.wav"),
+        ([], RATE, "style"),
+        (NOISE, None, "sample_rate"),
+        (NOISE, 0, "rate"),
+        (NOISE, -1, "rate"),
+    ],
+)
+def test_what_is_no_sound_is_refused_by_name(style: Any, rate: int | None, said: str) -> None:
+    with pytest.raises((ValueError, SpecstyleError), match=said):
+        specstyle.transfer_audio(NOISE, style, sample_rate=rate, steps=1, n_filters=8)
 
 
 # -- weights -------------------------------------------------------------------------------------------------
@@ -402,36 +251,22 @@ class Evil:
         return (os.system, ("touch EXECUTED",))
 
 
-def layers_state(first: tuple[int, ...] = (64, 3, 3, 3), value: float = 0.01) -> dict[str, torch.Tensor]:
-    return {"features.0.weight": torch.full(first, value), "features.0.bias": torch.zeros(first[0])}
+def layers_state(first: tuple[int, ...] = (64, 3, 3, 3)) -> dict[str, torch.Tensor]:
+    return {"features.0.weight": torch.full(first, 0.01), "features.0.bias": torch.zeros(first[0])}
 
 
 def pickled_code(path: Path) -> None:
     path.write_bytes(pickle.dumps({"features.0.weight": Evil()}))
 
 
-def torch_with_code(path: Path) -> None:
-    torch.save({"features.0.weight": Evil()}, path)
-
-
+# More of them, and their words: tests/features/test_weights.py.
 BAD_WEIGHTS = {
     "missing": Bad("lost.pth", nothing, ("no such",)),
     "missing safetensors": Bad("lost.safetensors", nothing, ("no such",)),
     "directory": Bad("dir.pth", folder, ("directory",)),
-    "empty": Bad("empty.pth", empty, ()),
-    "empty safetensors": Bad("empty.safetensors", empty, ()),
-    "text": Bad("text.pth", text, ()),
-    "text as safetensors": Bad("text.safetensors", text, ()),
     "wrong shape": Bad("w.pth", lambda p: torch.save(layers_state((64, 1, 3, 3)), p),
                        ("[64, 1, 3, 3]", "[64, 3, 3, 3]")),
-    "wrong shape safetensors": Bad("w.safetensors", lambda p: save_file(layers_state((32, 3, 3, 3)), p),
-                                   ("[32, 3, 3, 3]", "[64, 3, 3, 3]")),
-    "not finite": Bad("w.pth", lambda p: torch.save(layers_state(value=float("nan")), p), ("NaN",)),
-    "other names": Bad("w.pth", lambda p: torch.save({"conv.weight": torch.zeros(3)}, p),
-                       ("features.0.weight",)),
-    "a tensor": Bad("w.pth", lambda p: torch.save(torch.zeros(3), p), ("Tensor",)),
     "a pickle with code": Bad("evil.pth", pickled_code, ("refused", "code")),
-    "a torch file with code": Bad("evil.pth", torch_with_code, ("refused", "code")),
     "code called safetensors": Bad("evil.safetensors", pickled_code, ()),
 }  # fmt: skip
 
@@ -458,53 +293,26 @@ def test_weights_that_do_not_cover_a_layer(medium: str, cli: Callable[..., Outco
 # -- options -------------------------------------------------------------------------------------------------
 
 VGG_LAYERS = ("relu1_1", "relu3_4", "relu5_4")
+# Values of single fields: tests/recipes/test_recipes.py; what fits together: tests/run/test_build.py.
 BAD_OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "unknown style layer": (("--style-layers", "relu9_9"), ("relu9_9", *VGG_LAYERS)),
-    "unknown content layer": (("--network", "vgg19-random", "--content-layers", "pool5"),
-                              ("pool5", *VGG_LAYERS)),
-    "layer of another network": (("--network", "wide-random", "--style-layers", "relu2_1"),
-                                 ("relu2_1", "relu1")),
     "one layer twice": (("--network", "vgg19-random", "--style-layers", "relu1_1,relu1_1"), ("relu1_1",)),
-    "no style layer": (("--style-layers", ""), ("style_layers",)),
-    "layer weights without their layers": (("--style-layer-weights", "1,2,3,4,5,6,7"), ("7",)),
-    "unknown network": (("--network", "alexnet"), ("alexnet", "vgg19-random", "wide-random")),
     "unknown recipe": (("--recipe", "nobody1999"), ("nobody1999", "gatys2016")),
     "missing recipe file": (("--recipe", "lost.toml"), ("lost.toml",)),
     "weights beside another network": (("--weights", "w.pth", "--network", "vgg19-random"), ("weights",)),
-    "weights beside wide-random": (("--weights", "w.pth", "--network", "wide-random"), ("weights",)),
-    "weights beside ulyanov2016": (("--weights", "w.pth", "--recipe", "ulyanov2016"), ("weights",)),
-    "blend of nothing": (("--style-blend", "0"), ("blend",)),
-    "negative blend": (("--style-blend=-1",), ("blend",)),
+    "blend for another number of styles": (("--style-blend", "1,2"), ("blend", "2 weights for 1 style")),
+    "seed beyond 64 bits": ((f"--seed={2**64}",), ("seed",)),
+    "seed below 64 bits": ((f"--seed={-(2**63) - 1}",), ("seed",)),
     "nothing weighs": (("--content-weight", "0", "--style-weight", "0"), ("weigh",)),
-    "nothing weighs by strength": (("--strength", "1", "--style-weight", "0"), ("weigh",)),
     "strength above 1": (("--strength", "1.5"), ("strength", "1.5")),
-    "strength below 0": (("--strength=-0.1",), ("strength",)),
-    "strength is no number": (("--strength", "nan"), ("strength", "nan")),
-    "no steps": (("--steps", "0"), ("steps",)),
-    "negative weight": (("--content-weight=-1",), ("content_weight",)),
-    "negative tv": (("--tv-weight=-1",), ("tv_weight",)),
-    "infinite weight": (("--style-weight", "inf"), ("style_weight",)),
-    "lr 0": (("--lr", "0"), ("lr",)),
-    "unknown device": (("--device", "tpu"), ("tpu", "cpu")),
-    "odd device": (("--device", "cpu:x"), ("cpu:x",)),
     "negative save-every": (("--save-every=-1",), ("save_every",)),
-    "scale factor 1": (("--scale-factor", "1"), ("scale_factor",)),
 }  # fmt: skip
 BAD_SOUND_OPTIONS = {
-    "n_fft 0": (("--n-fft", "0"), ("n_fft",)),
     "n_fft 1": (("--n-fft", "1"), ("n_fft",)),
-    "hop 0": (("--hop-length", "0"), ("hop_length",)),
     "hop beyond the window": (("--n-fft", "256", "--hop-length", "300"), ("hop_length", "300")),
     "momentum 2": (("--phase-momentum", "2"), ("phase_momentum",)),
-    "negative iterations": (("--phase-iterations=-1",), ("phase_iterations",)),
-    "log_gain 0": (("--log-gain", "0"), ("log_gain",)),
-    "sample rate 0": (("--sample-rate", "0"), ("sample_rate",)),
 }
 BAD_PICTURE_OPTIONS = {
-    "size and height": (("--size", "32", "--height", "20"), ("size", "height")),
-    "width alone": (("--width", "20"), ("width", "height")),
-    "negative size": (("--size=-5",), ("size",)),
-    "height 0": (("--height", "0"), ("height",)),
     "larger without leave": (("--height", "100", "--width", "100"), ("enlarge", "100")),
 }
 
@@ -522,23 +330,6 @@ def test_bad_options(medium: str, case: str, cli: Callable[..., Outcome], tmp_pa
     refuses(cli, *argv, code=2, words=words)
 
 
-@pytest.mark.parametrize("medium", MEDIA)
-def test_a_blend_for_another_number_of_styles_is_refused_before_the_run(
-    medium: str, cli: Callable[..., Outcome]
-) -> None:
-    argv = [medium, *GOOD[medium], "-o", OUT[medium], "--style-blend", "1,2"]
-    refuses(cli, *argv, code=2, words=("blend", "2 weights for 1 style"))
-
-
-@pytest.mark.parametrize("medium", MEDIA)
-@pytest.mark.parametrize("seed", [str(2**64), "99999999999999999999999", str(-(2**63) - 1)])
-def test_a_seed_beyond_64_bits_is_refused_by_name(
-    seed: str, medium: str, cli: Callable[..., Outcome]
-) -> None:
-    argv = [medium, *GOOD[medium], "-o", OUT[medium], f"--seed={seed}"]
-    refuses(cli, *argv, code=2, words=("seed",))
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 @pytest.mark.parametrize("medium", MEDIA)
 def test_a_device_that_is_not_here(medium: str, cli: Callable[..., Outcome]) -> None:
@@ -547,61 +338,36 @@ def test_a_device_that_is_not_here(medium: str, cli: Callable[..., Outcome]) -> 
 
 
 PARSER_REFUSES = [
-    (("audio",), "required"),
-    (("audio", "good.wav", "-o", "out.wav"), "STYLE"),
-    (("audio", "good.wav", "rain.wav"), "-o OUT, or --run-dir DIR"),
-    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--size", "3"), "--size"),
-    (("image", "good.png", "brush.png", "-o", "out.png", "--n-fft", "512"), "--n-fft"),
-    (("image", "good.png", "brush.png", "-o", "out.png", "--phase", "zero"), "--phase"),
-    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--steps", "many"), "--steps"),
-    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--steps", "1.5"), "--steps"),
-    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--optimizer", "newton"), "--optimizer"),
-    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--style-blend", "1,x"), "--style-blend"),
-    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--preprocessing", "keras"), "--preprocessing"),
-    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--seed", "x"), "--seed"),
-    (("audio", "good.wav", "rain.wav", "-o", "out.wav", "--nonsense"), "--nonsense"),
-    (("video", "good.wav"), "video"),
+    ("audio", "required"),
+    ("audio c.wav -o out.wav", "STYLE"),
+    ("audio c.wav s.wav", "-o OUT, or --run-dir DIR"),
+    ("audio c.wav s.wav -o out.wav --size 3", "--size"),
+    ("image c.png s.png -o out.png --n-fft 512", "--n-fft"),
+    ("image c.png s.png -o out.png --phase zero", "--phase"),
+    ("audio c.wav s.wav -o out.wav --steps 1.5", "--steps"),
+    ("audio c.wav s.wav -o out.wav --style-blend 1,x", "--style-blend"),
+    ("audio c.wav s.wav -o out.wav --seed x", "--seed"),
 ]
 
 
-@pytest.mark.parametrize(("argv", "word"), PARSER_REFUSES, ids=lambda v: " ".join(v) or "nothing")
-def test_usage(argv: tuple[str, ...], word: str, cli: Callable[..., Outcome]) -> None:
-    refuses_by_parser(cli, *argv, word=word)
-
-
-RECIPE_FILES = {
-    "no toml": "steps = = 3",
-    "unknown field": "stepps = 3",
-    "wrong type": 'steps = "three"',
-    "wrong choice": 'optimizer = "newton"',
-    "nan": "lr = nan",
-    "a table": "[steps]\nn = 3",
-    "a string for a list": 'style_layers = "relu1_1"',
-}
-
-
-@pytest.mark.parametrize("case", RECIPE_FILES)
-def test_a_bad_recipe_file(case: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text(RECIPE_FILES[case] + "\n", encoding="utf-8")
-    argv = ["audio", *GOOD["audio"], "-o", "out.wav", "--recipe", "mine.toml"]
-    refuses(cli, *argv, code=2, words=("mine.toml",))
+@pytest.mark.parametrize(("argv", "word"), PARSER_REFUSES)
+def test_usage(argv: str, word: str, cli: Callable[..., Outcome]) -> None:
+    refuses(cli, *argv.split(), code=2, words=(word,))
 
 
 @pytest.mark.parametrize(
-    ("said", "word"), [("n_fft = 256\nwin_length = 512", "win_length"), ('window = "porthole"', "porthole")]
+    ("said", "words"),
+    [
+        ("n_fft = 256\nwin_length = 512", ("win_length",)),
+        ('window = "porthole"', ("porthole",)),
+        ("stepps = 3", ("mine.toml", "stepps")),
+    ],
 )
-def test_a_window_that_is_none(said: str, word: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
-    (tmp_path / "mine.toml").write_text(said + "\n", encoding="utf-8")
-    refuses(cli, "audio", *GOOD["audio"], "-o", "out.wav", "--recipe", "mine.toml", code=2, words=(word,))
-
-
-@pytest.mark.parametrize("make", [folder, garbage, nothing], ids=["folder", "binary", "missing"])
-def test_a_recipe_file_that_is_none(
-    make: Callable[[Path], None], cli: Callable[..., Outcome], tmp_path: Path
+def test_a_bad_recipe_file(
+    said: str, words: tuple[str, ...], cli: Callable[..., Outcome], tmp_path: Path
 ) -> None:
-    make(tmp_path / "mine.toml")
-    argv = ["image", *GOOD["image"], "-o", "out.png", "--recipe", "mine.toml"]
-    refuses(cli, *argv, code=2, words=("mine.toml",))
+    (tmp_path / "mine.toml").write_text(said + "\n", encoding="utf-8")
+    refuses(cli, "audio", *GOOD["audio"], "-o", "out.wav", "--recipe", "mine.toml", code=2, words=words)
 
 
 # -- output --------------------------------------------------------------------------------------------------
@@ -625,10 +391,6 @@ class TestOutput:
     def test_exists(self, medium: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
         (tmp_path / OUT[medium]).write_bytes(b"precious")
         refuses(cli, *self.argv(medium, OUT[medium]), code=1, words=(OUT[medium], "--force"))
-
-    def test_is_an_input(self, medium: str, cli: Callable[..., Outcome]) -> None:
-        for name in GOOD[medium]:
-            refuses(cli, *self.argv(medium, name), code=1, words=(name,))
 
     def test_is_a_folder(self, medium: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
         (tmp_path / OUT[medium]).mkdir()
@@ -672,12 +434,15 @@ class TestOutput:
 # -- a disk that fills up ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def disk() -> Iterator[Callable[[int], None]]:
+@contextlib.contextmanager
+def disk(size: int) -> Iterator[None]:
     """No file may grow beyond so many bytes: the system itself refuses the write, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def fails_late(outcome: Outcome, name: str) -> None:
@@ -696,56 +461,36 @@ def fails_late(outcome: Outcome, name: str) -> None:
     [(m, o) for m, suffixes in (("audio", ("wav", "flac", "ogg")), ("image", ("png", "jpg", "webp", "tiff")))
      for o in (f"out.{s}" for s in suffixes)],
 )  # fmt: skip
-def test_disk_full(
-    medium: str, output: str, cli: Callable[..., Outcome], disk: Callable[[int], None], tmp_path: Path
-) -> None:
-    before = tree(tmp_path)
-    disk(60)
-    outcome = cli(medium, *GOOD[medium], "-o", output, *SMALL[medium])
-    fails_late(outcome, "cannot be written")
-    assert tree(tmp_path) == before
-
-
-@pytest.mark.parametrize("medium", MEDIA)
-def test_disk_full_names_the_output_and_not_its_temporary_name(
-    medium: str, cli: Callable[..., Outcome], disk: Callable[[int], None]
-) -> None:
-    disk(60)
-    outcome = cli(medium, *GOOD[medium], "-o", OUT[medium], *SMALL[medium])
-    fails_late(outcome, OUT[medium])
-    assert ".part" not in outcome.err
-
-
-@pytest.mark.parametrize("medium", MEDIA)
-def test_disk_full_keeps_the_old_output(
-    medium: str, cli: Callable[..., Outcome], disk: Callable[[int], None], tmp_path: Path
-) -> None:
-    (tmp_path / OUT[medium]).write_bytes(b"precious")
-    before = tree(tmp_path)
-    disk(60)
-    outcome = cli(medium, *GOOD[medium], "-o", OUT[medium], *SMALL[medium], "--force")
-    fails_late(outcome, "cannot be written")
-    assert tree(tmp_path) == before
+def test_disk_full(medium: str, output: str, cli: Callable[..., Outcome], tmp_path: Path) -> None:
+    """Nothing is left and nothing replaced, and no temporary name is told."""
+    for options in ((), ("--force",)):
+        before = tree(tmp_path)
+        with disk(60):
+            outcome = cli(medium, *GOOD[medium], "-o", output, *SMALL[medium], *options)
+        fails_late(outcome, output)
+        assert "cannot be written" in outcome.err
+        assert ".part" not in outcome.err
+        assert tree(tmp_path) == before
+        (tmp_path / output).write_bytes(b"precious")
 
 
 @pytest.mark.parametrize("medium", MEDIA)
 def test_disk_full_at_the_first_intermediate_result_leaves_nothing(
-    medium: str, cli: Callable[..., Outcome], disk: Callable[[int], None], tmp_path: Path
+    medium: str, cli: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     before = tree(tmp_path)
-    disk(60)
-    outcome = cli(medium, *GOOD[medium], "-o", OUT[medium], *SMALL[medium], "--save-every", "1")
+    with disk(60):
+        outcome = cli(medium, *GOOD[medium], "-o", OUT[medium], *SMALL[medium], "--save-every", "1")
     fails_late(outcome, "step-00001")
     assert tree(tmp_path) == before
 
 
-def test_disk_full_at_the_record_leaves_no_output(
-    cli: Callable[..., Outcome], disk: Callable[[int], None], tmp_path: Path
-) -> None:
+def test_disk_full_at_the_record_leaves_no_output(cli: Callable[..., Outcome], tmp_path: Path) -> None:
     before = tree(tmp_path)
-    disk(1500)  # a small picture without its settings fits, its record of some 3 kB does not
-    outcome = cli("image", *GOOD["image"], "-o", "out.jpg", "--size", "12", "--no-metadata", *SMALL["image"],
-                  "--style-layers", "relu1_1", "--content-layers", "relu1_1")  # fmt: skip
+    small = ["--size", "12", "--style-layers", "relu1_1", "--content-layers", "relu1_1"]
+    with disk(1500):  # a small picture without its settings fits, its record of some 3 kB does not
+        argv = ["image", *GOOD["image"], "-o", "out.jpg", *SMALL["image"], *small, "--no-metadata"]
+        outcome = cli(*argv)
     fails_late(outcome, "out.jpg.json")
     assert tree(tmp_path) == before
 
@@ -771,11 +516,6 @@ def test_disk_full_in_the_systems_own_words(
 # -- the real command ----------------------------------------------------------------------------------------
 
 
-def command() -> list[str]:
-    script = Path(sys.executable).with_name("specstyle")
-    return [str(script)] if script.exists() else [sys.executable, "-m", "specstyle"]
-
-
 @pytest.mark.parametrize("medium", MEDIA)
 def test_the_installed_command_refuses_in_one_line(medium: str, tmp_path: Path) -> None:
     before = tree(tmp_path)
@@ -791,9 +531,9 @@ def test_the_installed_command_refuses_in_one_line(medium: str, tmp_path: Path) 
 
 def test_a_name_that_is_no_unicode(tmp_path: Path) -> None:
     bad = os.fsencode(tmp_path) + b"/caf\xe9.wav"
-    shutil.copy(tmp_path / "good.wav", bad)
+    shutil.copy(tmp_path / "c.wav", bad)
     Path(os.fsdecode(bad)).write_bytes(b"")
-    argv = [*command(), "audio", bad, "rain.wav", "-o", "out.wav"]
+    argv = [*command(), "audio", bad, "s.wav", "-o", "out.wav"]
     env = {**os.environ, "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, timeout=120, check=False, env=env)
     assert done.returncode == 1

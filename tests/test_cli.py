@@ -9,105 +9,53 @@ import os
 import pty
 import re
 import select
+import shlex
 import signal
 import struct
 import subprocess
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from PIL import Image
+from commands import Outcome, command, environment, interrupt_at
 
 import specstyle
-from specstyle import RECIPES, Recipe, StopRun
-from specstyle.cli.main import build_parser, main
+from specstyle import RECIPES, Recipe
+from specstyle.cli.main import build_parser
 from specstyle.cli.options import recipe_overrides
 from specstyle.cli.progress import ProgressLine
-from specstyle.engine.objective import Objective
 from specstyle.features import weights as vgg_weights
 from specstyle.recipes import from_toml, to_toml
 from specstyle.run import job as job_module
 from specstyle.run.inputs import Session
 
-RATE = 8000
+pytestmark = pytest.mark.usefixtures("workplace")
+
 MEDIA = pytest.mark.parametrize("medium", ["audio", "image"])
 INPUTS = {"audio": ("c.wav", "s.wav"), "image": ("c.png", "s.png")}
 OUT = {"audio": "out.wav", "image": "out.png"}
-SHALLOW = ["--network", "vgg19-random", "--style-layers", "relu1_1", "--content-layers", "relu1_1"]
 FAST = {
     "audio": ["--network", "wide-random", "--steps", "3", "--n-filters", "32", "--phase-iterations", "2"],
-    "image": ["--steps", "3", *SHALLOW],
-}
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Inputs in each medium, on one thread, on a machine without VGG19."""
-    rng = np.random.default_rng(0)
-    t = np.arange(4001) / RATE
-    soundfile.write(tmp_path / "c.wav", 0.3 * np.sin(2 * np.pi * 440 * t * (1 + t)), RATE)
-    soundfile.write(tmp_path / "s.wav", 0.1 * rng.standard_normal(4000), RATE)
-    y, x = np.mgrid[:32, :40]
-    for name, pixels in (
-        ("c.png", np.stack([x * 6, y * 7, x + y], 2)),
-        ("s.png", rng.integers(0, 255, (32, 40, 3))),
-    ):
-        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    def run(*argv: str) -> Outcome:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_info:
-            main(list(argv))
-        captured = capsys.readouterr()
-        code = exit_info.value.code
-        return Outcome(0 if code is None else int(code), captured.out, captured.err)
-
-    return run
-
-
-def command() -> list[str]:
-    script = Path(sys.executable).with_name("specstyle")
-    return [str(script)] if script.exists() else [sys.executable, "-m", "specstyle"]
-
-
-def clean_environment(folder: Path) -> dict[str, str]:
-    """An environment without pretrained VGG19, and with one thread."""
-    return {
-        **os.environ,
-        "TORCH_HOME": str(folder / "torch"),
-        "OMP_NUM_THREADS": "1",
-        "PYTHONUNBUFFERED": "1",
-    }
+    "image": ["--steps", "3", "--network", "vgg19-random", "--style-layers", "relu1_1",
+              "--content-layers", "relu1_1"],
+}  # fmt: skip
+RUN = {medium: [medium, *INPUTS[medium], "-o", OUT[medium], *FAST[medium]] for medium in INPUTS}
 
 
 def new_files() -> set[str]:
     made = {str(p) for p in Path().rglob("*") if p.is_file()}
     return made - {"c.wav", "s.wav", "c.png", "s.png"}
+
+
+def record_of(medium: str) -> dict[str, Any]:
+    return dict(json.loads(Path(f"{OUT[medium]}.json").read_text(encoding="utf-8")))
 
 
 # -- what it offers ------------------------------------------------------------------------------------------
@@ -116,10 +64,10 @@ def new_files() -> set[str]:
 @pytest.mark.parametrize("argv", [[], ["audio"], ["image"], ["batch"], ["recipes"], ["networks"], ["demo"]])
 def test_help(argv: list[str], cli: Callable[..., Outcome]) -> None:
     outcome = cli(*argv, "--help")
-    assert outcome.code == 0
-    assert outcome.err == ""
+    assert (outcome.code, outcome.err) == (0, "")
     assert "usage: specstyle" in outcome.out
     if not argv:
+        assert cli() == outcome
         for name in ("audio", "image", "recipes", "networks", "demo", "--version"):
             assert name in outcome.out
 
@@ -137,44 +85,24 @@ def test_help_shows_what_most_people_use_and_help_all_the_rest(
     assert all(flag in long.out for flag in flags(medium))
 
 
-def test_nothing_said_prints_the_help(cli: Callable[..., Outcome]) -> None:
-    assert cli() == cli("--help")
-
-
 @pytest.mark.parametrize(
-    ("argv", "line"),
+    ("words", "line"),
     [
-        (
-            ["audio", "--strenght", "1", "c.wav", "s.wav"],
-            "specstyle audio: unknown option --strenght; did you mean --strength?",
-        ),
-        (
-            ["batch", "jobs.csv", "--wrokers=2"],
-            "specstyle batch: unknown option --wrokers; did you mean --workers?",
-        ),
-        (
-            ["audio", "--frobnicate"],
-            "specstyle audio: unknown option --frobnicate; specstyle audio --help-all shows what there is",
-        ),
-        (["--verson"], "specstyle: unknown option --verson; did you mean --version?"),
-        (
-            ["c.wav", "s.wav"],
-            "specstyle: c.wav is no command; did you mean specstyle audio c.wav s.wav -o out.wav?",
-        ),
-        (
-            ["c.mp3", "--force"],
-            "specstyle: c.mp3 is no command; did you mean specstyle audio c.mp3 STYLE -o out.wav?",
-        ),
-        (
-            ["a b.JPG", "s.png"],
-            "specstyle: a b.JPG is no command; did you mean specstyle image 'a b.JPG' s.png -o out.png?",
-        ),
-        (["adio", "c.wav"], "specstyle: adio is no command; did you mean audio?"),
-        (["frob"], "specstyle: frob is no command; specstyle --help shows what there is"),
+        ("audio --strenght 1 c.wav s.wav", " audio: unknown option --strenght; did you mean --strength?"),
+        ("batch jobs.csv --wrokers=2", " batch: unknown option --wrokers; did you mean --workers?"),
+        ("audio --frobnicate",
+         " audio: unknown option --frobnicate; specstyle audio --help-all shows what there is"),
+        ("--verson", ": unknown option --verson; did you mean --version?"),
+        ("c.wav s.wav", ": c.wav is no command; did you mean specstyle audio c.wav s.wav -o out.wav?"),
+        ("c.mp3 --force", ": c.mp3 is no command; did you mean specstyle audio c.mp3 STYLE -o out.wav?"),
+        ("'a b.JPG' s.png",
+         ": a b.JPG is no command; did you mean specstyle image 'a b.JPG' s.png -o out.png?"),
+        ("adio c.wav", ": adio is no command; did you mean audio?"),
+        ("frob", ": frob is no command; specstyle --help shows what there is"),
     ],
-)
-def test_what_was_meant_is_told_in_one_line(argv: list[str], line: str, cli: Callable[..., Outcome]) -> None:
-    assert cli(*argv) == Outcome(2, "", line + "\n")
+)  # fmt: skip
+def test_what_was_meant_is_told_in_one_line(words: str, line: str, cli: Callable[..., Outcome]) -> None:
+    assert cli(*shlex.split(words)) == (2, "", f"specstyle{line}\n")
 
 
 def test_an_option_may_be_shortened_and_a_file_may_look_like_one() -> None:
@@ -182,27 +110,15 @@ def test_an_option_may_be_shortened_and_a_file_may_look_like_one() -> None:
     assert (parsed.strength, parsed.content) == (1.0, Path("--odd.wav"))
 
 
-@MEDIA
-def test_a_missing_folder_is_made(medium: str, cli: Callable[..., Outcome]) -> None:
-    out = f"new/deep/{OUT[medium]}"
-    extra = ["--plot", "--report", "--save-every", "2"]
-    assert cli(medium, *INPUTS[medium], "-o", out, *FAST[medium], *extra).code == 0
-    assert Path(out).is_file()
-
-
-def test_spectrogram_and_invert_make_a_missing_folder(cli: Callable[..., Outcome]) -> None:
-    assert cli("spectrogram", "c.wav", "-o", "new/s.npz").code == 0
-    assert cli("invert", "new/s.npz", "-o", "newer/c.wav", "--iterations", "1").code == 0
-    assert Path("newer/c.wav").is_file()
-
-
-@pytest.mark.parametrize("argv", [["--help"], ["audio", "--help"], ["--version"]])
-def test_help_loads_nothing_heavy(argv: list[str]) -> None:
+@pytest.mark.parametrize(
+    "words", ["--help", "audio --help", "--version", "spectrogram --help", "invert --help"]
+)
+def test_help_loads_nothing_heavy(words: str) -> None:
     program = f"""
 import sys
 from specstyle.cli.main import main
 try:
-    main({argv!r})
+    main({words.split()!r})
 except SystemExit:
     pass
 heavy = ("torch", "torchaudio", "librosa", "matplotlib", "scipy", "numpy", "soundfile", "PIL", "tqdm")
@@ -214,40 +130,15 @@ print([name for name in heavy if name in sys.modules], file=sys.stderr)
     assert done.stderr.strip() == "[]"
 
 
-def test_help_is_quick() -> None:
-    spent = []
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run([*command(), "--help"], capture_output=True, timeout=60, check=True)
-        spent.append(time.perf_counter() - start)
-    assert min(spent) < 0.5
-
-
 @pytest.mark.parametrize("start", [command(), [sys.executable, "-m", "specstyle"]], ids=["script", "module"])
 def test_version(start: list[str]) -> None:
     done = subprocess.run([*start, "--version"], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == f"specstyle {specstyle.__version__}\n"
-    assert done.stderr == ""
+    assert (done.stdout, done.stderr) == (f"specstyle {specstyle.__version__}\n", "")
 
 
 def flags(medium: str) -> set[str]:
     (choices,) = (a.choices for a in build_parser()._actions if a.dest == "command")
     return {flag for action in choices[medium]._actions for flag in action.option_strings}
-
-
-SYNOPSIS = [
-    "-o", "--recipe", "--network", "--weights", "--steps", "--strength", "--content-weight", "--style-weight",
-    "--tv-weight", "--style-blend", "--content-layers", "--style-layers", "--init", "--optimizer", "--lr",
-    "--seed", "--device", "--save-every", "--plot", "--force", "--quiet", "--debug",
-]  # fmt: skip
-OF_SOUNDS = ["--n-fft", "--hop-length", "--phase", "--phase-iterations"]
-
-
-def test_flags_of_the_synopsis() -> None:
-    assert flags("audio") >= {*SYNOPSIS, *OF_SOUNDS}
-    assert flags("image") >= {*SYNOPSIS, "--size"}
-    assert not flags("image") & set(OF_SOUNDS)
-    assert "--size" not in flags("audio")
 
 
 FIELDS = [f for f in dataclasses.fields(Recipe) if f.name not in ("name", "source")]
@@ -258,24 +149,20 @@ def test_every_field_of_a_recipe_has_its_flag(field: Any) -> None:
     flag, group = "--" + field.name.removesuffix("_s").replace("_", "-"), field.metadata["group"]
     assert (flag in flags("audio")) == (group != "image" and field.metadata["flag"])
     assert (flag in flags("image")) == (group != "audio" and field.metadata["flag"])
+    # Each of these is refused without another field.
+    alone = field.name not in ("style_layer_weights", "content_layer_weights", "width", "duration_s", "loop")
     for medium in {"audio", "image"} - {{"audio": "image", "image": "audio"}.get(group, "")}:
-        assert recipe_overrides(build_parser().parse_args([medium, "c", "s", "-o", "o"])) == {}
+        argv = [medium, "c", "s", "-o", "o"]
+        assert recipe_overrides(build_parser().parse_args(argv)) == {}
         for text, value in examples(field):
-            argv = [medium, "c", "s", "-o", "o", *([flag, text] if text else [flag])]
             if field.metadata["flag"]:
-                assert recipe_overrides(build_parser().parse_args(argv)) == {field.name: value}
-            if field.name not in (
-                "style_layer_weights",
-                "content_layer_weights",
-                "width",
-                "duration_s",
-                "loop",
-            ):
+                given = build_parser().parse_args([*argv, flag, text] if text else [*argv, flag])
+                assert recipe_overrides(given) == {field.name: value}
+            if alone:
                 assert getattr(Recipe().replace(**{field.name: value}), field.name) == value
 
 
 def examples(field: Any) -> list[tuple[str, Any]]:
-    kind = str(field.type).replace(" | None", "")
     if field.name == "bits":
         return [("16", 16), ("8", 8)]
     if field.metadata["choices"]:
@@ -290,7 +177,7 @@ def examples(field: Any) -> list[tuple[str, Any]]:
         "tuple[str, ...]": [("relu1_1, relu2_1", ("relu1_1", "relu2_1"))],
         "tuple[float, ...]": [("1,0.5", (1.0, 0.5))],
         "tuple[int, ...]": [("1, 8", (1, 8))],
-    }[kind]
+    }[str(field.type).replace(" | None", "")]
 
 
 def test_no_flags() -> None:
@@ -302,8 +189,8 @@ def test_overrides_reach_the_record(cli: Callable[..., Outcome]) -> None:
     options = ["--strength", "0.7", "--content-weight", "0.3", "--style-weight", "2", "--tv-weight", "0.1",
                "--optimizer", "adam", "--lr", "0.01", "--n-fft", "256", "--hop-length", "64",
                "--phase", "random", "--init", "noise"]  # fmt: skip
-    assert cli("audio", *INPUTS["audio"], "-o", "out.wav", *FAST["audio"], *options, "--seed", "9").code == 0
-    record = json.loads(Path("out.wav.json").read_text(encoding="utf-8"))
+    assert cli(*RUN["audio"], *options, "--seed", "9").code == 0
+    record = record_of("audio")
     for flag, value in zip(options[::2], options[1::2], strict=True):
         said = record["recipe"][flag[2:].replace("-", "_")]
         assert str(said) == value or float(said) == float(value)
@@ -320,8 +207,9 @@ def test_recipes_lists_all_with_their_source(cli: Callable[..., Outcome]) -> Non
     assert set(lines) == {"default", "vgg", *RECIPES}
     published = "tf-eager gatys2016 tf2 keras-lbfgs keras-sgd johnson2015 crowson2021 ulyanov2016"
     assert set(RECIPES) >= set(published.split())
-    for name, recipe in RECIPES.items():
-        assert lines[name] == recipe.source
+    assert all(lines[name] == recipe.source for name, recipe in RECIPES.items())
+    assert cli("recipes", "default").out == to_toml(RECIPES["default-audio"])
+    assert cli("recipes", "default", "--medium", "image").out == to_toml(RECIPES["default-image"])
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
@@ -331,67 +219,41 @@ def test_a_recipe_as_toml_reads_back(name: str, cli: Callable[..., Outcome]) -> 
     assert from_toml(outcome.out) == RECIPES[name]
 
 
-def test_the_default_recipe_of_each_medium(cli: Callable[..., Outcome]) -> None:
-    assert cli("recipes", "default").out == to_toml(RECIPES["default-audio"])
-    assert cli("recipes", "default", "--medium", "image").out == to_toml(RECIPES["default-image"])
-
-
 def test_an_unknown_recipe(cli: Callable[..., Outcome]) -> None:
     outcome = cli("recipes", "nobody1999")
-    assert (outcome.code, outcome.out) == (2, "")
-    assert len(outcome.err.splitlines()) == 1
+    assert (outcome.code, outcome.out, len(outcome.lines)) == (2, "", 1)
     for name in ("nobody1999", "gatys2016", "default"):
         assert name in outcome.err
 
 
 @pytest.mark.parametrize(
     ("medium", "name"),
-    [
-        ("audio", "default-audio-wide"),
-        ("audio", "ulyanov2016"),
-        ("image", "default-image"),
-        ("image", "johnson2015"),
-    ],
-)
+    [("audio", "default-audio-wide"), ("audio", "ulyanov2016"), ("image", "default-image"),
+     ("image", "johnson2015")],
+)  # fmt: skip
 def test_a_printed_recipe_gives_the_same_bytes(medium: str, name: str, cli: Callable[..., Outcome]) -> None:
     Path("mine.toml").write_text(cli("recipes", name).out, encoding="utf-8")
     made = []
     for recipe in (name, "mine.toml"):
-        out = f"{Path(recipe).stem}{Path(OUT[medium]).suffix}"
-        assert cli(medium, *INPUTS[medium], "-o", out, "--recipe", recipe, *FAST[medium]).code == 0
-        made.append(Path(out).read_bytes())
+        assert cli(*RUN[medium], "--force", "--recipe", recipe).code == 0
+        made.append(Path(OUT[medium]).read_bytes())
     assert made[0] == made[1]
 
 
-def test_networks(cli: Callable[..., Outcome]) -> None:
+def test_networks(cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     outcome = cli("networks")
     assert (outcome.code, outcome.err) == (0, "")
     lines = {line.split()[0]: line for line in outcome.out.splitlines()}
     assert set(lines) == {"vgg19", "vgg19-lite", "vgg19-random", "wide-random", "kernel", "auto"}
-    assert "not on this machine" in lines["vgg19"]
+    assert "in 8 bits" in lines["vgg19"]
     assert "not its brush strokes" in lines["vgg19-random"]
-
-
-@pytest.mark.parametrize("argv", [[], ["vgg19-random"], ["wide-random"], ["resnet"]])
-def test_networks_fetch_misuse(argv: list[str], cli: Callable[..., Outcome]) -> None:
-    outcome = cli("networks", "fetch", *argv)
-    assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith("specstyle: ")
-    assert "vgg19" in outcome.err
-    assert len(outcome.err.splitlines()) == 1
-
-
-def test_networks_has_no_other_verb(cli: Callable[..., Outcome]) -> None:
     assert cli("networks", "delete", "vgg19").code == 2
-
-
-def test_networks_fetch_where_it_is_already(
-    cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+    for argv in ((), ("vgg19-random",), ("wide-random",), ("resnet",)):
+        outcome = cli("networks", "fetch", *argv)
+        assert (outcome.code, outcome.out, len(outcome.lines)) == (2, "", 1)
+        assert re.match("specstyle: .*vgg19", outcome.err)
     monkeypatch.setattr(vgg_weights, "fetch", lambda: tmp_path / "vgg19.pth")
-    outcome = cli("networks", "fetch", "vgg19")
-    assert outcome.code == 0
-    assert str(tmp_path / "vgg19.pth") in outcome.out
+    assert cli("networks", "fetch", "vgg19") == (0, f"vgg19 is in {tmp_path / 'vgg19.pth'}\n", "")
 
 
 def test_a_download_that_fails(
@@ -423,19 +285,16 @@ def test_vgg19_needs_no_download_and_the_record_says_which_it_was(cli: Callable[
 
 @MEDIA
 def test_a_run_says_what_it_did(medium: str, cli: Callable[..., Outcome]) -> None:
-    outcome = cli(medium, *INPUTS[medium], "-o", OUT[medium], *FAST[medium])
+    outcome = cli(*RUN[medium])
     assert outcome.code == 0
     summary, wrote = outcome.out.splitlines()
     assert "3 steps" in summary
     assert "style loss" in summary
     assert ("spectral convergence" in summary) == (medium == "audio")
     assert wrote == f"wrote {OUT[medium]}, {OUT[medium]}.json"
-    steps = [line for line in outcome.err.splitlines() if line.startswith("step ")]
-    assert [re.match(r"step (\d)/3: total \S+, content \S+, style \S+", s)[1] for s in steps] == [
-        "1",
-        "2",
-        "3",
-    ]
+    steps = [line for line in outcome.lines if line.startswith("step ")]
+    told = [re.match(r"step (\d)/3: total \S+, content \S+, style \S+", line) for line in steps]
+    assert [found and found[1] for found in told] == ["1", "2", "3"]
     assert "s left" in steps[1]
     assert "\r" not in outcome.err
     assert new_files() == {OUT[medium], f"{OUT[medium]}.json"}
@@ -446,107 +305,51 @@ def test_the_automatic_network_is_said_in_one_line(
     medium: str, network: str, cli: Callable[..., Outcome]
 ) -> None:
     outcome = cli(medium, *INPUTS[medium], "-o", OUT[medium], "--steps", "1")
-    (line,) = (text for text in outcome.err.splitlines() if text.startswith("network:"))
+    (line,) = (text for text in outcome.lines if text.startswith("network:"))
     assert network in line
     assert "VGG19" in line
 
 
-@MEDIA
-def test_quiet_prints_nothing(medium: str, cli: Callable[..., Outcome]) -> None:
-    argv = [
-        medium,
-        *INPUTS[medium],
-        "-o",
-        OUT[medium],
-        *FAST[medium],
-        "--quiet",
-        "--plot",
-        "--save-every",
-        "2",
-    ]
-    assert cli(*argv) == Outcome(0, "", "")
-    assert OUT[medium] in new_files()
-
-
 def test_a_long_run_is_told_in_some_ten_lines(cli: Callable[..., Outcome]) -> None:
-    argv = [
-        "audio",
-        *INPUTS["audio"],
-        "-o",
-        "out.wav",
-        *FAST["audio"],
-        "--steps",
-        "57",
-        "--optimizer",
-        "adam",
-    ]
-    outcome = cli(*argv, "--lr", "0.01")
-    lines = [line for line in outcome.err.splitlines() if line.startswith("step ")]
+    outcome = cli(*RUN["audio"], "--steps", "57", "--optimizer", "adam", "--lr", "0.01")
+    lines = [line for line in outcome.lines if line.startswith("step ")]
     assert 10 <= len(lines) <= 14
     assert lines[0].startswith("step 1/57")
     assert lines[-1].startswith("step 57/57")
 
 
 def test_scales_are_told(cli: Callable[..., Outcome]) -> None:
-    outcome = cli("image", *INPUTS["image"], "-o", "out.png", *FAST["image"], "--smallest-scale", "20",
-                  "--scale-factor", "2")  # fmt: skip
+    outcome = cli(*RUN["image"], "--smallest-scale", "20", "--scale-factor", "2")
     assert "scale 1/2" in outcome.err
     assert "scale 2/2" in outcome.err
     assert "step 6/6" in outcome.err
 
 
 @MEDIA
-def test_save_every_and_plot(medium: str, cli: Callable[..., Outcome]) -> None:
-    argv = [medium, *INPUTS[medium], "-o", OUT[medium], *FAST[medium], "--save-every", "2", "--plot"]
-    outcome = cli(*argv)
+def test_all_that_a_run_writes_goes_into_a_missing_folder(medium: str, cli: Callable[..., Outcome]) -> None:
+    out = f"new/deep/{OUT[medium]}"
+    extra = ["--plot", "--report", "--save-every", "2"]
+    outcome = cli(medium, *INPUTS[medium], "-o", out, *FAST[medium], *extra)
     assert outcome.code == 0
-    suffix = Path(OUT[medium]).suffix
-    made = {OUT[medium], f"{OUT[medium]}.json", f"out.steps/step-00002{suffix}", "out.steps/sheet.png",
-            "out.figure.png"}  # fmt: skip
-    assert new_files() == made
-    for name in made:
-        assert name in outcome.out
+    steps = (f"out.steps/step-00002{Path(out).suffix}", "out.steps/sheet.png")
+    beside = (*steps, "out.figure.png", "out.report.html")
+    assert new_files() == {out, f"{out}.json", *(f"new/deep/{name}" for name in beside)}
+    assert all(name in outcome.out for name in new_files())
 
 
 @MEDIA
-def test_force(medium: str, cli: Callable[..., Outcome]) -> None:
+def test_the_same_command_twice_gives_the_same_bytes_in_silence(
+    medium: str, cli: Callable[..., Outcome]
+) -> None:
     Path(OUT[medium]).write_bytes(b"old")
-    argv = [medium, *INPUTS[medium], "-o", OUT[medium], *FAST[medium]]
-    assert cli(*argv).code == 1
+    assert cli(*RUN[medium]).code == 1
     assert Path(OUT[medium]).read_bytes() == b"old"
-    assert cli(*argv, "--force").code == 0
-    assert Path(OUT[medium]).read_bytes() != b"old"
-
-
-@MEDIA
-def test_several_styles(medium: str, cli: Callable[..., Outcome]) -> None:
-    content, style = INPUTS[medium]
-    argv = [medium, content, style, content, "-o", OUT[medium], *FAST[medium], "--style-blend", "3,1"]
-    assert cli(*argv).code == 0
-    record = json.loads(Path(f"{OUT[medium]}.json").read_text(encoding="utf-8"))
-    assert [s["path"] for s in record["styles"]] == [style, content]
-    assert record["recipe"]["style_blend"] == [3.0, 1.0]
-
-
-@MEDIA
-def test_the_same_command_twice_gives_the_same_bytes(medium: str, cli: Callable[..., Outcome]) -> None:
-    for out in ("a", "b"):
-        suffix = Path(OUT[medium]).suffix
-        argv = [medium, *INPUTS[medium], "-o", out + suffix, *FAST[medium], "--init", "noise"]
-        assert cli(*argv).code == 0
-    assert Path("a" + suffix).read_bytes() == Path("b" + suffix).read_bytes()
-
-
-def test_the_same_bytes_from_two_processes(tmp_path: Path) -> None:
     made = []
-    for name in ("a.wav", "b.wav"):
-        argv = [*command(), "audio", *INPUTS["audio"], "-o", name, *FAST["audio"], "--phase", "random"]
-        done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=120, check=False, env=clean_environment(tmp_path)
-        )
-        assert done.returncode == 0, done.stderr
-        made.append(Path(name).read_bytes())
-    assert made[0] == made[1]
+    for _ in range(2):
+        extra = ["--init", "noise", "--force", "--quiet", "--plot", "--save-every", "2"]
+        assert cli(*RUN[medium], *extra) == (0, "", "")
+        made.append(Path(OUT[medium]).read_bytes())
+    assert made[0] == made[1] != b"old"
 
 
 # -- errors --------------------------------------------------------------------------------------------------
@@ -566,11 +369,7 @@ def test_debug_shows_a_traceback() -> None:
         (RuntimeError("odd\nthing"), 1, "unexpected RuntimeError: odd"),
         (ZeroDivisionError(), 1, "unexpected ZeroDivisionError"),
         (MemoryError(), 1, "not enough memory"),
-        (
-            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: out of memory"),
-            1,
-            "memory",
-        ),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 1, "not enough memory"),
         (ValueError("seed is odd"), 2, "seed is odd"),
         (KeyboardInterrupt(), 130, "interrupted at once"),
     ],
@@ -584,20 +383,15 @@ def test_whatever_happens_is_one_line(
 
     monkeypatch.setattr(job_module, "run_job", fails)
     outcome = cli("audio", *INPUTS["audio"], "-o", "out.wav")
-    assert outcome.code == code
-    assert len(outcome.err.splitlines()) == 1
+    assert (outcome.code, len(outcome.lines)) == (code, 1)
     assert outcome.err.startswith("specstyle: ")
     assert word in outcome.err
 
 
 def test_nan_in_the_loss(cli: Callable[..., Outcome]) -> None:
-    options = ["--optimizer", "sgd", "--lr", "1e30", "--no-clip", "--steps", "5"]
-    outcome = cli("audio", *INPUTS["audio"], "-o", "out.wav", *FAST["audio"], *options)
+    outcome = cli(*RUN["audio"], "--optimizer", "sgd", "--lr", "1e30", "--no-clip", "--steps", "5")
     assert outcome.code == 1
-    last = outcome.err.splitlines()[-1]
-    assert re.match(r"specstyle: the loss became NaN or infinite at step \d", last)
-    assert "out.wav" in last
-    assert Path("out.wav").exists()
+    assert re.match(r"specstyle: the loss became NaN or infinite at step \d.*out\.wav", outcome.lines[-1])
     samples, _ = soundfile.read("out.wav")
     assert np.isfinite(samples).all()
 
@@ -607,31 +401,12 @@ def test_output_into_a_closed_pipe() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as closed:
-        done = subprocess.run(
-            [*command(), "recipes", "gatys2016"],
-            stdout=closed,
-            stderr=subprocess.PIPE,
-            timeout=60,
-            check=False,
-        )
-    assert b"Traceback" not in done.stderr
+        argv = [*command(), "recipes", "gatys2016"]
+        done = subprocess.run(argv, stdout=closed, stderr=subprocess.PIPE, timeout=60, check=False)
     assert done.stderr == b""
 
 
 # -- Ctrl-C --------------------------------------------------------------------------------------------------
-
-
-def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Press Ctrl-C while the n-th evaluation is made."""
-    true, count = Objective.value_and_grad, [0]
-
-    def pressed(objective: Objective, image: torch.Tensor) -> Any:
-        count[0] += 1
-        if count[0] == step:
-            signal.raise_signal(signal.SIGINT)
-        return true(objective, image)
-
-    monkeypatch.setattr(Objective, "value_and_grad", pressed)
 
 
 @MEDIA
@@ -641,40 +416,16 @@ def test_ctrl_c_keeps_the_best_so_far(
 ) -> None:
     interrupt_at(3, monkeypatch)
     before = signal.getsignal(signal.SIGINT)
-    argv = [medium, *INPUTS[medium], "-o", OUT[medium], *FAST[medium], "--steps", "50", "--save-every", "2"]
-    outcome = cli(*argv, *quiet)
+    outcome = cli(*RUN[medium], "--steps", "50", "--save-every", "2", *quiet)
     assert signal.getsignal(signal.SIGINT) is before
     assert outcome.code == 130
-    last = outcome.err.splitlines()[-1]
-    assert last.startswith("specstyle: stopped by Ctrl-C at step 3")
-    assert OUT[medium] in last
+    assert outcome.lines[-1].startswith("specstyle: stopped by Ctrl-C at step 3")
+    assert OUT[medium] in outcome.lines[-1]
     if quiet:
-        assert outcome.out == ""
-        assert len(outcome.err.splitlines()) == 1
-    record = json.loads(Path(f"{OUT[medium]}.json").read_text(encoding="utf-8"))
+        assert (outcome.out, len(outcome.lines)) == ("", 1)
+    record = record_of(medium)
     assert (record["stopped"], record["steps"]) == (True, 3)
     assert Path(OUT[medium]).exists()
-
-
-def test_ctrl_c_in_an_early_scale(cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    interrupt_at(2, monkeypatch)
-    outcome = cli("image", *INPUTS["image"], "-o", "out.png", *FAST["image"], "--smallest-scale", "10",
-                  "--scale-factor", "2")  # fmt: skip
-    assert outcome.code == 130
-    with Image.open("out.png") as picture:
-        assert picture.size == (40, 32)
-
-
-def test_a_second_ctrl_c_ends_at_once() -> None:
-    progress = SimpleNamespace(step=1, steps=9, scale=1, scales=1, losses={"total": 1.0})
-    with ProgressLine(quiet=True) as line:
-        line.enter_stage("optimize")
-        line(progress)
-        signal.raise_signal(signal.SIGINT)
-        with pytest.raises(StopRun):
-            line(progress)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
 
 
 def test_ctrl_c_before_the_first_step_ends_at_once() -> None:
@@ -692,7 +443,7 @@ def test_ctrl_c_while_the_result_is_finished(
         return true(*arguments)
 
     monkeypatch.setattr(Session, "result", pressed)
-    outcome = cli("audio", *INPUTS["audio"], "-o", "out.wav", *FAST["audio"])
+    outcome = cli(*RUN["audio"])
     assert outcome.code == 0
     assert "the result is nearly finished (Ctrl-C again: at once, without a result)" in outcome.err
     assert "stopping" not in outcome.err
@@ -702,30 +453,21 @@ def test_ctrl_c_while_the_result_is_finished(
 def test_two_times_ctrl_c_writes_nothing(
     cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def twice(objective: Objective, image: torch.Tensor) -> Any:
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-        raise AssertionError("not reached")
-
-    monkeypatch.setattr(Objective, "value_and_grad", twice)
-    outcome = cli("audio", *INPUTS["audio"], "-o", "out.wav", *FAST["audio"])
+    interrupt_at(1, monkeypatch, times=2)
+    outcome = cli(*RUN["audio"])
     assert outcome.code == 130
-    assert outcome.err.splitlines()[-1] == "specstyle: interrupted at once, without waiting for a result"
+    assert outcome.lines[-1] == "specstyle: interrupted at once, without waiting for a result"
     assert new_files() == set()
 
 
 def test_a_real_ctrl_c(tmp_path: Path) -> None:
-    argv = [*command(), "audio", *INPUTS["audio"], "-o", "out.wav", *FAST["audio"], "--steps", "1000000"]
+    argv = [*command(), *RUN["audio"], "--steps", "1000000"]
     with subprocess.Popen(
-        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=clean_environment(tmp_path)
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(tmp_path)
     ) as process:
         try:
             assert process.stderr is not None
-            lines = []
-            for line in process.stderr:
-                lines.append(line)
-                if line.startswith("step 1/"):
-                    break
+            assert any(line.startswith("step 1/") for line in process.stderr)
             process.send_signal(signal.SIGINT)
             _, rest = process.communicate(timeout=60)
         finally:
@@ -734,7 +476,7 @@ def test_a_real_ctrl_c(tmp_path: Path) -> None:
     assert "stopped by Ctrl-C" in rest.splitlines()[-1]
     assert "Traceback" not in rest
     assert soundfile.info("out.wav").frames == 4001
-    assert json.loads(Path("out.wav.json").read_text(encoding="utf-8"))["stopped"] is True
+    assert record_of("audio")["stopped"] is True
     assert new_files() == {"out.wav", "out.wav.json"}
 
 
@@ -744,9 +486,10 @@ def test_a_real_ctrl_c(tmp_path: Path) -> None:
 def test_a_bar_on_a_terminal(tmp_path: Path) -> None:
     terminal, its_end = pty.openpty()
     fcntl.ioctl(its_end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 120, 0, 0))
-    argv = [*command(), "image", *INPUTS["image"], "-o", "out.png", *FAST["image"], "--steps", "8"]
-    environment = clean_environment(tmp_path)
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=its_end, env=environment) as process:
+    argv = [*command(), *RUN["image"], "--steps", "8"]
+    with subprocess.Popen(
+        argv, stdout=subprocess.DEVNULL, stderr=its_end, env=environment(tmp_path)
+    ) as process:
         os.close(its_end)
         shown = b""
         deadline = time.monotonic() + 60

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-import torch
+from commands import Outcome, interrupt_at
 from PIL import Image
 
 from specstyle.cli import demo as demo_module
-from specstyle.cli.main import main
-from specstyle.engine.objective import Objective
 
 SOUNDS = {"plucked_melody.wav", "rain.wav"}
 PICTURES = {"drawn_scene.png", "brush_texture.png"}
@@ -25,7 +22,7 @@ RESULTS = {"melody-played-by-rain", "scene-painted-with-brush"}
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, one_thread: None) -> None:
     """Half a second, 48 pixels, two steps, one thread."""
     monkeypatch.setattr(demo_module, "DURATION_S", 0.5)
     monkeypatch.setattr(demo_module, "SAMPLE_RATE", 8000)
@@ -33,27 +30,15 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     true = demo_module.run_job
 
     def quick(job: Any, **options: Any) -> Any:
-        fewer = {"steps": 2}
-        request = dataclasses.replace(job.request, overrides={**job.request.overrides, **fewer})
+        request = dataclasses.replace(job.request, overrides={**job.request.overrides, "steps": 2})
         return true(dataclasses.replace(job, request=request), **options)
 
     monkeypatch.setattr(demo_module, "run_job", quick)
     monkeypatch.chdir(tmp_path)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
-def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as exit_info:
-        main(["demo", *argv])
-    said = capsys.readouterr()
-    return int(exit_info.value.code or 0), said.out, said.err
-
-
-def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys)
+def test_demo(cli: Callable[..., Outcome]) -> None:
+    code, out, _ = cli("demo")
     assert code == 0
     made = {p.name for p in Path("demo").iterdir()}
     assert made >= SOUNDS | PICTURES
@@ -77,76 +62,50 @@ def test_demo(capsys: pytest.CaptureFixture[str]) -> None:
             assert json.loads(path.read_text(encoding="utf-8"))["steps"] >= 2
 
 
-def test_it_takes_no_network_that_must_be_downloaded(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from specstyle.features import weights
-
-    monkeypatch.setattr(weights, "is_cached", lambda: True)
-    code, _, _ = run(capsys, "here", "--quiet")
+def test_it_takes_the_networks_of_a_cpu(cli: Callable[..., Outcome]) -> None:
+    code, _, _ = cli("demo", "here", "--quiet")
     assert code == 0
     used = {json.loads(p.read_text(encoding="utf-8"))["network"]["name"] for p in Path("here").glob("*.json")}
     assert used == {"kernel", "vgg19-lite"}
 
 
-def test_the_same_twice_and_in_silence(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_same_twice_and_in_silence(cli: Callable[..., Outcome]) -> None:
     for folder in ("a", "b"):
-        assert run(capsys, folder, "--quiet") == (0, "", "")
+        assert cli("demo", folder, "--quiet") == (0, "", "")
     for path in sorted(Path("a").iterdir()):
         if path.suffix != ".json":
             assert path.read_bytes() == (Path("b") / path.name).read_bytes(), path.name
 
 
-def test_existing_results_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys)[0] == 0
+def test_existing_results_are_refused(cli: Callable[..., Outcome]) -> None:
+    assert cli("demo")[0] == 0
     before = {p: p.read_bytes() for p in Path("demo").iterdir()}
-    code, out, err = run(capsys)
+    code, out, err = cli("demo")
     assert (code, out) == (1, "")
     assert err.startswith("specstyle: ")
     assert "--force" in err
     assert len(err.splitlines()) == 1
     assert {p: p.read_bytes() for p in Path("demo").iterdir()} == before
-    assert run(capsys, "--force")[0] == 0
+    assert cli("demo", "--force")[0] == 0
 
 
 @pytest.mark.parametrize("name", ["rain.wav", "drawn_scene.png"])
-def test_existing_inputs_are_refused_too(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_existing_inputs_are_refused_too(name: str, cli: Callable[..., Outcome]) -> None:
     """Someone's own rain.wav in the folder must not be replaced without --force."""
     Path("mine").mkdir()
     (Path("mine") / name).write_bytes(b"precious")
-    code, _, err = run(capsys, "mine")
+    outcome = cli("demo", "mine")
     assert (Path("mine") / name).read_bytes() == b"precious"
-    assert code == 1
-    assert "--force" in err
+    assert (outcome.code, "--force" in outcome.err) == (1, True)
+    for folder in (f"mine/{name}", f"mine/{name}/deeper"):
+        outcome = cli("demo", folder)
+        assert (outcome.code, len(outcome.lines), folder in outcome.err) == (1, 1, True)
 
 
-def test_a_folder_that_is_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("demo").write_bytes(b"precious")
-    for argv in ((), ("demo/deeper",)):
-        code, _, err = run(capsys, *argv)
-        assert code == 1
-        assert len(err.splitlines()) == 1
-        assert "demo" in err
-    assert Path("demo").read_bytes() == b"precious"
-
-
-def press_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
-    true: Callable[..., Any] = Objective.value_and_grad
-    count = [0]
-
-    def pressed(objective: Objective, image: torch.Tensor) -> Any:
-        count[0] += 1
-        if count[0] == 1:
-            signal.raise_signal(signal.SIGINT)
-        return true(objective, image)
-
-    monkeypatch.setattr(Objective, "value_and_grad", pressed)
-
-
-def test_ctrl_c_ends_the_demo(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_the_demo(cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
     """In the first transfer: the second is not begun, the exit code is 130, and a line says so."""
-    press_ctrl_c(monkeypatch)
-    code, _, err = run(capsys)
+    interrupt_at(1, monkeypatch)
+    code, _, err = cli("demo")
     assert code == 130
     assert "stopped by Ctrl-C" in err.splitlines()[-1]
     assert not list(Path("demo").glob("scene-painted-with-brush*"))

@@ -98,22 +98,6 @@ def test_the_public_names_are_told_to_type_checkers() -> None:
 
 
 @pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="not a checkout")
-def test_bounds_of_torch() -> None:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    bounds = {text.split(">=")[0]: text for text in wanted}
-    assert bounds["torch"] == "torch>=2.8,<2.12"
-    assert bounds["torchvision"] == "torchvision>=0.23,<0.27"
-    assert bounds["torchaudio"] == "torchaudio>=2.8,<2.12"
-    assert project["requires-python"] == ">=3.10"
-    assert project["scripts"]["specstyle"] == "specstyle.cli.main:main"
-
-
-@pytest.mark.skipif(not (ROOT / "pyproject.toml").exists(), reason="not a checkout")
 def test_every_package_is_in_the_wheel() -> None:
     """Packages are listed by hand: a new folder must be in the list."""
     if sys.version_info >= (3, 11):
@@ -136,15 +120,6 @@ def test_a_module_can_be_imported_first(name: str) -> None:
     for test in finder.find(module, name):
         runner.run(test)
     assert runner.summarize(verbose=False).failed == 0
-
-
-def test_there_are_examples_in_docstrings() -> None:
-    found = sum(
-        len(test.examples)
-        for name in MODULES
-        for test in doctest.DocTestFinder().find(importlib.import_module(name), name)
-    )
-    assert found >= 10
 
 
 def test_the_version_is_told_once() -> None:

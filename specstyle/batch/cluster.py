@@ -5,36 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import socket
-import threading
 from concurrent.futures import Future
 from typing import Any
-from urllib.parse import urlsplit
 
 from specstyle.batch.jobs import Task
-from specstyle.batch.results import Death, Outcome
+from specstyle.batch.results import Outcome
 from specstyle.batch.workers import Worker
 from specstyle.errors import SpecstyleError, explain
 
 PATIENCE_S = 3.0
 """How long a try to reach a host takes at most; Ray itself tries for more than a minute, with warnings."""
-
-
-class _Actor:
-    """A worker in a process of the cluster. Made an actor where it is started, since Ray is optional."""
-
-    def __init__(self, device: str) -> None:
-        self._gone = threading.Event()
-        self._worker = Worker(device, abandoned=self._gone.is_set)
-
-    def pid(self) -> int:
-        return os.getpid()
-
-    def run(self, task: Task) -> Outcome | Death:
-        return self._worker.run(task)
-
-    def leave(self) -> None:
-        self._gone.set()
 
 
 class RayPool:
@@ -68,7 +50,7 @@ class RayPool:
         """Start a worker, anywhere."""
         # A second thread hears that the first shall leave its job.
         options = {**self._asks, "max_concurrency": 2, "scheduling_strategy": "SPREAD"}
-        return RayProcess(self._ray, self._ray.remote(_Actor).options(**options).remote(self._device))
+        return RayProcess(self._ray, self._ray.remote(Worker).options(**options).remote(self._device))
 
     def shutdown(self) -> None:
         """End the connection."""
@@ -81,25 +63,23 @@ class RayProcess:
     Args:
         ray: The module.
         actor: The handle of the actor.
+
+    Attributes:
+        pid: Its number, as soon as it is ready.
     """
 
     def __init__(self, ray: Any, actor: Any) -> None:
         self._ray, self._actor = ray, actor
-        self._pid: Future[int] = actor.pid.remote().future()
+        self.pid: Future[int] = actor.pid.remote().future()
 
-    def submit(self, task: Task) -> Future[Outcome | Death]:
+    def submit(self, task: Task) -> Future[Outcome]:
         """Give it a job; an exception is its death."""
-        future: Future[Outcome | Death] = self._actor.run.remote(task).future()
+        future: Future[Outcome] = self._actor.run.remote(task).future()
         return future
 
-    def death(self, error: BaseException) -> Death:
+    def reason(self, error: BaseException) -> str:
         """Return what is known of its death."""
-        name = type(error).__name__.removesuffix("Error")
-        return Death(f"its worker on the cluster died ({name})", at_start=self.pid() is None)
-
-    def pid(self) -> int | None:
-        """Return its number, if it is known."""
-        return self._pid.result() if self._pid.done() and self._pid.exception() is None else None
+        return f"its worker on the cluster died ({type(error).__name__.removesuffix('Error')})"
 
     def leave(self) -> None:
         """Ask it to leave its job after this step, with nothing written."""
@@ -144,21 +124,15 @@ def check_reachable(address: str) -> None:
     found = os.environ.get("RAY_ADDRESS") if address == "auto" else address
     if address == "local" or found is None:
         return
-    host, port = _parsed(address, found)
+    parts = re.fullmatch(r"(?:ray://)?([^\s:/]+|\[[^]]+]):(\d{1,5})", found)
+    if parts is None or int(parts[2]) >= 2**16:
+        whence = "" if found == address else f", which RAY_ADDRESS says is {found!r}"
+        raise ValueError(f"--ray must be auto, local, HOST:PORT or ray://HOST:PORT, got {address!r}{whence}")
     try:
-        socket.create_connection((host, port), PATIENCE_S).close()
+        socket.create_connection((parts[1].strip("[]"), int(parts[2])), PATIENCE_S).close()
     except (OSError, UnicodeError) as error:
         said = (getattr(error, "strerror", None) or str(error)).lower()
         raise _no_connection(address, f"{found}: {said}") from error
-
-
-def _parsed(address: str, found: str) -> tuple[str, int]:
-    with contextlib.suppress(ValueError):
-        parts = urlsplit("//" + found.removeprefix("ray://"))
-        if parts.hostname and parts.port and parts.netloc == found.removeprefix("ray://"):
-            return parts.hostname, parts.port
-    whence = "" if found == address else f", which RAY_ADDRESS says is {found!r}"
-    raise ValueError(f"--ray must be auto, local, HOST:PORT or ray://HOST:PORT, got {address!r}{whence}")
 
 
 def _no_connection(address: str, said: str) -> SpecstyleError:

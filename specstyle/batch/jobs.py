@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,7 @@ from specstyle.media import imagefiles, soundfiles
 from specstyle.recipes import Recipe, files_of
 from specstyle.recipes.text import field_reader
 from specstyle.run.request import Job, Request
-from specstyle.run.settle import (
-    PRECISIONS,
-    check_memory_limit,
-    check_tile,
-    choose_device,
-    settle_precision,
-    settle_request,
-)
+from specstyle.run.settle import check_request, choose_device, settle_precision, settle_request
 
 SOUNDS = (*soundfiles.SUFFIXES, ".mp3", ".aiff", ".aif", ".oga", ".opus")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
@@ -30,45 +23,7 @@ FIELDS = {f.name: str(f.type) for f in dataclasses.fields(Recipe) if f.name not 
 FIELDS["seed"] = "int"
 """What text may say for a job, with its type: the fields of a recipe, and the seed."""
 
-
-@dataclass(frozen=True)
-class Common:
-    """What the command line says for every job.
-
-    Attributes:
-        recipe: A recipe's name or file.
-        overrides: Recipe fields to change, each only in the jobs of a medium that has them.
-        weights: Weights file.
-        preprocessing: Of the weights file.
-        seed: Of random weights, noise and phase.
-        precision: Of the networks.
-        tile: ``auto``, ``off`` or a tile's size in pixels.
-        memory_limit: Of each worker, in GiB.
-        content_masks: See ``Request``, as the next.
-        style_masks: See there.
-        device: Of this machine, for jobs that name none; ``None``: other machines run them.
-
-    Raises:
-        ValueError: If the precision, the tile or the limit of memory makes no sense: no job could run then.
-    """
-
-    recipe: str = "default"
-    overrides: dict[str, Any] = field(default_factory=dict)
-    weights: Path | None = None
-    preprocessing: str | None = None
-    seed: int = 0
-    precision: str = "auto"
-    tile: str = "auto"
-    memory_limit: float | None = None
-    content_masks: tuple[str | Path, ...] = ()
-    style_masks: tuple[str | Path, ...] = ()
-    device: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {self.precision!r}")
-        check_tile(self.tile)
-        check_memory_limit(self.memory_limit)
+MASKS = ("content_masks", "style_masks")
 
 
 @dataclass(frozen=True)
@@ -116,15 +71,39 @@ def read_value(field_name: str, text: str) -> Any:
         raise ListError(f"{field_name}: {error}") from None
 
 
+def named_from(folder: Path, fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields of ``Request`` with whole paths: those who run a job may be elsewhere.
+
+    Args:
+        folder: Where relative paths start.
+        fields: What a list or the command line says.
+    """
+
+    def whole(path: str | Path) -> Path:
+        return (folder / path).absolute()
+
+    found, overrides = dict(fields), dict(fields.get("overrides", {}))
+    if overrides.get("init", "content") not in ("content", "style", "noise"):
+        overrides["init"] = str(whole(overrides["init"]))
+    if overrides.get("mask"):
+        overrides["mask"] = str(whole(overrides["mask"]))
+    if fields.get("recipe", "").lower().endswith(".toml"):
+        found["recipe"] = str(whole(fields["recipe"]))
+    if "weights" in fields:
+        found["weights"] = whole(fields["weights"])
+    for name in set(MASKS) & set(fields):
+        found[name] = tuple(mask if mask == "all" else whole(mask) for mask in fields[name])
+    return {**found, "overrides": overrides}
+
+
 def make_task(
     number: int,
     name: str,
     medium: str,
     paths: tuple[Path, Sequence[Path], Path],
-    common: Common,
+    common: dict[str, Any],
     *,
     own: dict[str, Any] | None = None,
-    **changes: Any,
 ) -> Task:
     """Return a task.
 
@@ -133,21 +112,18 @@ def make_task(
         name: Its output as the list has it.
         medium: ``audio`` or ``image``.
         paths: Content, styles and output.
-        common: What holds for every job.
-        own: Recipe fields that the list says for this job.
-        changes: Other fields of ``Request`` that it says.
+        common: Fields of ``Request`` for every job; recipe fields of the other medium are left out.
+        own: Those that the list says for this job.
     """
     content, styles, output = paths
-    general = {k: v for k, v in common.overrides.items() if belongs_to(k, medium)}
-    # What is None is left to Request, whose device then is auto.
-    said = {f.name: getattr(common, f.name) for f in dataclasses.fields(common)}
-    given = {name: value for name, value in said.items() if value is not None} | changes
-    given["overrides"] = {**general, **(own or {})}
+    own = own or {}
+    general = {k: v for k, v in common.get("overrides", {}).items() if belongs_to(k, medium)}
+    given = {**common, **own, "overrides": general | own.get("overrides", {})}
     request = Request(medium, content.absolute(), tuple(s.absolute() for s in styles), **given)
-    # Workers need whole paths; records call files as the list or the command line does.
+    # Records call files as the list or the command line does.
     shown = {str(path.absolute()): str(path) for path in (content, *styles, output)}
     job = Job(request, output.absolute(), force=True, shown=shown)
-    return Task(number, name, job, pinned="device" in changes)
+    return Task(number, name, job, pinned="device" in own)
 
 
 def check_tasks(tasks: Sequence[Task], place: Callable[[Task], str]) -> list[Task]:
@@ -182,9 +158,8 @@ def refuse(problems: Sequence[str]) -> None:
 def _checked(task: Task) -> Task:
     request, output = task.job.request, task.job.output
     (soundfiles if request.medium == "audio" else imagefiles).check_output_suffix(output)
+    check_request(request)
     recipe, notes = settle_request(request)
-    if not 0 <= request.seed < 2**63:
-        raise ListError(f"seed must be from 0 to 2^63 - 1, got {request.seed}")
     if request.device != "auto":  # which may be another machine's, of which nothing is known yet
         settle_precision(request.precision, choose_device(request.device))
     for path in (*_inputs(request), *filter(None, [request.weights]), *files_of(recipe).values()):

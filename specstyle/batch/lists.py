@@ -11,12 +11,12 @@ from typing import Any
 
 from specstyle.batch.jobs import (
     FIELDS,
-    Common,
     Task,
     belongs_to,
     check_tasks,
     make_task,
     medium_of,
+    named_from,
     read_value,
     refuse,
 )
@@ -24,20 +24,20 @@ from specstyle.errors import ListError
 from specstyle.media.soundfiles import SUFFIXES
 
 REQUIRED = ("content", "style", "output")
-AS_THEY_ARE = ("recipe", "preprocessing", "device")
+AS_THEY_ARE = ("recipe", "weights", "preprocessing", "device")
 MASKS = ("content_mask", "style_mask")
-OTHERS = ("medium", "seed", "weights", *AS_THEY_ARE, *MASKS)
+OTHERS = ("medium", "seed", *AS_THEY_ARE, *MASKS)
 """Columns that a table must have, and those it may have beside the fields of a recipe."""
 
 _NEEDED = ", ".join(REQUIRED)
 
 
-def read_csv(path: Path, common: Common) -> list[Task]:
+def read_csv(path: Path, common: dict[str, Any]) -> list[Task]:
     """Read a table of jobs, and check all of it.
 
     Args:
         path: UTF-8, separated by commas, semicolons or tabs; its relative paths start from its own folder.
-        common: What holds for every job unless its row says otherwise.
+        common: Fields of ``Request`` for every job whose row does not say otherwise.
 
     Raises:
         ListError: If any row cannot be run; the message names file and line.
@@ -107,36 +107,27 @@ def _columns(place: str, cells: list[str]) -> list[str]:
     return columns
 
 
-def _task(number: int, row: dict[str, str], folder: Path, common: Common) -> Task:
+def _task(number: int, row: dict[str, str], folder: Path, common: dict[str, Any]) -> Task:
     styles = [folder / name.strip() for name in row.get("style", "").split(";") if name.strip()]
     for name in REQUIRED:
         if name not in row or (name == "style" and not styles):
             raise ListError(f"{name} is empty; every job needs {_NEEDED}")
     content = folder / row["content"]
     medium = _medium(row.get("medium", ""), content)
-    own = {name: read_value(name, row[name]) for name in FIELDS if name in row}
-    for name in own:
+    overrides = {name: read_value(name, row[name]) for name in FIELDS if name in row}
+    for name in overrides:
         if not belongs_to(name, medium):
             fit, own_kind = ("pictures", "sound") if medium == "audio" else ("sounds", "picture")
             raise ListError(f"{name} is for {fit}, and this job is a {own_kind}; leave the cell empty")
-    if own.get("init", "content") not in ("content", "style", "noise"):
-        own["init"] = str((folder / own["init"]).absolute())
-    if own.get("mask"):
-        own["mask"] = str((folder / own["mask"]).absolute())
-    changes: dict[str, Any] = {name: row[name] for name in AS_THEY_ARE if name in row}
-    if changes.get("preprocessing") not in (None, "torchvision", "caffe"):
+    if row.get("preprocessing") not in (None, "torchvision", "caffe"):
         raise ListError(f"preprocessing must be torchvision or caffe, got {row['preprocessing']!r}")
-    if row.get("recipe", "").lower().endswith(".toml"):
-        changes["recipe"] = str((folder / row["recipe"]).absolute())
-    if "weights" in row:
-        changes["weights"] = (folder / row["weights"]).absolute()
-    if "seed" in own:
-        changes["seed"] = own.pop("seed")
+    own: dict[str, Any] = {name: row[name] for name in AS_THEY_ARE if name in row}
+    own |= {"seed": overrides.pop("seed")} if "seed" in overrides else {}
     for name in set(MASKS) & set(row):
-        given = (part.strip() for part in row[name].split(";"))
-        changes[name + "s"] = tuple(m if m == "all" else (folder / m).absolute() for m in given)
+        own[name + "s"] = [mask.strip() for mask in row[name].split(";")]
+    own = named_from(folder, {**own, "overrides": overrides})
     paths = (content, styles, folder / row["output"])
-    return make_task(number, row["output"], medium, paths, common, own=own, **changes)
+    return make_task(number, row["output"], medium, paths, common, own=own)
 
 
 def _medium(named: str, content: Path) -> str:
@@ -148,13 +139,13 @@ def _medium(named: str, content: Path) -> str:
     return medium
 
 
-def read_folder(folder: Path, output: Path, common: Common) -> tuple[list[Task], list[str]]:
+def read_folder(folder: Path, output: Path, common: dict[str, Any]) -> tuple[list[Task], list[str]]:
     """Return a job for every content with every style of the same medium, and what was left out.
 
     Args:
         folder: Has the folders ``contents`` and ``styles``.
         output: Where ``<content>__<style>.<suffix>`` go.
-        common: What holds for every job.
+        common: Fields of ``Request`` for every job.
 
     Raises:
         ListError: If a folder is missing or there is no job.
@@ -168,13 +159,13 @@ def read_folder(folder: Path, output: Path, common: Common) -> tuple[list[Task],
     ]
     if not pairs:
         raise ListError(f"{folder}: no file in contents has a style of its kind in styles; add one")
-    tasks = []
+    tasks, places = [], []
     for number, (content, style) in enumerate(pairs, 1):
         medium = medium_of(content) or ""
         name = f"{content.stem}__{style.stem}{_written_suffix(content, medium)}"
         tasks.append(make_task(number, name, medium, (content, [style], output / name), common))
-    place = {t.number: f"{folder}, {c.name} with {s.name}" for t, (c, s) in zip(tasks, pairs, strict=True)}
-    return check_tasks(tasks, lambda task: place[task.number]), ignored
+        places.append(f"{folder}, {content.name} with {style.name}")
+    return check_tasks(tasks, lambda task: places[task.number - 1]), ignored
 
 
 def _inputs(folder: Path, ignored: list[str]) -> list[Path]:

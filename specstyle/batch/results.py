@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from specstyle.batch.jobs import Task
-from specstyle.files import atomic, sha256_of
+from specstyle.evaluate import write_csv
+from specstyle.files import sha256_of
 from specstyle.recipes import files_of, to_dict
 
-Status = Literal["waiting", "done", "skipped", "differs", "failed"]
+Status = Literal["waiting", "done", "skipped", "differs", "failed", "died"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Outcome:
         job: The task's number: its count in the list, from 1.
         output: Its output, as the list has it.
         status: ``waiting``: not run yet; ``skipped``: was finished before; ``differs``: another job's result
-            is there; ``failed``: see ``error``.
+            is there; ``failed``: see ``error``; ``died``: its worker ended, or a fresh one may do better.
         seconds: Of the run.
         steps: Evaluations made.
         total_loss_start: Weighted loss at the start.
@@ -44,19 +44,6 @@ class Outcome:
     total_loss_end: float | None = None
     style_loss_end: float | None = None
     error: str = ""
-
-
-@dataclass(frozen=True)
-class Death:
-    """The end of a worker in the middle of its job, or what only a fresh one can mend.
-
-    Attributes:
-        reason: What is known of it.
-        at_start: Whether it died before it could take a job.
-    """
-
-    reason: str
-    at_start: bool = False
 
 
 def outcome_of(task: Task, status: Status, record: dict[str, Any] | None = None, error: str = "") -> Outcome:
@@ -96,7 +83,7 @@ class Table:
             FileError: If it cannot be written.
         """
         self._outcomes.update((outcome.job, outcome) for outcome in outcomes)
-        write_csv(self.path, [f.name for f in fields(Outcome)], map(astuple, self._outcomes.values()))
+        write_csv([asdict(outcome) for outcome in self.outcomes()], self.path)
 
     def outcomes(self) -> list[Outcome]:
         """Return them in the order of the tasks."""
@@ -121,19 +108,6 @@ class Table:
         signs = "><<>><<<"
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join("  ".join(map("{:{}{}}".format, row, signs, widths)).rstrip() for row in rows)
-
-
-def write_csv(path: Path, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Write a table with six digits, whole or not at all.
-
-    Raises:
-        FileError: If it cannot be written.
-    """
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(head)
-        for row in rows:
-            writer.writerow(f"{cell:.6g}" if isinstance(cell, float) else cell for cell in row)
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:
@@ -181,8 +155,7 @@ def state_of(task: Task) -> Outcome:
 def _both(task: Task, record: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Return what was asked for and what the record says, by what it is."""
     request, recipe = task.job.request, task.recipe
-    if recipe is None:
-        raise ValueError("check the task first")
+    assert recipe is not None  # of a checked task
     files = files_of(recipe)
     # Where a file is does not matter, only what is in it.
     asked, found = json.loads(json.dumps(to_dict(recipe))), dict(record["recipe"])

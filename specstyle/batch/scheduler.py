@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Protocol
 
 from specstyle.batch.jobs import Task
-from specstyle.batch.results import Death, Outcome, outcome_of
+from specstyle.batch.results import Outcome, outcome_of
 from specstyle.errors import SpecstyleError
 from specstyle.files import temporary_name
 
@@ -21,18 +21,20 @@ GRACE_S = 5.0
 
 
 class Process(Protocol):
-    """A process that runs one job after another: the one of a worker."""
+    """A process that runs one job after another: the one of a worker.
 
-    def submit(self, task: Task) -> Future[Outcome | Death]:
+    Attributes:
+        pid: Its number, as soon as it is ready.
+    """
+
+    pid: Future[int]
+
+    def submit(self, task: Task) -> Future[Outcome]:
         """Give it a job; an exception is its death."""
         ...
 
-    def death(self, error: BaseException) -> Death:
+    def reason(self, error: BaseException) -> str:
         """Return what is known of its death."""
-        ...
-
-    def pid(self) -> int | None:
-        """Return its number, if it is known."""
         ...
 
     def leave(self) -> None:
@@ -80,7 +82,7 @@ def run_tasks(
     """
     waiting, deaths, starts = deque(tasks), Counter[int](), 0
     workers: dict[int, Process] = {}
-    running: dict[Future[Outcome | Death], tuple[int, Task]] = {}
+    running: dict[Future[Outcome], tuple[int, Task]] = {}
     idle = list(range(min(pool.workers, len(tasks))))
     try:
         while running or waiting:
@@ -92,28 +94,31 @@ def run_tasks(
             future = wait(running, return_when=FIRST_COMPLETED).done.pop()
             place, task = running.pop(future)
             idle, error = [place], future.exception()
-            came = future.result() if error is None else workers[place].death(error)
-            if isinstance(came, Outcome):
+            if error is not None:
+                outcome = outcome_of(task, "died", error=workers[place].reason(error))
+            else:
+                outcome = future.result()
+            if outcome.status != "died":
                 starts = 0
-                on_outcome(came)
+                on_outcome(outcome)
                 continue
+            starts = 0 if _ready(workers[place]) else starts + 1
             _end(workers.pop(place), task)
-            starts = starts + 1 if came.at_start else 0
             if starts >= FAILED_STARTS:
-                raise SpecstyleError(f"workers die at their start: {came.reason}")
+                raise SpecstyleError(f"workers die at their start: {outcome.error}")
             deaths[task.number] += 1
             if deaths[task.number] > retries:
                 tried = f"tried {deaths[task.number]} times; --retries raises this"
-                on_outcome(outcome_of(task, "failed", error=f"{came.reason} ({tried})"))
+                on_outcome(outcome_of(task, "failed", error=f"{outcome.error} ({tried})"))
             else:
-                on_note(f"{task.name}: {came.reason}; trying again")
+                on_note(f"{task.name}: {outcome.error}; trying again")
                 waiting.appendleft(task)
     finally:
         _shutdown(pool, workers, running)
 
 
 def _shutdown(
-    pool: Pool, workers: dict[int, Process], running: dict[Future[Outcome | Death], tuple[int, Task]]
+    pool: Pool, workers: dict[int, Process], running: dict[Future[Outcome], tuple[int, Task]]
 ) -> None:
     tasks = dict(running.values())
     try:
@@ -126,11 +131,14 @@ def _shutdown(
         pool.shutdown()
 
 
+def _ready(worker: Process) -> bool:
+    return worker.pid.done() and worker.pid.exception() is None
+
+
 def _end(worker: Process, task: Task | None) -> None:
     """End a worker, and remove what it may have left half written of its job."""
-    pid = worker.pid()
     worker.kill()
-    if task is not None and pid is not None:
+    if task is not None and _ready(worker):
         for path in (task.job.output, task.job.record_path):
             with contextlib.suppress(OSError):
-                temporary_name(path, pid).unlink(missing_ok=True)
+                temporary_name(path, worker.pid.result()).unlink(missing_ok=True)

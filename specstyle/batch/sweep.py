@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
 import math
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from specstyle.batch.jobs import FIELDS, Common, Task, belongs_to, check_tasks, make_task, read_value
+from specstyle.batch.jobs import FIELDS, Task, belongs_to, check_tasks, make_task, read_value
 from specstyle.errors import ListError
 from specstyle.features import lite
 from specstyle.features.networks import layers_of
-from specstyle.run.settle import settle_recipe
+from specstyle.run.request import Request
+from specstyle.run.settle import settle_request
 
 SUFFIXES = {"audio": ".wav", "image": ".png"}
 
@@ -37,26 +37,16 @@ class Axis:
     Attributes:
         name: A field of a recipe, or ``seed``.
         values: What it takes in turn, as text; none for a range without a count.
-        low: Of a range.
-        high: Of a range.
-        log: Whether the range is even in the logarithm.
+        at: Of a range: gives the number that has a share of the range below it, as text.
     """
 
     name: str
     values: tuple[str, ...] = ()
-    low: float = 0.0
-    high: float = 0.0
-    log: bool = False
-
-    def at(self, share: float) -> str:
-        """Return the number that has a share of the range below it."""
-        span = self.high - self.low
-        value = self.low * (self.high / self.low) ** share if self.log else self.low + share * span
-        return str(round(value)) if FIELDS[self.name].startswith("int") else f"{value:.4g}"
+    at: Callable[[float], str] | None = None
 
     def draw(self, generator: random.Random) -> str:
         """Return one value at random: of a range any number in it, else one of the values."""
-        return self.at(generator.random()) if self.high > self.low else generator.choice(self.values)
+        return generator.choice(self.values) if self.at is None else self.at(generator.random())
 
 
 def read_axis(text: str, medium: str) -> Axis:
@@ -103,21 +93,25 @@ def _range(name: str, kind: str, low_text: str, high_text: str, count: str | Non
     if FIELDS[name].split(" ")[0] not in ("int", "float"):
         raise ListError(f"--grid {name}: has no numbers to range over; list its values with commas between")
     try:
-        axis = Axis(name, (), float(low_text), float(high_text), kind == "log")
+        low, high, log = float(low_text), float(high_text), kind == "log"
     except ValueError as error:
         raise ListError(f"--grid {name}: {low_text}..{high_text} is no range of numbers") from error
-    low, high = axis.low, axis.high
-    if not -math.inf < low < high < math.inf or (axis.log and low <= 0):
+    if not -math.inf < low < high < math.inf or (log and low <= 0):
         raise ListError(
-            f"--grid {name}: a range goes from a number{' above 0' if axis.log else ''} up to a larger one, "
+            f"--grid {name}: a range goes from a number{' above 0' if log else ''} up to a larger one, "
             f"got {low:g}..{high:g}"
         )
     if count is not None and int(count) < 2:
         raise ListError(f"--grid {name}: a range has at least 2 values, got {count}")
-    values = [axis.at(i / (int(count) - 1)) for i in range(int(count))] if count else []
-    for value in values or [axis.at(0.0)]:
+
+    def at(share: float) -> str:
+        value = low * (high / low) ** share if log else low + share * (high - low)
+        return str(round(value)) if FIELDS[name].startswith("int") else f"{value:.4g}"
+
+    values = [at(i / (int(count) - 1)) for i in range(int(count))] if count else []
+    for value in values or [at(0.0)]:
         _value(name, value)
-    return dataclasses.replace(axis, values=tuple(dict.fromkeys(values)))
+    return Axis(name, tuple(dict.fromkeys(values)), at)
 
 
 def _value(name: str, text: str) -> Any:
@@ -137,8 +131,7 @@ def grid(axes: Sequence[Axis]) -> list[Point]:
     _check_names(axes)
     for axis in axes:
         if not axis.values:
-            said = f"say how many numbers, as in log:{axis.low:g}..{axis.high:g}:5, or add --random N"
-            raise ListError(f"--grid {axis.name}: {said}")
+            raise ListError(f"--grid {axis.name}: say how many numbers (A..B:5), or add --random N")
     return list(itertools.product(*([(axis.name, value) for value in axis.values] for axis in axes)))
 
 
@@ -169,10 +162,11 @@ def _check_names(axes: Sequence[Axis]) -> None:
             raise ListError(f"--grid {name}: is given twice; put all its values into one")
 
 
-def overrides_of(point: Point) -> tuple[dict[str, Any], int | None]:
-    """Return a point's recipe fields, and its seed if it has one."""
+def fields_of(point: Point) -> dict[str, Any]:
+    """Return a point as fields of ``Request``: recipe fields to change, and its seed if it has one."""
     values = {name: _value(name, text) for name, text in point}
-    return values, values.pop("seed", None)
+    seed = {"seed": values.pop("seed")} if "seed" in values else {}
+    return {"overrides": values, **seed}
 
 
 def file_stem(point: Point, longest: int = 120) -> str:
@@ -232,7 +226,9 @@ def plain_sweep(
     return Sweep(medium, content, tuple(styles), tuple(points), titles, min(columns, 8))
 
 
-def figure_sweep(figure: str, medium: str, content: Path, styles: Sequence[Path], common: Common) -> Sweep:
+def figure_sweep(
+    figure: str, medium: str, content: Path, styles: Sequence[Path], common: dict[str, Any]
+) -> Sweep:
     """Return the sweep of a figure of Gatys, Ecker & Bethge 2016.
 
     ``tradeoff`` (figure 4) varies the ratio of the weights in four decades; for their recipe these are the
@@ -243,14 +239,15 @@ def figure_sweep(figure: str, medium: str, content: Path, styles: Sequence[Path]
     Raises:
         ListError: If the recipe has no content to trade or no other layers.
     """
-    recipe, _ = settle_recipe(medium, common.recipe, weights=common.weights, overrides=common.overrides)
+    recipe, _ = settle_request(Request(medium, content, styles, **common))
     if figure == "tradeoff":
         titled = _tradeoff(recipe.content_weight, *recipe.effective_weights())
     elif figure == "layers":
         titled = _layers(recipe.network)
     else:
         titled = {"A: from the content": (("init", "content"),), "B: from the style": (("init", "style"),)}
-        for i, seed in enumerate(range(common.seed, common.seed + 4), 1):
+        first = common.get("seed", 0)
+        for i, seed in enumerate(range(first, first + 4), 1):
             titled[f"C{i}: from noise, seed {seed}"] = (("init", "noise"), ("seed", str(seed)))
     columns, layers = 3 if figure == "layers" else 2, figure == "layers"
     return Sweep(medium, content, tuple(styles), tuple(titled.values()), tuple(titled), columns, layers)
@@ -279,7 +276,7 @@ def _layers(network: str) -> dict[str, Point]:
     return {f"content in {layer}": (("content_layers", layer),) for layer in layers}
 
 
-def sweep_tasks(sweep: Sweep, folder: Path, common: Common) -> list[Task]:
+def sweep_tasks(sweep: Sweep, folder: Path, common: dict[str, Any]) -> list[Task]:
     """Return a sweep's jobs, checked; each has its own recipe and its result in the folder.
 
     Raises:
@@ -287,9 +284,7 @@ def sweep_tasks(sweep: Sweep, folder: Path, common: Common) -> list[Task]:
     """
     tasks = []
     for number, point in enumerate(sweep.points, 1):
-        own, seed = overrides_of(point)
         name = file_stem(point) + SUFFIXES[sweep.medium]
-        changes = {} if seed is None else {"seed": seed}
         paths = (sweep.content, sweep.styles, folder / name)
-        tasks.append(make_task(number, name, sweep.medium, paths, common, own=own, **changes))
+        tasks.append(make_task(number, name, sweep.medium, paths, common, own=fields_of(point)))
     return check_tasks(tasks, lambda task: task.name)

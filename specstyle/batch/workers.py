@@ -7,7 +7,7 @@ import dataclasses
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import Pipe, active_children, get_context
@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from specstyle.batch.jobs import Task
-from specstyle.batch.results import Death, Outcome, outcome_of
+from specstyle.batch.results import Outcome, outcome_of
 from specstyle.errors import explain, is_out_of_memory
 from specstyle.files import make_folder
 from specstyle.run.cache import Cache
@@ -37,42 +37,39 @@ class Worker:
     Args:
         device: Where, unless a job's list says otherwise.
         threads: Of torch on the CPU; ``None``: as many as it takes by itself.
-        abandoned: Asked after each step whether to leave the job.
         share: The main memory that a job may take that runs in it, in GiB, unless the job says otherwise.
     """
 
-    def __init__(
-        self,
-        device: str,
-        threads: int | None = None,
-        abandoned: Callable[[], bool] = lambda: False,
-        share: float | None = None,
-    ) -> None:
+    def __init__(self, device: str, threads: int | None = None, share: float | None = None) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
-        self._device, self._abandoned, self._cache, self._share = device, abandoned, Cache(), share
+        self._device, self._share, self._cache, self._gone = device, share, Cache(), threading.Event()
 
-    def run(self, task: Task) -> Outcome | Death:
+    def pid(self) -> int:
+        """Return the number of its process."""
+        return os.getpid()
+
+    def leave(self) -> None:
+        """Leave the job after its step, with nothing written."""
+        self._gone.set()
+
+    def run(self, task: Task) -> Outcome:
         """Run a job; what goes wrong is in its outcome.
 
-        A job that is abandoned writes nothing. That, and memory that does not suffice, counts as a death:
-        a fresh process may have more.
+        A job that is abandoned writes nothing. That, and memory that does not suffice, counts as the worker's
+        death: a fresh process may have more.
         """
         try:
             job = self._placed(task)
             make_folder(job.output.parent)
-            result, _ = run_job(
-                job, on_step=self._leave, on_note=_ignore, on_stage=_ignore, cache=self._cache
-            )
+            result, _ = run_job(job, on_step=self._step, on_note=_ignore, on_stage=_ignore, cache=self._cache)
         except Abandoned:
-            return Death("its batch has ended")
+            return outcome_of(task, "died", error="its batch has ended")
         except TransferError as error:
             record = None if error.result is None else error.result.record
             return outcome_of(task, "failed", record, explain(error))
         except Exception as error:
-            if is_out_of_memory(error):
-                return Death(explain(error))
-            return outcome_of(task, "failed", error=explain(error))
+            return outcome_of(task, "died" if is_out_of_memory(error) else "failed", error=explain(error))
         return outcome_of(task, "done", result.record)
 
     def _placed(self, task: Task) -> Job:
@@ -84,8 +81,8 @@ class Worker:
             request = dataclasses.replace(request, memory_limit=self._share)
         return dataclasses.replace(task.job, request=request)
 
-    def _leave(self, _: Any) -> None:
-        if self._abandoned():
+    def _step(self, _: Any) -> None:
+        if self._gone.is_set():
             raise Abandoned
 
 
@@ -143,6 +140,9 @@ class LocalProcess:
         device: See ``Worker``, as the next.
         threads: See there.
         share: See there.
+
+    Attributes:
+        pid: Its number, as soon as it is ready.
     """
 
     def __init__(self, device: str, threads: int | None, share: float | None) -> None:
@@ -151,30 +151,29 @@ class LocalProcess:
         with _apart():
             own = (device, threads, share, reader)
             self._executor = ProcessPoolExecutor(1, get_context("spawn"), _begin, own)
-            self._ready = self._executor.submit(os.getpid)
+            self.pid = self._executor.submit(os.getpid)
         self._processes = [process for process in active_children() if process not in others]
         reader.close()
 
-    def submit(self, task: Task) -> Future[Outcome | Death]:
+    def submit(self, task: Task) -> Future[Outcome]:
         """Give it a job; an exception is its death."""
         try:
             return self._executor.submit(_run, task)
         except BrokenProcessPool as error:  # it died since its last job
-            future: Future[Outcome | Death] = Future()
+            future: Future[Outcome] = Future()
             future.set_exception(error)
             return future
 
-    def death(self, error: BaseException) -> Death:
+    def reason(self, error: BaseException) -> str:
         """Return what is known of its death."""
         if not isinstance(error, BrokenProcessPool):
-            return Death(str(error))
+            return str(error)
         self._executor.shutdown()
-        code = next((process.exitcode for process in self._processes), None)
-        return Death(_reason(code or 0), at_start=self._ready.exception() is not None)
-
-    def pid(self) -> int | None:
-        """Return its number, if it is known."""
-        return next((process.pid for process in self._processes), None)
+        code = next((process.exitcode for process in self._processes), None) or 0
+        if code >= 0:
+            return f"its worker ended with exit code {code}"
+        name = signal.Signals(-code).name
+        return f"its worker was ended by {name}" + "; is there enough memory?" * (name == "SIGKILL")
 
     def leave(self) -> None:
         """Ask it to leave its job after this step, with nothing written."""
@@ -186,17 +185,6 @@ class LocalProcess:
         for process in self._processes:
             process.kill()
         self._executor.shutdown(cancel_futures=True)
-
-
-def _reason(code: int) -> str:
-    if code >= 0:
-        return f"its worker ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    said = "; is there enough memory?" if name == "SIGKILL" else ""
-    return f"its worker was ended by {name}{said}"
 
 
 @contextlib.contextmanager
@@ -222,20 +210,19 @@ _busy = threading.Lock()
 
 def _begin(device: str, threads: int | None, share: float | None, line: Connection) -> None:
     """Make this process a worker, until the other end of a line is closed or killed."""
-    gone = threading.Event()
-    _worker.append(Worker(device, threads, gone.is_set, share))
+    _worker.append(Worker(device, threads, share))
 
     def watch() -> None:
         with contextlib.suppress(EOFError, OSError):
             line.recv()
-        gone.set()
+        _worker[0].leave()
         with _busy:  # a running job is left after its step
             os._exit(0)
 
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _run(task: Task) -> Outcome | Death:
+def _run(task: Task) -> Outcome:
     with _busy:
         return _worker[0].run(task)
 

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from specstyle.cli.batching import add_batch_command
+from specstyle.cli.batching import add_batch_command, add_sweep_command
 from specstyle.cli.options import add_output_options
 from specstyle.cli.progress import INTERRUPTED, USAGE, ProgressLine, complain
-from specstyle.cli.serving import add_ui_command
 from specstyle.cli.spectrograms import add_spectrogram_commands
-from specstyle.cli.sweeping import add_sweep_command
+from specstyle.errors import SpecstyleError
+
+_UI = """Serve a page on this machine: drop two sounds or two pictures, watch, listen, download.
+
+It answers to this machine only, and fetches nothing from elsewhere. Ctrl-C ends it; jobs that it has not
+finished are listed again when it is started in the same folder.
+"""
 
 
 def add_commands(commands: Any) -> None:
@@ -24,7 +31,7 @@ def add_commands(commands: Any) -> None:
     )
     recipes.set_defaults(action=_recipes, debug=False)
     networks = commands.add_parser("networks", help="list the networks, or fetch one")
-    networks.add_argument("verb", nargs="?", choices=("fetch",), help="download weights (once, 548 MB)")
+    networks.add_argument("verb", nargs="?", choices=("fetch",), help="download weights (548 MB)")
     networks.add_argument("name", nargs="?", metavar="NAME", help="vgg19")
     networks.set_defaults(action=_networks, debug=False)
     demo = commands.add_parser(
@@ -55,7 +62,37 @@ def add_commands(commands: Any) -> None:
     add_batch_command(commands)
     add_sweep_command(commands)
     add_spectrogram_commands(commands)
-    add_ui_command(commands)
+    _add_ui(commands)
+
+
+def _add_ui(commands: Any) -> None:
+    ui = commands.add_parser(
+        "ui",
+        help="serve a web page on this machine",
+        description=_UI,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    ui.add_argument("--port", type=int, default=7860, metavar="N", help="0: a free one (default: 7860)")
+    ui.add_argument(
+        "--folder",
+        type=Path,
+        default=Path("specstyle-ui"),
+        metavar="DIR",
+        help="where jobs and their results are kept (default: specstyle-ui)",
+    )
+    ui.add_argument(
+        "--max-upload-mb", type=float, default=200.0, metavar="MB", help="largest file (default: 200)"
+    )
+    ui.add_argument(
+        "--max-minutes",
+        type=float,
+        default=60.0,
+        metavar="M",
+        help="stop a job that runs for longer, with its best result so far (default: 60)",
+    )
+    ui.add_argument("--no-browser", action="store_true", help="do not open the page")
+    add_output_options(ui)
+    ui.set_defaults(action=_ui)
 
 
 def _recipes(arguments: argparse.Namespace) -> int:
@@ -64,7 +101,7 @@ def _recipes(arguments: argparse.Namespace) -> int:
     if arguments.name is None:
         width = max(map(len, RECIPES))
         print(f"{'default':<{width}}  the one of the default-* recipes that suits the medium and the network")
-        print(f"{'vgg':<{width}}  the default-* recipe of the medium for pretrained VGG19")
+        print(f"{'vgg':<{width}}  the default-* recipe of the medium for VGG19 or its small stand-in")
         own = {recipe.name for recipe in DEFAULTS.values()}
         for recipe in sorted(RECIPES.values(), key=lambda r: r.name not in own):
             print(f"{recipe.name:<{width}}  {recipe.source}")
@@ -84,16 +121,13 @@ def _networks(arguments: argparse.Namespace) -> int:
 
     if arguments.verb is None:
         for info in NETWORKS.values():
-            where = ""
-            if info.download:
-                found = weights.is_cached()
-                where = f" [on this machine: {weights.cache_path()}]" if found else " [not on this machine]"
-            print(f"{info.name:<13} {info.text}{where}")
-        print(f"{'auto':<13} the default: vgg19 if it is on this machine, else the one that suits the medium")
+            print(f"{info.name:<13} {info.text}")
+        print(f"{'auto':<13} the default: what suits the medium, the recipe's layers and the device")
+        if weights.cache_path().is_file():
+            print(f"vgg19 is torchvision's: {weights.cache_path()}")
         return 0
-    fetchable = [info.name for info in NETWORKS.values() if info.download]
-    if arguments.name not in fetchable:
-        return complain(f"networks fetch needs the name of one of: {', '.join(fetchable)}", USAGE)
+    if arguments.name != "vgg19":
+        return complain("networks fetch needs the name vgg19; the others are there already", USAGE)
     print(f"vgg19 is in {weights.fetch()}")
     return 0
 
@@ -102,14 +136,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     from specstyle.cli.demo import run_demo
 
     with ProgressLine(quiet=arguments.quiet) as progress:
-        written, stopped = run_demo(
-            arguments.folder,
-            force=arguments.force,
-            on_step=progress,
-            on_note=progress.note,
-            on_stage=progress.enter_stage,
-            on_done=progress.close,
-        )
+        written, stopped = run_demo(arguments.folder, force=arguments.force, progress=progress)
     if not arguments.quiet:
         print("wrote " + ", ".join(str(path) for path in written))
     if stopped:
@@ -128,13 +155,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         )
     from specstyle.evaluate import evaluate, format_table, to_json
     from specstyle.media.soundfiles import read_sound
-    from specstyle.media.sounds import check_sound
 
-    sounds = {}
-    for role in ("output", "content", "style"):
-        sounds[role] = read_sound(getattr(arguments, role))
-        check_sound(sounds[role], role=role, min_samples=1)
-    report = evaluate(sounds["output"], sounds["content"], sounds["style"])
+    report = evaluate(*map(read_sound, (arguments.output, arguments.content, arguments.style)))
     print(to_json(report) if arguments.json else format_table(report))
     return 0
 
@@ -154,4 +176,30 @@ def _evaluate_folder(arguments: argparse.Namespace) -> int:
     )
     write_csv(rows, arguments.table)
     print(f"wrote {arguments.table} ({len(rows)} sounds)")
+    return 0
+
+
+def _ui(arguments: argparse.Namespace) -> int:
+    missing = [name for name in ("starlette", "uvicorn") if find_spec(name) is None]
+    if missing:
+        raise SpecstyleError(
+            f"the page needs {' and '.join(missing)}, which cannot be imported: pip install 'specstyle[ui]'"
+        )
+    if not 0 <= arguments.port < 2**16:
+        raise ValueError(f"--port must be from 0 to 65535, got {arguments.port}")
+    from specstyle.ui.server import serve
+    from specstyle.ui.words import Limits
+
+    def told(address: str) -> None:
+        if not arguments.quiet:
+            print(f"{address}  (jobs are kept in {arguments.folder}; Ctrl-C ends)", flush=True)
+
+    with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
+        serve(
+            arguments.folder,
+            port=arguments.port,
+            limits=Limits(upload_mb=arguments.max_upload_mb, minutes=arguments.max_minutes),
+            browser=not arguments.no_browser,
+            on_address=told,
+        )
     return 0

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from specstyle._version import __version__
+from specstyle import __version__
 from specstyle.cli.commands import add_commands
 from specstyle.cli.options import (
     SHOWN,
@@ -17,7 +17,7 @@ from specstyle.cli.options import (
     add_recipe_options,
     add_run_options,
     flag_of,
-    recipe_overrides,
+    request_fields,
 )
 from specstyle.cli.parser import Parser
 from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
@@ -125,12 +125,7 @@ def _run_medium(arguments: argparse.Namespace) -> int:
     with ProgressLine(quiet=arguments.quiet) as progress:
         for note in notes:
             progress.note(note)
-        result, written = run_job(
-            job,
-            on_step=progress,
-            on_note=progress.note,
-            on_stage=progress.enter_stage,
-        )
+        result, written = run_job(job, on_step=progress, on_note=progress.note, on_stage=progress.enter_stage)
     return _end(job, result.record, written, quiet=arguments.quiet)
 
 
@@ -165,19 +160,9 @@ def _new_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
         if getattr(arguments, name) and arguments.run_dir is None:
             raise ValueError(f"{flag_of(name)} needs --run-dir DIR to write into")
     request, notes = _request(arguments)
-    job = Job(
-        request,
-        output,
-        force=arguments.force,
-        save_every=arguments.save_every,
-        plot=arguments.plot,
-        metadata=not getattr(arguments, "no_metadata", False),
-        run_dir=arguments.run_dir,
-        checkpoint_every=arguments.checkpoint_every,
-        tensorboard=arguments.tensorboard,
-        report=arguments.report,
-    )
-    return job, notes
+    names = ("force", "save_every", "plot", "run_dir", "checkpoint_every", "tensorboard", "report")
+    said = {name: getattr(arguments, name) for name in names}
+    return Job(request, output, metadata=not getattr(arguments, "no_metadata", False), **said), notes
 
 
 def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
@@ -213,14 +198,10 @@ def _request(arguments: argparse.Namespace) -> tuple[Request, tuple[str, ...]]:
     from specstyle.run.request import Request
     from specstyle.run.settings import request_like
 
-    names = ("recipe", "weights", "preprocessing", "device", "seed", "precision", "tile", "memory_limit")
-    given = {name: getattr(arguments, name) for name in names}
-    given |= {name: tuple(getattr(arguments, name, ())) for name in ("content_masks", "style_masks")}
-    given["overrides"] = recipe_overrides(arguments)
+    given = request_fields(arguments)
     content, styles = getattr(arguments, "content", None), tuple(arguments.styles)
     if getattr(arguments, "like", None) is not None:
         return request_like(arguments.like, content=content, styles=styles, **given)
-    given = {name: value for name, value in given.items() if value is not None}
     if arguments.medium == "texture":
         request = texture_request(styles, given.pop("overrides"))
         return dataclasses.replace(request, **given), ()

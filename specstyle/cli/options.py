@@ -103,6 +103,15 @@ def recipe_overrides(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(arguments).items() if name in names}
 
 
+def request_fields(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what the command line says of a run as fields of ``Request``, as far as it says anything."""
+    names = ("recipe", "weights", "preprocessing", "device", "seed", "precision", "tile", "memory_limit")
+    given = {name: getattr(arguments, name) for name in names}
+    given |= {name: tuple(getattr(arguments, name, ())) for name in ("content_masks", "style_masks")}
+    given["overrides"] = recipe_overrides(arguments)
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a run that are not part of a recipe."""
     run = parser.add_argument_group("run")

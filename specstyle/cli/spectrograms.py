@@ -52,15 +52,9 @@ def _add_last(command: argparse.ArgumentParser, action: Any) -> None:
 def _spectrogram(arguments: argparse.Namespace) -> int:
     from specstyle.media.spectrogramfile import write_spectrogram
 
-    written = write_spectrogram(
-        arguments.source,
-        arguments.output,
-        n_fft=arguments.n_fft,
-        hop_length=arguments.hop_length,
-        win_length=arguments.win_length,
-        window=arguments.window,
-        force=arguments.force,
-    )
+    names = ("n_fft", "hop_length", "win_length", "window", "force")
+    given = {name: getattr(arguments, name) for name in names}
+    written = write_spectrogram(arguments.source, arguments.output, **given)
     if not arguments.quiet:
         channels, n_bins, frames = written.magnitude.shape
         transform = f"n_fft {written.settings.n_fft}, hop_length {written.settings.hop_length}"

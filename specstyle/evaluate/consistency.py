@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from specstyle.evaluate.texture import LIMIT_DB, Array
-from specstyle.media.stft import StftSettings, auto_stft, check_shape, istft, stft
+from specstyle.media.stft import StftSettings, auto_stft, istft, stft
 
 
 def relative_db(difference: Tensor, reference: Tensor) -> float:
@@ -66,29 +66,6 @@ def inconsistency_db(spec: Tensor, settings: StftSettings, length: int) -> float
         Le Roux, Ono & Sagayama 2008, "Explicit consistency constraints for STFT spectrograms".
     """
     return relative_db(spec - stft(istft(spec, settings, length), settings), spec)
-
-
-def inversion_db(waveform: Tensor, magnitude: Tensor, settings: StftSettings) -> tuple[float, float]:
-    """Judge a waveform that was made from a magnitude spectrogram S.
-
-    Args:
-        waveform: y, shape ``[channels, length]``.
-        magnitude: S, shape ``[channels, n_bins, n_frames(length)]``.
-        settings: The transform.
-
-    Returns:
-        The spectral convergence ``20 log10(|| |STFT(y)| - S || / || S ||)``, and the inconsistency of S with
-        the phase of y; both in dB.
-
-    Raises:
-        ValueError: If the shapes do not belong together.
-    """
-    check_shape(magnitude, settings, waveform.shape[-1], name="magnitude")
-    if waveform.shape[:-1] != magnitude.shape[:-2]:
-        raise ValueError(f"waveform is {list(waveform.shape)}, but magnitude is {list(magnitude.shape)}")
-    Y = stft(waveform, settings)
-    inconsistency = inconsistency_db(magnitude * torch.sgn(Y), settings, waveform.shape[-1])
-    return relative_db(Y.abs() - magnitude, magnitude), inconsistency
 
 
 def _pair(x: Array, content: Array, sample_rate: float) -> tuple[Tensor, Tensor, StftSettings, int]:

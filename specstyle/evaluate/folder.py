@@ -12,7 +12,7 @@ from typing import Any
 
 from specstyle.errors import FileError, SpecstyleError
 from specstyle.evaluate.report import Judge
-from specstyle.files import atomic, sha256_of
+from specstyle.files import atomic, recorded_file
 from specstyle.media.soundfiles import SUFFIXES, read_sound
 from specstyle.media.sounds import Part, Sound
 
@@ -103,22 +103,12 @@ def _recorded(output: Path, roles: Sequence[str]) -> dict[str, _Source]:
     try:
         said = json.loads(record.read_text(encoding="utf-8"))
         recipe, files = said["recipe"], {"content": said["content"], "style": said["styles"][0]}
-        return {
-            role: _source(
-                record, role, files[role], *(recipe.get(f"{role}_{n}_s") for n in ("start", "duration"))
-            )
-            for role in roles
-        }
+        found = {}
+        for role in roles:
+            heard = (recipe.get(f"{role}_{n}_s") for n in ("start", "duration"))
+            # Styles have a range each.
+            start, duration = ((v or [None])[0] if isinstance(v, list) else v for v in heard)
+            found[role] = recorded_file(files[role], record, role), Part(start or 0.0, duration)
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise FileError(f"{record.name} is no record of a run on files; {instead}") from error
-
-
-def _source(record: Path, role: str, file: dict[str, str], start: Any, duration: Any) -> _Source:
-    """Return where a file of a record lies: seen from the record, from here, or beside it."""
-    # Styles have a range each.
-    start, duration = ((v or [None])[0] if isinstance(v, list) else v for v in (start, duration))
-    named = Path(file["path"])
-    for place in (record.parent / named, named, record.parent / named.name):
-        if place.is_file() and sha256_of(place) == file["sha256"]:
-            return place, Part(start or 0.0, duration)
-    raise FileError(f"its {role} {named} has changed or is not here any more; give --{role}")
+    return found

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from specstyle.errors import FileError
-from specstyle.evaluate import baselines, consistency, loudness, similarity
+from specstyle.evaluate import consistency, loudness, similarity
 from specstyle.evaluate.texture import Array, TextureStatistics, texture_snr, texture_statistics
+from specstyle.media.equalize import equalize
 from specstyle.media.sounds import Sound, check_sound, resample
-from specstyle.media.stft import StftSettings
 
 MIN_DURATION_S = 0.1
 """Shorter sounds are refused: their halves have next to no modulation left to measure."""
@@ -69,8 +69,6 @@ class Report:
         style_halves: The style's first half, judged against its second.
         sample_rate: In Hz, the lowest of the three sounds', at which all was measured (loudness, level
             and peak: at each sound's own).
-        inversion_convergence_db: Spectral convergence of the result to a given spectrogram, if one was.
-        inversion_inconsistency_db: Inconsistency of that spectrogram with the result's phase.
     """
 
     output: Scores
@@ -79,8 +77,6 @@ class Report:
     style: Scores
     style_halves: Scores
     sample_rate: int
-    inversion_convergence_db: float | None = None
-    inversion_inconsistency_db: float | None = None
 
 
 def evaluate(
@@ -89,7 +85,6 @@ def evaluate(
     style: Sound | Array | Tensor,
     *,
     sample_rate: int | None = None,
-    spectrogram: tuple[Tensor, StftSettings] | None = None,
 ) -> Report:
     """Judge a result and, beside it, four baselines made on the spot.
 
@@ -100,37 +95,30 @@ def evaluate(
         content: What its structure came from.
         style: What its texture came from.
         sample_rate: Of the arrays, in Hz; sounds have their own.
-        spectrogram: The magnitudes ``[channels, n_bins, frames]`` that the output was made from and their
-            transform, if there were any.
 
     Returns:
         All scores.
 
     Raises:
         FileError: If a sound is silent, constant, not finite or shorter than 0.1 s, or its channels cancel.
-        ValueError: If an array comes without a rate or in another shape, or the spectrogram does not fit.
+        ValueError: If an array comes without a rate or in another shape.
     """
-    sounds = [
+    result, source, model = (
         _as_sound(value, sample_rate, role)
         for value, role in ((output, "output"), (content, "content"), (style, "style"))
-    ]
-    rate = min(sound.sample_rate for sound in sounds)
-    result, source, model = sounds
-    first, second = baselines.halves(model)
-    levelled = baselines.equalize(source, model)
+    )
+    rate = min(sound.sample_rate for sound in (result, source, model))
+    middle = model.samples.shape[1] // 2
+    first = replace(model, samples=model.samples[:, :middle])
+    second = replace(model, samples=model.samples[:, middle:])
     target = _Target.of(source, model, rate)
-    inversion: tuple[float | None, float | None] = (None, None)
-    if spectrogram is not None:
-        inversion = consistency.inversion_db(result.samples, *spectrogram)
     return Report(
         output=_score(result, rate, target),
         content=_score(source, rate, target),
-        equalized=_score(levelled, rate, target),
+        equalized=_score(equalize(source, model), rate, target),
         style=_score(model, rate, target),
         style_halves=_score(first, rate, _Target.of(source, second, rate)),
         sample_rate=rate,
-        inversion_convergence_db=inversion[0],
-        inversion_inconsistency_db=inversion[1],
     )
 
 
@@ -168,10 +156,6 @@ def format_table(report: Report) -> str:
         for name, (title, digits) in names.items():
             cells = (_cell(getattr(scores, name), digits) for scores in columns.values())
             lines.append(f"  {title:<32}" + "".join(cells))
-    if report.inversion_convergence_db is not None:
-        lines.append("its spectrogram")
-        lines.append(f"  {'spectral convergence, dB':<32}" + _cell(report.inversion_convergence_db, 1))
-        lines.append(f"  {'inconsistency, dB':<32}" + _cell(report.inversion_inconsistency_db, 1))
     lines.append(
         f"Measured at {report.sample_rate} Hz. Higher SNR is nearer; numbers only stand in for ears."
     )

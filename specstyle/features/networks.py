@@ -31,7 +31,6 @@ class NetworkInfo:
 
     name: str
     media: tuple[str, ...]
-    download: bool
     text: str
 
 
@@ -41,33 +40,28 @@ NETWORKS = {
         NetworkInfo(
             "vgg19",
             ("audio", "image"),
-            True,
             "pretrained VGG19 (Simonyan & Zisserman 2015), all sixteen layers: brush strokes, the best "
             "pictures; in 8 bits, or torchvision's after `networks fetch vgg19` (548 MB), or --weights FILE",
         ),
         NetworkInfo(
             "vgg19-lite",
             ("audio", "image"),
-            False,
             "a small network that answers like VGG19, several times faster: brush strokes on a CPU",
         ),
         NetworkInfo(
             "vgg19-random",
             ("audio", "image"),
-            False,
             "VGG19 with calibrated random weights: palette and grain of a picture, not its brush strokes",
         ),
         NetworkInfo(
             "wide-random",
             ("audio", "image"),
-            False,
             "for sound: 4096 random filters over time, with frequencies as input channels (Ulyanov & "
             "Lebedev 2016)",
         ),
         NetworkInfo(
             "kernel",
             ("audio",),
-            False,
             "for sound: wide-random with infinitely many filters, seen from patches of content and style: no "
             "filters, no seed",
         ),

@@ -81,11 +81,6 @@ def cache_path() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / FILE
 
 
-def is_cached() -> bool:
-    """Return whether pretrained VGG19 is on this machine."""
-    return cache_path().is_file()
-
-
 def _url() -> str:
     from torchvision.models import VGG19_Weights
 

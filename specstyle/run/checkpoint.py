@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from specstyle._version import __version__
+from specstyle import __version__
 from specstyle.engine.checkpoint import load_state, save_state
 from specstyle.engine.optimize import StopRun
 from specstyle.errors import CheckpointError, FileError, RecipeError, RunFinishedError

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from specstyle._version import __version__
+from specstyle import __version__
 from specstyle.engine.canvas import Canvas, Pixels
 from specstyle.engine.optimize import State
 from specstyle.engine.scales import resize, scale_shapes

@@ -81,7 +81,7 @@ def draw_figure(medium: str, result: Result, path: Path) -> None:
             figures.sound_figure(panels, temporary)
         else:
             pictures = [(t, _pixels(s)) for t, s in zip(titles, sources, strict=True)]
-            figures.picture_figure(pictures, temporary)
+            figures.contact_sheet(pictures, temporary, columns=len(pictures), inches=4.0)
 
 
 def panel_titles(styles: int) -> list[str]:
@@ -226,7 +226,7 @@ def thumbnail(medium: str, path: Path) -> np.ndarray:
     """
     if medium == "audio":
         sound = soundfiles.read_sound(path)
-        levels_db, _ = figures.spectrogram_db(path.name, sound.samples.numpy(), sound.sample_rate)
+        levels_db, _ = figures.spectrogram_db(sound.samples.numpy(), sound.sample_rate)
         return levels_db.astype(np.float32)
     pixels = imagefiles.read_picture(path).pixels
     shrink = min(1.0, _THUMBNAIL / max(pixels.shape[1:]))  # a sheet holds all of them at once
@@ -288,6 +288,6 @@ class TensorBoard:
         # The event file holds 16 bits and one channel.
         mono = samples.mean(0, keepdim=True).float()
         self._writer.add_audio(name, mono.clamp(-1.0, 1.0), step, sample_rate=source.sample_rate)
-        levels_db, _ = figures.spectrogram_db(name, samples.numpy(), source.sample_rate)
+        levels_db, _ = figures.spectrogram_db(samples.numpy(), source.sample_rate)
         shades = np.flipud(1.0 + levels_db / figures.RANGE_DB).copy()
         self._writer.add_image(f"{name} spectrogram", torch.from_numpy(shades)[None], step)

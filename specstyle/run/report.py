@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from specstyle.embedded import panels_of
 from specstyle.errors import SpecstyleError, counted
 from specstyle.evaluate import Scores, evaluate
 from specstyle.files import atomic
+from specstyle.pages import panels_of, render
 from specstyle.recipes import Recipe, from_dict, get_recipe
-from specstyle.rendering import render
 from specstyle.run.outputs import Metrics
 from specstyle.run.request import Progress, Result
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from specstyle._version import __version__
+from specstyle import __version__
 from specstyle.errors import FileError
-from specstyle.files import sha256_of
+from specstyle.files import recorded_file
 from specstyle.media.imagesettings import kept_text
 from specstyle.recipes import from_dict
 from specstyle.run.request import Request
@@ -100,17 +100,17 @@ def request_like(
     try:
         recipe = from_dict(settings["recipe"])
         if "init" in settings and "init" not in overrides and "recipe" not in given:
-            overrides["init"] = str(_found(settings["init"], path, "init"))
+            overrides["init"] = str(recorded_file(settings["init"], path, "init"))
         if "weights" in settings and "weights" not in given and "network" not in overrides:
-            given["weights"] = _found(settings["weights"], path, "weights")
+            given["weights"] = recorded_file(settings["weights"], path, "weights")
             given.setdefault("preprocessing", settings["network"]["preprocessing"])
         for kind in ("content_masks", "style_masks"):
             if kind in settings and kind not in given:
-                given[kind] = tuple(m and _found(m, path, kind[:-1]) for m in settings[kind])
+                given[kind] = tuple(m and recorded_file(m, path, kind[:-1]) for m in settings[kind])
         request = Request(
             "image",
-            content or _found(settings["content"], path, "content"),
-            tuple(styles) or tuple(_found(s, path, "style") for s in settings["styles"]),
+            content or recorded_file(settings["content"], path, "content"),
+            tuple(styles) or tuple(recorded_file(s, path, "style") for s in settings["styles"]),
             overrides=overrides,
             **{"recipe": recipe, "seed": int(settings["seed"]), "precision": settings["precision"], **given},
         )
@@ -122,18 +122,3 @@ def request_like(
     if settings.get("stopped"):
         notes += (f"{path.name} is of a run that was stopped; this one goes to its end",)
     return request, notes
-
-
-def _found(file: dict[str, str], beside: Path, role: str) -> Path:
-    """Return where a file lies that a picture was made of: seen from the picture, from here, or beside it."""
-    places = (beside.parent / file["path"], Path(file["path"]), beside.parent / Path(file["path"]).name)
-    there = [place for place in places if place.is_file()]
-    for place in there:
-        if sha256_of(place) == file["sha256"]:
-            return place
-    what = "has changed since" if there else "is not here any more, nor beside it"
-    named = f"--{role.replace('_', '-')}" if role not in ("content", "style") else "CONTENT and STYLE"
-    raise FileError(
-        f"{there[0] if there else file['path']}: {beside.name} was made with it ({role}), and it {what}; "
-        f"give {named} to choose a file yourself"
-    )

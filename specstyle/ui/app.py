@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable
+import mimetypes
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,31 +12,21 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 
-from specstyle._version import __version__
-from specstyle.ui.guard import Guard
+from specstyle import __version__
 from specstyle.ui.jobs import Jobs
 from specstyle.ui.settings import BOUNDS, MEDIA, offers, read_settings
 from specstyle.ui.uploads import Uploads
 from specstyle.ui.words import Limits, Refusal
 
 PAGE = Path(__file__).parent / "page"
-PAGES = {
-    "/": ("index.html", "text/html"),
-    "/style.css": ("style.css", "text/css"),
-    "/app.js": ("app.js", "text/javascript"),
-    "/api.js": ("api.js", "text/javascript"),
-    "/chooser.js": ("chooser.js", "text/javascript"),
-    "/curves.js": ("curves.js", "text/javascript"),
-    "/jobview.js": ("jobview.js", "text/javascript"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-}
-"""All files of the page, by address."""
+"""All files of the page."""
 
+mimetypes.add_type("text/javascript", ".js")  # whatever this machine says of it
 MAX_JSON = 65_536
 """Bytes of a request that is no file."""
 
@@ -59,23 +50,9 @@ def make_app(folder: Path, limits: Limits) -> Starlette:
         yield
         await run_in_threadpool(jobs.close)
 
-    routes = [Route(address, _page(*file)) for address, file in PAGES.items()]
-    return Starlette(
-        routes=[*routes, *_upload_routes(uploads), *_job_routes(jobs, uploads), _options_route(limits)],
-        middleware=[Middleware(Guard)],
-        exception_handlers={Refusal: _refused, HTTPException: _unknown, Exception: _broken},
-        lifespan=lifespan,
-    )
-
-
-def _page(name: str, media_type: str) -> Callable[[Request], Response]:
     def page(request: Request) -> Response:
-        return FileResponse(PAGE / name, media_type=media_type, headers={"Cache-Control": "no-cache"})
+        return FileResponse(PAGE / "index.html")
 
-    return page
-
-
-def _options_route(limits: Limits) -> Route:
     def options(request: Request) -> Response:
         return JSONResponse(
             {
@@ -88,7 +65,17 @@ def _options_route(limits: Limits) -> Route:
             }
         )
 
-    return Route("/api/options", options)
+    return Starlette(
+        routes=[
+            Route("/api/options", options),
+            *_upload_routes(uploads),
+            *_job_routes(jobs, uploads),
+            Route("/", page),
+            Mount("/", StaticFiles(directory=PAGE)),
+        ],
+        exception_handlers={HTTPException: _refused, Exception: _broken},
+        lifespan=lifespan,
+    )
 
 
 def _upload_routes(uploads: Uploads) -> list[Route]:
@@ -105,10 +92,7 @@ def _upload_routes(uploads: Uploads) -> list[Route]:
     def show(request: Request) -> Response:
         return FileResponse(uploads.shown_file(request.path_params["id"], request.path_params["name"]))
 
-    return [
-        Route("/api/uploads", receive, methods=["POST"]),
-        Route("/files/uploads/{id}/{name}", show),
-    ]
+    return [Route("/api/uploads", receive, methods=["POST"]), Route("/files/uploads/{id}/{name}", show)]
 
 
 def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
@@ -178,12 +162,8 @@ async def _json(request: Request) -> dict[str, Any]:
 
 
 async def _refused(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, error.status if isinstance(error, Refusal) else 400)
-
-
-async def _unknown(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 404
-    return JSONResponse({"error": "there is no such address"}, status)
+    refusal = error if isinstance(error, HTTPException) else Refusal(str(error))
+    return JSONResponse({"error": refusal.detail}, refusal.status_code)
 
 
 async def _broken(request: Request, error: Exception) -> Response:

@@ -3,34 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from specstyle.files import atomic, write_json
-from specstyle.run.checkpoint import FINISHED as RUN_FINISHED
-from specstyle.run.checkpoint import RunFolder, resumed_job
+from specstyle.run.checkpoint import FINISHED, RunFolder, resumed_job
 from specstyle.run.request import Job, Request
-from specstyle.ui.settings import Settings
+from specstyle.ui.settings import request_fields
+from specstyle.ui.uploads import SHOWN
 from specstyle.ui.watching import Watch, curves, main_losses
 from specstyle.ui.words import Refusal, plain
 
 FORMAT = 1
 """Of ``job.json``."""
 
-WAITING, RUNNING, FINISHING, STOPPED, FINISHED, FAILED = (
-    "waiting",
-    "running",
-    "finishing",
-    "stopped",
-    "finished",
-    "failed",
-)
+State = Literal["waiting", "running", "finishing", "stopped", "finished", "failed"]
 
 _SUFFIX = {"audio": ".wav", "image": ".png"}
-_KEPT = ("number", "medium", "files", "state", "said", "notes")
+_KEPT = ("number", "medium", "files", "settings", "state", "said", "notes")
 
 
 @dataclass
@@ -42,8 +34,8 @@ class Entry:
         number: Its place in the queue.
         medium: ``audio`` or ``image``.
         files: Of the content and then each style: the user's ``name``, the ``file`` here, and what it is.
-        settings: What was chosen.
-        state: ``waiting``, ``running``, ``finishing``, ``stopped``, ``finished`` or ``failed``.
+        settings: What was chosen, see ``settings.CHOICES``.
+        state: What it does.
         said: Why it was stopped or failed.
         notes: What a user should know.
         watch: Looks on while it runs.
@@ -53,8 +45,8 @@ class Entry:
     number: int
     medium: str
     files: list[dict[str, Any]]
-    settings: Settings
-    state: str = WAITING
+    settings: dict[str, Any]
+    state: State = "waiting"
     said: str = ""
     notes: list[str] = field(default_factory=list)
     watch: Watch | None = None
@@ -72,14 +64,7 @@ class Entry:
     def request(self) -> Request:
         """Return what a new run is asked for."""
         content, *styles = (self.folder / file["file"] for file in self.files)
-        return Request(
-            self.medium,
-            content,
-            tuple(styles),
-            recipe=self.settings.recipe,
-            overrides=self.settings.overrides(),
-            seed=self.settings.seed,
-        )
+        return Request(self.medium, content, tuple(styles), **request_fields(self.settings))
 
     def job(self) -> Job:
         """Return the run: a new one, or the one that the folder keeps."""
@@ -105,9 +90,8 @@ class Entry:
     def save(self) -> None:
         """Write the job down."""
         values = {name: getattr(self, name) for name in _KEPT}
-        settings = dataclasses.asdict(self.settings)
         with atomic(self.folder / "job.json") as temporary:
-            write_json(temporary, {"format": FORMAT, **values, "settings": settings})
+            write_json(temporary, {"format": FORMAT, **values})
 
     def brief(self) -> dict[str, Any]:
         """Return what the list shows."""
@@ -135,7 +119,7 @@ class Entry:
             **self.brief(),
             **run,
             "files": self.files,
-            "settings": dataclasses.asdict(self.settings),
+            "settings": self.settings,
             "said": self.said,
             "notes": self.notes,
             "losses": curves(rows),
@@ -171,8 +155,7 @@ class Entry:
         }
         for file in self.files:
             stem = Path(file["file"]).stem
-            for shown in ("preview.png", "listen.wav"):
-                known[f"{stem}.{shown}"] = (self.folder / f"{stem}.{shown}", None)
+            known |= {f"{stem}.{shown}": (self.folder / f"{stem}.{shown}", None) for shown in SHOWN}
         path, save_as = known.get(name, (None, None))
         if path is None or not path.is_file():
             raise Refusal("there is no such file", 404)
@@ -188,12 +171,10 @@ def load(folder: Path) -> Entry | None:
         values = json.loads((folder / "job.json").read_text(encoding="utf-8"))
         if values.get("format") != FORMAT:
             return None
-        entry = Entry(
-            folder, settings=Settings(**values["settings"]), **{name: values[name] for name in _KEPT}
-        )
-        if entry.state in (RUNNING, FINISHING):
-            finished = RunFolder(folder / "run").status == RUN_FINISHED
-            entry.state = FINISHED if finished else STOPPED
+        entry = Entry(folder, **{name: values[name] for name in _KEPT})
+        if entry.state in ("running", "finishing"):
+            finished = RunFolder(folder / "run").status == FINISHED
+            entry.state = "finished" if finished else "stopped"
             entry.said = "" if finished else "The server was ended while this ran."
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import secrets
 import shutil
 import threading
@@ -14,13 +13,10 @@ from specstyle.errors import CheckpointError, SpecstyleError
 from specstyle.run.cache import Cache
 from specstyle.run.checkpoint import RunFolder
 from specstyle.run.job import run_job
-from specstyle.run.outputs import write_source
 from specstyle.run.request import Result, TransferError
 from specstyle.run.settle import settle_request
-from specstyle.ui import job as states
-from specstyle.ui.job import Entry, load
-from specstyle.ui.settings import Settings
-from specstyle.ui.uploads import Upload, give
+from specstyle.ui.job import Entry, State, load
+from specstyle.ui.uploads import Upload, give, write_listenable
 from specstyle.ui.watching import LeaveRun, Watch
 from specstyle.ui.words import Limits, Refusal, said_of
 
@@ -59,7 +55,7 @@ class Jobs:
         with self._changed:
             self._ends = True
             for entry in self._jobs.values():
-                if entry.watch is not None and entry.state == states.RUNNING:
+                if entry.watch is not None and entry.state == "running":
                     entry.watch.ask_to_stop(leave=True)
             self._changed.notify_all()
         if self._worker.is_alive():
@@ -68,7 +64,7 @@ class Jobs:
 
     # -- what the page asks for ------------------------------------------------------------------------------
 
-    def add(self, content: Upload, styles: list[Upload], settings: Settings) -> Entry:
+    def add(self, content: Upload, styles: list[Upload], settings: dict[str, Any]) -> Entry:
         """Put a new job at the end of the queue.
 
         Raises:
@@ -115,7 +111,7 @@ class Jobs:
             entries = sorted(self._jobs.values(), key=lambda entry: -entry.number)
             briefs = [entry.brief() for entry in entries]
         for brief in briefs:
-            if brief["state"] == states.WAITING:
+            if brief["state"] == "waiting":
                 brief["position"] = waiting.index(brief["id"]) + 1
         return briefs
 
@@ -127,10 +123,10 @@ class Jobs:
         """
         with self._changed:
             entry = self.get(identity)
-            if entry.state == states.WAITING:
-                entry.state, entry.said = states.STOPPED, "Taken out of the queue."
+            if entry.state == "waiting":
+                entry.state, entry.said = "stopped", "Taken out of the queue."
                 entry.save()
-            elif entry.state == states.RUNNING and entry.watch is not None:
+            elif entry.state == "running" and entry.watch is not None:
                 entry.watch.ask_to_stop()
             else:
                 raise Refusal(f"this job is {entry.state}; there is nothing to stop", 409)
@@ -143,7 +139,7 @@ class Jobs:
         """
         with self._changed:
             entry = self.get(identity)
-            if entry.state != states.STOPPED:
+            if entry.state != "stopped":
                 raise Refusal(f"this job is {entry.state}; only a stopped one can be gone on with", 409)
             self._check_room()
             entry.number = self._next_number()
@@ -157,7 +153,7 @@ class Jobs:
         """
         with self._changed:
             entry = self.get(identity)
-            if entry.state in (states.RUNNING, states.FINISHING):
+            if entry.state in ("running", "finishing"):
                 raise Refusal("this job is running; stop it first", 409)
             del self._jobs[identity]
         shutil.rmtree(entry.folder, ignore_errors=True)
@@ -165,7 +161,7 @@ class Jobs:
     # -- the queue -------------------------------------------------------------------------------------------
 
     def _waiting(self) -> list[Entry]:
-        waiting = [entry for entry in self._jobs.values() if entry.state == states.WAITING]
+        waiting = [entry for entry in self._jobs.values() if entry.state == "waiting"]
         return sorted(waiting, key=lambda entry: entry.number)
 
     def _next_number(self) -> int:
@@ -176,7 +172,7 @@ class Jobs:
             raise Refusal(f"{self._limits.waiting} jobs wait already; try again when one is done", 429)
 
     def _enqueue(self, entry: Entry) -> None:
-        entry.state, entry.said, entry.watch = states.WAITING, "", None
+        entry.state, entry.said, entry.watch = "waiting", "", None
         entry.save()
         self._jobs[entry.id] = entry
         self._changed.notify_all()
@@ -192,9 +188,9 @@ class Jobs:
                 try:
                     recipe, _ = settle_request(entry.request())
                 except Exception as error:  # of another version, say: the worker goes on with the next
-                    entry.state, entry.said = states.FAILED, entry.plain(said_of(error))
+                    entry.state, entry.said = "failed", entry.plain(said_of(error))
                     continue
-                entry.state = states.RUNNING
+                entry.state = "running"
                 entry.watch = Watch(entry.medium, recipe, self._limits.minutes * 60)
             self._run(entry, entry.watch)
 
@@ -212,14 +208,14 @@ class Jobs:
             )
             _write_copy(entry, result)
             end = self._end_of(result, watch)
-            if end[0] == states.FINISHED:  # it may be large, and nothing goes on from it
+            if end[0] == "finished":  # it may be large, and nothing goes on from it
                 (entry.folder / "run" / "checkpoint.pt").unlink(missing_ok=True)
         except LeaveRun:
             return  # as it is kept: the next server finds it
         except Exception as error:  # a job that fails must not end the worker
             if isinstance(error, TransferError) and error.result is not None:
                 _write_copy(entry, error.result)
-            end = (states.FAILED, entry.plain(said_of(error)))
+            end = ("failed", entry.plain(said_of(error)))
         with self._changed:
             entry.state, entry.said = end
             entry.watch = None
@@ -228,26 +224,24 @@ class Jobs:
 
     def _enter(self, entry: Entry, stage: str) -> None:
         with self._changed:
-            entry.state = states.FINISHING if stage == "finish" else states.RUNNING
+            entry.state = "finishing" if stage == "finish" else "running"
 
-    def _end_of(self, result: Result, watch: Watch) -> tuple[str, str]:
+    def _end_of(self, result: Result, watch: Watch) -> tuple[State, str]:
         if not result.record["stopped"]:
-            return states.FINISHED, ""
+            return "finished", ""
         step = result.record["steps"]
         if watch.out_of_time:
             minutes = f"{self._limits.minutes:g} minute{'' if self._limits.minutes == 1 else 's'}"
-            return states.STOPPED, (
+            return "stopped", (
                 f"Stopped at step {step} after {minutes}, the most that this server gives one job. "
                 "This is the best result so far; Go on gives it as long again."
             )
-        return states.STOPPED, f"Stopped at step {step}. This is the best result so far."
+        return "stopped", f"Stopped at step {step}. This is the best result so far."
 
 
 def _write_copy(entry: Entry, result: Result) -> None:
-    """Write what every browser can play, whatever the result's own sample format is."""
     if entry.medium == "audio":
-        copy = dataclasses.replace(result.output, subtype="PCM_16")
-        write_source("audio", copy, entry.folder / "result.listen.wav")
+        write_listenable(result.output, entry.folder / "result.listen.wav")
 
 
 def _locked(folder: Path) -> RunFolder:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from dataclasses import dataclass
 from typing import Any
 
-from specstyle.features import weights
 from specstyle.recipes import DEFAULTS, PUBLISHED, RECIPES
 from specstyle.ui.words import Refusal
 
@@ -26,34 +23,19 @@ _WHOLE = ("steps", "size", "seed")
 _ONLY_FOR = {"size": "image", "duration_s": "audio"}
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The choices of a job; ``None``: the recipe's own.
-
-    Attributes:
-        recipe: The name of one that comes with specstyle, never a file.
-        strength: From 0, the content, to 1, pure style.
-        steps: At each scale.
-        size: Longest side of a picture.
-        duration_s: Of a sound.
-        seed: Of all randomness.
-    """
-
-    recipe: str = "default"
-    strength: float = 0.5
-    steps: int | None = None
-    size: int | None = None
-    duration_s: float | None = None
-    seed: int = 0
-
-    def overrides(self) -> dict[str, Any]:
-        """Return the recipe's fields that are set."""
-        given = {name: getattr(self, name) for name in ("steps", "size", "duration_s")}
-        return {"strength": self.strength, **{name: v for name, v in given.items() if v is not None}}
+CHOICES: dict[str, Any] = {
+    "recipe": "default",
+    "strength": 0.5,
+    "steps": None,
+    "size": None,
+    "duration_s": None,
+    "seed": 0,
+}
+"""What can be chosen for a job, and what is where nothing was; ``None``: the recipe's own."""
 
 
-def read_settings(values: Any, medium: str) -> Settings:
-    """Return checked settings from what a page sent.
+def read_settings(values: Any, medium: str) -> dict[str, Any]:
+    """Return the checked choices of a job from what a page sent: a value for each of ``CHOICES``.
 
     Args:
         values: Of JSON.
@@ -62,17 +44,22 @@ def read_settings(values: Any, medium: str) -> Settings:
     Raises:
         Refusal: If something is unknown, of another type or out of bounds.
     """
-    known = {f.name for f in dataclasses.fields(Settings)}
-    if not isinstance(values, dict) or not set(values) <= known:
-        raise Refusal(f"settings must be an object with no more than: {', '.join(sorted(known))}")
-    recipe = values.get("recipe", "default")
-    offered = {offer["name"]: offer for offer in offers(medium)}
+    if not isinstance(values, dict) or not set(values) <= set(CHOICES):
+        raise Refusal(f"settings must be an object with no more than: {', '.join(sorted(CHOICES))}")
+    recipe = values.get("recipe", "default")  # the name of one that comes with specstyle, never a file
+    offered = [offer["name"] for offer in offers(medium)]
     if not isinstance(recipe, str) or recipe not in offered:
         raise Refusal(f"recipe: expected one of {', '.join(offered)}; choose one from the list")
-    if not offered[recipe]["ready"]:
-        raise Refusal(f"the recipe {recipe} {offered[recipe]['missing']}")
-    numbers = {name: _number(name, values[name], medium) for name in known - {"recipe"} if name in values}
-    return Settings(recipe, **{name: value for name, value in numbers.items() if value is not None})
+    numbers = {name: _number(name, value, medium) for name, value in values.items() if name in BOUNDS}
+    chosen = {name: value for name, value in numbers.items() if value is not None}
+    return {**CHOICES, "recipe": recipe, **chosen}
+
+
+def request_fields(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the choices of a job as fields of ``Request``."""
+    names = ("strength", "steps", "size", "duration_s")
+    overrides = {name: settings[name] for name in names if settings[name] is not None}
+    return {"recipe": settings["recipe"], "seed": settings["seed"], "overrides": overrides}
 
 
 def _number(name: str, value: Any, medium: str) -> Any:
@@ -90,20 +77,11 @@ def _number(name: str, value: Any, medium: str) -> Any:
 
 
 def offers(medium: str) -> list[dict[str, Any]]:
-    """Return the recipes for a medium: name, where it comes from, and whether it can run here.
-
-    A recipe whose network would have to be downloaded is not ready: a page starts no download.
-    """
+    """Return the recipes for a medium: name, and where it comes from."""
     own = [recipe.name for (its, _), recipe in DEFAULTS.items() if its == medium]
     said = {
         "default": "the one that suits the medium; start here",
-        "vgg": "for pretrained VGG19, and its small stand-in where that is not on this machine",
+        "vgg": "for VGG19, or its small stand-in on a CPU",
     }
-    cached = weights.is_cached()
-    found = []
-    for name in (*said, *own, *PUBLISHED):
-        ready = name in said or RECIPES[name].network != "vgg19" or cached
-        missing = "" if ready else "needs VGG19: run `specstyle networks fetch vgg19` once, in a terminal"
-        source = said.get(name) or RECIPES[name].source
-        found.append({"name": name, "source": source, "ready": ready, "missing": missing})
-    return found
+    names = (*said, *own, *PUBLISHED)
+    return [{"name": name, "source": said.get(name) or RECIPES[name].source} for name in names]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import re
@@ -13,17 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from specstyle import figures
 from specstyle.errors import FileError, SpecstyleError
 from specstyle.media.containers import foreign_kind
 from specstyle.media.image import check_picture
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.soundfiles import read_sound
-from specstyle.media.sounds import check_sound
+from specstyle.media.sounds import Sound, check_sound
 from specstyle.run.outputs import write_source
-from specstyle.ui.pictures import source_png
+from specstyle.ui.watching import LARGEST_SIDE, SPECTROGRAM
 from specstyle.ui.words import Limits, Refusal, said_of
 
-_SUFFIXES = ("wav", "flac", "ogg", "oga", "mp3", "aif", "aiff", "png", "jpg", "jpeg", "webp", "tif", "tiff")
+SHOWN = ("preview.png", "listen.wav")
+"""What the page shows of a file, beside it."""
+
 _MOST_FRAMES = 1 << 62
 _LONGEST_NAME = 120
 
@@ -91,8 +93,7 @@ class Uploads:
         identity = secrets.token_hex(8)
         home = self._folder / identity
         home.mkdir()
-        suffix = Path(name).suffix.lower().lstrip(".")
-        path = home / f"{identity}{'.' + suffix if suffix in _SUFFIXES else ''}"
+        path = home / identity  # what it holds says what it is
         try:
             size = 0
             with path.open("wb") as file:
@@ -122,11 +123,9 @@ class Uploads:
         name = shown(name)
         try:
             medium, source = _read(path, self._limits.sound_minutes)
-            (path.parent / "preview.png").write_bytes(source_png(source))
+            (path.parent / "preview.png").write_bytes(_preview(source))
             if medium == "audio":
-                write_source(
-                    "audio", dataclasses.replace(source, subtype="PCM_16"), path.parent / "listen.wav"
-                )
+                write_listenable(source, path.parent / "listen.wav")
         except (SpecstyleError, ValueError, MemoryError) as error:
             shutil.rmtree(path.parent, ignore_errors=True)
             raise Refusal(said_of(error, {path: name}), 422) from error
@@ -144,26 +143,24 @@ class Uploads:
             Refusal: If there is none.
         """
         path = self.get(identity).path.parent / name
-        if name not in ("preview.png", "listen.wav") or not path.is_file():
+        if name not in SHOWN or not path.is_file():
             raise Refusal("there is no such file", 404)
         return path
 
 
 def give(upload: Upload, folder: Path, stem: str) -> Path:
     """Put a file and what the page shows of it into a job's folder; return where the file is."""
-    target = folder / f"{stem}{upload.path.suffix}"
-    _link(upload.path, target)
-    for name in ("preview.png", "listen.wav"):
-        if (upload.path.parent / name).exists():
-            _link(upload.path.parent / name, folder / f"{stem}.{name}")
+    target = folder / f"{stem}.file"
+    shutil.copyfile(upload.path, target)
+    for beside in (upload.path.parent / name for name in SHOWN):
+        if beside.exists():
+            shutil.copyfile(beside, folder / f"{stem}.{beside.name}")
     return target
 
 
-def _link(source: Path, target: Path) -> None:
-    with contextlib.suppress(OSError):  # a file system without links
-        os.link(source, target)
-        return
-    shutil.copyfile(source, target)
+def write_listenable(sound: Sound, path: Path) -> None:
+    """Write what every browser can play, whatever the sound's own sample format is."""
+    write_source("audio", dataclasses.replace(sound, subtype="PCM_16"), path)
 
 
 def shown(name: str) -> str:
@@ -209,8 +206,20 @@ def _check_length(path: Path, longest_minutes: float) -> None:
         )
 
 
+def _preview(source: Any) -> bytes:
+    """Return a ``Sound``'s spectrogram or a small copy of a ``Picture`` as a PNG."""
+    if isinstance(source, Sound):
+        levels_db, _ = figures.spectrogram_db(source.samples.numpy(), source.sample_rate)
+        return figures.levels_png(levels_db, size=SPECTROGRAM)
+    pixels = source.pixels.float()
+    if source.alpha is not None:  # what is transparent is shown on mid-gray
+        alpha = source.alpha.float()
+        pixels = pixels * alpha + 0.5 * (1.0 - alpha)
+    return figures.picture_png(pixels, longest=LARGEST_SIDE)
+
+
 def _about(source: Any) -> dict[str, Any]:
-    if hasattr(source, "pixels"):
+    if not isinstance(source, Sound):
         return {"width": source.width, "height": source.height}
     channels, length = source.samples.shape
     rate = source.sample_rate

@@ -7,10 +7,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from torch import Tensor
+
+from specstyle import figures
 from specstyle.engine.optimize import StopRun
+from specstyle.media.audiosettings import AudioSettings, expand
 from specstyle.recipes import Recipe
 from specstyle.run.request import Progress
-from specstyle.ui.pictures import live_png
 
 PICTURE_EVERY_S = 0.5
 """Seconds from one picture to the next, at least."""
@@ -26,6 +30,13 @@ PATIENCE_S = 10.0
 
 CURVE_POINTS = 300
 """Of a curve that is sent to a page."""
+
+
+LARGEST_SIDE = 640
+"""Of a picture for the page, in pixels."""
+
+SPECTROGRAM = (768, 256)
+"""Width and height of a spectrogram for the page, in pixels."""
 
 
 class LeaveRun(Exception):  # noqa: N818 (it is a request, not an error)
@@ -132,6 +143,26 @@ class Watch:
         """Return the losses of each step that was reported."""
         with self._lock:
             return list(self._rows)
+
+
+def live_png(image: Tensor, medium: str, recipe: Recipe) -> bytes:
+    """Return an image in work as a PNG.
+
+    A spectrogram's levels are those of the image itself: no phase is reconstructed.
+
+    Args:
+        image: ``[B, C, h, w]``, as ``Progress.image`` gives it.
+        medium: ``audio`` or ``image``.
+        recipe: Says how a sound's magnitudes were compressed.
+    """
+    image = image.detach().float().cpu()
+    if medium == "image":
+        return figures.picture_png(image[0], longest=LARGEST_SIDE)
+    settings = AudioSettings(**{name: getattr(recipe, name) for name in AudioSettings.__dataclass_fields__})
+    magnitude = expand(image.mean((0, 1)), settings).numpy()
+    peak = max(float(magnitude.max()), 1e-30)
+    levels_db = 20.0 * np.log10(np.maximum(magnitude / peak, 10 ** (-figures.RANGE_DB / 20)))
+    return figures.levels_png(levels_db, size=SPECTROGRAM)
 
 
 def main_losses(losses: dict[str, Any]) -> dict[str, float]:

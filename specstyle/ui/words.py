@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from starlette.exceptions import HTTPException
+
 from specstyle.errors import explain
 
 MEGABYTE = 10**6
@@ -43,16 +45,16 @@ class Limits:
         return int(self.upload_mb * MEGABYTE)
 
 
-class Refusal(Exception):  # noqa: N818 (it is an answer, not a fault)
+class Refusal(HTTPException):
     """A request that is not served, and why.
 
-    Attributes:
+    Args:
+        message: Why.
         status: Of HTTP.
     """
 
     def __init__(self, message: str, status: int = 400) -> None:
-        super().__init__(message)
-        self.status = status
+        super().__init__(status, message)
 
 
 def plain(text: str, names: Mapping[Path, str] | None = None) -> str:
@@ -73,4 +75,4 @@ def plain(text: str, names: Mapping[Path, str] | None = None) -> str:
 
 def said_of(error: Exception, names: Mapping[Path, str] | None = None) -> str:
     """Return what to tell a page's user of an error."""
-    return str(error) if isinstance(error, Refusal) else plain(explain(error), names)
+    return plain(explain(error), names)

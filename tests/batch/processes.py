@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import queue
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-
-
-def environment(folder: Path, **more: str) -> dict[str, str]:
-    """One thread, no pretrained VGG19, this checkout."""
-    own = {"PYTHONPATH": str(ROOT), "TORCH_HOME": str(folder / "torch")}
-    return {**os.environ, **own, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **more}
+from commands import environment
 
 
 class Batch:
@@ -34,35 +25,19 @@ class Batch:
             env=environment(folder, **more),
         )
         self.err: list[str] = []
-        self._lines: queue.Queue[str | None] = queue.Queue()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
 
-    def _read(self) -> None:
+    def wait_for(self, words: str) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.err.append(line)
-            self._lines.put(line)
-        self._lines.put(None)
-
-    def wait_for(self, words: str, timeout_s: float = 180.0) -> str:
-        # Starting workers takes some seconds, and a minute on a machine where four others compute.
-        end = time.monotonic() + timeout_s
-        while (line := self._lines.get(timeout=max(end - time.monotonic(), 0.01))) is not None:
             if words in line:
-                return line
+                return
         raise AssertionError(f"ended without {words!r}: {''.join(self.err)}")
 
     def end(self, timeout_s: float = 90.0) -> tuple[int, str, str]:
         """Wait for its end; return exit code, stdout and stderr."""
-        assert self.process.stdout is not None
-        with self.process.stdout:
-            out = self.process.stdout.read()
-        code = self.process.wait(timeout_s)
-        self._reader.join(5)
-        assert self.process.stderr is not None
-        self.process.stderr.close()
-        return code, out, "".join(self.err)
+        out, rest = self.process.communicate(timeout=timeout_s)
+        return self.process.returncode, out, "".join(self.err) + rest
 
 
 @contextlib.contextmanager

@@ -2,34 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from batch.inputs import write_inputs
 
-from specstyle.batch.jobs import Common, Task
+from specstyle.batch.jobs import Task
 from specstyle.batch.lists import read_csv, read_folder
 from specstyle.errors import ListError
-from specstyle.features import weights as vgg_weights
 from specstyle.recipes import to_toml
 from specstyle.recipes.recipe import Recipe
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    write_inputs(tmp_path)
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")  # paths in a list start from its folder
-    return
+def here(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (workplace / "elsewhere").mkdir()
+    monkeypatch.chdir(workplace / "elsewhere")  # paths in a list start from its folder
 
 
 def read(folder: Path, text: str | bytes, **common: Any) -> list[Task]:
     path = folder / "jobs.csv"
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_csv(path, Common(**common))
+    return read_csv(path, common)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -136,32 +130,17 @@ def test_what_is_refused(text: str | bytes, words: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("common", "words"),
-    [
-        ({"tile": "0"}, "tile must be"),
-        ({"memory_limit": -1.0}, "memory_limit must be"),
-        ({"precision": "fp8"}, "precision must be one of auto, fp32, tf32, bf16, got 'fp8'"),
-        ({"precision": "tf32", "device": "cpu", "overrides": {"network": "wide-random"}},
-         "line 2: precision tf32 needs an NVIDIA GPU"),
-    ],
-)  # fmt: skip
-def test_how_all_jobs_are_done_is_checked_before(common: dict[str, Any], words: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=words):
-        read(tmp_path, "content,style,output\nc.wav,s.wav,a.wav\n", **common)
-
-
 def test_what_only_other_machines_know_is_left_to_them(tmp_path: Path) -> None:
     text = "content,style,output,device\nc.png,s.png,a.png,\nc.png,s.png,b.png,{}\n"
     other, own = read(tmp_path, text.format("auto"), precision="tf32")
     assert (other.job.request.device, own.job.request.device, own.pinned) == ("auto", "auto", True)
-    with pytest.raises(ListError, match="line 3: precision tf32 needs"):
+    with pytest.raises(ListError, match="line 3: precision tf32 needs an NVIDIA GPU"):
         read(tmp_path, text.format("cpu"), precision="tf32")
 
 
 def test_a_list_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ListError, match="cannot read the list"):
-        read_csv(tmp_path / "no.csv", Common())
+        read_csv(tmp_path / "no.csv", {})
 
 
 def test_a_folder(tmp_path: Path) -> None:
@@ -172,7 +151,7 @@ def test_a_folder(tmp_path: Path) -> None:
     (tmp_path / "contents" / "d.mp3").write_bytes(b"told when it is read")
     (tmp_path / "contents" / ".hidden.wav").touch()
     (tmp_path / "styles" / "notes.txt").touch()
-    tasks, ignored = read_folder(tmp_path, tmp_path / "out", Common(overrides={"size": 20, "steps": 2}))
+    tasks, ignored = read_folder(tmp_path, tmp_path / "out", {"overrides": {"size": 20, "steps": 2}})
     assert [task.name for task in tasks] == ["c__s.png", "c__s.wav", "d__s.wav"]
     assert [task.number for task in tasks] == [1, 2, 3]
     assert tasks[0].job.output == tmp_path / "out" / "c__s.png"
@@ -182,13 +161,13 @@ def test_a_folder(tmp_path: Path) -> None:
     assert "notes.txt" in ignored[0]
     (tmp_path / "contents" / "c.mp3").touch()
     with pytest.raises(ListError, match=r"c\.wav with s\.wav: the output c__s\.wav is that of .*c\.mp3"):
-        read_folder(tmp_path, tmp_path / "out", Common())
+        read_folder(tmp_path, tmp_path / "out", {})
 
 
 def test_a_folder_without_jobs(tmp_path: Path) -> None:
     with pytest.raises(ListError, match="contents: cannot be listed"):
-        read_folder(tmp_path, tmp_path, Common())
+        read_folder(tmp_path, tmp_path, {})
     for name in ("contents", "styles"):
         (tmp_path / name).mkdir()
     with pytest.raises(ListError, match="no file in contents has a style"):
-        read_folder(tmp_path, tmp_path, Common())
+        read_folder(tmp_path, tmp_path, {})

@@ -15,27 +15,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from batch.inputs import write_inputs, write_list
-from batch.processes import batch, environment, until, with_marker
+from batch.inputs import write_list
+from batch.processes import batch, until, with_marker
+from commands import Outcome, environment
 
-from specstyle.batch.jobs import Common
 from specstyle.batch.lists import read_csv
-from specstyle.batch.results import Outcome
 from specstyle.batch.workers import LocalPool, Worker, devices_of
-from specstyle.cli.batching import Teller
-from specstyle.cli.main import main
 from specstyle.run.memory import free_main_memory
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds workers in /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds workers in /proc"),
+    pytest.mark.usefixtures("workplace"),
+]
 
 LONG = {"steps": 400, "filters": 1024}
 """Some seconds on one thread."""
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_inputs(tmp_path)
-    monkeypatch.chdir(tmp_path)
 
 
 def statuses(path: Path) -> dict[str, str]:
@@ -179,53 +173,38 @@ def test_a_folder(tmp_path: Path) -> None:
         (["jobs.csv", "--device", "cpu", "--precision", "tf32"], "jobs.csv, line 2: precision tf32 needs"),
     ],
 )
-def test_wrong_usage(argv: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_usage(argv: list[str], words: str, tmp_path: Path, cli: Callable[..., Outcome]) -> None:
     write_list(tmp_path, {})
-    with pytest.raises(SystemExit) as caught:
-        main(["batch", *argv])
-    captured = capsys.readouterr()
-    assert caught.value.code == 2
-    assert words in captured.err
-    assert len(captured.err.splitlines()) == 1
+    outcome = cli("batch", *argv)
+    assert (outcome.code, len(outcome.lines)) == (2, 1)
+    assert words in outcome.err
     assert made(tmp_path) == set()
     assert not (tmp_path / "jobs.results.csv").exists()
 
 
-def test_wrong_options_are_told_where_all_is_finished(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    jobs = str(write_list(tmp_path, {}))
+def test_wrong_options_are_told_where_all_is_finished(tmp_path: Path, cli: Callable[..., Outcome]) -> None:
+    jobs = write_list(tmp_path, {})
     # Workers import nothing that lies around (Python 3.10 has no way to say so).
     if sys.version_info >= (3, 11):
         (tmp_path / "socket.py").write_text("raise ImportError")
     for option, code in ((), 0), (("--tile", "0"), 2), (("--precision", "tf32"), 2), ((), 0):
-        with pytest.raises(SystemExit) as caught:
-            main(["batch", jobs, "--device", "cpu", *option])
-        captured = capsys.readouterr()
-        assert caught.value.code == code
-        assert "differs" not in captured.out + captured.err
+        outcome = cli("batch", jobs, "--device", "cpu", *option)
+        assert outcome.code == code
+        assert "differs" not in outcome.out + outcome.err
 
 
-def test_folders_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (task,) = read_csv(write_list(tmp_path, {"output": "/proc/nowhere/0.wav"}), Common())
+def test_folders_that_cannot_be_made(tmp_path: Path, cli: Callable[..., Outcome]) -> None:
+    (task,) = read_csv(write_list(tmp_path, {"output": "/proc/nowhere/0.wav"}), {})
     outcome = Worker("cpu").run(task)
-    assert isinstance(outcome, Outcome)
     assert (outcome.status, outcome.error) == (
         "failed", "/proc/nowhere: cannot be made a folder: No such file or directory; name another"
     )  # fmt: skip
     for name in ("contents", "styles"):
         (tmp_path / "in" / name).mkdir(parents=True)
         (tmp_path / "in" / name / "c.wav").hardlink_to(tmp_path / "c.wav")
-    with pytest.raises(SystemExit) as caught:
-        main(["batch", "in", "-o", "/proc/nowhere"])
-    assert caught.value.code == 1
-    assert "/proc/nowhere: cannot be made a folder" in capsys.readouterr().err.splitlines()[-1]
-
-
-@pytest.mark.parametrize(("steps", "said"), [(1, "1 step in 2.0 s"), (3, "3 steps in 2.0 s")])
-def test_one_step_is_no_steps(steps: int, said: str, capsys: pytest.CaptureFixture[str]) -> None:
-    Teller(quiet=False).finished(Outcome(1, "a.wav", "done", 2.0, steps))
-    assert capsys.readouterr().err == f"[1/0] a.wav done: {said}\n"
+    outcome = cli("batch", "in", "-o", "/proc/nowhere")
+    assert outcome.code == 1
+    assert "/proc/nowhere: cannot be made a folder" in outcome.lines[-1]
 
 
 def test_devices_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:

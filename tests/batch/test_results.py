@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from batch.inputs import write_inputs, write_list
+from batch.inputs import write_list
 
-from specstyle.batch.jobs import Common, Task
+from specstyle.batch.jobs import Task
 from specstyle.batch.lists import read_csv
-from specstyle.batch.results import Death, Outcome, Table, outcome_of, state_of
+from specstyle.batch.results import Outcome, Table, outcome_of, state_of
 from specstyle.batch.workers import Worker
 from specstyle.run import loop
 from specstyle.run.request import Job
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path) -> Iterator[None]:
-    write_inputs(tmp_path)
-    threads = torch.get_num_threads()
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("workplace")
 
 
 def task(folder: Path, job: dict[str, object] | None = None, **common: object) -> Task:
-    (made,) = read_csv(write_list(folder, {"output": "o/a.wav", **(job or {})}), Common(**common))  # type: ignore[arg-type]
+    (made,) = read_csv(write_list(folder, {"output": "o/a.wav", **(job or {})}), common)
     return made
 
 
@@ -99,14 +91,15 @@ def test_a_worker_lives_through_errors(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(loop, "optimize", full)
     dead = worker.run(task(tmp_path))
-    assert isinstance(dead, Death)
-    assert "out of memory: the run needs more" in dead.reason
+    assert dead.status == "died"
+    assert "out of memory: the run needs more" in dead.error
 
 
 def test_an_abandoned_job_writes_nothing(tmp_path: Path) -> None:
-    asked: list[int] = []
-    worker = Worker("cpu", 1, lambda: asked.append(1) or len(asked) == 2)  # type: ignore[func-returns-value]
-    assert worker.run(task(tmp_path)) == Death("its batch has ended")
+    worker = Worker("cpu", 1)
+    worker.leave()
+    abandoned = worker.run(task(tmp_path))
+    assert (abandoned.status, abandoned.error) == ("died", "its batch has ended")
     assert not list((tmp_path / "o").iterdir())
 
 
@@ -122,7 +115,7 @@ def test_the_table_in_its_file(tmp_path: Path) -> None:
     with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
     assert row == {"job": "1", "output": "o/a.wav", "status": "failed", "seconds": "1.5", "steps": "3",
-                   "total_loss_start": "2", "total_loss_end": "0.333333", "style_loss_end": "0.25",
+                   "total_loss_start": "2.0", "total_loss_end": str(1 / 3), "style_loss_end": "0.25",
                    "error": 'a "b", c'}  # fmt: skip
     assert table.count() == {"failed": 1}
     head, line = table.format().splitlines()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from specstyle.batch.jobs import Task
-from specstyle.batch.results import Death, Outcome, outcome_of
+from specstyle.batch.results import Outcome, outcome_of
 from specstyle.batch.scheduler import FAILED_STARTS, run_tasks
 from specstyle.errors import SpecstyleError
 from specstyle.files import temporary_name
@@ -37,28 +37,28 @@ class Scripted:
 
 class ScriptedProcess:
     def __init__(self, pool: Scripted, number: int) -> None:
-        self.pool, self.number, self.left = pool, number, False
+        self.pool, self.number, self.pid = pool, number, Future[int]()
+        if not pool.at_start:
+            self.pid.set_result(number)
 
-    def submit(self, task: Task) -> Future[Outcome | Death]:
-        future: Future[Outcome | Death] = Future()
+    def submit(self, task: Task) -> Future[Outcome]:
+        future: Future[Outcome] = Future()
         if task.number == self.pool.interrupt:
             raise KeyboardInterrupt
         if self.pool.deaths.get(task.number, 0) > 0:
             self.pool.deaths[task.number] -= 1
-            temporary_name(task.job.output, self.number).touch()
+            if self.pid.done():
+                temporary_name(task.job.output, self.number).touch()
             future.set_exception(RuntimeError("died"))
         else:
             future.set_result(outcome_of(task, "failed" if task.number == 99 else "done"))
         return future
 
-    def death(self, error: BaseException) -> Death:
-        return Death(f"its worker {error}", at_start=self.pool.at_start)
-
-    def pid(self) -> int:
-        return self.number
+    def reason(self, error: BaseException) -> str:
+        return f"its worker {error}"
 
     def leave(self) -> None:
-        self.left = True
+        pass
 
     def kill(self) -> None:
         self.pool.living.discard(self)

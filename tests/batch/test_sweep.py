@@ -6,23 +6,19 @@ import csv
 import html
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from commands import Outcome
 from PIL import Image
-from run.test_kept import here
 
-from specstyle.batch.jobs import Common
 from specstyle.batch.sweep import figure_sweep
-from specstyle.cli.main import main
 from specstyle.errors import ListError
 from specstyle.evaluate import evaluate
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import Part
-
-__all__ = ["here"]
 
 FAST = {
     "audio": ["--network", "wide-random", "--n-filters", "32", "--steps", "2", "--phase-iterations", "2"],
@@ -32,12 +28,15 @@ FAST = {
 SUFFIX = {"audio": ".wav", "image": ".png"}
 
 
-def sweep(medium: str, folder: Path, *more: str) -> int:
-    inputs = [str(folder / f"{name}{SUFFIX[medium]}") for name in ("c", "s")]
-    command = ["sweep", medium, *inputs, "-o", str(folder / "out"), *FAST[medium], *more]
-    with pytest.raises(SystemExit) as ended:
-        main(command)
-    return int(ended.value.code or 0)
+@pytest.fixture
+def sweep(workplace: Path, cli: Callable[..., Outcome]) -> Callable[..., Outcome]:
+    """Sweep the inputs of a medium into ``out``."""
+
+    def run(medium: str, *more: str | Path) -> Outcome:
+        inputs = [f"{name}{SUFFIX[medium]}" for name in ("c", "s")]
+        return cli("sweep", medium, *inputs, "-o", "out", *FAST[medium], *more)
+
+    return run
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -45,8 +44,8 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_sounds_are_swept_measured_and_shown(tmp_path: Path) -> None:
-    assert sweep("audio", tmp_path, "--grid", "strength=0.2,0.8", "--grid", "seed=1,2") == 0
+def test_sounds_are_swept_measured_and_shown(tmp_path: Path, sweep: Callable[..., Outcome]) -> None:
+    assert sweep("audio", "--grid", "strength=0.2,0.8", "--grid", "seed=1,2").code == 0
     found = rows(tmp_path)
     assert [(row["strength"], row["seed"]) for row in found] == [
         ("0.2", "1"), ("0.2", "2"), ("0.8", "1"), ("0.8", "2")
@@ -70,35 +69,17 @@ def test_sounds_are_swept_measured_and_shown(tmp_path: Path) -> None:
         assert shown.width > 300
 
 
-def test_a_second_call_does_what_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert sweep("image", tmp_path, "--grid", "strength=0.2,0.8") == 0
+def test_a_second_call_does_what_is_missing(tmp_path: Path, sweep: Callable[..., Outcome]) -> None:
+    assert sweep("image", "--grid", "strength=0.2,0.8").code == 0
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("*.png") if p.name != "sheet.png"}
-    capsys.readouterr()
-    assert sweep("image", tmp_path, "--grid", "strength=0.2,0.5,0.8") == 0
-    out = capsys.readouterr().out
-    assert "1 done, 2 skipped" in out
+    code, out, _ = sweep("image", "--grid", "strength=0.2,0.5,0.8")
+    assert (code, "1 done, 2 skipped" in out) == (0, True)
     assert all(path.stat().st_mtime_ns == at for path, at in before.items())
     assert [row["status"] for row in rows(tmp_path)] == ["skipped", "done", "skipped"]
 
 
-def test_kept_scores_are_used_as_long_as_the_result_is_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert sweep("audio", tmp_path, "--grid", "strength=0.2,0.8") == 0
-    first = rows(tmp_path)
-    from specstyle.batch import sheet
-
-    class Refused:
-        def __init__(self, *_: Any) -> None:
-            raise AssertionError("measured again")
-
-    monkeypatch.setattr(sheet, "Judge", Refused)
-    assert sweep("audio", tmp_path, "--grid", "strength=0.2,0.8") == 0
-    assert [row["snr_mod"] for row in rows(tmp_path)] == [row["snr_mod"] for row in first]
-
-
-def test_a_range_is_scored_against_what_it_is_of(tmp_path: Path) -> None:
-    assert sweep("audio", tmp_path, "--grid", "content_start_s=0,0.25", "--content-duration", "0.2") == 0
+def test_a_range_is_scored_against_what_it_is_of(tmp_path: Path, sweep: Callable[..., Outcome]) -> None:
+    assert sweep("audio", "--grid", "content_start_s=0,0.25", "--content-duration", "0.2").code == 0
     for row, start in zip(rows(tmp_path), (0.0, 0.25), strict=True):
         result = read_sound(tmp_path / "out" / row["output"])
         content = read_sound(tmp_path / "c.wav", Part(start, 0.2))
@@ -106,10 +87,10 @@ def test_a_range_is_scored_against_what_it_is_of(tmp_path: Path) -> None:
         assert float(row["onset"]) == pytest.approx(scores.onset, rel=1e-4, abs=1e-6)
 
 
-def test_a_point_that_fails_stands_in_the_sheet(tmp_path: Path) -> None:
+def test_a_point_that_fails_stands_in_the_sheet(tmp_path: Path, sweep: Callable[..., Outcome]) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "strength=0.8.png.json").mkdir()  # its record cannot be written
-    assert sweep("image", tmp_path, "--grid", "strength=0.2,0.8") == 1
+    assert sweep("image", "--grid", "strength=0.2,0.8").code == 1
     assert [row["status"] for row in rows(tmp_path)] == ["done", "failed"]
     page = (tmp_path / "out" / "sheet.html").read_text()
     assert 'class="missing"' in page
@@ -117,42 +98,40 @@ def test_a_point_that_fails_stands_in_the_sheet(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["{{results}}{{columns}}", "<b>{{ 7*7 }}{% include 'sheet.html' %}"])
-def test_names_cannot_break_the_sheet(name: str, tmp_path: Path) -> None:
-    (tmp_path / "c.png").rename(tmp_path / f"{name}.png".replace("/", "_"))
-    inputs = [str(tmp_path / f"{name}.png"), str(tmp_path / "s.png"), "-o", str(tmp_path / "out")]
-    with pytest.raises(SystemExit) as ended:
-        main(["sweep", "image", *inputs, *FAST["image"], "--grid", "seed=1"])
-    assert not ended.value.code
-    page = (tmp_path / "out" / "sheet.html").read_text()
+def test_names_cannot_break_the_sheet(name: str, workplace: Path, cli: Callable[..., Outcome]) -> None:
+    (workplace / "c.png").rename(workplace / f"{name}.png".replace("/", "_"))
+    inputs = [f"{name}.png", "s.png", "-o", "out"]
+    assert cli("sweep", "image", *inputs, *FAST["image"], "--grid", "seed=1").code == 0
+    page = (workplace / "out" / "sheet.html").read_text()
     escaped = html.escape(f"{name}.png").replace("&#x27;", "&#39;")
     assert f"<h1>Sweep of {escaped}</h1>" in page
     assert page.count("<figure") == 3
     assert 'href="file://' in page
 
 
-def test_masks_hold_at_every_point(tmp_path: Path) -> None:
-    mask = np.zeros((36, 41), np.uint8)
+def test_masks_hold_at_every_point(tmp_path: Path, sweep: Callable[..., Outcome]) -> None:
+    mask = np.zeros((32, 40), np.uint8)
     mask[:, :20] = 255
     Image.fromarray(mask).save(tmp_path / "m.png")
     given = ("--content-mask", str(tmp_path / "m.png"))
-    assert sweep("image", tmp_path, "--grid", "strength=0.5,0.9", *given) == 0
+    assert sweep("image", "--grid", "strength=0.5,0.9", *given).code == 0
     for row in rows(tmp_path):
         record = json.loads((tmp_path / "out" / f"{row['output']}.json").read_text())
         assert [Path(m["path"]).name for m in record["content_masks"]] == ["m.png"]
-    assert sweep("image", tmp_path, "--grid", "strength=0.5,0.9", *given) == 0
+    assert sweep("image", "--grid", "strength=0.5,0.9", *given).code == 0
     assert {row["status"] for row in rows(tmp_path)} == {"skipped"}
-    assert sweep("image", tmp_path, "--grid", "strength=0.5,0.9") == 1  # made with a mask: another job
+    assert sweep("image", "--grid", "strength=0.5,0.9").code == 1  # made with a mask: another job
 
 
-def test_random_points(tmp_path: Path) -> None:
-    assert sweep("image", tmp_path, "--grid", "strength=lin:0..1", "--random", "3", "--seed", "4") == 0
+def test_random_points(tmp_path: Path, sweep: Callable[..., Outcome]) -> None:
+    assert sweep("image", "--grid", "strength=lin:0..1", "--random", "3", "--seed", "4").code == 0
     values = [float(row["strength"]) for row in rows(tmp_path)]
     assert len(set(values)) == 3
 
 
 def test_the_figure_of_the_trade_off_is_that_of_the_paper(tmp_path: Path) -> None:
     paths = tmp_path / "c.png", [tmp_path / "s.png"]
-    common = Common(recipe="gatys2016", overrides={"network": "vgg19-random"})
+    common = {"recipe": "gatys2016", "overrides": {"network": "vgg19-random"}}
     figure = figure_sweep("tradeoff", "image", *paths, common)
     ratios = [float(title.split("= ")[1]) for title in figure.titles]
     assert ratios == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1], rel=1e-3)
@@ -161,16 +140,16 @@ def test_the_figure_of_the_trade_off_is_that_of_the_paper(tmp_path: Path) -> Non
 
 def test_the_figure_of_layers(tmp_path: Path) -> None:
     paths = tmp_path / "c.png", [tmp_path / "s.png"]
-    deep = figure_sweep("layers", "image", *paths, Common(overrides={"network": "vgg19-random"}))
+    deep = figure_sweep("layers", "image", *paths, {"overrides": {"network": "vgg19-random"}})
     assert [dict(point)["content_layers"] for point in deep.points] == ["conv2_2", "conv4_2"]
-    lite = figure_sweep("layers", "image", *paths, Common(overrides={"network": "vgg19-lite"}))
+    lite = figure_sweep("layers", "image", *paths, {"overrides": {"network": "vgg19-lite"}})
     assert [dict(point)["content_layers"] for point in lite.points] == ["relu2_2", "relu3_1@4"]
     with pytest.raises(ListError, match="compares layers, and kernel has one"):
-        figure_sweep("layers", "audio", tmp_path / "c.wav", [tmp_path / "s.wav"], Common())
+        figure_sweep("layers", "audio", tmp_path / "c.wav", [tmp_path / "s.wav"], {})
 
 
-def test_the_figure_of_starts(tmp_path: Path) -> None:
-    assert sweep("image", tmp_path, "--figure", "init") == 0
+def test_the_figure_of_starts(tmp_path: Path, sweep: Callable[..., Outcome]) -> None:
+    assert sweep("image", "--figure", "init").code == 0
     found = rows(tmp_path)
     assert [row["init"] for row in found] == ["content", "style", *["noise"] * 4]
     assert [row["seed"] for row in found[2:]] == ["0", "1", "2", "3"]
@@ -190,10 +169,9 @@ def test_the_figure_of_starts(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_sweep_is_told_in_one_line(
-    tmp_path: Path, more: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, more: tuple[str, ...], said: str, sweep: Callable[..., Outcome]
 ) -> None:
-    assert sweep("image", tmp_path, *more) == 2
-    err = capsys.readouterr().err
-    assert said in err
-    assert len(err.splitlines()) == 1
+    outcome = sweep("image", *more)
+    assert (outcome.code, len(outcome.lines)) == (2, 1)
+    assert said in outcome.err
     assert not (tmp_path / "out").exists()

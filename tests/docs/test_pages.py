@@ -79,7 +79,6 @@ def test_recipes_shown_are_recipes(tmp_path: Path) -> None:
 
 
 def test_batch_lists_and_masks_shown_are_read(tmp_path: Path) -> None:
-    from specstyle.batch.jobs import Common
     from specstyle.batch.lists import read_csv
     from specstyle.media.masks import read_mask
 
@@ -93,7 +92,7 @@ def test_batch_lists_and_masks_shown_are_read(tmp_path: Path) -> None:
             continue
         for name in set(re.findall(r"[\w.]+\.(?:wav|png)", block.body)):
             (tmp_path / name).touch()
-        assert len(read_csv(path, Common())) == len(block.body.splitlines()) - 1
+        assert len(read_csv(path, {})) == len(block.body.splitlines()) - 1
 
 
 def test_every_picture_and_sound_is_used_and_small() -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from commands import Outcome
 
 import specstyle
-from specstyle.cli.main import main
 from specstyle.errors import FileError
 from specstyle.evaluate import Judge, Scores, score_folder, write_csv
 from specstyle.files import sha256_of
@@ -67,14 +68,12 @@ def test_a_folder_that_was_moved_with_its_inputs_is_scored(made: Path, tmp_path:
     assert [line.split(" is")[0] for line in told] == ["c.wav", "s.wav"]  # they have no record
 
 
-def test_the_range_that_a_run_heard_is_judged(tmp_path: Path) -> None:
+def test_the_range_that_a_run_heard_is_judged(tmp_path: Path, cli: Callable[..., Outcome]) -> None:
     content, style = write(tmp_path / "c.wav", 1, 2.0), write(tmp_path / "s.wav", 2, 2.0)
     options = ["--content-start", "0.5", "--content-duration", "1", "--style-start", "0.25", "--steps", "2"]
     (tmp_path / "out").mkdir()
     output = tmp_path / "out" / "o.wav"
-    with pytest.raises(SystemExit) as stop:
-        main(["audio", str(content), str(style), "-o", str(output), "--quiet", *options])
-    assert not stop.value.code
+    assert cli("audio", content, style, "-o", output, "--quiet", *options).code == 0
     (row,) = score_folder(output.parent)
     judge = Judge(read_sound(content, Part(0.5, 1.0)), read_sound(style, Part(0.25)))
     assert row == {"file": "o.wav", **asdict(judge.score(read_sound(output)))}
@@ -131,23 +130,19 @@ def test_a_table_holds_the_rows(made: Path, tmp_path: Path) -> None:
         write_csv([], tmp_path / "t.csv")
 
 
-def test_the_command_writes_a_table(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def run(*arguments: object) -> tuple[int, str]:
-        with pytest.raises(SystemExit) as stop:
-            main(["evaluate", *map(str, arguments)])
-        return int(stop.value.code or 0), capsys.readouterr().err
-
+def test_the_command_writes_a_table(made: Path, cli: Callable[..., Outcome]) -> None:
     table = made.parent / "scores.csv"
     write(made / "alone.wav", 5)
-    code, told = run(made, "-o", table)
+    code, _, told = cli("evaluate", made, "-o", table)
     assert code == 0
     assert told.startswith("alone.wav is not scored")
     assert told.count("\n") == 1
     assert len(table.read_text().splitlines()) == 3
-    code, told = run(made, "-o", table)
+    code, _, told = cli("evaluate", made, "-o", table)
     assert (code, told.count("\n"), "--force" in told) == (1, 1, True)
     given = ("--content", made.parent / "c.wav", "--style", made.parent / "s.wav")
-    assert run(made, "-o", table, "--force", *given) == (0, "")
+    outcome = cli("evaluate", made, "-o", table, "--force", *given)
+    assert (outcome.code, outcome.err) == (0, "")
     assert len(table.read_text().splitlines()) == 4
     for wrong in (
         (made,),
@@ -155,9 +150,26 @@ def test_the_command_writes_a_table(made: Path, capsys: pytest.CaptureFixture[st
         (made / "b.wav",),
         (made / "b.wav", *given, "-o", table),
     ):
-        code, told = run(*wrong)
+        code, _, told = cli("evaluate", *wrong)
         assert (code, told.count("\n")) == (2, 1)
     (made.parent / "empty").mkdir()
-    code, told = run(made.parent / "empty", "-o", made.parent / "none.csv")
+    code, _, told = cli("evaluate", made.parent / "empty", "-o", made.parent / "none.csv")
     assert (code, told.count("\n")) == (1, 1)
     assert not (made.parent / "none.csv").exists()
+
+
+def test_the_command_says_that_the_style_is_the_style_and_silence_is_nothing(
+    tmp_path: Path, cli: Callable[..., Outcome]
+) -> None:
+    content, style = write(tmp_path / "c.wav", 1), write(tmp_path / "s.wav", 2)
+    given = ("--content", content, "--style", style)
+    code, table, _ = cli("evaluate", style, *given)
+    assert code == 0
+    assert "equalized" in table
+    assert "halves" in table
+    report = json.loads(cli("evaluate", style, *given, "--json").out)
+    assert report["output"]["snr_mean"] == report["style"]["snr_mean"] > report["content"]["snr_mean"]
+    assert report["output"]["copy"] == pytest.approx(1.0, abs=1e-3)
+    soundfile.write(tmp_path / "silence.wav", np.zeros(8000), 8000)
+    code, _, error = cli("evaluate", tmp_path / "silence.wav", *given)
+    assert (code, error.count("\n"), "silence.wav" in error) == (1, 1, True)

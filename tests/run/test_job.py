@@ -19,7 +19,6 @@ from PIL import Image
 from specstyle import Progress, Request, StopRun
 from specstyle.engine.objective import Objective
 from specstyle.errors import FileError
-from specstyle.features import weights as vgg_weights
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.soundfiles import read_sound
 from specstyle.run import outputs as writing_module
@@ -40,7 +39,7 @@ MEDIA = pytest.mark.parametrize("medium", ["audio", "image"])
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Inputs in each medium, on one thread, on a machine without VGG19."""
+    """Inputs in each medium, on one thread."""
     rng = np.random.default_rng(0)
     t = np.arange(4001) / RATE
     soundfile.write(tmp_path / "c.wav", 0.3 * np.sin(2 * np.pi * 440 * t * (1 + t)), RATE, subtype="PCM_24")
@@ -51,7 +50,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("s.png", rng.integers(0, 255, (36, 32, 3))),
     ):
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name)
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield tmp_path

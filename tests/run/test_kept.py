@@ -25,7 +25,6 @@ from PIL import Image
 
 from specstyle import Progress, StopRun
 from specstyle.errors import CheckpointError, FileError, RunFinishedError, SpecstyleError
-from specstyle.features import weights as vgg_weights
 from specstyle.recipes import RECIPES
 from specstyle.run.checkpoint import resumed_job
 from specstyle.run.job import run_job
@@ -56,7 +55,6 @@ STEPS = 12
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     make_inputs(tmp_path)
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -14,7 +14,6 @@ from PIL import Image
 
 import specstyle
 from specstyle.cli.main import main
-from specstyle.features import weights as vgg_weights
 from specstyle.media.color import gray_of, to_oklab
 from specstyle.run.api import Request, transfer
 from specstyle.run.inputs import Session
@@ -31,8 +30,7 @@ FLAGS = ["--network", "vgg19-lite", "--style-layers", "relu1_1,relu2_1", "--cont
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Inputs as files, on one thread, on a machine without VGG19."""
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
+    """Inputs as files, on one thread."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     for name, pixels in (("c.png", scene()), ("s.png", brush()), ("t.png", brush(seed=1))):

@@ -19,11 +19,11 @@ from browsing import browser_page
 from PIL import Image
 from run.test_kept import STEPS, Killed, go, here, job, killed_at
 
-from specstyle.embedded import panels_of
 from specstyle.errors import FileError
 from specstyle.evaluate import evaluate
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import Sound
+from specstyle.pages import panels_of
 from specstyle.run.checkpoint import resumed_job
 from specstyle.run.request import Job, Result
 

@@ -16,7 +16,6 @@ from PIL import Image
 
 import specstyle
 from specstyle import RECIPES, Picture, Progress, StopRun, transfer_image
-from specstyle.features import weights as vgg_weights
 from specstyle.media.picturemedium import PictureMedium
 from specstyle.run.api import TransferError
 
@@ -34,8 +33,7 @@ FAST: dict[str, Any] = {"network": "vgg19-random", "steps": 3, **SHALLOW}
 
 @pytest.fixture(autouse=True)
 def small_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One thread (small tensors wait for each other on more), and no VGG19 on the machine."""
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
+    """One thread: small tensors wait for each other on more."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -16,7 +16,6 @@ from PIL import Image
 from specstyle import Request
 from specstyle.errors import FileError
 from specstyle.features import networks, vgg
-from specstyle.features import weights as vgg_weights
 from specstyle.features.networks import load_network
 from specstyle.media import soundmedium
 from specstyle.recipes import Recipe
@@ -52,7 +51,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, shape in {"c1": (32, 40), "c2": (40, 36), "s1": (36, 32), "s2": (30, 30)}.items():
         pixels = rng.integers(0, 255, (*shape, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

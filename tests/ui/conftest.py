@@ -16,10 +16,8 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 import soundfile
-import torch
 from PIL import Image
 
-from specstyle.features import weights as vgg_weights
 from specstyle.ui.app import make_app
 from specstyle.ui.server import listen, make_server
 from specstyle.ui.words import Limits
@@ -122,12 +120,8 @@ def make_inputs(folder: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _one_thread_without_vgg19(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _small(one_thread: None) -> None:
+    pass
 
 
 @pytest.fixture

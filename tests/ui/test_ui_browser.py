@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from browsing import launched
 from PIL import Image
 
 pytest.importorskip("playwright", reason="playwright is not installed")
-from playwright.sync_api import Error, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 WAIT_MS = 60_000
 expect.set_options(timeout=WAIT_MS)  # a job's first step waits for libraries that it imports
 
@@ -34,16 +33,8 @@ DROP = """([zone, files]) => {
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    found = next((path for path in map(shutil.which, NAMES) if path), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        except Error as error:
-            pytest.skip(f"{found} does not start: {error.message.splitlines()[0]}")
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

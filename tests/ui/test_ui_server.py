@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from commands import Outcome, environment
 from PIL import Image
 
-from specstyle.cli import serving
-from specstyle.cli.main import main
+from specstyle.cli import commands
 from specstyle.recipes import read_recipe
-from specstyle.ui.app import PAGE, PAGES
+from specstyle.ui.app import PAGE
 
 MEDIA = pytest.mark.parametrize("medium", ["audio", "image"])
 
@@ -337,10 +337,13 @@ def test_other_sites_are_refused(headers: dict[str, str], status: int, shared: A
 
 
 def test_the_page_fetches_nothing_from_elsewhere(shared: Any) -> None:
-    for address, (name, kind) in PAGES.items():
-        status, headers, body = shared.ask("GET", address)
+    kinds = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+    assert shared.ask("GET", "/")[2] == (PAGE / "index.html").read_bytes()
+    for path in PAGE.iterdir():
+        name = path.name
+        status, headers, body = shared.ask("GET", f"/{name}")
         assert status == 200
-        assert headers["content-type"].startswith(kind)
+        assert headers["content-type"].startswith(kinds[path.suffix])
         assert headers["content-security-policy"].startswith("default-src 'self';")
         assert headers["x-content-type-options"] == "nosniff"
         text = body.decode().replace("http://www.w3.org/2000/svg", "")  # a name, not an address
@@ -348,42 +351,32 @@ def test_the_page_fetches_nothing_from_elsewhere(shared: Any) -> None:
         assert "innerHTML" not in text
         assert "<script>" not in text
         assert " onclick=" not in text
-    assert {path.name for path in PAGE.iterdir()} == {name for name, _ in PAGES.values()}
     assert shared.ask("GET", "/nowhere")[1]["x-content-type-options"] == "nosniff"
 
 
 # -- the command ---------------------------------------------------------------------------------------------
 
 
-def fails(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    with pytest.raises(SystemExit) as exit_:
-        main(["ui", "--no-browser", *arguments])
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    return int(exit_.value.code or 0), said
-
-
-def test_the_command_says_what_is_missing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(serving, "find_spec", lambda name: None)
-    code, said = fails([], capsys)
-    assert code == 1
-    assert "pip install 'specstyle[ui]'" in said
-
-
 def test_the_command_says_what_is_wrong(
-    client: Any, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    client: Any, cli: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data, other = str(tmp_path / "data"), str(tmp_path / "other")
-    code, said = fails(["--port", str(client.port), "--folder", other], capsys)
-    assert (code, f"port {client.port} cannot be used: " in said, "--port" in said) == (1, True, True)
-    code, said = fails(["--port", "0", "--folder", data], capsys)
-    assert (code, "another specstyle ui works there" in said) == (1, True)
     (tmp_path / "file").write_text("")
-    assert fails(["--port", "0", "--folder", str(tmp_path / "file")], capsys)[0] == 1
-    for wrong in (["--port", "70000"], ["--max-minutes", "0"], ["--max-upload-mb", "nan"]):
-        assert fails([*wrong, "--folder", other], capsys)[0] == 2
+    other = ("--folder", tmp_path / "other")
+    for arguments, code, said in (
+        (("--port", str(client.port), *other), 1, f"port {client.port} cannot be used: "),
+        (("--port", "0", "--folder", tmp_path / "data"), 1, "another specstyle ui works there"),
+        (("--port", "0", "--folder", tmp_path / "file"), 1, "name another --folder"),
+        (("--port", "70000", *other), 2, "--port"),
+        (("--max-minutes", "0", *other), 2, "--max-minutes"),
+        (("--max-upload-mb", "nan", *other), 2, "--max-upload-mb"),
+    ):
+        outcome = cli("ui", "--no-browser", *arguments)
+        assert (outcome.code, len(outcome.lines)) == (code, 1)
+        assert said in outcome.err
+    monkeypatch.setattr(commands, "find_spec", lambda name: None)
+    outcome = cli("ui")
+    assert (outcome.code, len(outcome.lines)) == (1, 1)
+    assert "pip install 'specstyle[ui]'" in outcome.err
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT")
@@ -391,7 +384,7 @@ def test_the_command_serves_until_ctrl_c(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "specstyle", "ui", "--port", "0", "--no-browser", "--folder", "here"]
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env=environment(tmp_path),
     ) as process:  # fmt: skip
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -61,14 +61,18 @@ def test_pictures_are_few_and_only_for_who_looks(
     assert len(set(drawn[460:])) == 1  # nobody looks
 
 
-def test_a_wish_to_stop_waits_until_the_run_is_kept(watch: Watch, clock: Clock) -> None:
+@pytest.mark.parametrize(("leave", "raised"), [(False, StopRun), (True, LeaveRun)])
+def test_a_wish_to_stop_waits_until_the_run_is_kept(
+    watch: Watch, leave: bool, raised: type[Exception]
+) -> None:
     watch(step(1))
     assert not watch.keep_now()
     watch.ask_to_stop()
+    watch.ask_to_stop(leave=leave)  # the server ends
     watch(step(2))  # not kept yet
     assert watch.state()["stopping"]
     assert watch.keep_now()
-    with pytest.raises(StopRun):
+    with pytest.raises(raised):
         watch(step(3))
 
 
@@ -78,14 +82,6 @@ def test_a_wish_to_stop_does_not_wait_for_ever(watch: Watch, clock: Clock) -> No
     clock.now += 11
     with pytest.raises(StopRun):
         watch(step(2))
-
-
-def test_the_end_of_the_server_leaves_the_run(watch: Watch) -> None:
-    watch.ask_to_stop()
-    watch.ask_to_stop(leave=True)
-    watch.keep_now()
-    with pytest.raises(LeaveRun):
-        watch(step(1))
 
 
 def test_the_time_that_a_run_may_take(watch: Watch, clock: Clock) -> None:

@@ -46,7 +46,7 @@ function offer(medium) {
   const before = $("recipe").value || "default";
   const recipes = medium ? options.recipes[medium] : options.recipes.audio.filter((r) => ["default", "vgg"].includes(r.name));
   $("recipe").replaceChildren(...recipes.map((r) =>
-    el("option", { value: r.name, disabled: !r.ready }, r.ready ? r.name : `${r.name} (needs VGG19)`)));
+    el("option", { value: r.name }, r.name)));
   $("recipe").value = recipes.some((r) => r.name === before) ? before : "default";
   describeRecipe();
 }

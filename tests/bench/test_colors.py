@@ -4,7 +4,7 @@ import numpy as np
 import scipy.linalg
 import torch
 
-from specstyle.evaluate.colors import color_transfer
+from bench.colors import color_transfer
 
 
 def test_it_is_the_optimal_map_between_gaussians() -> None:

@@ -1,0 +1,126 @@
+"""Pages made of templates that the package carries, and sounds and pictures of a run as parts of them."""
+
+from __future__ import annotations
+
+import io
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from specstyle import figures
+from specstyle.engine.scales import resize
+from specstyle.run.outputs import panel_titles
+from specstyle.run.request import Result
+
+LOSSLESS_S = 60.0
+"""Longer sounds are embedded as MP3, shorter ones as FLAC of 16 bits."""
+
+PICTURE = 1600
+"""Longest side of an embedded picture in pixels."""
+
+DIFFERENCE_DB = 40.0
+"""End of the color scale of a difference, either way."""
+
+_ROWS = 512
+
+
+def render(template: Path, **values: Any) -> str:
+    """Return an HTML page: a template (Jinja2) with its values, none of which is taken as markup.
+
+    Args:
+        template: The file; those that it includes lie beside it.
+        values: By the names that the template has for them, all of which are needed.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(template.parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {}  # keys in their own order
+    return environment.get_template(template.name).render(values)
+
+
+def panels_of(medium: str, result: Result, *, texture: bool) -> list[dict[str, Any]]:
+    """Return what is heard and seen: content, styles, result, difference."""
+    sources = [result.content, *result.styles, result.output]
+    titled = list(zip(panel_titles(len(result.styles)), sources, strict=True))[1 if texture else 0 :]
+    if medium == "image":
+        panels = [
+            {"title": title, "image": _png(figures.picture_png(source.pixels, longest=PICTURE))}
+            for title, source in titled
+        ]
+        return [*panels, *_picture_difference(result)]
+    panels = [_sound_panel(title, source) for title, source in titled]
+    return panels if texture else [*panels, *_sound_difference(result)]
+
+
+def _sound_panel(title: str, sound: Any) -> dict[str, Any]:
+    levels_db, duration_s = figures.spectrogram_db(sound.samples.numpy(), sound.sample_rate)
+    channels = sound.samples.shape[0]
+    return {
+        "title": title,
+        "text": f"{duration_s:.2f} s, {sound.sample_rate} Hz, {channels} channel{'s' * (channels > 1)}",
+        "duration_s": duration_s,
+        "nyquist_hz": sound.sample_rate / 2,
+        "image": _png(figures.levels_png(levels_db, size=_fewer_rows(levels_db))),
+        "audio": _audio(sound),
+    }
+
+
+def _sound_difference(result: Result) -> list[dict[str, Any]]:
+    """Return where the result is louder (red) or softer (blue) than the content, each re its own peak."""
+    content, output = result.content, result.output
+    if content.samples.shape != output.samples.shape or content.sample_rate != output.sample_rate:
+        return []
+    (before, duration_s), (after, _) = (
+        figures.spectrogram_db(sound.samples.numpy(), sound.sample_rate) for sound in (content, output)
+    )
+    image = figures.levels_png(
+        after - before, size=_fewer_rows(before), scale=(-DIFFERENCE_DB, DIFFERENCE_DB), colors="coolwarm"
+    )
+    return [
+        {
+            "title": "result minus content",
+            "text": f"red: louder, blue: softer, up to {DIFFERENCE_DB:.0f} dB, each re its own peak",
+            "duration_s": duration_s,
+            "nyquist_hz": content.sample_rate / 2,
+            "difference": True,
+            "image": _png(image),
+        }
+    ]
+
+
+def _audio(sound: Any) -> str:
+    samples = sound.samples.numpy().T[:, :2]
+    long = len(samples) > LOSSLESS_S * sound.sample_rate
+    # MP3 knows a few rates only, FLAC all up to 655,350 Hz.
+    mp3 = long and sound.sample_rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+    buffer = io.BytesIO()
+    options = {"format": "MP3"} if mp3 else {"format": "FLAC", "subtype": "PCM_16"}
+    soundfile.write(buffer, np.clip(samples, -1.0, 1.0), sound.sample_rate, **options)
+    return f"data:audio/{'mpeg' if mp3 else 'flac'};base64,{b64encode(buffer.getvalue()).decode()}"
+
+
+def _picture_difference(result: Result) -> list[dict[str, Any]]:
+    output = result.output.pixels.double()
+    content = resize(result.content.pixels.double()[None], *output.shape[1:])[0]
+    change = (output - content).abs().mean(dim=0).numpy()
+    image = figures.levels_png(np.flipud(change), scale=(0.0, 0.5))
+    text = f"mean {change.mean():.3f} of 1; dark: kept, bright: changed"
+    return [{"title": "difference of result and content", "text": text, "image": _png(image)}]
+
+
+def _fewer_rows(levels: NDArray[Any]) -> tuple[int, int]:
+    return levels.shape[1], min(levels.shape[0], _ROWS)
+
+
+def _png(image: bytes) -> str:
+    return f"data:image/png;base64,{b64encode(image).decode()}"
