@@ -66,11 +66,6 @@ class SquaredDistance:
         return torch.where(norm > 0, norm.clamp_min(_TINY).reciprocal(), 0.0)
 
 
-def squared_distance(scale: float) -> Distance:
-    """Return the distance ``scale * sum (G - A)^2``."""
-    return SquaredDistance(scale)
-
-
 relative_distance = SquaredDistance()
 """``sum (G - A)^2 / sum A^2``."""
 
@@ -102,7 +97,7 @@ def gram_distance(form: str, *, channels: int, positions: int, image_positions: 
     if form not in scales:
         accepted = ", ".join(["gram_relative", "wasserstein2", *scales])
         raise ValueError(f"style_loss must be one of {accepted}, got {form!r}")
-    return squared_distance(scales[form])
+    return SquaredDistance(scales[form])
 
 
 def wasserstein2_target(mean: Tensor) -> Tensor:
@@ -191,31 +186,22 @@ def content_distance(form: str, features: Tensor, target: Tensor) -> Tensor:
         features: F, shape ``[B, C, h, w]``.
         target: P, the same shape.
     """
-    return content_scale(form, target) * (features - target).square().flatten(1).sum(1)
+    scale = content_scale(form, target.square().flatten(1).sum(1), target[0].numel())
+    return scale * (features - target).square().flatten(1).sum(1)
 
 
-def content_scale(form: str, target: Tensor) -> Tensor:
+def content_scale(form: str, squares: Tensor, count: int) -> Tensor:
     """Return what a content loss multiplies the sum of squared errors by, ``[B]``.
 
     Args:
         form: ``mean`` of (F - P)^2 (TensorFlow tutorials; Johnson's division by CHW), ``sum`` (Keras),
             ``half_sum`` (Gatys et al. 2016, equation 1), ``relative`` to the sum of P^2; a silent target
             costs nothing.
-        target: P, ``[B, C, h, w]``.
+        squares: Sum of P^2, ``[B]``.
+        count: Values of P per batch entry.
 
     Raises:
         ValueError: If the form is unknown.
-    """
-    return content_scale_of(form, target.square().flatten(1).sum(1), target[0].numel())
-
-
-def content_scale_of(form: str, squares: Tensor, count: int) -> Tensor:
-    """Return ``content_scale`` of a target of which only the sum of its squares is known.
-
-    Args:
-        form: See ``content_scale``.
-        squares: Sum of P^2, ``[B]``.
-        count: Values of P per batch entry.
     """
     if form == "relative":
         return torch.where(squares > 0, squares.clamp_min(_TINY).reciprocal(), 0.0)

@@ -98,7 +98,7 @@ class StyleTerm:
     def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Return ``[B]``."""
         maps = features[self.layer]
-        if self.statistic is gram and isinstance(self.distance, SquaredDistance):
+        if self.statistic is gram and isinstance(self.distance, SquaredDistance):  # in two passes, not four
             weighted = maps if self.roots is None else maps * self.roots
             return self.distance.scale(self.target) * gram_error(weighted, self.target)
         return self.distance(mean_statistic(self.statistic, maps, self.roots), self.target)

@@ -19,7 +19,6 @@ from specstyle.engine.evaluations import (
     State,
     Step,
     StopRun,
-    ignore_safe_point,
 )
 from specstyle.engine.hessian import Memory
 from specstyle.engine.objective import Objective
@@ -53,27 +52,19 @@ class OptimizerSettings:
                 raise ValueError(f"{name} must be one of {', '.join(accepted)}, got {value!r}")
 
 
-def ignore(_: Step) -> None:
-    """Do nothing with a step."""
-
-
-def ignore_note(_: str) -> None:
-    """Do nothing with a line."""
-
-
 def optimize(
     canvas: Canvas,
     objective: Objective,
     settings: OptimizerSettings,
     steps: int,
     *,
-    on_step: Callable[[Step], None] = ignore,
+    on_step: Callable[[Step], None] = lambda _: None,
     memory: dict[str, Any] | None = None,
     report_every: int = 1,
     steps_before: int = 0,
-    on_safe: SafePoint = ignore_safe_point,
+    on_safe: SafePoint | None = None,
     resume: dict[str, Any] | None = None,
-    on_note: Callable[[str], None] = ignore_note,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> State:
     """Lower an objective by changing a canvas.
 

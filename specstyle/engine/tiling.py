@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from specstyle.engine.grams import gram, gram_pull
-from specstyle.engine.losses import content_scale_of
+from specstyle.engine.losses import content_scale
 from specstyle.engine.objective import Objective, StyleTerm, Term, VariationTerm
 from specstyle.engine.positions import weighted_sum
 from specstyle.engine.tiles import Size, Tile, TileableFeatures, add_up, tiles
@@ -203,4 +203,4 @@ class TiledObjective(Objective):
             for layer, target in self._targets(tile).items():
                 sums[layer] += target.square().flatten(1).sum(1)
                 counts[layer] += target[0].numel()
-        return {t.layer: content_scale_of(t.form, sums[t.layer], counts[t.layer]) for t in self._contents}
+        return {t.layer: content_scale(t.form, sums[t.layer], counts[t.layer]) for t in self._contents}

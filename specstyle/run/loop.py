@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from specstyle.engine.evaluations import SafePoint, ignore_safe_point
+from specstyle.engine.evaluations import SafePoint
 from specstyle.engine.objective import Objective
 from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
 from specstyle.engine.scales import carry_up, resize, resize_memory, start_image
@@ -138,11 +138,11 @@ class ScaleLoop:
 
         return report
 
-    def _checkpointer(self, scale: int, planned: Plan) -> SafePoint:
+    def _checkpointer(self, scale: int, planned: Plan) -> SafePoint | None:
         """Return what keeps the run between two steps, if it is kept."""
         run, done, keeper = self._run, self._done, self._run.keeper
         if keeper is None:
-            return ignore_safe_point
+            return None
 
         def keep(step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
             if not keeper.due(done + step):
