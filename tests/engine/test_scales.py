@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.engine.scales import carry_up, resize, resize_memory, scale_shapes, start_image
+from specstyle.engine.scales import carry_up, noise_image, resize, resize_memory, scale_shapes
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
@@ -115,36 +115,14 @@ def test_a_change_goes_up_on_the_larger_content() -> None:
         carry_up(image, content, content_up, what="nothing")
 
 
-def test_start_from_content_is_a_copy() -> None:
-    content = rand(1, 3, 8, 10)
-    start = start_image("content", content)
-    assert torch.equal(start, content)
-    start.zero_()
-    assert content.max() > 0
-
-
-def test_start_from_style_has_the_contents_shape() -> None:
-    content, style = rand(2, 1, 8, 10), rand(2, 1, 5, 20, seed=1)
-    assert torch.equal(start_image("style", content, style=style), resize(style, 8, 10))
-    mono = start_image("style", content, style=style[:1])
-    assert torch.equal(mono, resize(style[:1], 8, 10).expand(2, -1, -1, -1))
-    three = rand(3, 1, 8, 10, seed=2)
-    torch.testing.assert_close(start_image("style", content, style=three)[1], three.mean(0))
-    same = start_image("style", content, style=content)
-    same.zero_()
-    assert content.max() > 0
-    with pytest.raises(ValueError, match="init style needs a style image"):
-        start_image("style", content)
-
-
 def test_start_from_noise() -> None:
     content = torch.zeros(1, 3, 60, 70)
 
-    def draw(seed: int, **options: object) -> Tensor:
+    def draw(seed: int, kind: str = "uniform", **options: object) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
-        return start_image("noise", content, generator=generator, **options)  # type: ignore[arg-type]
+        return noise_image(kind, content, generator=generator, **options)  # type: ignore[arg-type]
 
-    uniform = draw(0, noise_scale=255.0)
+    uniform = draw(0, scale=255.0)
     assert uniform.dtype == content.dtype
     assert uniform.shape == content.shape
     assert uniform.min() >= 0.0
@@ -152,13 +130,8 @@ def test_start_from_noise() -> None:
     # 12600 values: the mean's standard error is 0.26 % of the range.
     assert uniform.mean().item() == pytest.approx(127.5, rel=0.02)
     center = torch.tensor([0.1, 0.2, 0.3])[:, None, None]
-    gaussian = draw(0, noise="gaussian", noise_scale=1e-3, noise_center=center)
+    gaussian = draw(0, "gaussian", scale=1e-3, center=center)
     assert gaussian.mean((0, 2, 3)).tolist() == pytest.approx([0.1, 0.2, 0.3], abs=1e-4)
     assert gaussian.std((2, 3)).mean().item() == pytest.approx(1e-3, rel=0.05)
     assert torch.equal(draw(3), draw(3))
     assert not torch.equal(draw(3), draw(4))
-
-
-def test_an_unknown_start_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"init must be .*'black'"):
-        start_image("black", rand(1, 1, 2, 2))
