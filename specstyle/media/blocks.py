@@ -52,25 +52,6 @@ def stft_magnitude(x: Tensor, settings: StftSettings) -> Tensor:
     return found
 
 
-def mean_power(x: Tensor, settings: StftSettings) -> Tensor:
-    """Return the mean over channels and frames of the squared magnitudes, ``[n_bins]``."""
-    total = x.new_zeros(settings.n_bins)
-    for _, spec in stft_blocks(x, settings):
-        total += (spec.real.square() + spec.imag.square()).sum(dim=(0, 2))
-    return total / (x.shape[0] * settings.n_frames(x.shape[-1]))
-
-
-def filtered(x: Tensor, gains: Tensor, settings: StftSettings) -> Tensor:
-    """Return the signal whose transform is nearest to that of ``x`` times a gain for each bin.
-
-    Args:
-        x: ``[channels, length]``.
-        gains: ``[n_bins]``.
-        settings: The transform.
-    """
-    return shaped(x, lambda first, count: gains[:, None], settings)
-
-
 def shaped(x: Tensor, gains: Callable[[int, int], Tensor], settings: StftSettings) -> Tensor:
     """Return the signal whose transform is nearest to that of ``x`` times a gain for each bin and frame.
 

@@ -110,6 +110,16 @@ def auto_stft(
     return StftSettings(n_fft, hop_length, win_length, window)
 
 
+def long_stft(sample_rate: int) -> StftSettings:
+    """Return the transform that filters have: Hann, 93 ms, a quarter of it as hop.
+
+    Args:
+        sample_rate: In Hz.
+    """
+    n_fft = 2 * auto_stft(sample_rate).n_fft
+    return StftSettings(n_fft, n_fft // 4, n_fft)
+
+
 def stft(x: Tensor, settings: StftSettings) -> Tensor:
     """Transform signals to complex spectrograms, frames centered, zeros around the signal.
 

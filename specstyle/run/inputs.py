@@ -238,14 +238,20 @@ class Session:
         Returns:
             The source, figures for the record, and a sound's magnitudes, if there are any.
         """
-        if self.waveform is not None and self.sound is not None:
-            return (*self.sound.finish_waveform(self.waveform, parameters[0], self.content_source), None)
         # Both are copies of what was optimized.
-        whole = resize(image, *self.content.image.shape[2:]).clamp_(0.0, self.upper)
-        if self.sound is not None:
-            invert = self.request.invert
-            return self.sound.finish(whole, self.content, self.content_source, with_function=invert)
-        return (*self.medium.finish(whole, self.content, self.content_source), None)
+        whole = image
+        if self.waveform is None:
+            whole = resize(image, *self.content.image.shape[2:]).clamp_(0.0, self.upper)
+        if self.sound is None:
+            return (*self.medium.finish(whole, self.content, self.content_source), None)
+        return self.sound.finish(
+            whole,
+            parameters[0] if parameters else None,
+            self.content,
+            self.content_source,
+            canvas=self.waveform,
+            with_function=self.request.invert,
+        )
 
     def result(
         self, state: State, notes: tuple[str, ...], started: float, failure: str | None = None
