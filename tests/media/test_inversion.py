@@ -15,10 +15,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from specstyle.media.inversion import METHODS, invert
+from specstyle.media.inversion import METHODS, griffin_lim, invert
 from specstyle.media.pghi import pghi
-from specstyle.media.phase import griffin_lim, random_phase, spectral_convergence_db
-from specstyle.media.projections import Reflections
+from specstyle.media.phase import Projection, random_phase, spectral_convergence_db
 from specstyle.media.stft import StftSettings, istft, stft
 
 SETTINGS = StftSettings(256, 64, 256)
@@ -77,7 +76,7 @@ def raar_loop(c: torch.Tensor, magnitude: torch.Tensor, betas: list[float]) -> t
 def test_raar_equals_the_papers_formula(pairs: int) -> None:
     magnitude = stft(torch.stack([chirps(), noise(LENGTH)]), SETTINGS).abs()
     phase = random_phase(tuple(magnitude.shape), generator(3), like=magnitude)
-    work = Reflections(magnitude, SETTINGS, LENGTH)
+    work = Projection(magnitude, SETTINGS, LENGTH)
     betas = [0.95 - 0.2 * k / max(1, pairs - 1) for k in range(pairs)]
     expected = raar_loop(magnitude * phase, magnitude, betas)
     seen: list[int] = []
@@ -98,7 +97,7 @@ def test_raar_equals_the_papers_formula(pairs: int) -> None:
 def test_accelerated_equals_the_papers_formula(alpha: float, beta: float, gamma: float) -> None:
     """Nenov et al. 2023: t, c and d on complex spectrograms."""
     magnitude = stft(chirps(), SETTINGS).abs()
-    work = Reflections(magnitude[None], SETTINGS, LENGTH)
+    work = Projection(magnitude[None], SETTINGS, LENGTH)
     x = 0.1 * chirps() + noise(LENGTH, seed=2)
     t = c = d = stft(x, SETTINGS)
     for _ in range(5):
@@ -112,7 +111,7 @@ def test_accelerated_equals_the_papers_formula(alpha: float, beta: float, gamma:
 def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     magnitude = stft(torch.stack([chirps(), noise(LENGTH)]), SETTINGS).abs()
     whole = invert(magnitude, SETTINGS, LENGTH, iterations=6)
-    monkeypatch.setattr("specstyle.media.projections._BLOCK_CPU", 2 * 256 * 7)
+    monkeypatch.setattr("specstyle.media.phase._BLOCK_CPU", 2 * 256 * 7)
     blocks = invert(magnitude, SETTINGS, LENGTH, iterations=6)
     torch.testing.assert_close(whole.waveform, blocks.waveform, rtol=0, atol=1e-8)
 
@@ -205,7 +204,7 @@ def test_magnitudes_of_no_signal_are_noticed(target: str, start: Any, pairs: int
     if noticed:
         betas[4:] = [betas[3] + (0.7 - betas[3]) * k / (half - 4) for k in range(1, half - 3)]
     momentum = 0.95 if noticed else 0.99
-    work, phase = Reflections(magnitude[None], SETTINGS, LENGTH), pghi(magnitude[None], SETTINGS)
+    work, phase = Projection(magnitude[None], SETTINGS, LENGTH), pghi(magnitude[None], SETTINGS)
     if start == "random":
         phase = random_phase(tuple(magnitude.shape), generator(), like=magnitude)[None]
     x = work.raar(phase, half, lambda step, _: betas[step - 1])

@@ -12,7 +12,8 @@ import pytest
 import torch
 import torchaudio
 
-from specstyle.media.phase import griffin_lim, random_phase, spectral_convergence_db
+from specstyle.media.inversion import griffin_lim
+from specstyle.media.phase import random_phase, spectral_convergence_db
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import resample
 from specstyle.media.stft import StftSettings, auto_stft, istft, stft
