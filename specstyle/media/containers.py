@@ -10,6 +10,8 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from specstyle.media.sniffing import is_text
+
 _PICTURES = {
     b"\x89PNG": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -60,7 +62,7 @@ def foreign_kind(head: bytes) -> str | None:
         return "an AVIF or HEIC picture" if is_picture else "an MP4 or M4A file"
     if head.startswith(b"\x1a\x45\xdf\xa3"):
         return "a Matroska or WebM file"
-    return "text" if _is_text(head) else None
+    return "text" if is_text(head) else None
 
 
 def missing_bytes(file: BinaryIO, size: int) -> int:
@@ -169,14 +171,3 @@ def _missing_of_ogg(file: BinaryIO, size: int) -> int:
     n_segments = tail[page + 26]
     lengths = tail[page + 27 : page + 27 + n_segments]
     return max(0, page + 27 + n_segments + sum(lengths) - len(tail))
-
-
-def _is_text(head: bytes) -> bool:
-    """Tell whether bytes are readable UTF-8 (cut anywhere) without control characters."""
-    for cut in range(4):
-        try:
-            text = head[: len(head) - cut].decode("utf-8")
-        except UnicodeDecodeError:
-            continue
-        return bool(text) and all(letter.isprintable() or letter in "\t\r\n\f\ufeff" for letter in text)
-    return False

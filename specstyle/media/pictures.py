@@ -1,4 +1,4 @@
-"""A picture in memory."""
+"""A picture in memory: what it is, and whether it can be used."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from specstyle.errors import FileError
+
+MIN_SIDE = 8
+"""Smallest side of a usable picture, in pixels: at stride 8 (VGG's relu4_1) less leaves no feature at all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,3 +59,30 @@ class Picture:
         from specstyle.media.imagefiles import write_picture
 
         write_picture(self, Path(path))
+
+
+def check_picture(picture: Picture, *, role: str) -> None:
+    """Refuse a picture from which nothing can be transferred.
+
+    Args:
+        picture: The picture.
+        role: What it is for, as the message names it: ``"content"`` or ``"style"``.
+
+    Raises:
+        FileError: A side below ``MIN_SIDE`` pixels, NaN or infinite values, one constant color, or
+            no pixel that is not fully transparent.
+    """
+    who = f"{picture.name} ({role})"
+    if min(picture.height, picture.width) < MIN_SIDE:
+        raise FileError(
+            f"{who}: is {picture.width} x {picture.height} pixels; expected at least {MIN_SIDE} a side; "
+            "use a larger picture"
+        )
+    if not bool(torch.isfinite(picture.pixels).all()):
+        raise FileError(f"{who}: has pixels that are NaN or infinite; expected values from 0 to 1")
+    if picture.alpha is not None and not bool((picture.alpha > 0).any()):
+        raise FileError(f"{who}: is fully transparent; expected something visible; use another picture")
+    low, high = picture.pixels.amin(dim=(1, 2)), picture.pixels.amax(dim=(1, 2))
+    if bool((high - low < 0.5 / 255).all()):  # less than half a step of an 8-bit picture
+        hint = "use another picture" if picture.alpha is None else "draw it on a background of another color"
+        raise FileError(f"{who}: has one single color; expected a picture with some structure; {hint}")

@@ -9,16 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specstyle.media.base import Encoded
-from specstyle.media.image import (
-    ImageSettings,
-    Picture,
-    PictureCodec,
-    PictureContext,
-    read_picture,
-    resize_picture,
-    target_shape,
-    write_picture,
-)
+from specstyle.media.image import PictureCodec, PictureContext
+from specstyle.media.imagefiles import read_picture, write_picture
+from specstyle.media.imagesize import ImageSettings, resize_picture, target_shape
+from specstyle.media.pictures import Picture
 
 sides = st.integers(1, 5000)
 
