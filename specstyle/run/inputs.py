@@ -31,7 +31,6 @@ from specstyle.run.request import Progress, Request, Result
 from specstyle.run.settle import (
     convolutions_in,
     layers_in_use,
-    network_dtype,
     network_for,
     settle_precision,
 )
@@ -133,7 +132,8 @@ class Session:
         recipe, request = self.recipe, self.request
         if request.network is not None:
             self.recipe = recipe = self._with_layers_of(request.network)
-        dtype, content, styles = network_dtype(self.precision), self.content.image, self.styles
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        content, styles = self.content.image, self.styles
         with convolutions_in(self.precision):  # gains are measured
             self.network: Network = self.cache.network(
                 network_key(recipe, request, self.device, self.precision),
@@ -279,6 +279,9 @@ class Session:
 
     def _described(self) -> dict[str, Any]:
         """Return what the record says of everything but the outcome."""
+        device = f"{self.device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+        if self.device.type == "cuda":
+            device = f"cuda ({torch.cuda.get_device_name(self.device)})"
         sha256 = self.network.sha256
         if sha256 is None:
             sha256 = " ".join(network.sha256() for _, _, network, _ in self.features.parts)
@@ -300,13 +303,7 @@ class Session:
                 "preprocessing": self.network.preprocessing,
             },
             "seed": self.request.seed,
-            "device": _device_name(self.device),
+            "device": device,
             "precision": self.precision,
             "torch": torch.__version__,
         }
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"

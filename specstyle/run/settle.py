@@ -90,11 +90,6 @@ def settle_precision(name: str, device: torch.device) -> str:
     return name
 
 
-def network_dtype(precision: str) -> torch.dtype:
-    """Return the type that a network computes in."""
-    return torch.bfloat16 if precision == "bf16" else torch.float32
-
-
 @contextlib.contextmanager
 def convolutions_in(precision: str) -> Iterator[None]:
     """Let CUDA's convolutions of fp32 use TF32 or not, and give the same each time.
