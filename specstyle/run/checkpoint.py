@@ -41,11 +41,6 @@ _OPTIONS = ("output", "force", "save_every", "plot", "metadata", "checkpoint_eve
 """Fields of ``Job`` that a folder keeps."""
 
 
-def unasked() -> bool:
-    """Return ``False``: nobody asks for a checkpoint out of turn."""
-    return False
-
-
 class RunFolder:
     """The folder of one run.
 
@@ -278,29 +273,27 @@ def _differences(values: dict[str, Any]) -> tuple[str, ...]:
 
 
 class Checkpoints:
-    """Keeps the last state in a file.
+    """Keeps a run's last state in its folder.
 
     Args:
-        path: The file.
+        folder: The run's.
+        watchers: Told, before its first step, of the step that the run goes on from, or 0.
         every_steps: Steps from one checkpoint to the next; ``None``: as many as ``EVERY_S`` seconds take.
-        before_saving: Called before the file is replaced: what is told of earlier steps must be on disk.
-        on_load: Called with the step that the run goes on from, or 0, before its first step.
-        wanted: Asked between steps whether to keep the run now, out of turn.
+        wanted: Asked between steps whether to keep the run now, out of turn; ``None``: never.
     """
 
     def __init__(
         self,
-        path: Path,
+        folder: RunFolder,
+        watchers: Sequence[Watcher] = (),
         *,
         every_steps: int | None = None,
-        before_saving: Callable[[], None] = lambda: None,
-        on_load: Callable[[int], None] = lambda _: None,
-        wanted: Callable[[], bool] = unasked,
+        wanted: Callable[[], bool] | None = None,
     ) -> None:
         if every_steps is not None and every_steps < 1:
             raise ValueError(f"checkpoint_every must be at least 1, got {every_steps}")
-        self._path, self._every_steps, self._before_saving = path, every_steps, before_saving
-        self._on_load, self._wanted = on_load, wanted
+        self._folder, self._watchers = folder, watchers
+        self._path, self._every_steps, self._wanted = folder.path / "checkpoint.pt", every_steps, wanted
         self._last_step, self._last_time = 0, time.monotonic()
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
@@ -311,12 +304,13 @@ class Checkpoints:
         """
         values = load_state(self._path, device) if self._path.exists() else None
         self._last_step = 0 if values is None else int(values["step"])
-        self._on_load(self._last_step)
+        for watcher in self._watchers:
+            watcher.go_back(self._last_step)
         return values
 
     def due(self, step: int) -> bool:
         """Return whether enough has passed since the last checkpoint, or one is wanted."""
-        if self._wanted():
+        if self._wanted is not None and self._wanted():
             return True
         if self._every_steps is None:
             return time.monotonic() - self._last_time >= EVERY_S
@@ -328,7 +322,7 @@ class Checkpoints:
         Raises:
             CheckpointError: If it cannot be written.
         """
-        self._before_saving()
+        self._folder.metrics.sync()  # what is told of earlier steps must be on disk before
         save_state(self._path, values)
         self._last_step, self._last_time = int(values["step"]), time.monotonic()
 
@@ -422,31 +416,6 @@ def _named(job: Job, recipe: Recipe) -> dict[str, str]:
     """Return what a job calls its files, by their absolute paths: a resumed run calls them the same."""
     files = [*_files(job, recipe), job.output]
     return {str(path.absolute()): job.name_of(path) for path in files}
-
-
-def keeper_of(
-    job: Job, folder: RunFolder, watchers: Sequence[Watcher], *, wanted: Callable[[], bool] = unasked
-) -> Checkpoints:
-    """Return what keeps a job's state in its folder.
-
-    Args:
-        job: The job.
-        folder: Its folder.
-        watchers: Told of the step that the run goes on from.
-        wanted: See ``Checkpoints``.
-    """
-
-    def go_back(step: int) -> None:
-        for watcher in watchers:
-            watcher.go_back(step)
-
-    return Checkpoints(
-        folder.path / "checkpoint.pt",
-        every_steps=job.checkpoint_every,
-        before_saving=folder.metrics.sync,
-        on_load=go_back,
-        wanted=wanted,
-    )
 
 
 def resumed_job(run_dir: Path) -> tuple[Job, tuple[str, ...]]:

@@ -17,11 +17,10 @@ from specstyle.run.checkpoint import (
     FINISHED,
     FINISHING,
     STOPPED,
+    Checkpoints,
     RunFolder,
     Stopping,
-    keeper_of,
     opened,
-    unasked,
 )
 from specstyle.run.outputs import Snapshots, TensorBoard, Watcher, draw_figure, write_to
 from specstyle.run.report import ReportWriter
@@ -39,7 +38,7 @@ def run_job(
     on_note: Callable[[str], None],
     on_stage: Callable[[Stage], None],
     cache: Cache = COLD,
-    keep_now: Callable[[], bool] = unasked,
+    keep_now: Callable[[], bool] | None = None,
 ) -> tuple[Result, list[Path]]:
     """Run a job.
 
@@ -63,11 +62,12 @@ def run_job(
     with opened(job) as folder:
         _check(job, folder)
         watchers = _watchers(job, folder)
-        watch_last = on_step
-        if folder is not None and keep_now is unasked:
-            watch_last = stopping = Stopping(on_step)
-            keep_now = stopping.wanted
-        keeper = None if folder is None else keeper_of(job, folder, watchers, wanted=keep_now)
+        watch_last, keeper = on_step, None
+        if folder is not None:
+            if keep_now is None:
+                watch_last = stopping = Stopping(on_step)
+                keep_now = stopping.wanted
+            keeper = Checkpoints(folder, watchers, every_steps=job.checkpoint_every, wanted=keep_now)
 
         def report(progress: Progress) -> None:
             for watch in watchers:

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
 from specstyle.engine.scales import carry_up, noise_image, resize, resize_memory
+from specstyle.engine.shortage import FrugalObjective
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
 from specstyle.run.inputs import Session
-from specstyle.run.memory import Estimate, FrugalObjective, Plan, smaller_tiles
+from specstyle.run.memory import Estimate, Plan, smaller_tiles
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Progress
 from specstyle.run.settle import optimizer_settings

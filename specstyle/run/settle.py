@@ -160,8 +160,11 @@ def settle_recipe(
     ]
     if medium == "audio" and base is None and not layers and weights is None and "network" not in overrides:
         name, notes = _SOUND_DEFAULT
+    elif asked == "auto" and weights is None:
+        name, notes = _auto_network(medium, layers)
     else:
-        name, notes = _choose_network(medium, asked, layers, weights)
+        name, notes = "vgg19" if asked == "auto" else asked, ()
+        _canonical(name, ())  # there is such a network
     if weights is not None and name not in WITH_WEIGHTS:
         raise RecipeError(
             f"--weights belongs to the networks {' and '.join(WITH_WEIGHTS)}, but {name} was asked for; drop "
@@ -277,18 +280,6 @@ def _find_recipe(
         real = vgg19 or medium == "image" or vgg_weights.is_cached()
         return default_recipe(medium, "vgg19" if real else "vgg19-lite")
     return None if recipe == "default" else get_recipe(recipe)
-
-
-def _choose_network(
-    medium: str, asked: str, layers: Sequence[str], weights: Path | None
-) -> tuple[str, tuple[str, ...]]:
-    if asked != "auto":
-        try:
-            layers_of(asked)
-        except ValueError as error:
-            raise RecipeError(str(error)) from error
-        return asked, ()
-    return ("vgg19", ()) if weights is not None else _auto_network(medium, layers)
 
 
 def _auto_network(medium: str, layers: Sequence[str]) -> tuple[str, tuple[str, ...]]:

@@ -15,11 +15,11 @@ import specstyle
 from specstyle.engine import evaluations
 from specstyle.engine.hessian import Memory
 from specstyle.engine.objective import Objective
-from specstyle.engine.shortage import with_room
+from specstyle.engine.shortage import FrugalObjective, with_room
 from specstyle.run import loop
 from specstyle.run.checkpoint import resumed_job
 from specstyle.run.job import run_job
-from specstyle.run.memory import FrugalObjective, ShortageError
+from specstyle.run.memory import ShortageError
 from specstyle.run.request import Job, Request
 
 ADAM = {"optimizer": "adam", "lr": 0.02}
