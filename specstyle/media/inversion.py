@@ -148,7 +148,7 @@ def griffin_lim(
     momentum of 1, and it mirrors the ends, where ``stft`` has zeros, so that half a window and less is an
     error. From one start it comes as near; in dB after 32 iterations (ours, torchaudio's), speech, trumpet
     and dog bark: plain -18.4 -18.1, -17.2 -16.8, -15.2 -16.4; fast -25.6 -24.7, -25.2 -25.7, -24.4 -24.3
-    (``pytest -s tests/media/test_phase.py -k one_start``).
+    (``pytest -s tests/media/test_inversion.py -k one_start``).
 
     Args:
         magnitude: At least 0, float32 or float64, shape ``[..., n_bins, n_frames(length)]``.
