@@ -21,3 +21,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def small_machine(one_thread: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread, and no VGG19 on the machine."""
+    from specstyle.features import weights
+
+    monkeypatch.setattr(weights, "is_cached", lambda: False)

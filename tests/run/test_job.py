@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from PIL import Image
 from specstyle import Progress, Request, StopRun
 from specstyle.engine.objective import Objective
 from specstyle.errors import FileError
-from specstyle.features import weights as vgg_weights
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.soundfiles import read_sound
 from specstyle.run import outputs as writing_module
@@ -39,7 +38,7 @@ MEDIA = pytest.mark.parametrize("medium", ["audio", "image"])
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(tmp_path: Path, small_machine: None) -> Path:
     """Inputs in each medium, on one thread, on a machine without VGG19."""
     rng = np.random.default_rng(0)
     t = np.arange(4001) / RATE
@@ -51,11 +50,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("s.png", rng.integers(0, 255, (36, 32, 3))),
     ):
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name)
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
+    return tmp_path
 
 
 def ignore(_: Any) -> None:

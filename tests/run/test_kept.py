@@ -11,21 +11,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from specstyle import Progress, StopRun
 from specstyle.errors import CheckpointError, FileError, RunFinishedError, SpecstyleError
-from specstyle.features import weights as vgg_weights
 from specstyle.recipes import RECIPES
 from specstyle.run.checkpoint import resumed_job
 from specstyle.run.job import run_job
@@ -54,13 +52,8 @@ STEPS = 12
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def here(tmp_path: Path, small_machine: None) -> None:
     make_inputs(tmp_path)
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def make_inputs(folder: Path) -> None:

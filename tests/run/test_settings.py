@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from PIL import Image
 
 from specstyle.cli.main import main
 from specstyle.errors import FileError
-from specstyle.features import weights as vgg_weights
 from specstyle.media.imagefiles import read_picture, write_picture
 from specstyle.media.imagesettings import kept_text
 from specstyle.media.pictures import Picture
@@ -24,17 +22,13 @@ OWN = ["--steps", "3", "--seed", "7", "--strength", "0.6", "--style-blend", "1,3
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(tmp_path: Path, small_machine: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Inputs as files, on one thread, on a machine without VGG19."""
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     for name in ("c.png", "s.png", "t.png", "m.png"):
         Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    torch.set_num_threads(threads)
+    return tmp_path
 
 
 def cli(*argv: str) -> int:

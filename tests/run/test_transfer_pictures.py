@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from PIL import Image
 
 import specstyle
 from specstyle import RECIPES, Picture, Progress, StopRun, transfer_image
-from specstyle.features import weights as vgg_weights
 from specstyle.media.picturemedium import PictureMedium
 from specstyle.run.api import TransferError
 
@@ -32,14 +30,7 @@ SHALLOW = {"style_layers": ("relu1_1", "relu2_1"), "content_layers": ("relu2_1",
 FAST: dict[str, Any] = {"network": "vgg19-random", "steps": 3, **SHALLOW}
 
 
-@pytest.fixture(autouse=True)
-def small_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One thread (small tensors wait for each other on more), and no VGG19 on the machine."""
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("small_machine")
 
 
 def scene(height: int = 40, width: int = 48) -> np.ndarray:

@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ import torch
 import specstyle
 from specstyle import RECIPES, Progress, Sound, StopRun, transfer_audio
 from specstyle.engine.objective import Objective
-from specstyle.features import weights as vgg_weights
 from specstyle.files import sha256_of
 from specstyle.run import api as transfer_module
 from specstyle.run.api import TransferError
@@ -33,14 +31,7 @@ FAST: dict[str, Any] = {
 PEAK_LIMIT = 0.999
 
 
-@pytest.fixture(autouse=True)
-def small_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """One thread (small tensors wait for each other on more), and no VGG19 on the machine."""
-    monkeypatch.setattr(vgg_weights, "is_cached", lambda: False)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("small_machine")
 
 
 def melody(length: int = LENGTH, rate: int = RATE, channels: int = 1) -> np.ndarray:
