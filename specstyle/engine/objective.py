@@ -51,11 +51,18 @@ class Term(Protocol):
 
 @dataclass(frozen=True)
 class ContentTerm:
-    """Distance of one layer's features from the content's."""
+    """Distance of one layer's features from the content's.
+
+    Attributes:
+        layer: Of the network.
+        weight: Factor in the total.
+        target: The content's features; ``None`` where a ``TiledObjective`` computes them.
+        form: See ``losses.content_scale``.
+    """
 
     layer: str
     weight: float
-    target: Tensor
+    target: Tensor | None
     form: str
 
     @property
@@ -65,6 +72,8 @@ class ContentTerm:
 
     def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Return ``[B]``."""
+        if self.target is None:
+            raise ValueError(f"{self.name} has no target, and belongs to a TiledObjective")
         return content_distance(self.form, features[self.layer], self.target)
 
 

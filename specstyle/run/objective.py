@@ -30,7 +30,7 @@ from specstyle.engine.objective import (
 )
 from specstyle.engine.positions import portions, root_weights
 from specstyle.engine.tiles import Size, tiled_means
-from specstyle.engine.tiling import TiledContentTerm, TiledObjective
+from specstyle.engine.tiling import TiledObjective
 from specstyle.errors import RecipeError
 from specstyle.recipes import Recipe
 from specstyle.run.cache import COLD, Cache
@@ -107,12 +107,11 @@ def build_objective(
     losses: list[Term] = []
     if content_weight > 0:
         weights = {layer: content_weight * share for layer, share in seen_layers(recipe, "content").items()}
-        form, maps = recipe.content_loss, {} if tile is not None else features(content)
+        maps = {} if tile is not None else features(content)  # in tiles there are no targets
         losses += [
-            TiledContentTerm(layer, weight, form) if tile is not None
-            else ContentTerm(layer, weight, maps[layer], form)
+            ContentTerm(layer, weight, maps.get(layer), recipe.content_loss)
             for layer, weight in weights.items()
-        ]  # fmt: skip
+        ]
     if style_weight > 0:
         losses += _style_terms(recipe, features, content, styles, blend, masks=masks, tile=tile, cache=cache)
     if recipe.balance == "gradient" and reference is not None:
