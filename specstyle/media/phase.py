@@ -10,12 +10,10 @@ import torch
 from torch import Tensor
 
 from specstyle.media.stft import (
+    OverlapAdd,
     StftSettings,
-    add_frames,
     check_shape,
-    crop,
     inverse_window_sum,
-    overlap_rows,
     window_tensor,
 )
 
@@ -137,10 +135,10 @@ class Projection:
 
     def project(self, x: Tensor) -> Tensor:
         """Put the wanted magnitudes on the phases of ``x`` ``[channels, length]``, and invert."""
-        rows = self._rows()
+        signal = self._empty()
         for start, spec in self._spectra(x):
-            self._add(rows, start, spec.mul_(self._factor(spec, start)))
-        return self._signal(rows)
+            self._add(signal, start, spec.mul_(self._factor(spec, start)))
+        return signal.signal() * self._inverse_sum
 
     def invert(self, phase: Tensor, kept: Tensor | None = None) -> Tensor:
         """Put the wanted magnitudes on the phases of a start (see ``_starts``), and invert.
@@ -149,13 +147,13 @@ class Projection:
             phase: The start.
             kept: Is filled with the spectra that are inverted, ``[channels, frames, n_bins]``.
         """
-        rows = self._rows()
+        signal = self._empty()
         for start, spec in self._starts(phase):
             spec.mul_(self._factor(spec, start))
             if kept is not None:
                 kept[:, start : start + spec.shape[1]] = spec
-            self._add(rows, start, spec)
-        return self._signal(rows)
+            self._add(signal, start, spec)
+        return signal.signal() * self._inverse_sum
 
     def raar(self, phase: Tensor, pairs: int, beta: Schedule, *, report: Report = unreported) -> Tensor:
         """Run relaxed averaged alternating reflections.
@@ -187,14 +185,14 @@ class Projection:
         kept.mul_(1.0 - following)
         for number in range(1, pairs + 1):
             now, following = following, beta(number + 1, x) if number < pairs else 0.0
-            rows = self._rows()
+            signal = self._empty()
             for first, spec in self._spectra(reflected):
                 c = kept[:, first : first + spec.shape[1]]
                 c.add_(spec, alpha=now)
                 p = c * self._factor(c, first)
-                self._add(rows, first, p)
+                self._add(signal, first, p)
                 c.mul_(following).add_(p, alpha=1.0 - 2.0 * following)
-            previous, x = x, self._signal(rows)
+            previous, x = x, signal.signal() * self._inverse_sum
             reflected = torch.lerp(previous, x, 2.0)
             report(number)
         return x
@@ -286,17 +284,10 @@ class Projection:
         tiny = torch.finfo(self._target.dtype).tiny
         return self._target[:, start : start + spec.shape[1]] / magnitudes(spec).clamp_(min=tiny)
 
-    def _rows(self) -> Tensor:
-        """Return an empty padded signal."""
-        n_frames = self._target.shape[1]
-        shape = self._target.new_empty(()).expand(self._target.shape[0], n_frames, self._settings.n_fft)
-        return overlap_rows(shape, self._settings)
+    def _empty(self) -> OverlapAdd:
+        """Return a signal that no frame was added to."""
+        return OverlapAdd(self._settings, self._length, self._target.shape[:1], like=self._target)
 
-    def _add(self, rows: Tensor, start: int, spec: Tensor) -> None:
+    def _add(self, signal: OverlapAdd, start: int, spec: Tensor) -> None:
         """Invert a block of spectra and overlap-add it at its place."""
-        frames = torch.fft.irfft(spec, n=self._settings.n_fft).mul_(self._window)
-        add_frames(rows[:, start:], frames, self._settings.hop_length)
-
-    def _signal(self, rows: Tensor) -> Tensor:
-        """Return the signal ``[channels, length]`` that rows hold when all frames were added."""
-        return crop(rows, self._settings, self._length) * self._inverse_sum
+        signal.add(torch.fft.irfft(spec, n=self._settings.n_fft).mul_(self._window), start)
