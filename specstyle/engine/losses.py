@@ -43,6 +43,21 @@ def moments(features: Tensor, roots: Tensor | None = None) -> Tensor:
     return flat @ torch.cat([flat, ones], dim=1).transpose(1, 2)
 
 
+def weighted_sum(statistic: Statistic, features: Tensor, roots: Tensor | None) -> Tensor:
+    """Return a statistic's sum over positions that weigh differently.
+
+    Args:
+        statistic: ``moments``, or one that is quadratic in feature vectors.
+        features: ``[B, C, h, w]``.
+        roots: Roots of the weights, ``[1, 1, h, w]``; ``None``: all weigh the same.
+    """
+    if roots is None:
+        return statistic(features)
+    if statistic is moments:
+        return moments(features * roots, roots)
+    return statistic(features * roots)
+
+
 @dataclass(frozen=True)
 class SquaredDistance:
     """The distance ``factor * sum (G - A)^2``.

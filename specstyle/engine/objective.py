@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from specstyle.engine.grams import gram, gram_error
-from specstyle.engine.losses import Distance, SquaredDistance, Statistic, content_distance
-from specstyle.engine.positions import weighted_sum
+from specstyle.engine.losses import Distance, SquaredDistance, Statistic, content_distance, weighted_sum
 from specstyle.engine.variation import Part, total_variation
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from specstyle.engine.losses import Statistic, moments, precise
+from specstyle.engine.losses import precise
 
 
 def root_weights(mask: Tensor, height: int, width: int) -> Tensor:
@@ -39,21 +39,6 @@ def root_weights(mask: Tensor, height: int, width: int) -> Tensor:
     if not mean > 0:
         raise ValueError("a mask must be above 0 somewhere")
     return (weights / mean).sqrt().to(mask)
-
-
-def weighted_sum(statistic: Statistic, features: Tensor, roots: Tensor | None) -> Tensor:
-    """Return a statistic's sum over positions that weigh differently.
-
-    Args:
-        statistic: ``moments``, or one that is quadratic in feature vectors.
-        features: ``[B, C, h, w]``.
-        roots: Roots of the weights, ``[1, 1, h, w]``; ``None``: all weigh the same.
-    """
-    if roots is None:
-        return statistic(features)
-    if statistic is moments:
-        return moments(features * roots, roots)
-    return statistic(features * roots)
 
 
 def portions(masks: Sequence[Tensor], blend: Sequence[float]) -> list[float]:

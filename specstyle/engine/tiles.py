@@ -14,9 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from specstyle.engine.losses import Statistic
+from specstyle.engine.losses import Statistic, weighted_sum
 from specstyle.engine.objective import Features
-from specstyle.engine.positions import weighted_sum
 from specstyle.engine.variation import Part
 
 Size = tuple[int | None, int | None]

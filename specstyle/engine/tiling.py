@@ -14,9 +14,8 @@ import torch
 from torch import Tensor
 
 from specstyle.engine.grams import gram, gram_pull
-from specstyle.engine.losses import content_scale
+from specstyle.engine.losses import content_scale, weighted_sum
 from specstyle.engine.objective import ContentTerm, Objective, StyleTerm, Term, VariationTerm
-from specstyle.engine.positions import weighted_sum
 from specstyle.engine.tiles import Size, Tile, TileableFeatures, add_up, tiles
 
 

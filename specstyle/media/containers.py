@@ -10,8 +10,6 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from specstyle.media.sniffing import is_text
-
 _PICTURES = {
     b"\x89PNG": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -171,3 +169,14 @@ def _missing_of_ogg(file: BinaryIO, size: int) -> int:
     n_segments = tail[page + 26]
     lengths = tail[page + 27 : page + 27 + n_segments]
     return max(0, page + 27 + n_segments + sum(lengths) - len(tail))
+
+
+def is_text(head: bytes) -> bool:
+    """Tell whether bytes are readable UTF-8 (cut anywhere) without control characters."""
+    for cut in range(4):
+        try:
+            text = head[: len(head) - cut].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        return bool(text) and all(letter.isprintable() or letter in "\t\r\n\f\ufeff" for letter in text)
+    return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from specstyle.media.containers import is_text
+
 SNIFFED_BYTES = 4096
 """How many of them are looked at."""
 
@@ -47,17 +49,6 @@ def what_it_is(head: bytes) -> str:
     if b"<svg" in head.lower():
         return "is an SVG drawing"
     return "is a text file, whatever its name says" if is_text(head) else "is not a picture in a known format"
-
-
-def is_text(head: bytes) -> bool:
-    """Tell whether bytes are readable UTF-8 (cut anywhere) without control characters."""
-    for cut in range(4):
-        try:
-            text = head[: len(head) - cut].decode("utf-8")
-        except UnicodeDecodeError:
-            continue
-        return bool(text) and all(letter.isprintable() or letter in "\t\r\n\f\ufeff" for letter in text)
-    return False
 
 
 def reason_of(error: BaseException) -> str:
