@@ -15,7 +15,7 @@ from specstyle.features import WideRandom
 from specstyle.features.networks import load_network
 from specstyle.recipes import default_recipe, get_recipe
 from specstyle.run import memory
-from specstyle.run.memory import GIB, Cost, Plan, describe, free_main_memory, free_memory, measured, readable
+from specstyle.run.memory import GIB, Cost, Plan, describe, free_main_memory, free_memory, measured
 from specstyle.run.memory import plan as make_plan
 from specstyle.run.request import Request
 from specstyle.run.settle import check_tile
@@ -208,11 +208,6 @@ def test_advice_is_for_the_medium() -> None:
     assert "the process holds 1.0 GiB" in said
     assert said.endswith("or take a shorter sound or a lower --sample-rate")
     assert "optimizer" not in said
-
-
-def test_durations_are_readable() -> None:
-    assert readable(119.0) == "2 minutes"
-    assert readable(7200.0) == "2.0 hours"
 
 
 def pictures() -> tuple[np.ndarray, np.ndarray]:
