@@ -67,9 +67,6 @@ def target_shape(picture_h: int, picture_w: int, settings: ImageSettings) -> tup
         >>> target_shape(600, 800, ImageSettings(height=1200))
         (600, 800)
     """
-    for name, side in (("picture_h", picture_h), ("picture_w", picture_w)):
-        if side < 1:
-            raise ValueError(f"{name}: expected at least 1 pixel, got {side}")
     height, width = settings.height, settings.width
     if height is not None and width is not None:
         if not settings.enlarge and (height > picture_h or width > picture_w):

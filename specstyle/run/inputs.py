@@ -165,8 +165,7 @@ class Session:
     def _prepare_start(self, seen: Any, style_share: float) -> None:
         """Make ready what the optimization starts from."""
         recipe = self.recipe
-        self.start_source = self._read_start()
-        self.start = self.content
+        self.start, self.start_source = self.content, self._read_start()
         self.reference = (
             self.medium.reference(self.style_sources, self.content, self.generator)
             if recipe.balance == "gradient"

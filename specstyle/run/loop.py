@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 from torch import Tensor
 
+from specstyle.engine.objective import Objective
 from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
 from specstyle.engine.scales import carry_up, noise_image, resize, resize_memory
 from specstyle.engine.shortage import FrugalObjective
+from specstyle.engine.tiles import Size
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
 from specstyle.run.inputs import Session
 from specstyle.run.memory import Estimate, Plan, smaller_tiles
@@ -66,7 +68,7 @@ class ScaleLoop:
         if before is not None:
             before.memory.clear()
         planned = self._estimate.plan(scale) if saved is None else Plan(**saved["plan"])
-        objective = self._objective_at(*run.shapes[scale], planned)
+        objective = FrugalObjective(*self._attempts(*run.shapes[scale], planned), run.on_note)
         keep = partial(self._keep, scale=scale, planned=planned, objective=objective)
         try:
             state = optimize(
@@ -162,8 +164,10 @@ class ScaleLoop:
             }
         )
 
-    def _objective_at(self, height: int, width: int, planned: Plan) -> FrugalObjective:
-        """Return what is lowered at one scale."""
+    def _attempts(
+        self, height: int, width: int, planned: Plan
+    ) -> tuple[Callable[..., Objective], Iterator[Size | None]]:
+        """Return what makes the objective of a scale, and sizes of tiles to make it in, one after another."""
         run, full = self._run, self._run.content.image.shape[2:]
         shapes = [
             (max(round(s.shape[2] * height / full[0]), 1), max(round(s.shape[3] * width / full[1]), 1))
@@ -181,6 +185,6 @@ class ScaleLoop:
             terms=run.request.terms,
             cache=run.cache,
         )
-        sizes = smaller_tiles(planned.size, run.features, run.recipe, height, width)
-        tileable = self._estimate.tileable
-        return FrugalObjective(make, sizes if tileable else iter([planned.size]), run.on_note)
+        if not self._estimate.tileable:
+            return make, iter([planned.size])
+        return make, smaller_tiles(planned.size, run.features, run.recipe, height, width)

@@ -206,29 +206,26 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
         raise RecipeError(
             "content and style both weigh nothing; raise content_weight or style_weight, or move strength"
         )
-    if recipe.style_blend and len(recipe.style_blend) != len(request.styles):
-        raise RecipeError(
-            f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
-            "give one for each"
-        )
-    if len(recipe.style_scale) > 1 and len(recipe.style_scale) != len(request.styles):
-        raise RecipeError(
-            f"style_scale has {len(recipe.style_scale)} numbers for {len(request.styles)} styles; give one "
-            "for each, or one for all"
-        )
+    styles = len(request.styles)
+    for name, what, for_all in (
+        ("style_blend", "weights", False),
+        ("style_scale", "numbers", True),
+        ("style_start_s", "values", True),
+        ("style_duration_s", "values", True),
+    ):
+        count = len(getattr(recipe, name))
+        if count not in ((0, 1, styles) if for_all else (0, styles)):
+            raise RecipeError(
+                f"{name} has {count} {what} for {styles} styles; give one for each"
+                + (", or one for all" if for_all else "")
+            )
     for kind, masks in (("content", request.content_masks), ("style", request.style_masks)):
         if masks and request.medium != "image":
             raise RecipeError(f"--{kind}-mask is for pictures; drop it, or see --mask for sounds")
-        if masks and len(masks) != len(request.styles):
+        if masks and len(masks) != styles:
             raise RecipeError(
-                f"--{kind}-mask is there {len(masks)} times for {len(request.styles)} styles; give one for "
-                "each, in their order (all: no mask)"
-            )
-    for name in ("style_start_s", "style_duration_s"):
-        if len(getattr(recipe, name)) not in (0, 1, len(request.styles)):
-            raise RecipeError(
-                f"{name} has {len(getattr(recipe, name))} values for {len(request.styles)} styles; give one "
-                "for all, or one for each"
+                f"--{kind}-mask is there {len(masks)} times for {styles} styles; give one for each, in their "
+                "order (all: no mask)"
             )
     return recipe, notes
 
