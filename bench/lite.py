@@ -32,7 +32,7 @@ from specstyle.features import VGG19, lite, random_weights, weights
 from specstyle.features.weights import CHANNELS, LAYERS, Weights
 from specstyle.media.image import PictureCodec
 from specstyle.media.imagefiles import read_picture
-from specstyle.media.imagesize import ImageSettings
+from specstyle.media.pictures import ImageSettings
 from specstyle.recipes import Recipe
 from specstyle.run.objective import build_objective
 

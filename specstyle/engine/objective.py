@@ -86,7 +86,7 @@ class StyleTerm:
         target: The style's mean statistic, or what the distance makes of it.
         statistic: A sum over positions.
         distance: Between means.
-        roots: For a style that does not apply everywhere, see ``positions.root_weights``.
+        roots: For a style that does not apply everywhere, see ``losses.root_weights``.
         part: Tells terms of several styles on one layer apart.
     """
 

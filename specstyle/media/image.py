@@ -9,8 +9,7 @@ from torch import Tensor
 
 from specstyle.media.base import Encoded
 from specstyle.media.color import colored, gray_of
-from specstyle.media.imagesize import ImageSettings, resize_picture, target_shape
-from specstyle.media.pictures import Picture
+from specstyle.media.pictures import ImageSettings, Picture, resize_picture, target_shape
 
 
 @dataclass(frozen=True, eq=False)

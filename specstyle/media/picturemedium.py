@@ -19,8 +19,14 @@ from specstyle.media.color import gray_of, luma
 from specstyle.media.colormatch import match_colors, match_gray
 from specstyle.media.image import PictureCodec, gray_encoded
 from specstyle.media.imagefiles import check_output_fits, read_picture
-from specstyle.media.imagesize import ImageSettings, fitted_mask, target_shape
-from specstyle.media.pictures import MIN_SIDE, Picture, check_picture
+from specstyle.media.pictures import (
+    MIN_SIDE,
+    ImageSettings,
+    Picture,
+    check_picture,
+    fitted_mask,
+    target_shape,
+)
 
 LONGEST_STYLE = 32_768
 """Longest side in pixels that a style may be enlarged to by ``style_scale``."""

@@ -16,6 +16,8 @@ from specstyle.engine.losses import (
     Statistic,
     gram_distance,
     moments,
+    portions,
+    root_weights,
     wasserstein2_distance,
     wasserstein2_target,
 )
@@ -28,7 +30,6 @@ from specstyle.engine.objective import (
     blended,
     mean_statistic,
 )
-from specstyle.engine.positions import portions, root_weights
 from specstyle.engine.tiles import Size, tiled_means
 from specstyle.engine.tiling import TiledObjective
 from specstyle.errors import RecipeError

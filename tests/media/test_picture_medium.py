@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from specstyle.media.base import Encoded
 from specstyle.media.image import PictureCodec, PictureContext
 from specstyle.media.imagefiles import read_picture, write_picture
-from specstyle.media.imagesize import ImageSettings, resize_picture, target_shape
-from specstyle.media.pictures import Picture
+from specstyle.media.pictures import ImageSettings, Picture, resize_picture, target_shape
 
 sides = st.integers(1, 5000)
 
