@@ -107,7 +107,7 @@ def invert(
         return InversionResult(magnitude.new_zeros(*batch, length), -math.inf, method, used)
     flat = magnitude.reshape(-1, *magnitude.shape[-2:])
     judges = wanted in {"auto", "content", "pghi"}
-    search = _Search(method, settings, length, iterations, momentum, judges, unit)
+    search = _Search(method, settings, length, iterations, momentum, judges=judges, unit=unit)
     phase, used = _choose(search, flat, wanted=wanted, given=given)
     waveform, convergence = search(flat, phase, on_iteration or unreported)
     return InversionResult((waveform / unit).reshape(*batch, length), convergence, method, used)
@@ -177,12 +177,10 @@ def griffin_lim(
     start = start_phase(phase, magnitude, generator)
     if unit == 0.0:
         return GriffinLimResult(magnitude.new_zeros(*batch, length), -math.inf)
-    work = Projection(magnitude.reshape(-1, *magnitude.shape[-2:]), settings, length, unit=unit)
-    x = work.invert(start.reshape(-1, *start.shape[-2:]))
-    x = work.accelerated(
-        x, iterations, alpha=momentum, beta=momentum, gamma=1.0, report=on_iteration or unreported
-    )
-    return GriffinLimResult((x / unit).reshape(*batch, length), work.convergence_db(x))
+    search = _Search("fast-griffin-lim", settings, length, iterations, momentum, judges=False, unit=unit)
+    flat, begun = (spec.reshape(-1, *spec.shape[-2:]) for spec in (magnitude, start))
+    waveform, convergence = search(flat, begun, on_iteration or unreported)
+    return GriffinLimResult((waveform / unit).reshape(*batch, length), convergence)
 
 
 def _checked_unit(
