@@ -15,24 +15,21 @@ def rand(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def test_the_published_scales() -> None:
-    shapes = scale_shapes(512, 512, smallest=128, factor=math.sqrt(2.0))
-    assert shapes == [(n, n) for n in (128, 181, 256, 362, 512)]
-
-
-def test_both_sides_shrink_alike() -> None:
-    assert scale_shapes(300, 600, smallest=150, factor=2.0) == [(75, 150), (150, 300), (300, 600)]
-    assert scale_shapes(600, 300, smallest=150, factor=2.0) == [(150, 75), (300, 150), (600, 300)]
-
-
-def test_rows_that_are_channels_stay() -> None:
-    shapes = scale_shapes(1025, 400, smallest=100, factor=2.0, fixed_height=True)
-    assert shapes == [(1025, 100), (1025, 200), (1025, 400)]
-
-
-@pytest.mark.parametrize("smallest", [None, 513, 10_000])
-def test_one_scale_where_nothing_smaller_is_asked_for(smallest: int | None) -> None:
-    assert scale_shapes(512, 256, smallest=smallest, factor=2.0) == [(512, 256)]
+@pytest.mark.parametrize(
+    ("size", "smallest", "factor", "fixed_height", "shapes"),
+    [
+        ((512, 512), 128, math.sqrt(2.0), False, [(n, n) for n in (128, 181, 256, 362, 512)]),  # as published
+        ((300, 600), 150, 2.0, False, [(75, 150), (150, 300), (300, 600)]),
+        ((600, 300), 150, 2.0, False, [(150, 75), (300, 150), (600, 300)]),
+        ((1025, 400), 100, 2.0, True, [(1025, 100), (1025, 200), (1025, 400)]),  # rows that are channels
+        ((512, 256), None, 2.0, False, [(512, 256)]),
+        ((512, 256), 513, 2.0, False, [(512, 256)]),
+    ],
+)
+def test_scales(
+    size: tuple[int, int], smallest: int | None, factor: float, fixed_height: bool, shapes: object
+) -> None:
+    assert scale_shapes(*size, smallest=smallest, factor=factor, fixed_height=fixed_height) == shapes
 
 
 @given(
@@ -100,13 +97,9 @@ def test_what_lbfgs_remembers_is_resized_as_images_and_gradients_are() -> None:
     assert float((up * up_change).sum()) == pytest.approx(float((flat * flat).sum()), rel=1e-5)
 
 
-def test_unchanged_content_goes_up_as_the_larger_content_itself() -> None:
-    content, content_up = rand(1, 3, 8, 10), rand(1, 3, 16, 20, seed=1)
-    assert torch.equal(carry_up(content, content, content_up, what="change"), content_up)
-
-
 def test_a_change_goes_up_on_the_larger_content() -> None:
     content, content_up = rand(1, 3, 8, 10), rand(1, 3, 16, 20, seed=1)
+    assert torch.equal(carry_up(content, content, content_up, what="change"), content_up)
     brighter = carry_up(content + 0.125, content, content_up, what="change")
     torch.testing.assert_close(brighter, content_up + 0.125)
     image = rand(1, 3, 8, 10, seed=2)
