@@ -165,7 +165,14 @@ class Session:
     def _prepare_start(self, seen: Any, style_share: float) -> None:
         """Make ready what the optimization starts from."""
         recipe = self.recipe
-        self.start, self.start_source = self.content, self._read_start()
+        self.start, self.start_source = self.content, None
+        if recipe.init not in ("content", "style", "noise"):
+            # Before the run: a bad file is told at once, and the output may replace it.
+            try:
+                self.start_source = self.medium.source(recipe.init, "init")
+            except FileError as error:
+                raise FileError(f"--init {recipe.init} (content, style, noise or a file): {error}") from error
+            self.init_file = {"path": recipe.init, "sha256": sha256_of(Path(recipe.init))}
         self.reference = (
             self.medium.reference(self.style_sources, self.content, self.generator)
             if recipe.balance == "gradient"
@@ -196,20 +203,6 @@ class Session:
             return self.cache.source(given, medium, check)
         part = sound.style_part(number)
         return self.cache.source(given, medium, lambda g: sound.source(g, "style", part), part, check=check)
-
-    def _read_start(self) -> Any:
-        """Return the source of ``--init FILE``, read before the run so that a bad file is told at once."""
-        if self.recipe.init in ("content", "style", "noise"):
-            return None
-        try:
-            source = self.medium.source(self.recipe.init, "init")
-        except FileError as error:
-            raise FileError(
-                f"--init {self.recipe.init} (content, style, noise or a file): {error}"
-            ) from error
-        # Hashed before the run, since the output may replace it.
-        self.init_file = {"path": self.recipe.init, "sha256": sha256_of(Path(self.recipe.init))}
-        return source
 
     def canvas(self, start: Tensor) -> Canvas:
         """Return what is optimized: samples, or an image that starts as ``start``."""
