@@ -30,8 +30,9 @@ from specstyle.engine.objective import Objective, mean_statistic
 from specstyle.engine.optimize import OptimizerSettings
 from specstyle.features import VGG19, lite, random_weights, weights
 from specstyle.features.weights import CHANNELS, LAYERS, Weights
-from specstyle.media.image import ImageSettings, PictureCodec
+from specstyle.media.image import PictureCodec
 from specstyle.media.imagefiles import read_picture
+from specstyle.media.pictures import ImageSettings
 from specstyle.recipes import Recipe
 from specstyle.run.objective import build_objective
 

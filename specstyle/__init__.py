@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from specstyle.engine.optimize import StopRun
     from specstyle.errors import SpecstyleError
     from specstyle.media.imagefiles import Picture
-    from specstyle.media.inversion import invert
-    from specstyle.media.phase import griffin_lim
+    from specstyle.media.inversion import griffin_lim, invert
     from specstyle.media.sounds import Sound
     from specstyle.media.spectrogramfile import (
         invert_spectrogram,
@@ -47,7 +46,7 @@ _HOMES = {
     "Sound": "specstyle.media.sounds",
     "SpecstyleError": "specstyle.errors",
     "StopRun": "specstyle.engine.optimize",
-    "griffin_lim": "specstyle.media.phase",
+    "griffin_lim": "specstyle.media.inversion",
     "invert": "specstyle.media.inversion",
     "invert_spectrogram": "specstyle.media.spectrogramfile",
     "load_spectrogram": "specstyle.media.spectrogramfile",

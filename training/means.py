@@ -22,7 +22,8 @@ from safetensors.torch import save_file
 from specstyle.features.vgg import VGG19, mean_activations
 from specstyle.features.weights import LAYERS, pretrained
 from specstyle.files import atomic
-from specstyle.media.image import ImageSettings, read_picture, resize_picture, target_shape
+from specstyle.media.image import read_picture
+from specstyle.media.pictures import ImageSettings, resize_picture, target_shape
 
 
 def _photograph(path: Path) -> torch.Tensor:

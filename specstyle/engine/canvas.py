@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 
@@ -50,12 +49,3 @@ class Pixels:
     def bounds(self) -> tuple[float, float] | None:
         """Return the valid range in the parameters' units, if one was asked for."""
         return None if self._upper is None else (0.0, self._upper * self._pixel_range)
-
-
-@torch.no_grad()
-def clip_(canvas: Canvas) -> None:
-    """Move every parameter that left the canvas' box to its border."""
-    box = canvas.bounds()
-    if box is not None:
-        for parameter in canvas.parameters():
-            parameter.clamp_(*box)

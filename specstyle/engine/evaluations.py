@@ -84,8 +84,8 @@ SafePoint = Callable[[int, Callable[[], dict[str, Any]]], None]
 """Called between two steps with the number made and a function that returns all that it takes to go on."""
 
 
-def ignore_safe_point(step: int, snapshot: Callable[[], dict[str, Any]]) -> None:
-    """Keep nothing."""
+_SAVED = ("done", "first", "kept", "kept_parameters", "average", "average_count")
+"""Of a ``Run``, what a snapshot holds beside the parameters."""
 
 
 class Run:
@@ -112,7 +112,7 @@ class Run:
         keep: str,
         average_decay: float,
         on_step: Callable[[Step], None],
-        on_safe: SafePoint,
+        on_safe: SafePoint | None,
         report_every: int,
         steps_before: int = 0,
     ) -> None:
@@ -139,8 +139,13 @@ class Run:
         self.done += 1
         if (self.steps_before + self.done) % self.report_every and self.done not in (1, self.steps):
             return math.nan, gradients
-        report = self._accept(self.done, image.detach(), reported(losses), parameters)
-        self._tell(self.done, report, image.detach(), parameters)
+        image, report = image.detach(), reported(losses)
+        self._accept(self.done, image, report, parameters)
+        now = _Moment(image, parameters)
+        try:
+            self.on_step(Step(self.done, self.steps, dict(report), now.image, now.parameters))
+        finally:
+            now.over = True
         return report["total"], gradients
 
     def offer(self, optimizer: Callable[[], dict[str, Any]]) -> None:
@@ -149,34 +154,22 @@ class Run:
         Args:
             optimizer: Returns what the optimizer needs for that.
         """
-        self.on_safe(self.done, lambda: {**self._snapshot(), "optimizer": optimizer()})
+        if self.on_safe is not None:
+            self.on_safe(self.done, lambda: {**self._snapshot(), "optimizer": optimizer()})
 
     def _snapshot(self) -> dict[str, Any]:
         return {
-            "done": self.done,
-            "first": self.first,
-            "kept": self.kept,
-            "kept_parameters": self.kept_parameters,
-            "average": self.average,
-            "average_count": self.average_count,
+            **{name: getattr(self, name) for name in _SAVED},
             "parameters": [parameter.detach() for parameter in self.canvas.parameters()],
         }
 
     @torch.no_grad()
     def restore(self, values: dict[str, Any]) -> None:
         """Go back to a safe point; the canvas, too."""
-        for name in ("done", "first", "kept", "kept_parameters", "average", "average_count"):
+        for name in _SAVED:
             setattr(self, name, values[name])
         for parameter, saved in zip(self.canvas.parameters(), values["parameters"], strict=True):
             parameter.copy_(saved)
-
-    def _tell(self, step: int, report: dict[str, float], image: Tensor, parameters: list[Tensor]) -> None:
-        """Call ``on_step``, which may ask for the end."""
-        now = _Moment(image, parameters)
-        try:
-            self.on_step(Step(step, self.steps, dict(report), now.image, now.parameters))
-        finally:
-            now.over = True
 
     @torch.no_grad()
     def evaluate_last(self) -> None:
@@ -185,9 +178,7 @@ class Run:
         self._accept(self.done + 1, image, reported(self.objective.losses(image)), self.canvas.parameters())
 
     @torch.no_grad()
-    def _accept(
-        self, step: int, image: Tensor, report: dict[str, float], parameters: list[Tensor]
-    ) -> dict[str, float]:
+    def _accept(self, step: int, image: Tensor, report: dict[str, float], parameters: list[Tensor]) -> None:
         if not math.isfinite(report["total"]):
             raise NonFiniteLossError(step, self.state(steps=step - 1) if self.kept else None)
         self.first = self.first or report
@@ -202,7 +193,6 @@ class Run:
             self.average_count += 1
             self.average = torch.zeros_like(image) if self.average is None else self.average
             self.average.lerp_(image, 1.0 - self.average_decay)
-        return report
 
     @torch.no_grad()
     def state(self, *, stopped: bool = False, steps: int | None = None) -> State:

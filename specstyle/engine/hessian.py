@@ -33,7 +33,8 @@ class Memory:
 
     def add(self, step: Tensor, change: Tensor) -> None:
         """Remember a step and the change of gradient along it, both ``[n]``."""
-        self._pairs.append((step, change, _dots((step, change), (change, change))))
+        dots = torch.stack([torch.dot(step, change), torch.dot(change, change)])
+        self._pairs.append((step, change, dots))
 
     def pairs(self) -> list[tuple[Tensor, Tensor]]:
         """Return steps and changes of gradient, the oldest first."""
@@ -63,47 +64,36 @@ class Memory:
         """Pairs that are kept at most."""
         return self._pairs.maxlen or 0
 
-    def holding(self, held: Tensor) -> Tensor | None:
-        """Return what ``product`` takes of a mask ``[n]`` of held variables: their indices.
-
-        ``None``: none is held.
-        """
-        indices = held.nonzero()[:, 0]
-        return indices if len(indices) else None
-
     def product(self, vector: Tensor, held: Tensor | None = None) -> Tensor:
-        """Return the inverse Hessian times a vector ``[n]``; nothing is brought to the host.
+        """Return the inverse Hessian times a vector ``[n]``.
 
         Args:
             vector: What to multiply.
-            held: Indices of the variables that may not move, ``[k]``; the approximation is then that of the
+            held: A mask ``[n]`` of the variables that may not move; the approximation is then that of the
                 others alone, and these stay 0.
         """
-        border = None if held is None else _Border(held, vector)
+        indices = None if held is None else held.nonzero()[:, 0]
+        border = None if indices is None or not len(indices) else _Border(indices, vector)
         q = vector.clone() if border is None else border.clear_(vector.clone())
         used: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         scale: Tensor | None = None
         for step, change, dots in reversed(self._pairs):
-            curvature, square = dots if border is None else dots - _dots(*border.part(step, change))
+            curvature, square = dots if border is None else dots - border.dots(step, change)
             # Held variables may take a pair's curvature away: then it says nothing, and its weight is 0.
             good = curvature > PARALLEL * square
             rho = torch.where(good, 1.0 / curvature, 0.0)
             scale = torch.where(good, curvature / square, 1.0) if scale is None else scale
             # q is 0 where a variable is held, so that whole steps and changes serve in its products.
-            alpha = rho * _dots((step, q))[0]
+            alpha = rho * torch.dot(step, q)
             q.addcmul_(change, alpha, value=-1.0)
             q = q if border is None else border.clear_(q)
             used.append((step, change, rho, alpha))
         if scale is not None:
             q.mul_(scale)
         for step, change, rho, alpha in reversed(used):
-            q.addcmul_(step, alpha - rho * _dots((change, q))[0])
+            q.addcmul_(step, alpha - rho * torch.dot(change, q))
             q = q if border is None else border.clear_(q)
         return q
-
-
-def _dots(*pairs: tuple[Tensor, Tensor]) -> Tensor:
-    return torch.stack([torch.dot(left, right) for left, right in pairs])
 
 
 class _Border:
@@ -124,10 +114,10 @@ class _Border:
         """Set the held variables of a vector to 0."""
         return vector.index_fill_(0, self._held, 0.0) if self._free is None else vector.mul_(self._free)
 
-    def part(self, step: Tensor, change: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-        """Return what a pair's products with each other are of, over the held variables alone."""
+    def dots(self, step: Tensor, change: Tensor) -> Tensor:
+        """Return a pair's products, step by change and change by change, over the held variables alone."""
         if self._mask is None:
-            part = change[self._held]
-            return (step[self._held], part), (part, part)
+            step, part = step[self._held], change[self._held]
+            return torch.stack([torch.dot(step, part), torch.dot(part, part)])
         part = change * self._mask
-        return (step, part), (part, part)
+        return torch.stack([torch.dot(step, part), torch.dot(part, part)])

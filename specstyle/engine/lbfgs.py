@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -39,33 +38,6 @@ class Point(NamedTuple):
 
 class _Spent(Exception):  # noqa: N818 (ends the loop, is no error)
     """The evaluations are used up."""
-
-
-class _Evaluations:
-    """The function, counted, with the best point that it saw."""
-
-    def __init__(self, function: Evaluate, start: Tensor, count: int) -> None:
-        self._function, self.remaining, self.budget = function, count, 0
-        self.best, self.best_value = start, math.inf
-
-    def __call__(self, x: Tensor) -> Point:
-        if self.budget == 0:
-            raise _Spent
-        self.budget, self.remaining = self.budget - 1, self.remaining - 1
-        with torch.enable_grad():  # whatever it calls shall not notice where it is called
-            value, gradient = self._function(x)
-        if value < self.best_value:
-            self.best, self.best_value = x, value
-        return Point(x, value, gradient)
-
-    def snapshot(self) -> dict[str, Any]:
-        """Return its numbers and the best point."""
-        return {name: getattr(self, name) for name in ("remaining", "budget", "best", "best_value")}
-
-    def restore(self, values: dict[str, Any]) -> None:
-        """Take numbers and best point back."""
-        for name in ("remaining", "budget", "best", "best_value"):
-            setattr(self, name, values[name])
 
 
 @torch.no_grad()
@@ -107,60 +79,85 @@ def minimize(
         Nocedal & Wright 2006, chapter 7, with the projection of Bertsekas 1982: variables at a border that
         the gradient pushes against are held, and trial points are brought back into the box.
     """
-    function = _Evaluations(evaluate, start, evaluations)
     memory = Memory(history) if memory is None else memory
-    stalled, before, here = 0, math.inf, None
-    if resume is not None:
-        function.restore(resume)
-        memory.restore(resume["pairs"])
-        stalled, before = resume["stalled"], resume["before"]
-        here = Point(resume["x"], resume["value"], resume["gradient"])
-
-    def offer(here: Point) -> None:
-        on_safe(
-            lambda: {
-                **here._asdict(),
-                **function.snapshot(),
-                "pairs": memory.pairs(),
-                "stalled": stalled,
-                "before": before,
-            }
-        )
-
-    search = _Search(function, memory, box, offer, make_room)
-    while here is not None or (function.remaining > 0 and stalled < 2):
+    search = _Search(
+        evaluate,
+        start,
+        evaluations=evaluations,
+        memory=memory,
+        box=box,
+        on_safe=on_safe,
+        make_room=make_room,
+    )
+    here = None if resume is None else search.restore(resume)
+    while here is not None or (search.remaining > 0 and search.stalled < 2):
         if here is None:
-            function.budget = min(function.remaining, restart_every or function.remaining)
-            before = function.best_value
+            search.budget = min(search.remaining, restart_every or search.remaining)
+            search.before = search.best_value
         try:
             search.run(here)
         except _Spent:
             # Only the end of a round forgets: at the very end the memory is given back.
-            if function.remaining > 0:
+            if search.remaining > 0:
                 memory.forget()
             continue
         finally:
             here = None
-        stalled = 0 if function.best_value < before else stalled + 1
+        search.stalled = 0 if search.best_value < search.before else search.stalled + 1
     return memory
 
 
-@dataclass(frozen=True)
-class _Search:
-    """Rounds of steps, each along a direction that the memory gives."""
+_SAVED = ("remaining", "budget", "best", "best_value", "stalled", "before")
+"""Of a ``_Search``, what a snapshot holds beside the point and the memory."""
 
-    function: _Evaluations
-    memory: Memory
-    box: tuple[float, float] | None
-    offer: Callable[[Point], None]
-    make_room: MakeRoom = no_room
+
+class _Search:
+    """Rounds of steps, each along a direction that the memory gives; evaluations are counted."""
+
+    def __init__(
+        self,
+        evaluate: Evaluate,
+        start: Tensor,
+        *,
+        evaluations: int,
+        memory: Memory,
+        box: tuple[float, float] | None,
+        on_safe: Callable[[Callable[[], dict[str, Any]]], None],
+        make_room: MakeRoom,
+    ) -> None:
+        self._evaluate, self.memory, self._box = evaluate, memory, box
+        self._on_safe, self._make_room = on_safe, make_room
+        self.remaining, self.budget, self.stalled = evaluations, 0, 0
+        self.best, self.best_value, self.before = start, math.inf, math.inf
+
+    def restore(self, values: dict[str, Any]) -> Point:
+        """Go back to a snapshot; return the point that it was taken at."""
+        for name in _SAVED:
+            setattr(self, name, values[name])
+        self.memory.restore(values["pairs"])
+        return Point(values["x"], values["value"], values["gradient"])
+
+    def _snapshot(self, here: Point) -> dict[str, Any]:
+        saved = {name: getattr(self, name) for name in _SAVED}
+        return {**here._asdict(), **saved, "pairs": self.memory.pairs()}
+
+    def _at(self, x: Tensor) -> Point:
+        """Evaluate a point."""
+        if self.budget == 0:
+            raise _Spent
+        self.budget, self.remaining = self.budget - 1, self.remaining - 1
+        with torch.enable_grad():  # whatever it calls shall not notice where it is called
+            value, gradient = self._evaluate(x)
+        if value < self.best_value:
+            self.best, self.best_value = x, value
+        return Point(x, value, gradient)
 
     def run(self, here: Point | None) -> None:
         """Step after step, until none helps; from the best point, or from where a run was left."""
-        here = self.function(self.function.best) if here is None else here
+        here = self._at(self.best) if here is None else here
         while True:
-            self.offer(here)
-            direction = with_room(partial(self._direction, here), self.make_room)
+            self._on_safe(partial(self._snapshot, here))
+            direction = with_room(partial(self._direction, here), self._make_room)
             slope = float(torch.dot(here.gradient, direction))
             found = None
             if slope < 0.0:
@@ -174,15 +171,11 @@ class _Search:
             here = found
 
     def _direction(self, here: Point) -> Tensor:
-        held = None if self.box is None else self.memory.holding(_held(here, self.box))
+        held = None
+        if self._box is not None:
+            low, high = (here.x <= self._box[0]), (here.x >= self._box[1])
+            held = (low & (here.gradient > 0)) | (high & (here.gradient < 0))
         return self.memory.product(here.gradient, held).neg_()
-
-    def _moved(self, here: Point, direction: Tensor, length: float) -> tuple[Tensor, Tensor]:
-        """Return a point along a direction, and the way to it."""
-        x = torch.add(here.x, direction, alpha=length)
-        if self.box is not None:
-            x.clamp_(*self.box)
-        return x, x - here.x
 
     def _first_length(self, direction: Tensor, square: float) -> float:
         """Return the length of the first trial step along the steepest descent.
@@ -190,10 +183,10 @@ class _Search:
         Without a box the step has norm 1, as SciPy's; with one, its root-mean-square is a share of the box: a
         normalized loss has so small a gradient that the gradient itself would creep.
         """
-        if self.box is None:
+        if self._box is None:
             return 1.0 / math.sqrt(square)
         moving = float(torch.count_nonzero(direction))
-        return FIRST_STEP * (self.box[1] - self.box[0]) * math.sqrt(moving / square)
+        return FIRST_STEP * (self._box[1] - self._box[0]) * math.sqrt(moving / square)
 
     def _along(self, here: Point, direction: Tensor, length: float) -> Point | None:
         """Return a point along a direction that is lower enough, and flat enough if a longer step can be.
@@ -205,9 +198,12 @@ class _Search:
         kept: tuple[Tensor, Tensor, float, float] | None = None
         shortened = False
         for _ in range(_TRIES):
-            x, moved = with_room(partial(self._moved, here, direction, length), self.make_room)
-            trial = self.function(x)
-            change = with_room(partial(torch.sub, trial.gradient, here.gradient), self.make_room)
+            x = with_room(partial(torch.add, here.x, direction, alpha=length), self._make_room)
+            if self._box is not None:
+                x.clamp_(*self._box)
+            moved = with_room(partial(torch.sub, x, here.x), self._make_room)
+            trial = self._at(x)
+            change = with_room(partial(torch.sub, trial.gradient, here.gradient), self._make_room)
             products = [torch.dot(here.gradient, moved), torch.dot(moved, change), torch.dot(change, change)]
             slope, curvature, square = torch.stack(products).tolist()
             lower = trial.value <= here.value + _SUFFICIENT * slope and slope < 0.0
@@ -226,8 +222,3 @@ class _Search:
         if kept is not None and kept[2] > PARALLEL * kept[3]:
             self.memory.add(*kept[:2])
         return good
-
-
-def _held(here: Point, box: tuple[float, float]) -> Tensor:
-    """Return a mask of the variables that a border holds."""
-    return ((here.x <= box[0]) & (here.gradient > 0)) | ((here.x >= box[1]) & (here.gradient < 0))

@@ -9,12 +9,13 @@ Conventions: ``F`` are feature maps ``[B, C, h, w]``, ``M = h * w`` their positi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 Statistic = Callable[[Tensor], Tensor]
 """``F [B, C, h, w]`` to a sum over positions ``[B, ...]``."""
@@ -66,11 +67,6 @@ class SquaredDistance:
         return torch.where(norm > 0, norm.clamp_min(_TINY).reciprocal(), 0.0)
 
 
-def squared_distance(scale: float) -> Distance:
-    """Return the distance ``scale * sum (G - A)^2``."""
-    return SquaredDistance(scale)
-
-
 relative_distance = SquaredDistance()
 """``sum (G - A)^2 / sum A^2``."""
 
@@ -102,7 +98,7 @@ def gram_distance(form: str, *, channels: int, positions: int, image_positions: 
     if form not in scales:
         accepted = ", ".join(["gram_relative", "wasserstein2", *scales])
         raise ValueError(f"style_loss must be one of {accepted}, got {form!r}")
-    return squared_distance(scales[form])
+    return SquaredDistance(scales[form])
 
 
 COVARIANCE_FLOOR = 1e-4
@@ -197,31 +193,22 @@ def content_distance(form: str, features: Tensor, target: Tensor) -> Tensor:
         features: F, shape ``[B, C, h, w]``.
         target: P, the same shape.
     """
-    return content_scale(form, target) * (features - target).square().flatten(1).sum(1)
+    scale = content_scale(form, target.square().flatten(1).sum(1), target[0].numel())
+    return scale * (features - target).square().flatten(1).sum(1)
 
 
-def content_scale(form: str, target: Tensor) -> Tensor:
+def content_scale(form: str, squares: Tensor, count: int) -> Tensor:
     """Return what a content loss multiplies the sum of squared errors by, ``[B]``.
 
     Args:
         form: ``mean`` of (F - P)^2 (TensorFlow tutorials; Johnson's division by CHW), ``sum`` (Keras),
             ``half_sum`` (Gatys et al. 2016, equation 1), ``relative`` to the sum of P^2; a silent target
             costs nothing.
-        target: P, ``[B, C, h, w]``.
+        squares: Sum of P^2, ``[B]``.
+        count: Values of P per batch entry.
 
     Raises:
         ValueError: If the form is unknown.
-    """
-    return content_scale_of(form, target.square().flatten(1).sum(1), target[0].numel())
-
-
-def content_scale_of(form: str, squares: Tensor, count: int) -> Tensor:
-    """Return ``content_scale`` of a target of which only the sum of its squares is known.
-
-    Args:
-        form: See ``content_scale``.
-        squares: Sum of P^2, ``[B]``.
-        count: Values of P per batch entry.
     """
     if form == "relative":
         return torch.where(squares > 0, squares.clamp_min(_TINY).reciprocal(), 0.0)
@@ -229,3 +216,70 @@ def content_scale_of(form: str, squares: Tensor, count: int) -> Tensor:
     if form not in factors:
         raise ValueError(f"content_loss must be mean, sum, half_sum or relative, got {form!r}")
     return torch.full_like(squares, factors[form])
+
+
+# -- positions that weigh differently ------------------------------------------------------------------------
+
+# A Gram matrix is a sum of f f^T: with each feature vector multiplied by the root of its weight, the plain
+# sum is the weighted one. The roots are scaled so that the weights' mean is 1: a sum divided by the number of
+# positions, which is what every loss sees, is then the weighted sum divided by the sum of weights.
+
+
+def weighted_sum(statistic: Statistic, features: Tensor, roots: Tensor | None) -> Tensor:
+    """Return a statistic's sum over positions that weigh differently.
+
+    Args:
+        statistic: ``moments``, or one that is quadratic in feature vectors.
+        features: ``[B, C, h, w]``.
+        roots: Roots of the weights, ``[1, 1, h, w]``; ``None``: all weigh the same.
+    """
+    if roots is None:
+        return statistic(features)
+    if statistic is moments:
+        return moments(features * roots, roots)
+    return statistic(features * roots)
+
+
+def root_weights(mask: Tensor, height: int, width: int) -> Tensor:
+    """Return the roots of the weights that a mask gives to the positions of a feature map.
+
+    Args:
+        mask: Not negative and not 0 everywhere, ``[1, 1, H, W]``; each position gets its area's mean.
+        height: Of the map.
+        width: Of the map.
+
+    Returns:
+        ``[1, 1, height, width]``; the mean of their squares is 1.
+
+    Raises:
+        ValueError: If the mask is 0 everywhere.
+
+    Reference:
+        Gatys et al. 2017, "Controlling perceptual factors in neural style transfer", equations 3 to 5, which
+        normalize the same way.
+    """
+    weights = F.adaptive_avg_pool2d(precise(mask), (height, width))
+    mean = weights.mean()
+    if not mean > 0:
+        raise ValueError("a mask must be above 0 somewhere")
+    return (weights / mean).sqrt().to(mask)
+
+
+def portions(masks: Sequence[Tensor], blend: Sequence[float]) -> list[float]:
+    """Return how much of the style loss belongs to each of several masked styles.
+
+    A style is as strong where it applies as it would be on the whole image, whatever the size of its area: a
+    mean over a part weighs that part's share. Where all masks are full, the portions are those of the blend.
+
+    Args:
+        masks: Where each style applies, from 0 to 1, ``[1, 1, H, W]``.
+        blend: Weight of each style.
+
+    Raises:
+        ValueError: If all masks or all weights are 0.
+    """
+    areas = [weight * float(precise(mask).mean()) for mask, weight in zip(masks, blend, strict=True)]
+    if not sum(areas) > 0:
+        raise ValueError("some mask and its weight must be above 0")
+    covered = float(torch.stack([precise(mask) for mask in masks]).sum(0).clamp_max(1.0).mean())
+    return [covered * area / sum(areas) for area in areas]

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from specstyle.engine.grams import gram, gram_error
-from specstyle.engine.losses import Distance, SquaredDistance, Statistic, content_distance
-from specstyle.engine.positions import weighted_sum
+from specstyle.engine.losses import Distance, SquaredDistance, Statistic, content_distance, weighted_sum
 from specstyle.engine.variation import Part, total_variation
 
 
@@ -51,11 +50,18 @@ class Term(Protocol):
 
 @dataclass(frozen=True)
 class ContentTerm:
-    """Distance of one layer's features from the content's."""
+    """Distance of one layer's features from the content's.
+
+    Attributes:
+        layer: Of the network.
+        weight: Factor in the total.
+        target: The content's features; ``None`` where a ``TiledObjective`` computes them.
+        form: See ``losses.content_scale``.
+    """
 
     layer: str
     weight: float
-    target: Tensor
+    target: Tensor | None
     form: str
 
     @property
@@ -65,6 +71,8 @@ class ContentTerm:
 
     def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Return ``[B]``."""
+        if self.target is None:
+            raise ValueError(f"{self.name} has no target, and belongs to a TiledObjective")
         return content_distance(self.form, features[self.layer], self.target)
 
 
@@ -78,7 +86,7 @@ class StyleTerm:
         target: The style's mean statistic, or what the distance makes of it.
         statistic: A sum over positions.
         distance: Between means.
-        roots: For a style that does not apply everywhere, see ``positions.root_weights``.
+        roots: For a style that does not apply everywhere, see ``losses.root_weights``.
         part: Tells terms of several styles on one layer apart.
     """
 
@@ -98,7 +106,7 @@ class StyleTerm:
     def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Return ``[B]``."""
         maps = features[self.layer]
-        if self.statistic is gram and isinstance(self.distance, SquaredDistance):
+        if self.statistic is gram and isinstance(self.distance, SquaredDistance):  # in two passes, not four
             weighted = maps if self.roots is None else maps * self.roots
             return self.distance.scale(self.target) * gram_error(weighted, self.target)
         return self.distance(mean_statistic(self.statistic, maps, self.roots), self.target)

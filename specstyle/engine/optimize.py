@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from specstyle.engine import lbfgs
-from specstyle.engine.canvas import Canvas, clip_
+from specstyle.engine.canvas import Canvas
 from specstyle.engine.evaluations import (
     NonFiniteLossError,
     Run,
@@ -19,7 +19,6 @@ from specstyle.engine.evaluations import (
     State,
     Step,
     StopRun,
-    ignore_safe_point,
 )
 from specstyle.engine.hessian import Memory
 from specstyle.engine.objective import Objective
@@ -53,27 +52,19 @@ class OptimizerSettings:
                 raise ValueError(f"{name} must be one of {', '.join(accepted)}, got {value!r}")
 
 
-def ignore(_: Step) -> None:
-    """Do nothing with a step."""
-
-
-def ignore_note(_: str) -> None:
-    """Do nothing with a line."""
-
-
 def optimize(
     canvas: Canvas,
     objective: Objective,
     settings: OptimizerSettings,
     steps: int,
     *,
-    on_step: Callable[[Step], None] = ignore,
+    on_step: Callable[[Step], None] = lambda _: None,
     memory: dict[str, Any] | None = None,
     report_every: int = 1,
     steps_before: int = 0,
-    on_safe: SafePoint = ignore_safe_point,
+    on_safe: SafePoint | None = None,
     resume: dict[str, Any] | None = None,
-    on_note: Callable[[str], None] = ignore_note,
+    on_note: Callable[[str], None] = lambda _: None,
 ) -> State:
     """Lower an objective by changing a canvas.
 
@@ -123,7 +114,7 @@ def optimize(
         report_every=report_every,
         steps_before=steps_before,
     )
-    clip_(canvas)
+    _clip(canvas)
     if resume is not None:
         run.restore(resume)
     saved = None if resume is None else resume["optimizer"]
@@ -135,6 +126,15 @@ def optimize(
     except StopRun:
         return run.state(stopped=True)
     return run.state()
+
+
+@torch.no_grad()
+def _clip(canvas: Canvas) -> None:
+    """Move every parameter that left the canvas' box to its border."""
+    box = canvas.bounds()
+    if box is not None:
+        for parameter in canvas.parameters():
+            parameter.clamp_(*box)
 
 
 def _first_order(
@@ -165,7 +165,7 @@ def _first_order(
         _update(optimizer, parameters, make_room)
         for parameter in parameters:
             parameter.grad = None
-        clip_(run.canvas)
+        _clip(run.canvas)
         run.memory = dict(optimizer.state[parameters[0]])
         run.offer(lambda: {"before": before, "states": [dict(optimizer.state[p]) for p in parameters]})
     run.evaluate_last()
@@ -236,7 +236,10 @@ def _lbfgs(
         return True
 
     def evaluate(flat: Tensor) -> tuple[float, Tensor]:
-        _scatter(flat, parameters)
+        with torch.no_grad():
+            parts = torch.split(flat, [parameter.numel() for parameter in parameters])
+            for parameter, part in zip(parameters, parts, strict=True):
+                parameter.copy_(part.view_as(parameter))
         total, gradients = _evaluated(run, make_room)
         return total, _gather(gradients)
 
@@ -265,14 +268,6 @@ def _shaped(values: dict[str, Any], shape: list[int]) -> dict[str, Any]:
 def _gather(tensors: list[Tensor]) -> Tensor:
     flat = [t.detach().reshape(-1) for t in tensors]
     return flat[0] if len(flat) == 1 else torch.cat(flat)
-
-
-@torch.no_grad()
-def _scatter(flat: Tensor, parameters: list[Tensor]) -> None:
-    start = 0
-    for parameter in parameters:
-        parameter.copy_(flat[start : start + parameter.numel()].view_as(parameter))
-        start += parameter.numel()
 
 
 __all__ = ["NonFiniteLossError", "OptimizerSettings", "State", "Step", "StopRun", "optimize"]

@@ -103,44 +103,26 @@ def carry_up(image: Tensor, content: Tensor, content_up: Tensor, *, what: str) -
     raise ValueError(f"carry must be image or change, got {what!r}")
 
 
-def start_image(
+def noise_image(
     kind: str,
-    content: Tensor,
+    like: Tensor,
     *,
-    style: Tensor | None = None,
-    noise: str = "uniform",
-    noise_scale: float = 1.0,
-    noise_center: float | Tensor = 0.0,
+    scale: float = 1.0,
+    center: float | Tensor = 0.0,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Return the image to start from, of the content's shape.
+    """Return noise to start from, of an image's shape.
 
     Args:
-        kind: ``content``, ``style`` (resized to the content's shape) or ``noise``.
-        content: ``[B, C, H, W]``.
-        style: ``[B', C, H', W']``; its batch is repeated or averaged to the content's.
-        noise: ``uniform`` from 0 to ``noise_scale``, or ``gaussian`` with that standard deviation.
-        noise_scale: See ``noise``, in the image's range.
-        noise_center: Mean of gaussian noise.
+        kind: ``uniform`` from 0 to ``scale``, or ``gaussian`` with that standard deviation.
+        like: ``[B, C, H, W]``.
+        scale: See ``kind``, in the image's range.
+        center: Mean of gaussian noise.
         generator: Source of randomness, on the CPU.
-
-    Raises:
-        ValueError: If ``kind`` is none of these, or ``style`` is missing.
 
     Reference:
         Gatys, Ecker & Bethge 2016, figure 6.
     """
-    if kind == "content":
-        return content.clone()
-    if kind == "style":
-        if style is None:
-            raise ValueError("init style needs a style image")
-        same = style.shape[0] == content.shape[0]
-        picked = style if same else style.mean(0, keepdim=True).expand(content.shape[0], -1, -1, -1)
-        return resize(picked, *content.shape[2:]).clone()
-    if kind == "noise":
-        draw = torch.rand if noise == "uniform" else torch.randn
-        values = draw(content.shape, generator=generator, dtype=torch.float64) * noise_scale
-        center = noise_center if noise == "gaussian" else 0.0
-        return values.to(content) + center
-    raise ValueError(f"init must be content, style, noise or a file, got {kind!r}")
+    draw = torch.rand if kind == "uniform" else torch.randn
+    values = draw(like.shape, generator=generator, dtype=torch.float64) * scale
+    return values.to(like) + (center if kind == "gaussian" else 0.0)

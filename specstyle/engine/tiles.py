@@ -14,9 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from specstyle.engine.losses import Statistic
+from specstyle.engine.losses import Statistic, weighted_sum
 from specstyle.engine.objective import Features
-from specstyle.engine.positions import weighted_sum
 from specstyle.engine.variation import Part
 
 Size = tuple[int | None, int | None]
@@ -33,28 +32,8 @@ class TileableFeatures(Features, Protocol):
     strides: dict[str, int]
 
 
-class Summed(Protocol):
-    """A statistic of one layer over positions that may weigh differently: ``StyleTerm`` is one.
-
-    Attributes:
-        layer: Of the network.
-        statistic: A sum over positions.
-        roots: Roots of the weights of the whole image's positions, ``[1, 1, h, w]``, or ``None``.
-    """
-
-    @property
-    def layer(self) -> str: ...  # noqa: D102
-    @property
-    def statistic(self) -> Statistic: ...  # noqa: D102
-    @property
-    def roots(self) -> Tensor | None: ...  # noqa: D102
-
-
-@dataclass(frozen=True)
-class _Sum:
-    layer: str
-    statistic: Statistic
-    roots: Tensor | None = None
+Summed = tuple[str, Statistic, Tensor | None]
+"""A layer, a statistic of it, and the roots of its positions' weights in the whole, ``[1, 1, h, w]``."""
 
 
 @dataclass(frozen=True)
@@ -91,16 +70,13 @@ class Tile:
         columns = slice((self.left - left) // stride, last_column)
         return maps[:, :, rows, columns]
 
-    def own_of_whole(self, maps: Tensor, stride: int) -> Tensor:
-        """Return the tile's own positions of the maps of the whole image."""
+    def roots(self, whole: Tensor | None, stride: int) -> Tensor | None:
+        """Return the tile's own positions of the roots of the whole image's weights."""
+        if whole is None:
+            return None
         last_row = None if self.part.bottom else self.bottom // stride
         last_column = None if self.part.right else self.right // stride
-        return maps[:, :, self.top // stride : last_row, self.left // stride : last_column]
-
-    def summed(self, term: Summed, maps: Tensor, stride: int) -> tuple[Tensor, Tensor | None]:
-        """Return the tile's own positions of one layer's maps, and the roots of their weights."""
-        roots = None if term.roots is None else self.own_of_whole(term.roots, stride)
-        return self.inner(maps, stride), roots
+        return whole[:, :, self.top // stride : last_row, self.left // stride : last_column]
 
     def own_and_next(self, seen: Tensor) -> Tensor:
         """Return its own pixels of what it sees, and one row and column more where there are any."""
@@ -175,10 +151,11 @@ def add_up(
     counts = dict.fromkeys(statistics, 0)
     for tile in grid:
         maps = features(tile.seen(image))
-        for name, term in statistics.items():
-            inner, roots = tile.summed(term, maps[term.layer], features.strides[term.layer])
+        for name, (layer, statistic, roots) in statistics.items():
+            stride = features.strides[layer]
+            inner = tile.inner(maps[layer], stride)
             if inner.numel() or name not in sums:
-                found = weighted_sum(term.statistic, inner, roots)
+                found = weighted_sum(statistic, inner, tile.roots(roots, stride))
                 sums[name] = sums[name].add_(found) if name in sums else found
                 counts[name] += inner.shape[2] * inner.shape[3]
     return sums, counts
@@ -201,6 +178,6 @@ def tiled_means(
         roots: By layer, of the positions' weights; ``None``: all weigh the same.
     """
     grid = tiles(image.shape[2], image.shape[3], size, features)
-    terms = {layer: _Sum(layer, s, (roots or {}).get(layer)) for layer, s in statistics.items()}
+    terms = {layer: (layer, s, (roots or {}).get(layer)) for layer, s in statistics.items()}
     sums, counts = add_up(features, image, terms, grid)
     return {name: total / counts[name] for name, total in sums.items()}

@@ -9,51 +9,14 @@ up. That is exact.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from specstyle.engine.grams import gram, gram_pull
-from specstyle.engine.losses import content_scale_of
-from specstyle.engine.objective import Objective, StyleTerm, Term, VariationTerm
-from specstyle.engine.positions import weighted_sum
+from specstyle.engine.losses import content_scale, weighted_sum
+from specstyle.engine.objective import ContentTerm, Objective, StyleTerm, Term, VariationTerm
 from specstyle.engine.tiles import Size, Tile, TileableFeatures, add_up, tiles
-
-
-@dataclass(frozen=True)
-class TiledContentTerm:
-    """Distance of one layer's features from the content's, whose image the objective is given."""
-
-    layer: str
-    weight: float
-    form: str
-
-    @property
-    def name(self) -> str:
-        """The group and the layer."""
-        return f"content:{self.layer}"
-
-    def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
-        """Refuse: there is no target without the objective."""
-        raise NotImplementedError("a tiled content term belongs to a TiledObjective")
-
-
-@dataclass(frozen=True)
-class _Pass:
-    """What the second pass over the tiles needs, and what it adds to.
-
-    Attributes:
-        image: The image.
-        upstream: Gradient of the style losses by each term's summed statistic.
-        gradient: With respect to the image; ``None``: the losses only.
-        losses: Content and variation losses by name.
-    """
-
-    image: Tensor
-    upstream: dict[str, Tensor]
-    gradient: Tensor | None
-    losses: dict[str, Tensor]
 
 
 class TiledObjective(Objective):
@@ -61,7 +24,7 @@ class TiledObjective(Objective):
 
     Args:
         features: The network.
-        terms: Content, style and variation terms.
+        terms: Content (without a target), style and variation terms.
         size: Of a tile, see ``tiles.Size``.
         content: ``[B, C, H, W]``, for content terms.
         keep_content: Keep the content's features, which takes memory in proportion to the image, instead of
@@ -83,11 +46,10 @@ class TiledObjective(Objective):
         super().__init__(features, terms)
         self._network, self._size = features, size
         self._styles = [term for term in terms if isinstance(term, StyleTerm)]
-        self._contents = [term for term in terms if isinstance(term, TiledContentTerm)]
+        self._contents = [term for term in terms if isinstance(term, ContentTerm)]
         self._variations = [term for term in terms if isinstance(term, VariationTerm)]
-        known = (StyleTerm, TiledContentTerm, VariationTerm)
         for term in terms:
-            if not isinstance(term, known):
+            if not isinstance(term, (StyleTerm, ContentTerm, VariationTerm)):
                 raise ValueError(
                     f"the loss {term.name} needs all positions of the image at once and cannot be computed "
                     "tile by tile; turn tiling off"
@@ -101,7 +63,7 @@ class TiledObjective(Objective):
     @torch.no_grad()
     def losses(self, image: Tensor) -> dict[str, Tensor]:
         """Return each term's weighted loss, summed over the batch, by name."""
-        return self._evaluate(image, gradient=False)[0]
+        return self._evaluate(image, None)
 
     def value_and_grad(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Return the losses by name and the gradient of their sum with respect to the image.
@@ -109,23 +71,19 @@ class TiledObjective(Objective):
         Args:
             image: ``[B, C, H, W]``.
         """
-        losses, gradient = self._evaluate(image.detach(), gradient=True)
-        if gradient is None:
-            raise RuntimeError("no gradient was computed")
-        return losses, gradient
+        gradient = torch.zeros_like(image)
+        return self._evaluate(image.detach(), gradient), gradient
 
-    def _evaluate(self, image: Tensor, *, gradient: bool) -> tuple[dict[str, Tensor], Tensor | None]:
+    def _evaluate(self, image: Tensor, gradient: Tensor | None) -> dict[str, Tensor]:
+        """Return the losses; add up the gradient, if one is wanted."""
         grid = self._grid(image)
-        found, upstream = self._style_losses(image, grid)
-        pull = torch.zeros_like(image) if gradient else None
-        sums_of_parts: list[Term] = [*self._contents, *self._variations]
-        local = {term.name: image.new_zeros(()) for term in sums_of_parts}
-        if gradient or local:
-            run = _Pass(image, upstream, pull, local)
+        losses, upstream = self._style_losses(image, grid)
+        sums: list[Term] = [*self._contents, *self._variations]
+        losses |= {term.name: image.new_zeros(()) for term in sums}
+        if gradient is not None or sums:
             for tile in grid:
-                self._run_tile(tile, run)
-        found |= local
-        return {term.name: found[term.name] for term in self.terms}, pull
+                self._run_tile(tile, image, losses, gradient, upstream)
+        return {term.name: losses[term.name] for term in self.terms}
 
     def _grid(self, image: Tensor) -> list[Tile]:
         return tiles(image.shape[2], image.shape[3], self._size, self._network)
@@ -136,7 +94,7 @@ class TiledObjective(Objective):
         upstream: dict[str, Tensor] = {}
         if not self._styles:
             return losses, upstream
-        statistics = {term.name: term for term in self._styles}
+        statistics = {term.name: (term.layer, term.statistic, term.roots) for term in self._styles}
         sums, counts = add_up(self._network, image, statistics, grid)
         for term in self._styles:
             total = sums[term.name].requires_grad_()
@@ -146,39 +104,53 @@ class TiledObjective(Objective):
             losses[term.name] = loss.detach()
         return losses, upstream
 
-    def _run_tile(self, tile: Tile, run: _Pass) -> None:
+    def _run_tile(
+        self,
+        tile: Tile,
+        image: Tensor,
+        losses: dict[str, Tensor],
+        gradient: Tensor | None,
+        upstream: dict[str, Tensor],
+    ) -> None:
         """Add the tile's part of content and variation losses, and of the gradient."""
-        with_gradient = run.gradient is not None
-        leaf = tile.seen(run.image).detach().clone().requires_grad_(with_gradient)
-        with torch.set_grad_enabled(with_gradient):
+        wanted = gradient is not None
+        leaf = tile.seen(image).detach().clone().requires_grad_(wanted)
+        with torch.set_grad_enabled(wanted):
             total: list[Tensor] = []
-            if self._contents or (self._styles and with_gradient):
-                total = self._pull(tile, self._network(leaf), run)
+            if self._contents or (self._styles and wanted):
+                maps = self._network(leaf)
+                total = self._pulls(tile, maps, upstream) if wanted else []
+                total += self._content_losses(tile, maps, losses)
             for term in self._variations:
                 share = term.weight * term.share(tile.own_and_next(leaf), tile.part).sum()
-                run.losses[term.name] += share.detach()
+                losses[term.name] += share.detach()
                 total.append(share)
-            if run.gradient is not None and total:
+            if gradient is not None and total:
                 (part,) = torch.autograd.grad(torch.stack(total).sum(), leaf)
-                tile.seen(run.gradient).add_(part)
+                tile.seen(gradient).add_(part)
 
-    def _pull(self, tile: Tile, maps: dict[str, Tensor], run: _Pass) -> list[Tensor]:
-        """Return what the network's part of the gradient is the gradient of; add the content losses."""
-        strides, total = self._network.strides, []
+    def _pulls(self, tile: Tile, maps: dict[str, Tensor], upstream: dict[str, Tensor]) -> list[Tensor]:
+        """Return what the style losses' part of the gradient is the gradient of."""
+        total = []
         for style in self._styles:
-            inner, roots = tile.summed(style, maps[style.layer], strides[style.layer])
-            if run.gradient is not None and inner.numel():
-                upstream = run.upstream[style.name]
-                if style.statistic is gram:
-                    total.append(gram_pull(inner if roots is None else inner * roots, upstream))
-                else:
-                    total.append((upstream * weighted_sum(style.statistic, inner, roots)).sum())
-        targets = self._targets(tile)
+            stride = self._network.strides[style.layer]
+            inner, roots = tile.inner(maps[style.layer], stride), tile.roots(style.roots, stride)
+            if not inner.numel():
+                continue
+            if style.statistic is gram:
+                total.append(gram_pull(inner if roots is None else inner * roots, upstream[style.name]))
+            else:
+                total.append((upstream[style.name] * weighted_sum(style.statistic, inner, roots)).sum())
+        return total
+
+    def _content_losses(self, tile: Tile, maps: dict[str, Tensor], losses: dict[str, Tensor]) -> list[Tensor]:
+        """Return the tile's content losses, and add them up."""
+        total, targets = [], self._targets(tile)
         for term in self._contents:
-            error = tile.inner(maps[term.layer], strides[term.layer]) - targets[term.layer]
-            loss = term.weight * (self._scales[term.layer] * error.square().flatten(1).sum(1)).sum()
-            run.losses[term.name] += loss.detach()
-            total.append(loss)
+            own = tile.inner(maps[term.layer], self._network.strides[term.layer])
+            squares = (own - targets[term.layer]).square().flatten(1).sum(1)
+            total.append(term.weight * (self._scales[term.layer] * squares).sum())
+            losses[term.name] += total[-1].detach()
         return total
 
     @torch.no_grad()
@@ -203,4 +175,4 @@ class TiledObjective(Objective):
             for layer, target in self._targets(tile).items():
                 sums[layer] += target.square().flatten(1).sum(1)
                 counts[layer] += target[0].numel()
-        return {t.layer: content_scale_of(t.form, sums[t.layer], counts[t.layer]) for t in self._contents}
+        return {t.layer: content_scale(t.form, sums[t.layer], counts[t.layer]) for t in self._contents}

@@ -149,7 +149,7 @@ class Seen:
         identity: Two with equal ones, and the same layers, give the same maps; ``None``: nobody knows.
 
     Attributes:
-        parts: Path of views, views, network and its layers, for each way of looking.
+        parts: For each way of looking: path of views, views, network, its layers with their whole names.
     """
 
     def __init__(
@@ -161,14 +161,15 @@ class Seen:
         identity: Any = None,
     ) -> None:
         self.layers, self.identity = tuple(dict.fromkeys(layers)), identity
-        groups: dict[str, list[str]] = {}
+        groups: dict[str, dict[str, str]] = {}
         for layer in self.layers:
-            groups.setdefault(layer.partition("@")[2], []).append(bare(layer))
+            groups.setdefault(layer.partition("@")[2], {})[bare(layer)] = layer
         made = functools.cache(view)
-        self.parts: list[tuple[str, tuple[View, ...], Any, list[str]]] = []
+        self.parts: list[tuple[str, tuple[View, ...], Any, dict[str, str]]] = []
         for path, names in groups.items():
             views = tuple(made(name) for name in path.split("@") if name)
-            self.parts.append((path, views, fitted(functools.partial(_through, views), names), names))
+            network = fitted(functools.partial(_through, views), list(names))
+            self.parts.append((path, views, network, names))
         if all(hasattr(network, "strides") for _, _, network, _ in self.parts):
             self._measure()
 
@@ -176,7 +177,7 @@ class Seen:
         """Find out how far the layers reach on the canvas, for tiles."""
         self.strides: dict[str, int] = {}
         self.stride, self.halo, self.whole_rows = 1, 0, False
-        for path, views, network, names in self.parts:
+        for _, views, network, names in self.parts:
             stride, halo = 1, 0
             for view in views:
                 halo += stride * view.halo
@@ -184,23 +185,22 @@ class Seen:
                 self.whole_rows |= view.whole_rows
             self.whole_rows |= getattr(network, "whole_rows", False)
             self.halo = max(self.halo, halo + stride * network.halo)
-            for name in names:
-                self.strides[_joined(name, path)] = stride * network.strides[name]
+            self.strides |= {layer: stride * network.strides[name] for name, layer in names.items()}
         self.stride = max(self.strides.values(), default=1)
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
         """Turn ``[B, C, H, W]`` into the maps of the layers wanted, by their whole names."""
         maps: dict[str, Tensor] = {}
         seen: dict[tuple[View, ...], Tensor] = {(): image}
-        for path, views, network, names in self.parts:
+        for _, views, network, names in self.parts:
             for count in range(1, len(views) + 1):
                 if views[:count] not in seen:
                     seen[views[:count]] = views[count - 1](seen[views[: count - 1]])
             found = network(seen[views])
-            for name in names:
+            for name, layer in names.items():
                 if name not in found:
                     raise ValueError(f"the network has no layer {name!r}; it gave {', '.join(found)}")
-                maps[_joined(name, path)] = found[name]
+                maps[layer] = found[name]
         return maps
 
     def map_size(self, layer: str, height: int, width: int) -> tuple[int, int, int]:
@@ -211,10 +211,6 @@ class Seen:
             height, width = view.size(height, width)
         found: tuple[int, int, int] = network.map_size(bare(layer), height, width)
         return found
-
-
-def _joined(name: str, path: str) -> str:
-    return f"{name}@{path}" if path else name
 
 
 def _through(views: Sequence[View], image: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ _BLOCK = 1024
 PEAK_LIMIT = 0.999
 """Largest sample of a finished sound."""
 
+_Exponents = np.ndarray[tuple[int, int], np.dtype[np.int32]]
+
 
 @dataclass(frozen=True, eq=False)
 class SoundContext:
@@ -38,7 +40,8 @@ class SoundContext:
 
     Attributes:
         sound: What was encoded.
-        normalized: Whether levels are normalized.
+        exponent: ``[channels, 1]``: each channel is worked on divided by two to this power, to a peak of 0.5
+            to 1 if levels are normalized.
         length: In samples at the working rate.
         working_rate: In Hz.
         stft: The transform.
@@ -46,7 +49,7 @@ class SoundContext:
     """
 
     sound: Sound
-    normalized: bool
+    exponent: _Exponents
     length: int
     working_rate: int
     stft: StftSettings
@@ -55,11 +58,9 @@ class SoundContext:
     def working(self) -> Tensor:
         """Return float64 samples at the working rate on the CPU, ``[channels, length]``, made anew.
 
-        Each channel is scaled by a power of two to a peak of 0.5 to 1 if levels are normalized.
+        Scaled by powers of two, which is exact: equal sounds of unequal level stay equal.
         """
-        samples = self.sound.samples
-        if self.normalized:
-            samples = _times_power(samples, np.negative(_exponents(samples)))
+        samples = torch.from_numpy(np.ldexp(self.sound.samples.numpy(), -self.exponent))
         return resample(replace(self.sound, samples=samples), self.working_rate).samples
 
 
@@ -95,15 +96,22 @@ class SoundCodec:
         if source.samples.shape[1] < 1:
             raise ValueError(f"{source.name} has no samples; at least one is needed")
         settings, rate = self.settings, self.settings.sample_rate or source.sample_rate
+        exponent: _Exponents = np.zeros((len(source.samples), 1), np.int32)
+        if settings.normalize_level:
+            exponent = np.frexp(source.samples.abs().amax(dim=1, keepdim=True).numpy())[1]
         transform = settings.stft_at(source.sample_rate)
-        context = SoundContext(source, settings.normalize_level, 0, rate, transform, torch.ones(1, 1))
+        context = SoundContext(source, exponent, 0, rate, transform, torch.ones(1, 1))
         working = _to_compute(context.working(), dtype, device)
         image = stft_magnitude(working, transform)
-        level = _levels(image) if settings.normalize_level else image.new_ones(len(image), 1)
+        level = image.new_ones(len(image), 1)
+        if settings.normalize_level:
+            # Bin by bin first: one norm of millions of values loses digits.
+            rows = torch.linalg.vector_norm(image, dim=2)
+            found = torch.linalg.vector_norm(rows, dim=1) / math.sqrt(max(image[0].numel(), 1))
+            level = torch.where(found > 0, found, 1.0).unsqueeze(1)
         for part in torch.split(image, _BLOCK, dim=2):  # in place: no second image is held
             part.copy_(compress(part / level[..., None], settings))
-        exponent = _exponents(source.samples) if settings.normalize_level else np.zeros(1, np.int32)
-        true_level = _times_power(level.double().cpu(), exponent)
+        true_level = torch.from_numpy(np.ldexp(level.double().cpu().numpy(), exponent))
         context = replace(context, length=working.shape[1], level=true_level)
         image = image.unsqueeze(1).to(device=device, dtype=dtype)
         return Encoded(image, max(1.0, float(image.max())), context)
@@ -146,7 +154,9 @@ class SoundCodec:
         if image.shape != like.image.shape:
             raise ValueError(f"image has shape {list(image.shape)}; it must be {list(like.image.shape)}")
         settings = self.settings
-        magnitude = _expanded(_to_compute(image.detach()[:, 0], image.dtype, image.device), settings)
+        magnitude = _to_compute(image.detach()[:, 0], image.dtype, image.device).clone()
+        for part in torch.split(magnitude, _BLOCK, dim=2):
+            part.copy_(expand(part, settings))
         if with_function is not None:
             result = _inverted_by(with_function, magnitude, context)
             samples = result.waveform.double().cpu() * context.level
@@ -204,61 +214,31 @@ def finish_sound(sound: Sound, content: Sound) -> tuple[Sound, float]:
         )
     if not bool(torch.isfinite(sound.samples).all()):
         raise ValueError("the sound has samples that are NaN or infinite; it cannot be brought to a level")
-    wanted = _rms_without_mean(content.samples)
     # Channel by channel: of a long sound no more copies are held than must be.
-    samples = torch.stack([_at_level(*both) for both in zip(sound.samples, wanted, strict=True)])
+    samples = torch.stack([_at_level(*both) for both in zip(sound.samples, content.samples, strict=True)])
     peak_out = float(torch.linalg.vector_norm(samples, math.inf)) if samples.numel() else 0.0
     gain = min(1.0, PEAK_LIMIT / peak_out) if peak_out > 0 else 1.0
     return replace(sound, samples=samples.mul_(gain)), 20.0 * math.log10(gain)
 
 
-def _at_level(samples: Tensor, wanted: Tensor) -> Tensor:
-    """Return one channel ``[length]`` without its mean and with the RMS that is wanted."""
+def _at_level(samples: Tensor, like: Tensor) -> Tensor:
+    """Return a channel ``[length]`` without its mean and with the RMS that another has about its own."""
     centered = samples - samples.mean()
     # In two steps, so that the square of a very quiet sound does not vanish. What a constant leaves when
     # its mean is taken away is rounding, not sound.
     peak, peak_before = (torch.linalg.vector_norm(x, math.inf) for x in (centered, samples))
-    if not bool(peak > 1e-12 * peak_before):
+    if bool((like == like[:1]).all()) or not bool(peak > 1e-12 * peak_before):
         return centered.zero_()
     centered /= peak
+    wanted = torch.linalg.vector_norm(like - like.mean()) / math.sqrt(len(like))
     rms = torch.linalg.vector_norm(centered) / math.sqrt(len(centered))
     return centered.mul_(wanted / rms)
-
-
-def _levels(magnitude: Tensor) -> Tensor:
-    """Return each channel's RMS magnitude ``[channels, 1]``, and 1 for a silent channel."""
-    # Bin by bin first: one norm of millions of values loses digits.
-    rows = torch.linalg.vector_norm(magnitude, dim=2)
-    level = torch.linalg.vector_norm(rows, dim=1) / math.sqrt(max(magnitude[0].numel(), 1))
-    return torch.where(level > 0, level, 1.0).unsqueeze(1)
-
-
-def _exponents(samples: Tensor) -> np.ndarray[tuple[int, int], np.dtype[np.int32]]:
-    """Return e ``[channels, 1]`` with each channel's peak from 0.5 to 1 times 2^e (0 for silence)."""
-    peak = samples.abs().amax(dim=1, keepdim=True)
-    exponents: np.ndarray[tuple[int, int], np.dtype[np.int32]] = np.frexp(peak.numpy())[1]
-    return exponents
-
-
-def _times_power(samples: Tensor, exponent: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> Tensor:
-    """Return samples times 2^exponent: exact, so that equal sounds of unequal level stay equal."""
-    return torch.from_numpy(np.ldexp(samples.numpy(), exponent))
 
 
 def _to_compute(x: Tensor, dtype: torch.dtype, device: torch.device | str) -> Tensor:
     """Bring a tensor to where Fourier transforms work: float32 or float64, and not on mps."""
     device = torch.device("cpu") if torch.device(device).type == "mps" else torch.device(device)
     return x.to(device=device, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
-
-
-def _expanded(image: Tensor, settings: AudioSettings) -> Tensor:
-    """Return ``expand`` of an image ``[channels, bins, frames]``, block by block."""
-    magnitude = torch.empty_like(image)
-    for values, part in zip(
-        torch.split(image, _BLOCK, dim=2), torch.split(magnitude, _BLOCK, dim=2), strict=True
-    ):
-        part.copy_(expand(values, settings))
-    return magnitude
 
 
 def _content_phase(context: SoundContext, magnitude: Tensor, generator: torch.Generator) -> Tensor:
@@ -280,12 +260,3 @@ def bring_back(samples: Tensor, context: SoundContext) -> Tensor:
     back = resample(Sound(samples, context.working_rate), context.sound.sample_rate).samples
     # Cut, or append zeros: two resamplings may disagree about a sample or two.
     return torch.nn.functional.pad(back[:, :length], (0, max(0, length - back.shape[1])))
-
-
-def _rms_without_mean(samples: Tensor) -> Tensor:
-    """Return each channel's RMS about its mean, ``[channels, 1]``; exactly 0 for a constant."""
-    found = samples.new_zeros(samples.shape[0], 1)
-    for channel, rms in zip(samples, found, strict=True):
-        if not bool((channel == channel[:1]).all()):
-            rms[0] = torch.linalg.vector_norm(channel - channel.mean()) / math.sqrt(len(channel))
-    return found

@@ -8,14 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from specstyle.media.stft import (
-    StftSettings,
-    add_frames,
-    crop,
-    inverse_window_sum,
-    overlap_rows,
-    window_tensor,
-)
+from specstyle.media.stft import OverlapAdd, StftSettings, inverse_window_sum, window_tensor
 
 BLOCK = 2**22
 """Samples of frames in work at once."""
@@ -52,25 +45,6 @@ def stft_magnitude(x: Tensor, settings: StftSettings) -> Tensor:
     return found
 
 
-def mean_power(x: Tensor, settings: StftSettings) -> Tensor:
-    """Return the mean over channels and frames of the squared magnitudes, ``[n_bins]``."""
-    total = x.new_zeros(settings.n_bins)
-    for _, spec in stft_blocks(x, settings):
-        total += (spec.real.square() + spec.imag.square()).sum(dim=(0, 2))
-    return total / (x.shape[0] * settings.n_frames(x.shape[-1]))
-
-
-def filtered(x: Tensor, gains: Tensor, settings: StftSettings) -> Tensor:
-    """Return the signal whose transform is nearest to that of ``x`` times a gain for each bin.
-
-    Args:
-        x: ``[channels, length]``.
-        gains: ``[n_bins]``.
-        settings: The transform.
-    """
-    return shaped(x, lambda first, count: gains[:, None], settings)
-
-
 def shaped(x: Tensor, gains: Callable[[int, int], Tensor], settings: StftSettings) -> Tensor:
     """Return the signal whose transform is nearest to that of ``x`` times a gain for each bin and frame.
 
@@ -82,10 +56,8 @@ def shaped(x: Tensor, gains: Callable[[int, int], Tensor], settings: StftSetting
     """
     length = x.shape[-1]
     window = window_tensor(settings, x.dtype, x.device)
-    shape = x.new_empty(()).expand(x.shape[0], settings.n_frames(length), settings.n_fft)
-    rows = overlap_rows(shape, settings)
+    added = OverlapAdd(settings, length, x.shape[:1], like=x)
     for first, spec in stft_blocks(x, settings):
         weighted = spec * gains(first, spec.shape[2])
-        frames = torch.fft.irfft(weighted.transpose(-1, -2), n=settings.n_fft) * window
-        add_frames(rows[:, first:], frames, settings.hop_length)
-    return crop(rows, settings, length).mul_(inverse_window_sum(settings, length, x.dtype, x.device))
+        added.add(torch.fft.irfft(weighted.transpose(-1, -2), n=settings.n_fft) * window, first)
+    return added.signal().mul_(inverse_window_sum(settings, length, x.dtype, x.device))

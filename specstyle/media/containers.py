@@ -60,7 +60,7 @@ def foreign_kind(head: bytes) -> str | None:
         return "an AVIF or HEIC picture" if is_picture else "an MP4 or M4A file"
     if head.startswith(b"\x1a\x45\xdf\xa3"):
         return "a Matroska or WebM file"
-    return "text" if _is_text(head) else None
+    return "text" if is_text(head) else None
 
 
 def missing_bytes(file: BinaryIO, size: int) -> int:
@@ -171,7 +171,7 @@ def _missing_of_ogg(file: BinaryIO, size: int) -> int:
     return max(0, page + 27 + n_segments + sum(lengths) - len(tail))
 
 
-def _is_text(head: bytes) -> bool:
+def is_text(head: bytes) -> bool:
     """Tell whether bytes are readable UTF-8 (cut anywhere) without control characters."""
     for cut in range(4):
         try:

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from specstyle.media.blocks import filtered, mean_power
+from specstyle.media.blocks import shaped, stft_blocks
 from specstyle.media.sounds import Sound, resample
-from specstyle.media.stft import StftSettings, auto_stft, window_tensor
+from specstyle.media.stft import StftSettings, long_stft, window_tensor
 
 _SMOOTHING_OCTAVES = 1 / 6
 _FADE_S = 0.005
@@ -42,18 +42,18 @@ def equalize(
             resampled.
         blend: Weight of each of several styles; none: the same for each.
         amount: From 0 (the content as it is, but for its faded ends) to 1: exponent of the filter's gains.
-        settings: The transform; ``None``: Hann, 93 ms, a quarter of it as hop.
+        settings: The transform; ``None``: see ``long_stft``.
 
     Returns:
         The filtered sound. Its peak may be above full scale.
     """
-    settings = settings or _settings_at(content.sample_rate)
+    settings = settings or long_stft(content.sample_rate)
     styles = [style] if isinstance(style, Sound) else list(style)
     wanted = _blended_power(styles, blend, content.sample_rate, settings)
     found = long_term_power(content, settings)
     ratio = wanted / np.maximum(found, max(_FLOOR * found.max(), np.finfo(float).tiny))
-    gains = ratio ** (0.5 * amount)
-    return replace(content, samples=filtered(_fade(content), torch.from_numpy(gains), settings))
+    gains = torch.from_numpy(ratio ** (0.5 * amount))[:, None]
+    return replace(content, samples=shaped(_fade(content), lambda first, count: gains, settings))
 
 
 def colored_noise(
@@ -69,7 +69,7 @@ def colored_noise(
         generator: Source of randomness, on the CPU.
         blend: Weight of each of several sounds; none: the same for each.
     """
-    settings = _settings_at(like.sample_rate)
+    settings = long_stft(like.sample_rate)
     power = _blended_power(styles, blend, like.sample_rate, settings)
     white = torch.randn(like.samples.shape, generator=generator, dtype=torch.float64)
     spectrum = torch.fft.rfft(white)
@@ -79,11 +79,6 @@ def colored_noise(
     energy = window_tensor(settings, torch.float64, white.device).square().sum()
     samples = torch.fft.irfft(spectrum * torch.from_numpy(gains), n=white.shape[1]) / energy.sqrt()
     return replace(like, samples=samples)
-
-
-def _settings_at(sample_rate: int) -> StftSettings:
-    n_fft = 2 * auto_stft(sample_rate).n_fft
-    return StftSettings(n_fft, n_fft // 4, n_fft)
 
 
 def _blended_power(
@@ -106,7 +101,11 @@ def long_term_power(sound: Sound, settings: StftSettings) -> np.ndarray[Any, Any
     Returns:
         Shape ``[n_bins]``: |S|² averaged over channels and frames.
     """
-    power = mean_power(_fade(sound), settings).numpy()
+    total = sound.samples.new_zeros(settings.n_bins)
+    for _, spec in stft_blocks(_fade(sound), settings):
+        total += (spec.real.square() + spec.imag.square()).sum(dim=(0, 2))
+    channels, length = sound.samples.shape
+    power = (total / (channels * settings.n_frames(length))).numpy()
     k = np.arange(power.size)
     first = np.floor(k * 2 ** (-_SMOOTHING_OCTAVES / 2)).astype(int)
     end = np.minimum(np.ceil(k * 2 ** (_SMOOTHING_OCTAVES / 2)).astype(int) + 1, power.size)

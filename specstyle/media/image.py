@@ -1,8 +1,4 @@
-"""Picture file <-> image: reading, sizes, and the image that the engine optimizes.
-
-``imagefiles`` knows files, ``imagecolor`` pixel modes and profiles, ``imagesize`` sizes; what others need is
-named here.
-"""
+"""Picture <-> the image that the engine optimizes."""
 
 from __future__ import annotations
 
@@ -11,63 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from specstyle.errors import FileError
 from specstyle.media.base import Encoded
 from specstyle.media.color import colored, gray_of
-from specstyle.media.imagefiles import MAX_PIXELS, check_output_suffix, read_picture, write_picture
-from specstyle.media.imagesize import ImageSettings, resize_picture, target_shape
-from specstyle.media.pictures import Picture
-
-__all__ = [
-    "MAX_PIXELS",
-    "MIN_SIDE",
-    "ImageSettings",
-    "Picture",
-    "PictureCodec",
-    "PictureContext",
-    "check_output_suffix",
-    "check_picture",
-    "read_picture",
-    "resize_picture",
-    "target_shape",
-    "write_picture",
-]
-
-MIN_SIDE = 8
-"""Smallest side of a usable picture, in pixels: at stride 8 (VGG's relu4_1) less leaves no feature at all."""
-
-
-# -- checking ------------------------------------------------------------------------------------------------
-
-
-def check_picture(picture: Picture, *, role: str) -> None:
-    """Refuse a picture from which nothing can be transferred.
-
-    Args:
-        picture: The picture.
-        role: What it is for, as the message names it: ``"content"`` or ``"style"``.
-
-    Raises:
-        FileError: A side below ``MIN_SIDE`` pixels, NaN or infinite values, one constant color, or
-            no pixel that is not fully transparent.
-    """
-    who = f"{picture.name} ({role})"
-    if min(picture.height, picture.width) < MIN_SIDE:
-        raise FileError(
-            f"{who}: is {picture.width} x {picture.height} pixels; expected at least {MIN_SIDE} a side; "
-            "use a larger picture"
-        )
-    if not bool(torch.isfinite(picture.pixels).all()):
-        raise FileError(f"{who}: has pixels that are NaN or infinite; expected values from 0 to 1")
-    if picture.alpha is not None and not bool((picture.alpha > 0).any()):
-        raise FileError(f"{who}: is fully transparent; expected something visible; use another picture")
-    low, high = picture.pixels.amin(dim=(1, 2)), picture.pixels.amax(dim=(1, 2))
-    if bool((high - low < 0.5 / 255).all()):  # less than half a step of an 8-bit picture
-        hint = "use another picture" if picture.alpha is None else "draw it on a background of another color"
-        raise FileError(f"{who}: has one single color; expected a picture with some structure; {hint}")
-
-
-# -- the medium ----------------------------------------------------------------------------------------------
+from specstyle.media.pictures import ImageSettings, Picture, resize_picture, target_shape
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,15 +6,19 @@ import csv
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from specstyle.errors import FileError
+from specstyle.files import sha256_of
+from specstyle.media.audio import PEAK_LIMIT
+from specstyle.media.bandtext import read_band
 from specstyle.media.blocks import shaped
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.sounds import Sound
-from specstyle.media.stft import StftSettings, auto_stft
+from specstyle.media.stft import long_stft
 
 EDGE_OCTAVES = 1 / 6
 EDGE_BINS = 5
@@ -70,12 +74,14 @@ class SoundMask:
             the bottom (0 Hz) to the top (half of the sample rate).
         regions: Painted one over the other on 0; ``None``: the style is everywhere.
         mix: Factor on all of it.
+        file: Path and hash of the file that it came from, if any, for the record.
     """
 
     keep: tuple[tuple[float, float], ...] = ()
     picture: Tensor | None = None
     regions: tuple[Region, ...] | None = None
     mix: float = 1.0
+    file: dict[str, str] | None = None
 
     def weights(self, times_s: Tensor, frequencies_hz: Tensor, duration_s: float) -> Tensor:
         """Return the mask.
@@ -105,6 +111,40 @@ class SoundMask:
         return found
 
 
+def mask_of(recipe: Any) -> SoundMask | None:
+    """Return what a recipe asks for by its ``mask``, ``keep_band`` and ``mix``; ``None``: nothing is mixed.
+
+    Raises:
+        FileError: If its mask cannot be read.
+    """
+    if recipe.mask is None and not recipe.keep_band and recipe.mix == 1.0:
+        return None
+    mask = SoundMask(keep=tuple(read_band(band) for band in recipe.keep_band), mix=recipe.mix)
+    if recipe.mask is None:
+        return mask
+    try:
+        read, file = (
+            read_mask(Path(recipe.mask)),
+            {"path": recipe.mask, "sha256": sha256_of(Path(recipe.mask))},
+        )
+    except (FileError, OSError) as error:
+        raise FileError(f"--mask {recipe.mask} (a picture or a CSV table): {error}") from error
+    return replace(mask, picture=read.picture, regions=read.regions, file=file)
+
+
+def mixed_below_full_scale(content: Sound, result: Sound, mask: SoundMask) -> tuple[Sound, float]:
+    """Return a finished sound mixed with its content, and the gain in dB that its peaks took away.
+
+    The content comes back at its own level; only where the sum would pass full scale, and the content itself
+    does not reach it, is all of it turned down.
+    """
+    sound = mixed(content, result, mask)
+    peaks = [float(torch.linalg.vector_norm(s.samples, math.inf)) for s in (sound, content)]
+    limit = min(max(PEAK_LIMIT, peaks[1]), 1.0)
+    gain = min(1.0, limit / peaks[0]) if peaks[0] > 0 else 1.0
+    return replace(sound, samples=sound.samples.mul_(gain)), 20.0 * math.log10(gain)
+
+
 def mixed(content: Sound, result: Sound, mask: SoundMask) -> Sound:
     """Return a content with its stylized version where a mask says so.
 
@@ -120,8 +160,7 @@ def mixed(content: Sound, result: Sound, mask: SoundMask) -> Sound:
         mask: The mask.
     """
     rate, (_, length) = content.sample_rate, content.samples.shape
-    n_fft = 2 * auto_stft(rate).n_fft
-    settings = StftSettings(n_fft, n_fft // 4, n_fft)
+    settings = long_stft(rate)
     frequencies = torch.linspace(0.0, rate / 2, settings.n_bins, dtype=torch.float64)
 
     def gains(first: int, count: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,51 +17,30 @@ from specstyle.errors import RecipeError
 from specstyle.media.base import Encoded
 from specstyle.media.color import gray_of, luma
 from specstyle.media.colormatch import match_colors, match_gray
-from specstyle.media.image import MIN_SIDE, ImageSettings, PictureCodec, check_picture, gray_encoded
+from specstyle.media.image import PictureCodec, gray_encoded
 from specstyle.media.imagefiles import check_output_fits, read_picture
-from specstyle.media.imagesize import fitted_mask, target_shape
-from specstyle.media.pictures import Picture
+from specstyle.media.pictures import (
+    MIN_SIDE,
+    ImageSettings,
+    Picture,
+    check_picture,
+    fitted_mask,
+    target_shape,
+)
 
 LONGEST_STYLE = 32_768
 """Longest side in pixels that a style may be enlarged to by ``style_scale``."""
-
-
-class PictureOptions(Protocol):
-    """What a medium reads of a recipe, whose fields these are."""
-
-    @property
-    def size(self) -> int: ...  # noqa: D102
-    @property
-    def height(self) -> int | None: ...  # noqa: D102
-    @property
-    def width(self) -> int | None: ...  # noqa: D102
-    @property
-    def enlarge(self) -> bool: ...  # noqa: D102
-    @property
-    def style_size(self) -> str: ...  # noqa: D102
-    @property
-    def style_scale(self) -> tuple[float, ...]: ...  # noqa: D102
-    @property
-    def bits(self) -> int: ...  # noqa: D102
-    @property
-    def color(self) -> str: ...  # noqa: D102
-    @property
-    def color_match(self) -> str: ...  # noqa: D102
-    @property
-    def network(self) -> str: ...  # noqa: D102
 
 
 class PictureMedium:
     """Pictures.
 
     Args:
-        recipe: Sizes.
+        recipe: A ``Recipe``: sizes, colors, bits.
         device: Where images live.
     """
 
-    medium = "image"
-
-    def __init__(self, recipe: PictureOptions, *, device: torch.device) -> None:
+    def __init__(self, recipe: Any, *, device: torch.device) -> None:
         self._recipe, self._device = recipe, device
         # Where the content's colors are kept, the network sees gray: the space in which it is gray.
         self._gray_space = {"content": "oklab", "luminance": "luma"}.get(recipe.color)
@@ -77,12 +56,7 @@ class PictureMedium:
         Arrays: NumPy ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]`` of uint8, uint16 or floats in 0..1; tensors
         ``[C, H, W]`` or ``[1, C, H, W]`` in 0..1, with C of 1, 3 or 4.
         """
-        if isinstance(given, (str, Path)):
-            picture = read_picture(Path(given))
-        elif isinstance(given, Picture):
-            picture = given
-        else:
-            picture = _picture_of_array(given, role)
+        picture = _picture(given, role)
         check_picture(picture, role=role)
         return picture
 
@@ -125,30 +99,31 @@ class PictureMedium:
             self._sized(_without_hidden_colors(source), content, scale)
             for source, scale in zip(sources, scales, strict=True)
         ]
+        none = (None,) * len(sources)
         parts = tuple(
-            self._mask(given, sources[i], sized[i], f"style mask {i + 1}")
-            for i, given in enumerate(style_masks)
+            self._mask(given, source, style, f"style mask {i}")
+            for i, (given, source, style) in enumerate(
+                zip(style_masks or none, sources, sized, strict=True), 1
+            )
         )
-        areas = tuple(
-            self._mask(given, content_source, content, f"content mask {i + 1}")
-            for i, given in enumerate(content_masks)
-        )
-        styles = [
-            self._colored(style, content, parts[i] if parts else None, areas[i] if areas else None)
-            for i, style in enumerate(sized)
+        areas = [
+            self._mask(given, content_source, content, f"content mask {i}")
+            for i, given in enumerate(content_masks or none, 1)
         ]
+        styles = [
+            self._colored(style, content, part, area)
+            for style, part, area in zip(sized, parts, areas, strict=True)
+        ]
+        if not any(area is not None for area in areas):
+            return styles, (), parts
         full = content.image.new_ones((1, 1, *content.image.shape[2:]))
-        masked = any(area is not None for area in areas)
-        return styles, tuple(full if a is None else a for a in areas) if masked else (), parts
+        return styles, tuple(full if area is None else area for area in areas), parts
 
     def _mask(self, given: Any, of: Picture, picture: Encoded, role: str) -> Tensor | None:
         """Return a mask in the size of an encoded picture; ``None`` if there is none."""
         if given is None or (isinstance(given, (str, Path)) and str(given) == "all"):
             return None
-        if isinstance(given, (str, Path)):
-            source = read_picture(Path(given))
-        else:
-            source = given if isinstance(given, Picture) else _picture_of_array(given, role)
+        source = _picture(given, role)
         height, width = picture.image.shape[2:]
         values = luma(source.pixels.to(picture.image)) * (
             1.0 if source.alpha is None else source.alpha.to(picture.image)
@@ -166,12 +141,8 @@ class PictureMedium:
         settings = ImageSettings(size=longest, enlarge=enlarge)
         plain = target_shape(source.height, source.width, settings)
         height, width = (round(side * scale) for side in plain)
-        if (
-            not min(MIN_SIDE, *plain)
-            <= min(height, width)
-            <= max(height, width)
-            <= max(LONGEST_STYLE, *plain)
-        ):
+        shortest, longest = min(height, width), max(height, width)
+        if shortest < min(MIN_SIDE, *plain) or longest > max(LONGEST_STYLE, *plain):
             raise RecipeError(
                 f"{source.name}: style_scale {scale:g} makes it {width}x{height} pixels; expected sides from "
                 f"{MIN_SIDE} to {LONGEST_STYLE}; choose a number closer to 1"
@@ -250,7 +221,12 @@ def _without_hidden_colors(style: Picture) -> Picture:
     return dataclasses.replace(style, pixels=style.pixels * alpha + mean * (1.0 - alpha))
 
 
-def _picture_of_array(given: Any, role: str) -> Picture:
+def _picture(given: Any, role: str) -> Picture:
+    """Return a picture from a path, an array, or itself."""
+    if isinstance(given, Picture):
+        return given
+    if isinstance(given, (str, Path)):
+        return read_picture(Path(given))
     problem = ValueError(
         f"the {role} must be an array [H, W], [H, W, 3] or [H, W, 4] (uint8, uint16 or floats in 0..1), or a "
         f"tensor [C, H, W] in 0..1 with C of 1, 3 or 4; got {type(given).__name__} of shape "

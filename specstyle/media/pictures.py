@@ -1,12 +1,24 @@
-"""A picture in memory."""
+"""A picture in memory: what it is, whether it can be used, and another size."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
+
+from specstyle.errors import FileError
+
+MIN_SIDE = 8
+"""Smallest side of a usable picture, in pixels: at stride 8 (VGG's relu4_1) less leaves no feature at all."""
+
+_ASPECT_TOLERANCE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,3 +66,181 @@ class Picture:
         from specstyle.media.imagefiles import write_picture
 
         write_picture(self, Path(path))
+
+
+def check_picture(picture: Picture, *, role: str) -> None:
+    """Refuse a picture from which nothing can be transferred.
+
+    Args:
+        picture: The picture.
+        role: What it is for, as the message names it: ``"content"`` or ``"style"``.
+
+    Raises:
+        FileError: A side below ``MIN_SIDE`` pixels, NaN or infinite values, one constant color, or
+            no pixel that is not fully transparent.
+    """
+    who = f"{picture.name} ({role})"
+    if min(picture.height, picture.width) < MIN_SIDE:
+        raise FileError(
+            f"{who}: is {picture.width} x {picture.height} pixels; expected at least {MIN_SIDE} a side; "
+            "use a larger picture"
+        )
+    if not bool(torch.isfinite(picture.pixels).all()):
+        raise FileError(f"{who}: has pixels that are NaN or infinite; expected values from 0 to 1")
+    if picture.alpha is not None and not bool((picture.alpha > 0).any()):
+        raise FileError(f"{who}: is fully transparent; expected something visible; use another picture")
+    low, high = picture.pixels.amin(dim=(1, 2)), picture.pixels.amax(dim=(1, 2))
+    if bool((high - low < 0.5 / 255).all()):  # less than half a step of an 8-bit picture
+        hint = "use another picture" if picture.alpha is None else "draw it on a background of another color"
+        raise FileError(f"{who}: has one single color; expected a picture with some structure; {hint}")
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """How large a picture is worked on.
+
+    Attributes:
+        size: Longest side in pixels, or None for the picture's own size. ``height`` and ``width`` go first.
+        height: Height in pixels; alone, the width follows the aspect.
+        width: Width in pixels; alone, the height follows the aspect.
+        enlarge: Whether a picture smaller than that is enlarged.
+    """
+
+    size: int | None = 512
+    height: int | None = None
+    width: int | None = None
+    enlarge: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("size", "height", "width"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(
+                    f"{name}: expected a whole number of pixels, at least 1, or None, got {value!r}"
+                )
+        if not isinstance(self.enlarge, bool):
+            raise ValueError(f"enlarge: expected True or False, got {self.enlarge!r}")
+
+
+def target_shape(picture_h: int, picture_w: int, settings: ImageSettings) -> tuple[int, int]:
+    """Choose the shape in which a picture is worked on.
+
+    The aspect is kept to rounding, and nothing is enlarged unless the settings say so.
+
+    Args:
+        picture_h: Height of the picture in pixels.
+        picture_w: Width of the picture in pixels.
+        settings: The wanted size.
+
+    Returns:
+        Height and width in pixels, each at least 1.
+
+    Raises:
+        ValueError: Height and width are both given, exceed the picture, and ``enlarge`` is False.
+
+    Example:
+        >>> target_shape(600, 800, ImageSettings(size=512))
+        (384, 512)
+        >>> target_shape(600, 800, ImageSettings(height=1200))
+        (600, 800)
+    """
+    height, width = settings.height, settings.width
+    if height is not None and width is not None:
+        if not settings.enlarge and (height > picture_h or width > picture_w):
+            raise ValueError(
+                f"height and width: {height} x {width} would enlarge a picture of {picture_h} x {picture_w} "
+                "(height x width); choose smaller ones, only one of them, or enlarge=True"
+            )
+        return height, width
+    if height is not None:
+        wanted, side = height, picture_h
+    elif width is not None:
+        wanted, side = width, picture_w
+    elif settings.size is not None:
+        wanted, side = settings.size, max(picture_h, picture_w)
+    else:
+        return picture_h, picture_w
+    if wanted > side and not settings.enlarge:
+        return picture_h, picture_w
+    return _scaled(picture_h, wanted, side), _scaled(picture_w, wanted, side)
+
+
+def _scaled(length: int, wanted: int, side: int) -> int:
+    """Round length * wanted / side to the nearest whole number, halves up, in integers."""
+    return max(1, (2 * length * wanted + side) // (2 * side))
+
+
+def resize_picture(picture: Picture, height: int, width: int) -> Picture:
+    """Resample a picture by a Lanczos kernel of three lobes, widened when shrinking (no aliasing).
+
+    Channels are resampled as 32-bit floats, so nothing is rounded to 8 bits, and clipped to 0 to 1. Colors
+    are weighted by alpha: what a transparent pixel would have looked like does not bleed into its neighbours.
+
+    Args:
+        picture: The picture, ``[3, H, W]``.
+        height: New height in pixels.
+        width: New width in pixels.
+
+    Returns:
+        The picture in the new shape, the dtype and device of its pixels kept.
+
+    Raises:
+        ValueError: A side below 1.
+    """
+    if height < 1 or width < 1:
+        raise ValueError(f"height and width: expected at least 1 pixel each, got {height} x {width}")
+    if (height, width) == (picture.height, picture.width):
+        return picture
+    colors = picture.pixels.detach().cpu().numpy().astype(np.float32)
+    resized = _resampled(colors, height, width)
+    alpha = None
+    if picture.alpha is not None:
+        opacity = picture.alpha.detach().cpu().numpy().astype(np.float32)
+        weighted = _resampled(colors * opacity, height, width)
+        new_opacity = _resampled(opacity, height, width)
+        # Where nothing is visible there is no weight to divide by: the plain colors stand.
+        visible = new_opacity > 1 / 512
+        resized = np.where(visible, weighted / np.where(visible, new_opacity, 1), resized)
+        alpha = torch.from_numpy(np.clip(new_opacity, 0, 1)).to(picture.alpha)
+    pixels = torch.from_numpy(np.clip(resized, 0, 1)).to(picture.pixels)
+    return replace(picture, pixels=pixels, alpha=alpha)
+
+
+def _resampled(channels: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Resample every channel of [C, H, W]."""
+    planes = [
+        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.LANCZOS))
+        for plane in channels
+    ]
+    return np.stack(planes)
+
+
+def fitted_mask(mask: Tensor, height: int, width: int, *, of: Picture, name: str) -> Tensor:
+    """Resample a mask to a picture's size, by the mean of the area where it shrinks: it cannot overshoot.
+
+    Args:
+        mask: From 0 to 1, ``[1, h, w]``.
+        height: In which the picture is worked on, as ``width``.
+        width: See there.
+        of: The picture itself.
+        name: What to call the mask in messages.
+
+    Returns:
+        ``[1, 1, height, width]``.
+
+    Raises:
+        FileError: If the mask is another picture's by its aspect, or is 0 everywhere.
+    """
+    # A side is rounded to whole pixels.
+    slack = _ASPECT_TOLERANCE + 1.0 / min(mask.shape[1:])
+    if abs(math.log(mask.shape[2] / mask.shape[1] * of.height / of.width)) > slack:
+        raise FileError(
+            f"{name}: is {mask.shape[2]} x {mask.shape[1]} for {of.name} of {of.width} x {of.height}; "
+            "expected the same aspect; crop it like the picture"
+        )
+    resized = F.interpolate(mask[None], (height, width), mode="bilinear", align_corners=False, antialias=True)
+    if not bool((resized > 0).any()):
+        raise FileError(f"{name}: is black everywhere; expected white where the style belongs")
+    return resized.clamp(0.0, 1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from specstyle.media.containers import is_text
+
 SNIFFED_BYTES = 4096
 """How many of them are looked at."""
 
@@ -46,13 +48,7 @@ def what_it_is(head: bytes) -> str:
         return "is an AVIF picture" if is_avif else "is a HEIC picture" if is_heif else "is a video"
     if b"<svg" in head.lower():
         return "is an SVG drawing"
-    try:
-        # The last character may be cut in half by the end of the sniffed bytes.
-        text = head.decode("utf-8", errors="strict" if len(head) < SNIFFED_BYTES else "ignore")
-    except UnicodeDecodeError:
-        return "is not a picture in a known format"
-    is_text = all(character.isprintable() or character.isspace() for character in text)
-    return "is a text file, whatever its name says" if is_text else "is not a picture in a known format"
+    return "is a text file, whatever its name says" if is_text(head) else "is not a picture in a known format"
 
 
 def reason_of(error: BaseException) -> str:

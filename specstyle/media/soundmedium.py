@@ -2,77 +2,46 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from specstyle.engine.views import View
+from specstyle.errors import RecipeError
 from specstyle.media.audio import Inverse, SoundCodec, finish_sound
 from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.bands import sound_view
 from specstyle.media.base import Encoded
 from specstyle.media.equalize import colored_noise, equalize
-from specstyle.media.mixing import Mixing
+from specstyle.media.masks import mask_of, mixed_below_full_scale
 from specstyle.media.soundfiles import check_output_fits, read_sound
 from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, resample
 from specstyle.media.spectrogramfile import Spectrogram
 from specstyle.media.waveform import WaveformCanvas
 
 
-class SoundOptions(Protocol):
-    """What a medium reads of a recipe, beside ``AudioSettings``: the recipe's own fields."""
-
-    @property
-    def sample_rate(self) -> int | None: ...  # noqa: D102
-    @property
-    def content_start_s(self) -> float: ...  # noqa: D102
-    @property
-    def content_duration_s(self) -> float | None: ...  # noqa: D102
-    @property
-    def style_start_s(self) -> tuple[float, ...]: ...  # noqa: D102
-    @property
-    def style_duration_s(self) -> tuple[float, ...]: ...  # noqa: D102
-    @property
-    def style_blend(self) -> tuple[float, ...]: ...  # noqa: D102
-    @property
-    def duration_s(self) -> float | None: ...  # noqa: D102
-    @property
-    def init_noise_db(self) -> float | None: ...  # noqa: D102
-    @property
-    def loop(self) -> bool: ...  # noqa: D102
-    @property
-    def mask(self) -> str | None: ...  # noqa: D102
-    @property
-    def keep_band(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def mix(self) -> float: ...  # noqa: D102
-
-
 class SoundMedium:
     """Sounds as spectrogram images.
 
     Args:
-        recipe: STFT, compression and phase.
+        recipe: A ``Recipe``: STFT, compression and phase, the ranges of content and styles, masks.
         seed: Of a random phase.
         device: Where images live.
         sample_rate: Of arrays given as sources, in Hz.
     """
 
-    medium = "audio"
-
     def __init__(
-        self, recipe: SoundOptions, *, seed: int, device: torch.device, sample_rate: int | None = None
+        self, recipe: Any, *, seed: int, device: torch.device, sample_rate: int | None = None
     ) -> None:
         names = AudioSettings.__dataclass_fields__
         self._recipe, self._device, self._sample_rate = recipe, device, sample_rate
         self._codec = SoundCodec(AudioSettings(**{n: getattr(recipe, n) for n in names}), seed=seed)
-        self._content_rate: int | None = None
-        self._mixing = Mixing.of(recipe)
+        self._mask = mask_of(recipe)
 
     def source(self, given: Any, role: str, part: Part = WHOLE) -> Sound:
         """Return a checked sound from a path, a ``Sound``, or samples ``[(channels,) length]``.
@@ -90,11 +59,17 @@ class SoundMedium:
             whole = given if isinstance(given, Sound) else _sound_of_array(given, self._sample_rate, role)
             sound = whole if part == WHOLE else part.of(whole)
         self._check(sound, role)
-        if role == "content":
-            self._mixing.check(sound)
-        if role == "content" and self._recipe.duration_s is not None:
+        if role != "content":
+            return sound
+        for low, _ in () if self._mask is None else self._mask.keep:
+            if low >= sound.sample_rate / 2:
+                raise RecipeError(
+                    f"keep_band {low:g}- begins above {sound.sample_rate / 2:g} Hz, the highest frequency of "
+                    f"{sound.name}; choose a lower one"
+                )
+        if self._recipe.duration_s is not None:
             length = max(round(self._recipe.duration_s * sound.sample_rate), 1)
-            sound = dataclasses.replace(sound, samples=_looped(sound.samples, length))
+            sound = replace(sound, samples=_looped(sound.samples, length))
             self._check(sound, role)
         return sound
 
@@ -111,14 +86,11 @@ class SoundMedium:
 
     def encode_content(self, source: Sound) -> Encoded:
         """Return the content's log-magnitude image."""
-        self._content_rate = source.sample_rate
         return self._codec.encode(_centered(source), device=self._device)
 
     def encode_style(self, source: Sound, content: Encoded) -> Encoded:
         """Return a style's log-magnitude image at the content's sample rate."""
-        if self._content_rate is None:
-            raise RuntimeError("encode the content first")
-        comparable = resample(_heard(source), self._content_rate)
+        comparable = resample(_heard(source), content.context.sound.sample_rate)
         self._check(comparable, "style")
         return self._codec.encode(_centered(comparable), device=self._device)
 
@@ -139,7 +111,7 @@ class SoundMedium:
         """Return the image of Gaussian noise with the styles' long-term spectrum."""
         original: Sound = content.context.sound
         noise = torch.randn(original.samples.shape, generator=generator, dtype=torch.float64)
-        colored = self.equalized(dataclasses.replace(original, samples=noise), styles)
+        colored = self.equalized(replace(original, samples=noise), styles)
         return self._codec.encode(colored, device=self._device).image
 
     def noised(
@@ -147,14 +119,11 @@ class SoundMedium:
     ) -> Sound:
         """Return the content with noise of the styles' spectrum: the seed of a texture in its silences."""
         white = torch.randn(content.samples.shape, generator=generator, dtype=torch.float64)
-        noise = self.equalized(dataclasses.replace(content, samples=white), styles).samples
+        noise = self.equalized(replace(content, samples=white), styles).samples
         level = content.samples.std(1, correction=0, keepdim=True)
-        gain = (
-            level
-            / noise.std(1, correction=0, keepdim=True)
-            * 10 ** ((self._recipe.init_noise_db or 0.0) / 20)
-        )
-        return dataclasses.replace(content, samples=content.samples + amount * gain * noise)
+        louder = 10 ** ((self._recipe.init_noise_db or 0.0) / 20)
+        gain = level / noise.std(1, correction=0, keepdim=True) * louder
+        return replace(content, samples=content.samples + amount * gain * noise)
 
     def waveform(
         self,
@@ -191,46 +160,60 @@ class SoundMedium:
         channels, length = like.samples.shape
         if samples.shape[0] != channels:
             samples = samples.mean(0, keepdim=True).expand(channels, -1)
-        return dataclasses.replace(like, samples=_looped(samples, length))
+        return replace(like, samples=_looped(samples, length))
 
     def check_output(self, path: Path, source: Sound, content: Encoded) -> None:
         """Refuse an output whose format cannot hold the content's rate, channels and length."""
         check_output_fits(source, path)
 
-    def finish_waveform(
-        self, canvas: WaveformCanvas, samples: Tensor, original: Sound
-    ) -> tuple[Sound, dict[str, float]]:
-        """Bring samples to the content's rate, length and loudness."""
-        finished, gain_db = finish_sound(canvas.sound(samples), original)
-        finished, more_db = self._mixing.mixed(finished, original)
-        return finished, {"peak_gain_db": gain_db + more_db}
-
     def finish(
-        self, image: Tensor, content: Encoded, original: Sound, *, with_function: Inverse | None = None
-    ) -> tuple[Sound, dict[str, Any], Spectrogram]:
-        """Reconstruct the phase and bring the result to the content's loudness.
+        self,
+        image: Tensor,
+        samples: Tensor | None,
+        content: Encoded,
+        original: Sound,
+        *,
+        canvas: WaveformCanvas | None = None,
+        with_function: Inverse | None = None,
+    ) -> tuple[Sound, dict[str, Any], Spectrogram | None]:
+        """Bring an image, or the samples of a waveform, to a sound of the content's loudness.
+
+        Args:
+            image: What was optimized; its phase is reconstructed.
+            samples: Of the waveform instead, with its canvas.
+            content: As it was encoded.
+            original: The content itself.
+            canvas: Of the samples.
+            with_function: In the place of the recipe's phase reconstruction.
 
         Returns:
-            The sound, what the record says of it, and the magnitudes that it was made of.
+            The sound, what the record says of it, and the magnitudes that it was made of, if there are any.
         """
-        sound, found, magnitude = self._codec.decode_with_report(image, content, with_function=with_function)
-        finished, gain_db = finish_sound(sound, original)
-        finished, more_db = self._mixing.mixed(finished, original)
-        context = content.context
-        spectrogram = Spectrogram(magnitude.cpu(), context.working_rate, context.stft, context.length)
-        figures = {
-            "phase": {"method": found.method, "start": found.start},
+        figures: dict[str, Any] = {}
+        spectrogram = None
+        if canvas is not None and samples is not None:
+            sound = canvas.sound(samples)
+        else:
+            context = content.context
+            sound, found, magnitude = self._codec.decode_with_report(
+                image, content, with_function=with_function
+            )
+            spectrogram = Spectrogram(magnitude.cpu(), context.working_rate, context.stft, context.length)
+            figures["phase"] = {"method": found.method, "start": found.start}
             # An exact match has no finite level; -300 dB is float64's own precision.
-            "spectral_convergence_db": max(found.spectral_convergence_db, -300.0),
-            "peak_gain_db": gain_db + more_db,
-        }
+            figures["spectral_convergence_db"] = max(found.spectral_convergence_db, -300.0)
+        finished, figures["peak_gain_db"] = finish_sound(sound, original)
+        if self._mask is not None:
+            finished, more_db = mixed_below_full_scale(original, finished, self._mask)
+            figures["peak_gain_db"] += more_db
         return finished, figures, spectrogram
 
     def describe_encoding(self, content: Encoded) -> dict[str, Any]:
         """Return the transform that ran, with what the recipe left open."""
-        stft = dataclasses.asdict(content.context.stft)
+        stft = asdict(content.context.stft)
         described = {"stft": {"sample_rate": content.context.working_rate, **stft}}
-        return described | ({} if self._mixing.file is None else {"mask": self._mixing.file})
+        file = None if self._mask is None else self._mask.file
+        return described if file is None else {**described, "mask": file}
 
     def describe(self, source: Sound) -> dict[str, Any]:
         """Return rate, channels and length."""
@@ -253,12 +236,12 @@ def _heard(style: Sound) -> Sound:
     moving = style.samples.amax(1) > style.samples.amin(1)
     if bool(moving.all()):
         return style
-    return dataclasses.replace(style, samples=style.samples[moving])
+    return replace(style, samples=style.samples[moving])
 
 
 def _centered(sound: Sound) -> Sound:
     """Take each channel's mean away: an offset is no sound, but it would count as the loudest bin."""
-    return dataclasses.replace(sound, samples=sound.samples - sound.samples.mean(1, keepdim=True))
+    return replace(sound, samples=sound.samples - sound.samples.mean(1, keepdim=True))
 
 
 def _sound_of_array(given: Any, sample_rate: int | None, role: str) -> Sound:

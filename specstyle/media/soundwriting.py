@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import struct
+import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 
 from specstyle.errors import FileError
-from specstyle.media import ogg
 from specstyle.media.sounds import Sound
 
 SUFFIXES = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
@@ -43,6 +45,12 @@ _MAX_VORBIS_RATE = 192_000
 _MAX_FLAC_RATE = 655_350
 _MAX_ODD_FLAC_RATE = 65_535
 """In Hz; a FLAC header has 16 bits for a rate in Hz or in tens of Hz (RFC 9639, section 9.1.2)."""
+
+SERIAL = 0x53504543
+"""The serial number that every Ogg stream gets ("SPEC"); with one stream in a file any number will do."""
+
+_OGG_HEADER_BYTES = 27
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def check_output_suffix(path: Path | str) -> str:
@@ -100,86 +108,93 @@ def write_sound(sound: Sound, path: Path | str) -> None:
         FileError: If the suffix, the rate or the number of channels is not possible, samples are NaN or
             beyond full scale, or the file cannot be written (no right to, disk full).
     """
-    kind = check_output_suffix(path)
-    subtype = output_subtype(sound, kind)
-    check_output_fits(sound, path)
-    _check_values(sound, Path(path), kind, subtype)
+    kind, subtype = check_output_fits(sound, path)
+    if not bool(torch.isfinite(sound.samples).all()):
+        raise FileError(f"{path} is not written: the sound has samples that are NaN or infinite")
+    peak = float(sound.samples.abs().max()) if sound.samples.numel() else 0.0
+    if subtype in _BITS and peak > 1.0:
+        raise FileError(
+            f"{path} is not written: the peak is {peak:.4g} and {kind} {subtype} ends at 1; scale the sound "
+            "down first, or write 32-bit float WAV"
+        )
     import soundfile
 
-    try:
-        sink = _Sink(Path(path))
-    except OSError as error:
-        raise FileError(f"{path} cannot be written: {reason(error)}") from None
     samples = sound.samples.numpy().T
-    failure: Exception | None = None
-    whole = False
+    written = io.BytesIO()
     try:
         with soundfile.SoundFile(
-            sink, "w", sound.sample_rate, samples.shape[1], subtype, format=kind
+            written, "w", sound.sample_rate, samples.shape[1], subtype, format=kind
         ) as file:
             # In blocks: libsndfile 1.2.2 overflows the stack on a long Vorbis file written at once.
             for start in range(0, samples.shape[0], _BLOCK):
                 file.write(_as_written(samples[start : start + _BLOCK], subtype))
-        whole = True
-    except (soundfile.SoundFileError, OSError, AssertionError, ValueError) as error:
-        failure = error  # an AssertionError is soundfile's word for "not everything was written"
-    finally:
-        sink.close(kind, whole=whole)
-    failure = sink.error or failure
-    if failure is not None:
+    except (soundfile.SoundFileError, AssertionError, ValueError) as error:
         raise FileError(
             f"{path} cannot be written as {kind} {subtype} ({sound.sample_rate} Hz, {samples.shape[1]} "
-            f"channels): {reason(failure)}"
-        )
+            f"channels): {reason(error)}"
+        ) from None
+    _remove_chance(written, kind)
+    try:
+        Path(path).write_bytes(written.getbuffer())
+    except OSError as error:
+        raise FileError(f"{path} cannot be written: {reason(error)}") from None
 
 
-class _Sink:
-    """A file for libsndfile to write to that remembers why writing failed, which libsndfile does not."""
+def _remove_chance(file: BinaryIO, kind: str) -> None:
+    """Free a file of time and chance, in place: equal sounds give equal files."""
+    if kind == "OGG":
+        set_serial(file)
+    elif kind == "WAV":
+        file.seek(0)
+        # Float files have this chunk: id, size, version, seconds since 1970.
+        peak = file.read(256).find(b"PEAK")
+        if peak >= 0:
+            file.seek(peak + 12)
+            file.write(bytes(4))
 
-    def __init__(self, path: Path) -> None:
-        self.error: OSError | None = None
-        self._file = path.open("w+b")
 
-    def write(self, data: bytes) -> int:
-        try:
-            return self._file.write(data) if self.error is None else 0
-        except OSError as error:
-            self.error = error
-            return 0
+def set_serial(file: BinaryIO, serial: int = SERIAL) -> None:
+    """Give the one stream of an Ogg file another serial number, in place.
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        try:
-            return self._file.seek(offset, whence)
-        except OSError as error:
-            self.error = self.error or error
-            return 0
+    libsndfile draws one, so that the same sound written twice gives two different files. The checksum of each
+    page goes with it.
 
-    def tell(self) -> int:
-        return self.seek(0, 1)
+    Args:
+        file: Open for reading and writing.
+        serial: From 0 to 2^32 - 1.
 
-    def close(self, kind: str, *, whole: bool) -> None:
-        """Close the file; if it is whole, free it of time and chance: equal sounds give equal files."""
-        try:
-            if whole and self.error is None:
-                self._remove_chance(kind)
-        except OSError as error:
-            self.error = error
-        finally:
-            try:
-                self._file.close()
-            except OSError as error:
-                self.error = self.error or error
+    Raises:
+        FileError: If the file is no unbroken chain of Ogg pages.
+    """
+    position = 0
+    while True:
+        file.seek(position)
+        header = file.read(_OGG_HEADER_BYTES)
+        if not header:
+            return
+        if len(header) < _OGG_HEADER_BYTES or header[:4] != b"OggS":
+            raise FileError(f"byte {position} of the Ogg file begins no page; write .wav or .flac instead")
+        segments = file.read(header[26])
+        page = bytearray(header + segments + file.read(sum(segments)))
+        page[14:18] = struct.pack("<I", serial)
+        page[22:26] = bytes(4)
+        page[22:26] = struct.pack("<I", page_checksum(bytes(page)))
+        file.seek(position)
+        file.write(page[:_OGG_HEADER_BYTES])
+        position += len(page)
 
-    def _remove_chance(self, kind: str) -> None:
-        if kind == "OGG":
-            ogg.set_serial(self._file)
-        elif kind == "WAV":
-            self._file.seek(0)
-            # Float files have this chunk: id, size, version, seconds since 1970.
-            peak = self._file.read(256).find(b"PEAK")
-            if peak >= 0:
-                self._file.seek(peak + 12)
-                self._file.write(bytes(4))
+
+def page_checksum(page: bytes) -> int:
+    """Return the checksum of an Ogg page whose checksum field holds zeros.
+
+    It is the CRC-32 with generator 0x04c11db7 and neither preset nor final inversion, highest bit first
+    (RFC 3533, section 6): zlib's CRC over mirrored bytes, mirrored, once its two inversions are undone.
+
+    Args:
+        page: The whole page, header included.
+    """
+    crc = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{crc:032b}"[::-1], 2)
 
 
 def _as_written(block: np.ndarray[Any, Any], subtype: str) -> np.ndarray[Any, Any]:
@@ -196,7 +211,7 @@ def _as_written(block: np.ndarray[Any, Any], subtype: str) -> np.ndarray[Any, An
     return np.ascontiguousarray((numbers << (32 - bits)).astype(np.int32))
 
 
-def check_output_fits(sound: Sound, path: Path | str) -> None:
+def check_output_fits(sound: Sound, path: Path | str) -> tuple[str, str]:
     """Refuse a sound of a rate, a number of channels or a length that the format cannot hold.
 
     A run asks this of its content before it starts, since its output has the same.
@@ -204,6 +219,9 @@ def check_output_fits(sound: Sound, path: Path | str) -> None:
     Args:
         sound: The sound; its values do not matter.
         path: Where it shall be written.
+
+    Returns:
+        libsndfile's names of the format and of the subtype.
 
     Raises:
         FileError: If the suffix is not possible, or the format cannot hold such a sound.
@@ -230,18 +248,7 @@ def check_output_fits(sound: Sound, path: Path | str) -> None:
     n_bytes = channels * length * {"DOUBLE": 8, "FLOAT": 4}.get(subtype, _BITS.get(subtype, 0) // 8)
     if kind == "WAV" and n_bytes > 2**32 - 2**12:
         raise FileError(f"{path} is not written: {n_bytes} bytes are more than a WAV file holds; write .flac")
-
-
-def _check_values(sound: Sound, path: Path, kind: str, subtype: str) -> None:
-    """Refuse samples that the format cannot hold."""
-    if not bool(torch.isfinite(sound.samples).all()):
-        raise FileError(f"{path} is not written: the sound has samples that are NaN or infinite")
-    peak = float(sound.samples.abs().max()) if sound.samples.numel() else 0.0
-    if subtype in _BITS and peak > 1.0:
-        raise FileError(
-            f"{path} is not written: the peak is {peak:.4g} and {kind} {subtype} ends at 1; scale the sound "
-            "down first, or write 32-bit float WAV"
-        )
+    return kind, subtype
 
 
 def reason(error: Exception) -> str:

@@ -225,26 +225,14 @@ def _magnitude(array: np.ndarray[Any, Any], path: Path) -> Tensor:
     return magnitude
 
 
-def write_spectrogram(
-    source: Path,
-    output: Path,
-    *,
-    n_fft: int | None = None,
-    hop_length: int | None = None,
-    win_length: int | None = None,
-    window: str = "hann",
-    force: bool = False,
-) -> Spectrogram:
+def write_spectrogram(source: Path, output: Path, *, force: bool = False, **options: Any) -> Spectrogram:
     """Read a sound file and write its magnitudes, whole or not at all.
 
     Args:
         source: A sound file.
         output: Where to; it must end in .npz (see ``save_spectrogram``).
-        n_fft: In samples; ``None``: see ``auto_stft``. So for ``hop_length`` and ``win_length``.
-        hop_length: Samples from frame to frame.
-        win_length: Window length in samples.
-        window: Name of a SciPy window.
         force: Replace an existing output.
+        **options: See ``auto_stft``.
 
     Returns:
         What was written.
@@ -256,38 +244,21 @@ def write_spectrogram(
     check_spectrogram_suffix(output)
     check_output(output, force=force)
     sound = read_sound(source)
-    settings = auto_stft(
-        sound.sample_rate, n_fft=n_fft, hop_length=hop_length, win_length=win_length, window=window
-    )
-    spectrogram = spectrogram_of(sound, settings)
+    spectrogram = spectrogram_of(sound, auto_stft(sound.sample_rate, **options))
     make_folder(output.parent)
     with atomic(output) as temporary:
         save_spectrogram(temporary, spectrogram)
     return spectrogram
 
 
-def write_inversion(
-    source: Path,
-    output: Path,
-    *,
-    method: Method = "pghi-raar",
-    iterations: int = 64,
-    start: Start = "auto",
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    force: bool = False,
-) -> InversionResult:
+def write_inversion(source: Path, output: Path, *, force: bool = False, **options: Any) -> InversionResult:
     """Read magnitudes from a .npz file and write a sound that has (nearly) these, whole or not at all.
 
     Args:
         source: What ``write_spectrogram`` wrote, or the like (see ``load_spectrogram``).
         output: A sound file. WAV gets 32-bit floats, which hold any level; the others need a peak below 1.
-        method: See ``invert``, and so for ``iterations`` and ``start``.
-        iterations: Pairs of one transform and one inverse.
-        start: ``"auto"``, ``"pghi"``, ``"random"`` or ``"zero"``.
-        seed: Of the random phase.
-        device: Where to run.
         force: Replace an existing output.
+        **options: See ``invert_spectrogram``.
 
     Returns:
         The waveform, method, start and spectral convergence.
@@ -298,14 +269,7 @@ def write_inversion(
     """
     check_output_suffix(output)
     check_output(output, force=force)
-    sound, result = invert_spectrogram(
-        load_spectrogram(source),
-        method=method,
-        iterations=iterations,
-        start=start,
-        seed=seed,
-        device=device,
-    )
+    sound, result = invert_spectrogram(load_spectrogram(source), **options)
     make_folder(output.parent)
     with atomic(output) as temporary:
         write_sound(sound, temporary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,6 +111,16 @@ def auto_stft(
     return StftSettings(n_fft, hop_length, win_length, window)
 
 
+def long_stft(sample_rate: int) -> StftSettings:
+    """Return the transform that filters have: Hann, 93 ms, a quarter of it as hop.
+
+    Args:
+        sample_rate: In Hz.
+    """
+    n_fft = 2 * auto_stft(sample_rate).n_fft
+    return StftSettings(n_fft, n_fft // 4, n_fft)
+
+
 def stft(x: Tensor, settings: StftSettings) -> Tensor:
     """Transform signals to complex spectrograms, frames centered, zeros around the signal.
 
@@ -162,9 +173,9 @@ def istft(spec: Tensor, settings: StftSettings, length: int) -> Tensor:
     check_shape(spec, settings, length, name="spec")
     window = window_tensor(settings, spec.real.dtype, spec.device)
     frames = torch.fft.irfft(spec.transpose(-1, -2), n=settings.n_fft) * window
-    rows = overlap_rows(frames, settings)
-    add_frames(rows, frames, settings.hop_length)
-    return crop(rows, settings, length) * inverse_window_sum(settings, length, window.dtype, window.device)
+    added = OverlapAdd(settings, length, frames.shape[:-2], like=window)
+    added.add(frames)
+    return added.signal() * inverse_window_sum(settings, length, window.dtype, window.device)
 
 
 def check_shape(tensor: Tensor, settings: StftSettings, length: int, *, name: str) -> None:
@@ -201,47 +212,38 @@ def inverse_window_sum(
 ) -> Tensor:
     """Return 1 / (sum of the squared windows over each sample), shape ``[length]``."""
     squared = window_tensor(settings, torch.float64, torch.device("cpu")).square()
-    frames = squared.expand(settings.n_frames(length), -1)
-    rows = overlap_rows(frames, settings)
-    add_frames(rows, frames, settings.hop_length)
-    return crop(rows, settings, length).reciprocal().to(device=device, dtype=dtype)
+    added = OverlapAdd(settings, length, (), like=squared)
+    added.add(squared.expand(settings.n_frames(length), -1))
+    return added.signal().reciprocal().to(device=device, dtype=dtype)
 
 
-def overlap_rows(frames: Tensor, settings: StftSettings) -> Tensor:
-    """Return zeros to overlap-add frames into: the padded signal as rows of one hop each.
+class OverlapAdd:
+    """Frames that are added up, one hop apart, to a signal.
+
+    The padded signal stands in rows of one hop each. Column block k of all frames goes to the same rows moved
+    down by k, so that thousands of frames take only ``n_fft / hop_length`` additions of whole blocks.
 
     Args:
-        frames: Shape ``[..., frames, n_fft]`` (its shape, dtype and device count, not its values).
         settings: The transform.
-
-    Returns:
-        Shape ``[..., frames + ceil(n_fft / hop_length) - 1, hop_length]``.
+        length: Of the signal, in samples.
+        batch: What comes before in its shape.
+        like: A tensor of its type, on its device.
     """
-    n_rows = frames.shape[-2] + -(-settings.n_fft // settings.hop_length) - 1
-    return frames.new_zeros(*frames.shape[:-2], n_rows, settings.hop_length)
 
+    def __init__(self, settings: StftSettings, length: int, batch: Sequence[int], *, like: Tensor) -> None:
+        self._hop, self._start, self._length = settings.hop_length, settings.n_fft // 2, length
+        n_rows = settings.n_frames(length) + -(-settings.n_fft // settings.hop_length) - 1
+        self._rows = like.new_zeros(*batch, n_rows, settings.hop_length)
 
-def add_frames(rows: Tensor, frames: Tensor, hop_length: int) -> None:
-    """Overlap-add frames into ``rows`` in place, the first frame at the first row.
+    def add(self, frames: Tensor, first: int = 0) -> None:
+        """Add frames ``[..., frames, n_fft]`` from the number ``first`` on."""
+        for k, start in enumerate(range(0, frames.shape[-1], self._hop), first):
+            piece = frames[..., start : start + self._hop]
+            self._rows[..., k : k + frames.shape[-2], : piece.shape[-1]] += piece
 
-    Column block k of all frames goes to the same rows moved down by k, so that a frame count of thousands
-    takes only ``n_fft / hop_length`` additions of whole blocks.
-
-    Args:
-        rows: Shape ``[..., at least frames + ceil(n_fft / hop_length) - 1, hop_length]``.
-        frames: Shape ``[..., frames, n_fft]``.
-        hop_length: In samples.
-    """
-    n_frames = frames.shape[-2]
-    for k, start in enumerate(range(0, frames.shape[-1], hop_length)):
-        piece = frames[..., start : start + hop_length]
-        rows[..., k : k + n_frames, : piece.shape[-1]] += piece
-
-
-def crop(rows: Tensor, settings: StftSettings, length: int) -> Tensor:
-    """Cut the signal out of its padded rows, shape ``[..., length]``."""
-    start = settings.n_fft // 2
-    return rows.flatten(-2)[..., start : start + length]
+    def signal(self) -> Tensor:
+        """Return the signal, ``[..., length]``."""
+        return self._rows.flatten(-2)[..., self._start : self._start + self._length]
 
 
 @functools.lru_cache(maxsize=16)

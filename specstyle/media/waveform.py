@@ -27,7 +27,6 @@ class WaveformCanvas:
             amount that keeps the gradient finite).
         settings: As ``start`` was encoded.
         device: Where to optimize.
-        noise: Start from white noise instead, drawn from this generator.
         loop: The samples are a circle: their image has no border in time, and goes on from the end into the
             beginning for so many more frames, so that a network sees each patch of the circle once. ``None``:
             they are not.
@@ -39,7 +38,6 @@ class WaveformCanvas:
         settings: AudioSettings,
         *,
         device: torch.device | str = "cpu",
-        noise: torch.Generator | None = None,
         loop: int | None = None,
     ) -> None:
         context: SoundContext = start.context
@@ -55,8 +53,6 @@ class WaveformCanvas:
         own_level = level if settings.normalize_level else torch.ones_like(level)
         self._gain = rms[..., None] / torch.where(own_level > 0, own_level, 1.0)
         samples = working / rms
-        if noise is not None:
-            samples = torch.randn(working.shape, generator=noise).to(samples)
         self._samples = samples.contiguous().requires_grad_(True)
 
     def parameters(self) -> list[Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import numpy as np
 from torch import Tensor
 
 from specstyle.engine.optimize import NonFiniteLossError
-from specstyle.recipes import TEXTURE, Recipe
+from specstyle.recipes import TEXTURE
 from specstyle.run.cache import COLD, Cache
 from specstyle.run.checkpoint import Checkpoints
 from specstyle.run.inputs import Session
 from specstyle.run.loop import ScaleLoop
 from specstyle.run.memory import Estimate, explained
-from specstyle.run.request import MakeTerms, Progress, Request, Result, Stage, TransferError
+from specstyle.run.request import Progress, Request, Result, Stage, TransferError
 from specstyle.run.settle import check_request, choose_device, convolutions_in, settle_request
 
 
@@ -87,21 +88,10 @@ def transfer_audio(
     *,
     sample_rate: int | None = None,
     working_rate: int | None = None,
-    recipe: str | Path | Recipe = "default",
-    weights: str | Path | None = None,
-    preprocessing: str | None = None,
-    device: str = "auto",
-    seed: int = 0,
-    tile: str | int = "auto",
-    precision: str = "auto",
-    memory_limit: float | None = None,
-    report_every: int = 1,
-    network: str | Callable[[Tensor], dict[str, Tensor]] | None = None,
-    terms: MakeTerms | None = None,
     invert: Callable[[Tensor, Any, int], Any] | None = None,
     on_step: Callable[[Progress], None] = ignore,
     on_note: Callable[[str], None] = ignore,
-    **overrides: Any,
+    **options: Any,
 ) -> Result:
     """Play one sound by another.
 
@@ -111,28 +101,14 @@ def transfer_audio(
         style: The same, or a list of them.
         sample_rate: Of samples given as arrays, in Hz.
         working_rate: The recipe's ``sample_rate``, for the spectrograms.
-        recipe: ``default``, a recipe's name, a TOML file, or a ``Recipe``.
-        weights: Weights file for VGG19 instead of torchvision's.
-        preprocessing: ``torchvision`` or ``caffe``, if the weights file does not say.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        seed: Of random weights, noise and phase.
-        tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
-        precision: ``auto`` (tf32 on GPUs that have it, else fp32), ``fp32``, ``tf32`` or ``bf16``.
-        memory_limit: The most memory that the process may hold on its device, in GiB: tiles are chosen for
-            it. ``None``: what is free.
-        report_every: On a GPU, call ``on_step`` only at the first and the last step of a scale and at every
-            so many: the GPU need not wait for the host in between. On a CPU each step is reported.
-        network: A network's name, or one of your own: anything that turns an image ``[B, C, H, W]`` into a
-            dict of maps ``[B, C_l, h_l, w_l]`` by name. Content and style layers are then its names (by
-            default the last one for content, all for style).
-        terms: Makes losses of your own beside the recipe's: called with the network, the content's and the
-            styles' images, returns a list of ``Loss``. ``content_weight=0`` or ``style_weight=0`` leaves the
-            recipe's own out.
         invert: In the place of the phase reconstruction: magnitudes ``[channels, n_bins, frames]``,
             ``StftSettings`` and a length to samples ``[channels, length]`` (NumPy or torch).
         on_step: Called with each ``Progress``; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
-        **overrides: Fields of ``Recipe`` to change (``steps=100``, ``strength=0.7``, ``network="vgg19"``).
+        **options: ``recipe``, ``network``, ``weights``, ``preprocessing``, ``device``, ``seed``, ``tile``,
+            ``precision``, ``memory_limit``, ``report_every`` and ``terms`` as ``Request`` has them; a network
+            may be a name, too. All others are fields of ``Recipe`` to change (``steps=100``,
+            ``strength=0.7``).
 
     Returns:
         The result: ``result.output`` is a ``Sound`` with the content's rate, channels and length.
@@ -148,27 +124,11 @@ def transfer_audio(
         >>> list(result.output.samples.shape)
         [1, 8000]
     """
-    styles = style if isinstance(style, (list, tuple)) else [style]
+    asked, overrides = _parted(options)
     if working_rate is not None:
         overrides["sample_rate"] = working_rate
     request = Request(
-        "audio",
-        content,
-        checked(styles),
-        recipe=recipe,
-        overrides=plain(overrides, network),
-        weights=Path(weights) if weights is not None else None,
-        preprocessing=preprocessing,
-        device=device,
-        seed=seed,
-        tile=tile,
-        precision=precision,
-        memory_limit=memory_limit,
-        network=own_network(network),
-        terms=terms,
-        invert=invert,
-        report_every=report_every,
-        sample_rate=sample_rate,
+        "audio", content, _listed(style), overrides=overrides, sample_rate=sample_rate, invert=invert, **asked
     )
     return transfer(request, on_step=on_step, on_note=on_note)
 
@@ -177,22 +137,11 @@ def transfer_image(
     content: Any,
     style: Any,
     *,
-    recipe: str | Path | Recipe = "default",
-    weights: str | Path | None = None,
-    preprocessing: str | None = None,
-    device: str = "auto",
-    seed: int = 0,
-    tile: str | int = "auto",
-    precision: str = "auto",
-    memory_limit: float | None = None,
-    report_every: int = 1,
     content_mask: Any = None,
     style_mask: Any = None,
-    network: str | Callable[[Tensor], dict[str, Tensor]] | None = None,
-    terms: MakeTerms | None = None,
     on_step: Callable[[Progress], None] = ignore,
     on_note: Callable[[str], None] = ignore,
-    **overrides: Any,
+    **options: Any,
 ) -> Result:
     """Paint one picture in the style of another.
 
@@ -200,29 +149,13 @@ def transfer_image(
         content: A path, a NumPy array ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]`` (uint8, uint16 or floats in
             0..1), a tensor ``[C, H, W]`` in 0..1, or a ``Picture``.
         style: The same, or a list of them.
-        recipe: ``default``, a recipe's name, a TOML file, or a ``Recipe``.
-        weights: Weights file for VGG19 instead of torchvision's.
-        preprocessing: ``torchvision`` or ``caffe``, if the weights file does not say.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        seed: Of random weights and noise.
-        tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
-        precision: ``auto`` (tf32 on GPUs that have it, else fp32), ``fp32``, ``tf32`` or ``bf16``.
-        memory_limit: The most memory that the process may hold on its device, in GiB: tiles are chosen for
-            it. ``None``: what is free.
-        report_every: On a GPU, call ``on_step`` only at the first and the last step of a scale and at every
-            so many: the GPU need not wait for the host in between. On a CPU each step is reported.
         content_mask: Where in the content the style applies: a path, an array or a tensor as above, white for
             all and black for not at all. With several styles a list, with ``None`` for no mask.
         style_mask: Which part of the style counts, likewise.
-        network: A network's name, or one of your own: anything that turns an image ``[B, C, H, W]`` into a
-            dict of maps ``[B, C_l, h_l, w_l]`` by name. Content and style layers are then its names (by
-            default the last one for content, all for style).
-        terms: Makes losses of your own beside the recipe's: called with the network, the content's and the
-            styles' images, returns a list of ``Loss``. ``content_weight=0`` or ``style_weight=0`` leaves the
-            recipe's own out.
         on_step: Called with each ``Progress``; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
-        **overrides: Fields of ``Recipe`` to change (``size=256``, ``strength=0.7``, ``network="vgg19"``).
+        **options: As for ``transfer_audio``: of the run (``device="cuda"``, ``tile=256``) and of the recipe
+            (``size=256``, ``strength=0.7``).
 
     Returns:
         The result: ``result.output`` is a ``Picture`` with pixels ``[3, H, W]`` in 0..1.
@@ -231,59 +164,55 @@ def transfer_image(
         ValueError: If options do not fit together.
         SpecstyleError: If an input or the weights cannot be used, or the loss is no longer finite.
     """
-    styles = style if isinstance(style, (list, tuple)) else [style]
+    asked, overrides = _parted(options)
+    content_masks, style_masks = (
+        () if mask is None else tuple(mask) if isinstance(mask, (list, tuple)) else (mask,)
+        for mask in (content_mask, style_mask)
+    )
     request = Request(
         "image",
         content,
-        checked(styles),
-        recipe=recipe,
-        overrides=plain(overrides, network),
-        weights=Path(weights) if weights is not None else None,
-        preprocessing=preprocessing,
-        device=device,
-        seed=seed,
-        tile=tile,
-        precision=precision,
-        memory_limit=memory_limit,
-        network=own_network(network),
-        terms=terms,
-        report_every=report_every,
-        content_masks=_masks(content_mask),
-        style_masks=_masks(style_mask),
+        _listed(style),
+        overrides=overrides,
+        content_masks=content_masks,
+        style_masks=style_masks,
+        **asked,
     )
     return transfer(request, on_step=on_step, on_note=on_note)
 
 
-def checked(styles: Sequence[Any]) -> tuple[Any, ...]:
-    """Return styles, of which there has to be one."""
-    if not styles:
-        raise ValueError("style is an empty list; give at least one style")
-    return tuple(styles)
+def texture_audio(
+    style: Any,
+    duration_s: float | None = None,
+    *,
+    loop: bool = False,
+    sample_rate: int | None = None,
+    on_step: Callable[[Progress], None] = ignore,
+    on_note: Callable[[str], None] = ignore,
+    **options: Any,
+) -> Result:
+    """Make a new sound with the texture of one or more others, from noise.
 
+    Args:
+        style: A path, samples ``[length]`` or ``[channels, length]``, a ``Sound``, or a list of them.
+        duration_s: Seconds of the result; ``None``: ``specstyle.recipes.TEXTURE``'s.
+        loop: Let the end flow into the beginning.
+        sample_rate: Of samples given as arrays, in Hz.
+        on_step: Called with each ``Progress``; may raise ``StopRun``.
+        on_note: Called with each line that a user should know.
+        **options: As for ``transfer_audio``.
 
-def _masks(given: Any) -> tuple[Any, ...]:
-    if isinstance(given, (list, tuple)):
-        return tuple(given)
-    return () if given is None else (given,)
+    Returns:
+        The result: ``result.output`` has the rate, channels and loudness of the first style.
 
-
-def plain(overrides: dict[str, Any], network: Any = None) -> dict[str, Any]:
-    """Return what recipes hold: paths as text, numbers of NumPy as numbers, a network by its name."""
-    named = {**overrides, "network": network} if isinstance(network, str) else overrides
-    return {name: _plain_value(value) for name, value in named.items()}
-
-
-def _plain_value(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, (list, tuple)):
-        return type(value)(_plain_value(item) for item in value)
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def own_network(network: Any) -> Callable[[Tensor], dict[str, Tensor]] | None:
-    """Return a network that is no name."""
-    return None if network is None or isinstance(network, str) else network
+    Raises:
+        ValueError: If options do not fit together.
+        SpecstyleError: If an input or the weights cannot be used, or the loss is no longer finite.
+    """
+    length = {} if duration_s is None else {"duration_s": duration_s}
+    asked, overrides = _parted({**options, **length, "loop": loop})
+    request = replace(texture_request(_listed(style), overrides), sample_rate=sample_rate, **asked)
+    return transfer(request, on_step=on_step, on_note=on_note)
 
 
 def texture_request(styles: Sequence[Any], overrides: dict[str, Any]) -> Request:
@@ -300,54 +229,37 @@ def texture_request(styles: Sequence[Any], overrides: dict[str, Any]) -> Request
     return Request("audio", styles[0], styles, overrides=settled)
 
 
-def texture_audio(
-    style: Any,
-    duration_s: float | None = None,
-    *,
-    loop: bool = False,
-    sample_rate: int | None = None,
-    recipe: str | Path | Recipe = "default",
-    device: str = "auto",
-    seed: int = 0,
-    on_step: Callable[[Progress], None] = ignore,
-    on_note: Callable[[str], None] = ignore,
-    **overrides: Any,
-) -> Result:
-    """Make a new sound with the texture of one or more others, from noise.
+_OF_REQUEST = ("recipe", "weights", "preprocessing", "device", "seed", "tile", "precision", "memory_limit",
+               "report_every", "network", "terms")  # fmt: skip
+"""Options that are fields of ``Request``; the others are the recipe's."""
 
-    Args:
-        style: A path, samples ``[length]`` or ``[channels, length]``, a ``Sound``, or a list of them.
-        duration_s: Seconds of the result; ``None``: ``specstyle.recipes.TEXTURE``'s.
-        loop: Let the end flow into the beginning.
-        sample_rate: Of samples given as arrays, in Hz.
-        recipe: ``default``, a recipe's name, a TOML file, or a ``Recipe``.
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
-        seed: Of the noise, and of random weights and phase.
-        on_step: Called with each ``Progress``; may raise ``StopRun``.
-        on_note: Called with each line that a user should know.
-        **overrides: Fields of ``Recipe`` to change.
 
-    Returns:
-        The result: ``result.output`` has the rate, channels and loudness of the first style.
+def _parted(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return options that are fields of ``Request``, and those of the recipe as recipes hold them."""
+    asked = {name: options[name] for name in _OF_REQUEST if name in options}
+    overrides = {name: _plain(value) for name, value in options.items() if name not in asked}
+    if isinstance(asked.get("network"), str):  # a name is the recipe's
+        overrides["network"] = asked.pop("network")
+    if asked.get("weights") is not None:
+        asked["weights"] = Path(asked["weights"])
+    return asked, overrides
 
-    Raises:
-        ValueError: If options do not fit together.
-        SpecstyleError: If an input or the weights cannot be used, or the loss is no longer finite.
-    """
-    styles = checked(style if isinstance(style, (list, tuple)) else [style])
-    asked = {} if duration_s is None else {"duration_s": duration_s}
-    given = texture_request(styles, plain({**overrides, **asked, "loop": loop}))
-    request = Request(
-        given.medium,
-        given.content,
-        given.styles,
-        recipe=recipe,
-        overrides=given.overrides,
-        device=device,
-        seed=seed,
-        sample_rate=sample_rate,
-    )
-    return transfer(request, on_step=on_step, on_note=on_note)
+
+def _plain(value: Any) -> Any:
+    """Return what a recipe holds: paths as text, numbers of NumPy as numbers."""
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
+    if isinstance(value, Path):
+        return str(value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _listed(style: Any) -> tuple[Any, ...]:
+    """Return one style or several, of which there has to be one."""
+    styles = tuple(style) if isinstance(style, (list, tuple)) else (style,)
+    if not styles:
+        raise ValueError("style is an empty list; give at least one style")
+    return styles
 
 
 __all__ = [

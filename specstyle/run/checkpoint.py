@@ -41,11 +41,6 @@ _OPTIONS = ("output", "force", "save_every", "plot", "metadata", "checkpoint_eve
 """Fields of ``Job`` that a folder keeps."""
 
 
-def unasked() -> bool:
-    """Return ``False``: nobody asks for a checkpoint out of turn."""
-    return False
-
-
 class RunFolder:
     """The folder of one run.
 
@@ -73,25 +68,21 @@ class RunFolder:
         with atomic(self.path / "status.json") as temporary:
             write_json(temporary, {"status": value})
 
-    def _seen(self, path: Path) -> str:
-        """Return a path as seen from here, if it is within, else as an absolute one."""
-        whole, here = path.absolute(), self.path.absolute()
-        return str(whole.relative_to(here)) if whole.is_relative_to(here) else str(whole)
-
-    def create(
-        self, request: Request, recipe: Recipe, options: dict[str, Any], shown: dict[str, str]
-    ) -> None:
-        """Begin a run.
-
-        Args:
-            request: What is asked for; its content and styles are paths.
-            recipe: Its recipe, settled.
-            options: Of the job: its ``output`` and plain values.
-            shown: How the record names files, by their absolute paths.
+    def create(self, job: Job) -> None:
+        """Begin to keep a job, whose inputs are files.
 
         Raises:
-            FileError: If the folder cannot be used, or keeps a run already.
+            FileError: If the folder cannot be used, or keeps a run already, or the output would replace an
+                input: nothing could go on from there.
         """
+        recipe, _ = settle_request(job.request)
+        inputs = _files(job, recipe)
+        for path in inputs:
+            if job.output.exists() and path.exists() and job.output.samefile(path):
+                raise FileError(
+                    f"{job.output}: is an input of the run too, which --resume would need; name another "
+                    "output"
+                )
         if not str(self.path) or self.path == Path():
             raise FileError("--run-dir needs the name of a folder of its own, and got the current one")
         if (self.path / "run.json").exists():
@@ -106,27 +97,28 @@ class RunFolder:
         self._made = make_folder(self.path)
         self.lock()
         files = {name: _plain(path) for name, path in files_of(recipe).items()}
-        values: dict[str, Any] = {
-            "format": FORMAT,
-            "specstyle": __version__,
-            "torch": torch.__version__,
-            "threads": torch.get_num_threads(),
-            "request": {
-                f.name: _plain(getattr(request, f.name))
-                for f in dataclasses.fields(Request)
-                if f.name not in _KEPT_ELSEWHERE
-            },
-            "options": {**options, "output": self._seen(options["output"])},
-            "files": files,
-            "shown": shown,
-        }
         recipe = recipe.replace(**{name: file["path"] for name, file in files.items()})
         with atomic(self.path / "recipe.toml") as temporary:
             temporary.write_text(to_toml(recipe), encoding="utf-8")
-        values["recipe_sha256"] = sha256_of(self.path / "recipe.toml")
         self.status = RUNNING
         with atomic(self.path / "run.json") as temporary:
-            write_json(temporary, values)
+            write_json(temporary, self._values(job, files, inputs))
+
+    def _values(self, job: Job, files: dict[str, Any], inputs: Sequence[Path]) -> dict[str, Any]:
+        """Return what ``run.json`` holds."""
+        kept = [f.name for f in dataclasses.fields(Request) if f.name not in _KEPT_ELSEWHERE]
+        # A path within the folder is kept as seen from there; a resumed run calls files the same.
+        output, here = job.output.absolute(), self.path.absolute()
+        seen = output.relative_to(here) if output.is_relative_to(here) else output
+        return {
+            "format": FORMAT,
+            **_versions(),
+            "request": {name: _plain(getattr(job.request, name)) for name in kept},
+            "options": {**{name: getattr(job, name) for name in _OPTIONS}, "output": str(seen)},
+            "files": files,
+            "shown": {str(path.absolute()): job.name_of(path) for path in (*inputs, job.output)},
+            "recipe_sha256": sha256_of(self.path / "recipe.toml"),
+        }
 
     def read(self) -> tuple[Request, dict[str, Any], tuple[str, ...]]:
         """Return what was asked for, the options of the job, and what a user should know.
@@ -268,39 +260,42 @@ def _restored(value: Any) -> Any:
     return tuple(_restored(item) for item in value) if isinstance(value, list) else value
 
 
+def _versions() -> dict[str, Any]:
+    """Return what the last digits of a result depend on."""
+    return {"specstyle": __version__, "torch": torch.__version__, "threads": torch.get_num_threads()}
+
+
 def _differences(values: dict[str, Any]) -> tuple[str, ...]:
     """Return a note if something differs that the last digits depend on."""
-    now = {"specstyle": __version__, "torch": torch.__version__, "threads": torch.get_num_threads()}
-    changed = [f"{name} {values[name]} -> {value}" for name, value in now.items() if values[name] != value]
+    now = _versions().items()
+    changed = [f"{name} {values[name]} -> {value}" for name, value in now if values[name] != value]
     if not changed:
         return ()
     return (f"resume: {', '.join(changed)}; the result may differ in the last digits",)
 
 
 class Checkpoints:
-    """Keeps the last state in a file.
+    """Keeps a run's last state in its folder.
 
     Args:
-        path: The file.
+        folder: The run's.
+        watchers: Told, before its first step, of the step that the run goes on from, or 0.
         every_steps: Steps from one checkpoint to the next; ``None``: as many as ``EVERY_S`` seconds take.
-        before_saving: Called before the file is replaced: what is told of earlier steps must be on disk.
-        on_load: Called with the step that the run goes on from, or 0, before its first step.
-        wanted: Asked between steps whether to keep the run now, out of turn.
+        wanted: Asked between steps whether to keep the run now, out of turn; ``None``: never.
     """
 
     def __init__(
         self,
-        path: Path,
+        folder: RunFolder,
+        watchers: Sequence[Watcher] = (),
         *,
         every_steps: int | None = None,
-        before_saving: Callable[[], None] = lambda: None,
-        on_load: Callable[[int], None] = lambda _: None,
-        wanted: Callable[[], bool] = unasked,
+        wanted: Callable[[], bool] | None = None,
     ) -> None:
         if every_steps is not None and every_steps < 1:
             raise ValueError(f"checkpoint_every must be at least 1, got {every_steps}")
-        self._path, self._every_steps, self._before_saving = path, every_steps, before_saving
-        self._on_load, self._wanted = on_load, wanted
+        self._folder, self._watchers = folder, watchers
+        self._path, self._every_steps, self._wanted = folder.path / "checkpoint.pt", every_steps, wanted
         self._last_step, self._last_time = 0, time.monotonic()
 
     def load(self, device: torch.device) -> dict[str, Any] | None:
@@ -311,12 +306,13 @@ class Checkpoints:
         """
         values = load_state(self._path, device) if self._path.exists() else None
         self._last_step = 0 if values is None else int(values["step"])
-        self._on_load(self._last_step)
+        for watcher in self._watchers:
+            watcher.go_back(self._last_step)
         return values
 
     def due(self, step: int) -> bool:
         """Return whether enough has passed since the last checkpoint, or one is wanted."""
-        if self._wanted():
+        if self._wanted is not None and self._wanted():
             return True
         if self._every_steps is None:
             return time.monotonic() - self._last_time >= EVERY_S
@@ -328,7 +324,7 @@ class Checkpoints:
         Raises:
             CheckpointError: If it cannot be written.
         """
-        self._before_saving()
+        self._folder.metrics.sync()  # what is told of earlier steps must be on disk before
         save_state(self._path, values)
         self._last_step, self._last_time = int(values["step"]), time.monotonic()
 
@@ -382,10 +378,7 @@ def opened(job: Job) -> Iterator[RunFolder | None]:
             folder.lock()
             folder.clean()
         else:
-            recipe, _ = settle_request(job.request)
-            _check_inputs(job, recipe)
-            options = {name: getattr(job, name) for name in _OPTIONS}
-            folder.create(job.request, recipe, options, _named(job, recipe))
+            folder.create(job)
             made = True
         yield folder
     except Exception:
@@ -403,50 +396,6 @@ def _files(job: Job, recipe: Recipe) -> list[Path]:
     given = [request.content, *request.styles, *request.content_masks, *request.style_masks, request.weights]
     named = [Path(path) for path in given if path is not None and path != "all"]
     return [*named, *files_of(recipe).values()]
-
-
-def _check_inputs(job: Job, recipe: Recipe) -> None:
-    """Refuse an output that would replace an input: nothing could go on from there.
-
-    Raises:
-        FileError: Naming the file.
-    """
-    for path in _files(job, recipe):
-        if job.output.exists() and path.exists() and job.output.samefile(path):
-            raise FileError(
-                f"{job.output}: is an input of the run too, which --resume would need; name another output"
-            )
-
-
-def _named(job: Job, recipe: Recipe) -> dict[str, str]:
-    """Return what a job calls its files, by their absolute paths: a resumed run calls them the same."""
-    files = [*_files(job, recipe), job.output]
-    return {str(path.absolute()): job.name_of(path) for path in files}
-
-
-def keeper_of(
-    job: Job, folder: RunFolder, watchers: Sequence[Watcher], *, wanted: Callable[[], bool] = unasked
-) -> Checkpoints:
-    """Return what keeps a job's state in its folder.
-
-    Args:
-        job: The job.
-        folder: Its folder.
-        watchers: Told of the step that the run goes on from.
-        wanted: See ``Checkpoints``.
-    """
-
-    def go_back(step: int) -> None:
-        for watcher in watchers:
-            watcher.go_back(step)
-
-    return Checkpoints(
-        folder.path / "checkpoint.pt",
-        every_steps=job.checkpoint_every,
-        before_saving=folder.metrics.sync,
-        on_load=go_back,
-        wanted=wanted,
-    )
 
 
 def resumed_job(run_dir: Path) -> tuple[Job, tuple[str, ...]]:

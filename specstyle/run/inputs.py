@@ -31,7 +31,6 @@ from specstyle.run.request import Progress, Request, Result
 from specstyle.run.settle import (
     convolutions_in,
     layers_in_use,
-    network_dtype,
     network_for,
     settle_precision,
 )
@@ -133,7 +132,8 @@ class Session:
         recipe, request = self.recipe, self.request
         if request.network is not None:
             self.recipe = recipe = self._with_layers_of(request.network)
-        dtype, content, styles = network_dtype(self.precision), self.content.image, self.styles
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        content, styles = self.content.image, self.styles
         with convolutions_in(self.precision):  # gains are measured
             self.network: Network = self.cache.network(
                 network_key(recipe, request, self.device, self.precision),
@@ -165,8 +165,14 @@ class Session:
     def _prepare_start(self, seen: Any, style_share: float) -> None:
         """Make ready what the optimization starts from."""
         recipe = self.recipe
-        self.start_source = self._read_start()
-        self.start = self.content
+        self.start, self.start_source = self.content, None
+        if recipe.init not in ("content", "style", "noise"):
+            # Before the run: a bad file is told at once, and the output may replace it.
+            try:
+                self.start_source = self.medium.source(recipe.init, "init")
+            except FileError as error:
+                raise FileError(f"--init {recipe.init} (content, style, noise or a file): {error}") from error
+            self.init_file = {"path": recipe.init, "sha256": sha256_of(Path(recipe.init))}
         self.reference = (
             self.medium.reference(self.style_sources, self.content, self.generator)
             if recipe.balance == "gradient"
@@ -198,20 +204,6 @@ class Session:
         part = sound.style_part(number)
         return self.cache.source(given, medium, lambda g: sound.source(g, "style", part), part, check=check)
 
-    def _read_start(self) -> Any:
-        """Return the source of ``--init FILE``, read before the run so that a bad file is told at once."""
-        if self.recipe.init in ("content", "style", "noise"):
-            return None
-        try:
-            source = self.medium.source(self.recipe.init, "init")
-        except FileError as error:
-            raise FileError(
-                f"--init {self.recipe.init} (content, style, noise or a file): {error}"
-            ) from error
-        # Hashed before the run, since the output may replace it.
-        self.init_file = {"path": self.recipe.init, "sha256": sha256_of(Path(self.recipe.init))}
-        return source
-
     def canvas(self, start: Tensor) -> Canvas:
         """Return what is optimized: samples, or an image that starts as ``start``."""
         if self.waveform is not None:
@@ -238,14 +230,20 @@ class Session:
         Returns:
             The source, figures for the record, and a sound's magnitudes, if there are any.
         """
-        if self.waveform is not None and self.sound is not None:
-            return (*self.sound.finish_waveform(self.waveform, parameters[0], self.content_source), None)
         # Both are copies of what was optimized.
-        whole = resize(image, *self.content.image.shape[2:]).clamp_(0.0, self.upper)
-        if self.sound is not None:
-            invert = self.request.invert
-            return self.sound.finish(whole, self.content, self.content_source, with_function=invert)
-        return (*self.medium.finish(whole, self.content, self.content_source), None)
+        whole = image
+        if self.waveform is None:
+            whole = resize(image, *self.content.image.shape[2:]).clamp_(0.0, self.upper)
+        if self.sound is None:
+            return (*self.medium.finish(whole, self.content, self.content_source), None)
+        return self.sound.finish(
+            whole,
+            parameters[0] if parameters else None,
+            self.content,
+            self.content_source,
+            canvas=self.waveform,
+            with_function=self.request.invert,
+        )
 
     def result(
         self, state: State, notes: tuple[str, ...], started: float, failure: str | None = None
@@ -273,6 +271,9 @@ class Session:
 
     def _described(self) -> dict[str, Any]:
         """Return what the record says of everything but the outcome."""
+        device = f"{self.device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+        if self.device.type == "cuda":
+            device = f"cuda ({torch.cuda.get_device_name(self.device)})"
         sha256 = self.network.sha256
         if sha256 is None:
             sha256 = " ".join(network.sha256() for _, _, network, _ in self.features.parts)
@@ -294,13 +295,7 @@ class Session:
                 "preprocessing": self.network.preprocessing,
             },
             "seed": self.request.seed,
-            "device": _device_name(self.device),
+            "device": device,
             "precision": self.precision,
             "torch": torch.__version__,
         }
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return f"cuda ({torch.cuda.get_device_name(device)})"
-    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"

@@ -17,15 +17,14 @@ from specstyle.run.checkpoint import (
     FINISHED,
     FINISHING,
     STOPPED,
+    Checkpoints,
     RunFolder,
     Stopping,
-    keeper_of,
     opened,
-    unasked,
 )
 from specstyle.run.outputs import Snapshots, TensorBoard, Watcher, draw_figure, write_to
 from specstyle.run.report import ReportWriter
-from specstyle.run.request import Job, Progress, Request, Result, Stage, TransferError
+from specstyle.run.request import Job, Progress, Result, Stage, TransferError
 from specstyle.run.settings import settings_text
 
 REPORT_EVERY = 10
@@ -39,7 +38,7 @@ def run_job(
     on_note: Callable[[str], None],
     on_stage: Callable[[Stage], None],
     cache: Cache = COLD,
-    keep_now: Callable[[], bool] = unasked,
+    keep_now: Callable[[], bool] | None = None,
 ) -> tuple[Result, list[Path]]:
     """Run a job.
 
@@ -63,11 +62,12 @@ def run_job(
     with opened(job) as folder:
         _check(job, folder)
         watchers = _watchers(job, folder)
-        watch_last = on_step
-        if folder is not None and keep_now is unasked:
-            watch_last = stopping = Stopping(on_step)
-            keep_now = stopping.wanted
-        keeper = None if folder is None else keeper_of(job, folder, watchers, wanted=keep_now)
+        watch_last, keeper = on_step, None
+        if folder is not None:
+            if keep_now is None:
+                watch_last = stopping = Stopping(on_step)
+                keep_now = stopping.wanted
+            keeper = Checkpoints(folder, watchers, every_steps=job.checkpoint_every, wanted=keep_now)
 
         def report(progress: Progress) -> None:
             for watch in watchers:
@@ -76,8 +76,10 @@ def run_job(
 
         failed: TransferError | None = None
         try:
+            # Every tenth step is enough to watch a GPU; what is kept is reported.
+            seldom = math.gcd(REPORT_EVERY, job.save_every)
             result = transfer(
-                _request(job),
+                dataclasses.replace(job.request, output=job.output, report_every=seldom),
                 on_step=report,
                 on_note=on_note,
                 on_stage=on_stage,
@@ -105,22 +107,29 @@ def _finish(
     on_note: Callable[[str], None],
     folder: RunFolder | None,
 ) -> list[Path]:
-    """Write what comes of a run; return the files written."""
-    written, record = _write(job, result, inputs, on_note, folder)
-    told = dataclasses.replace(result, record=record)
+    """Write what comes of a run, the output and its record both or neither; return the files written."""
+    medium, record = job.request.medium, _with_inputs(job, result, inputs)
+    if folder is not None:
+        folder.status = FINISHING
+    keep: dict[str, Any] = {}
+    if medium == "image":
+        keep["bits"] = record["recipe"]["bits"]
+        keep["text"] = settings_text(record) if job.metadata else None
+    make_folder(job.output.parent)
+    with atomic(job.output) as output, atomic(job.record_path) as record_file:
+        for note in write_to(medium, result.output, output, **keep):
+            record["notes"] = [*record["notes"], note]
+            on_note(note)
+        write_json(record_file, record)
+    if folder is not None:
+        folder.take_in(job.output, job.record_path)
+    written, told = [job.output, job.record_path], dataclasses.replace(result, record=record)
     for watch in watchers:
         written += watch.finish(told)
     if job.plot:
-        draw_figure(job.request.medium, result, job.figure_path)
+        draw_figure(medium, result, job.figure_path)
         written.append(job.figure_path)
     return written
-
-
-def _request(job: Job) -> Request:
-    """Return the request of a job as the library takes it."""
-    # Every tenth step is enough to watch a GPU; what is kept is reported.
-    seldom = math.gcd(REPORT_EVERY, job.save_every)
-    return dataclasses.replace(job.request, output=job.output, report_every=seldom)
 
 
 def _check(job: Job, folder: RunFolder | None) -> None:
@@ -162,37 +171,6 @@ def _watchers(job: Job, folder: RunFolder | None) -> list[Watcher]:
     return watchers
 
 
-def _write(
-    job: Job,
-    result: Result,
-    inputs: dict[str, Any],
-    on_note: Callable[[str], None],
-    folder: RunFolder | None,
-) -> tuple[list[Path], dict[str, Any]]:
-    """Write the output and its record, both or neither; return their paths, and the record."""
-    record = _with_inputs(job, result, inputs)
-    if folder is not None:
-        folder.status = FINISHING
-    keep: dict[str, Any] = {}
-    if job.request.medium == "image":
-        keep["bits"] = record["recipe"]["bits"]
-        keep["text"] = settings_text(record) if job.metadata else None
-    make_folder(job.output.parent)
-    with atomic(job.output) as output, atomic(job.record_path) as record_file:
-        for note in write_to(job.request.medium, result.output, output, **keep):
-            record["notes"] = [*record["notes"], note]
-            on_note(note)
-        write_json(record_file, record)
-    if folder is not None:
-        folder.take_in(job.output, job.record_path)
-    return [job.output, job.record_path], record
-
-
-def _is_mask(given: Any) -> bool:
-    """Return whether a mask was given, and not leave for all."""
-    return given is not None and str(given) != "all"
-
-
 def _with_inputs(job: Job, result: Result, inputs: dict[str, Any]) -> dict[str, Any]:
     """Return a run's record with what is known of its files."""
     said = [result.record["content"], *result.record["styles"]]
@@ -220,7 +198,7 @@ def _inputs(job: Job) -> dict[str, Any]:
             return {}
 
     masks = {
-        f"{kind}_masks": [_file(path) if _is_mask(path) else None for path in given]
+        f"{kind}_masks": [None if path is None or str(path) == "all" else _file(path) for path in given]
         for kind, given in (("content", request.content_masks), ("style", request.style_masks))
         if given
     }

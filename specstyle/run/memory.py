@@ -8,22 +8,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import psutil
 import torch
 from torch import Tensor
 
 from specstyle.engine.objective import Objective
-from specstyle.engine.shortage import with_room
 from specstyle.engine.tiles import Size, margin_of
 from specstyle.errors import RecipeError, SpecstyleError, is_out_of_memory
 from specstyle.recipes import Recipe
 from specstyle.run.inputs import Session
 from specstyle.run.objective import build_objective
 from specstyle.run.settle import check_tile, convolutions_in, seen_layers
-
-T = TypeVar("T")
 
 GIB = 2**30
 
@@ -47,6 +44,9 @@ COUNTABLE = 2**31
 
 MIN_HISTORY = 3
 """Steps that L-BFGS remembers at least, where memory is short."""
+
+COPIES = {"lbfgs": (10, 2), "adam": (6, 0), "sgd": (4, 0)}
+"""Images that an optimizer, the start and the contents take, and those for each step remembered."""
 
 PROBE = 256
 """Columns, and rows unless all are needed, of the part of an image that is measured."""
@@ -180,20 +180,14 @@ class Estimate:
 
     def plan(self, scale: int) -> Plan:
         """Return how a scale is to be optimized: as was told, or with the memory that is free now."""
-        if scale not in self._plans:
-            self._plans[scale] = self._planned(scale)
-        return self._plans[scale]
-
-    def _planned(self, scale: int) -> Plan:
-        run = self._run
-        height, width = run.shapes[scale]
+        if scale in self._plans:
+            return self._plans[scale]
+        run, (height, width) = self._run, self._run.shapes[scale]
         batch, channels = run.content.image.shape[:2]
         full = run.shapes[-1][0] * run.shapes[-1][1]
         style = max(s.shape[0] * s.shape[2] * s.shape[3] for s in run.styles)
-        samples = None
-        if run.waveform is not None:
-            samples = sum(parameter.numel() for parameter in run.waveform.parameters())
-        return plan(
+        samples = None if run.waveform is None else sum(p.numel() for p in run.waveform.parameters())
+        self._plans[scale] = found = plan(
             run.recipe,
             run.features,
             (batch, channels, height, width),
@@ -203,6 +197,7 @@ class Estimate:
             style_pixels=round(style * height * width / full),
             samples=samples,
         )
+        return found
 
     def seconds(self) -> float:
         """Return how long the optimization will take."""
@@ -256,17 +251,20 @@ def plan(
     image = 4 * channels * pixels
     canvas, extra = (image, 0) if samples is None else (4 * samples, WAVEFORM_COPIES * image)
     budget, history = round(SHARE * free), recipe.history
-    fixed = extra + _optimizer_copies(recipe, history) * canvas
-    while recipe.optimizer == "lbfgs" and history > MIN_HISTORY and fixed > 0.75 * budget:
+    copies, for_step = COPIES[recipe.optimizer]
+    copies += 2 if recipe.keep == "average" else 0
+    fixed = extra + (copies + for_step * history) * canvas
+    while for_step and history > MIN_HISTORY and fixed > 0.75 * budget:
         history -= 1
-        fixed = extra + _optimizer_copies(recipe, history) * canvas
-    targets = _target_bytes(recipe, features, shape)
+        fixed = extra + (copies + for_step * history) * canvas
+    targets = 0  # the content's features, as far as their sizes are known
+    if recipe.effective_weights()[0] and hasattr(features, "strides"):
+        sizes = (features.map_size(layer, height, width) for layer in seen_layers(recipe, "content"))
+        targets = 4 * batch * sum(math.prod(size) for size in sizes)
     step = max(cost.bytes_of(pixels), round(3.0 * cost.largest * style_pixels))
     whole = Plan(None, True, history, fixed + targets + step, free)
-    if tile and tile >= max(height, width):
-        tile = 0  # which is the same
     countable = cost.largest * pixels / 4 < COUNTABLE
-    if tile == 0 or (tile is None and countable and whole.needed <= budget):
+    if tile == 0 or (tile or 0) >= max(height, width) or (not tile and countable and whole.needed <= budget):
         return whole
     margin, found = 2 * margin_of(features), whole
     for keep in (True, False) if fixed + targets <= 0.75 * budget else (False,):
@@ -283,15 +281,6 @@ def plan(
             if found.needed <= budget or slight:
                 return found
     return found
-
-
-def _target_bytes(recipe: Recipe, features: Any, shape: tuple[int, int, int, int]) -> int:
-    """Return the bytes of the content's features, as far as their sizes are known."""
-    if recipe.effective_weights()[0] == 0 or not hasattr(features, "strides"):
-        return 0
-    layers = seen_layers(recipe, "content")
-    values: int = sum(math.prod(features.map_size(layer, *shape[2:])) for layer in layers)
-    return 4 * shape[0] * values
 
 
 def _sizes(features: Any, recipe: Recipe, height: int, width: int, tile: int | None) -> Iterator[Size]:
@@ -314,13 +303,6 @@ def smaller_tiles(
     for smaller in _sizes(features, recipe, height, width, None):
         if smaller[1] is not None and smaller[1] < side:
             yield smaller
-
-
-def _optimizer_copies(recipe: Recipe, history: int) -> int:
-    """Return how many images the optimizer, the start and the contents take."""
-    if recipe.optimizer == "lbfgs":
-        return 2 * history + 10
-    return {"adam": 6, "sgd": 4}[recipe.optimizer] + (2 if recipe.keep == "average" else 0)
 
 
 def free_memory(device: torch.device, limit: float | None = None) -> int:
@@ -354,24 +336,16 @@ def free_main_memory(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/p
         groups: Where the system tells of its control groups.
         own: Where it tells which of them this process is in.
     """
-    free = int(psutil.virtual_memory().available)
+    free, group = int(psutil.virtual_memory().available), groups
     with contextlib.suppress(OSError, StopIteration):
         lines = own.read_text(encoding="utf-8").splitlines()
-        path = next(line for line in lines if line.startswith("0::"))[3:].lstrip("/")
-        group = groups / path
-        for folder in (group, *(p for p in group.parents if p.is_relative_to(groups))):
-            free = min(free, _free_in(folder))
-    return min(free, _free_in(groups))
-
-
-def _free_in(group: Path) -> int:
-    """Return what a control group leaves free."""
-    try:
-        most, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
-        told = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):  # no group, or one without a limit
-        return 2**63
-    return most - used + int(told.get("inactive_file", 0))
+        group = groups / next(line for line in lines if line.startswith("0::"))[3:].lstrip("/")
+    for folder in (group, *group.parents):
+        with contextlib.suppress(OSError, ValueError):  # no group, or one without a limit
+            most, used = (int((folder / name).read_text()) for name in ("memory.max", "memory.current"))
+            told = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            free = min(free, most - used + int(told.get("inactive_file", 0)))
+    return free
 
 
 def describe(plan: Plan, recipe: Recipe, medium: str, *, limit: float | None = None, held: int = 0) -> str:
@@ -420,65 +394,6 @@ def readable(seconds: float) -> str:
     ('2 minutes', '1.1 hours')
     """
     return f"{seconds / 60:.0f} minutes" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
-
-
-Sizes = Iterator[Size | None]
-"""Of tiles to try, the next smaller one each; ``None``: the whole image."""
-
-
-class FrugalObjective(Objective):
-    """An objective that is made anew in smaller tiles whenever the device is out of memory.
-
-    The evaluation that failed is repeated, so that no step is lost.
-
-    Args:
-        make: Makes the objective in tiles of a size.
-        sizes: To try, from the first on.
-        on_note: Called with a line for the user at each change.
-
-    Raises:
-        RuntimeError: If even the smallest tiles do not fit; see ``with_room``.
-    """
-
-    def __init__(
-        self, make: Callable[[Size | None], Objective], sizes: Sizes, on_note: Callable[[str], None]
-    ) -> None:
-        self._make, self._sizes, self._on_note = make, sizes, on_note
-        self._objective: Objective | None = None
-        self.size = next(sizes)
-        self._try(lambda objective: None)
-
-    def _try(self, use: Callable[[Objective], T]) -> T:
-        return with_room(lambda: use(self._made()), self._cut)
-
-    def _made(self) -> Objective:
-        if self._objective is None:
-            self._objective = self._make(self.size)
-            self.features, self.terms = self._objective.features, self._objective.terms
-        return self._objective
-
-    def _cut(self) -> bool:
-        """Go on in the next smaller tiles, if there are any."""
-        smaller = next(self._sizes, None)
-        if smaller is None:
-            return False
-        # What holds the memory must go before the next attempt: graphs, and the terms' targets.
-        self._objective, self.features, self.terms, self.size = None, None, (), smaller
-        sides = " x ".join(str(side) if side else "all" for side in smaller)
-        self._on_note(f"the device is out of memory; going on in tiles of {sides} pixels")
-        return True
-
-    def make_room(self) -> bool:
-        """Go on in tiles, unless it does already: between evaluations these hold nothing but targets."""
-        return self.size is None and self._cut()
-
-    def losses(self, image: Tensor) -> dict[str, Tensor]:
-        """Return each term's weighted loss by name."""
-        return self._try(lambda objective: objective.losses(image))
-
-    def value_and_grad(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Return the losses by name and the gradient of their sum."""
-        return self._try(lambda objective: objective.value_and_grad(image))
 
 
 class ShortageError(SpecstyleError):

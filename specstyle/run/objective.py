@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +16,8 @@ from specstyle.engine.losses import (
     Statistic,
     gram_distance,
     moments,
+    portions,
+    root_weights,
     wasserstein2_distance,
     wasserstein2_target,
 )
@@ -29,9 +30,8 @@ from specstyle.engine.objective import (
     blended,
     mean_statistic,
 )
-from specstyle.engine.positions import portions, root_weights
 from specstyle.engine.tiles import Size, tiled_means
-from specstyle.engine.tiling import TiledContentTerm, TiledObjective
+from specstyle.engine.tiling import TiledObjective
 from specstyle.errors import RecipeError
 from specstyle.recipes import Recipe
 from specstyle.run.cache import COLD, Cache
@@ -41,22 +41,8 @@ from specstyle.run.settle import seen_layers
 FeatureMaps = Callable[[Tensor], dict[str, Tensor]]
 """A network: an image ``[B, C, H, W]`` to maps ``[B, C_l, h_l, w_l]`` by layer."""
 
-
 MapSize = tuple[int, int, int]
 """Channels, height and width of a network's map."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Tiling:
-    """How an objective is computed tile by tile.
-
-    Attributes:
-        size: Of a tile.
-        keep_content: See ``TiledObjective``.
-    """
-
-    size: Size
-    keep_content: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +57,8 @@ class Masks:
     contents: tuple[Tensor, ...] = ()
     styles: tuple[Tensor | None, ...] = ()
 
-    def roots_of_style(self, index: int, sizes: dict[str, MapSize]) -> dict[str, Tensor]:
-        """Return the roots of the weights of a style's positions by layer; none if all weigh the same."""
-        mask = self.styles[index] if self.styles else None
-        return {} if mask is None else {n: root_weights(mask, *size[1:]) for n, size in sizes.items()}
+
+NO_MASKS = Masks()
 
 
 @torch.no_grad()
@@ -85,8 +69,9 @@ def build_objective(
     styles: Sequence[Tensor],
     *,
     reference: Tensor | None = None,
-    tiling: Tiling | None = None,
-    masks: Masks | None = None,
+    tile: Size | None = None,
+    keep_content: bool = True,
+    masks: Masks = NO_MASKS,
     terms: MakeTerms | None = None,
     cache: Cache = COLD,
 ) -> Objective:
@@ -100,7 +85,8 @@ def build_objective(
         styles: One or more ``[B', C, H', W']``.
         reference: For ``balance = "gradient"``: where gradients are brought to the same norm, an image of
             the content's shape.
-        tiling: Compute it tile by tile.
+        tile: Compute it tile by tile, of this size.
+        keep_content: See ``TiledObjective``.
         masks: Where styles apply.
         terms: Makes more losses, of the network, the content and the styles; their names must be new.
         cache: Style statistics of earlier runs.
@@ -111,14 +97,24 @@ def build_objective(
     blend = recipe.style_blend or (1.0,) * len(styles)
     if len(blend) != len(styles):
         raise RecipeError(f"style_blend has {len(blend)} weights for {len(styles)} styles; give one for each")
+    any_features: Any = features
+
+    def finish(terms: Sequence[Term]) -> Objective:
+        if tile is None:
+            return Objective(any_features, terms)
+        return TiledObjective(any_features, terms, tile, content=content, keep_content=keep_content)
+
     content_weight, style_weight = recipe.effective_weights()
     losses: list[Term] = []
     if content_weight > 0:
-        losses += _content_terms(recipe, features, content, tiled=tiling is not None)
+        weights = {layer: content_weight * share for layer, share in seen_layers(recipe, "content").items()}
+        maps = {} if tile is not None else features(content)  # in tiles there are no targets
+        losses += [
+            ContentTerm(layer, weight, maps.get(layer), recipe.content_loss)
+            for layer, weight in weights.items()
+        ]
     if style_weight > 0:
-        shared = _Shared(recipe, features, content, blend, tiling, masks or Masks(), cache)
-        losses += _style_terms(shared, styles)
-    finish = _assembler(features, content, tiling)
+        losses += _style_terms(recipe, features, content, styles, blend, masks=masks, tile=tile, cache=cache)
     if recipe.balance == "gradient" and reference is not None:
         losses = _balanced(losses, finish, reference)
     if recipe.tv_weight > 0:
@@ -128,90 +124,53 @@ def build_objective(
     return finish(losses)
 
 
-def _assembler(
-    features: Any, content: Tensor, tiling: Tiling | None
-) -> Callable[[Sequence[Term]], Objective]:
-    """Return what makes an objective of terms."""
-    if tiling is None:
-        return lambda terms: Objective(features, terms)
-    return lambda terms: TiledObjective(
-        features, terms, tiling.size, content=content, keep_content=tiling.keep_content
-    )
-
-
-def _content_terms(recipe: Recipe, features: FeatureMaps, content: Tensor, *, tiled: bool) -> list[Term]:
-    weight, form = recipe.effective_weights()[0], recipe.content_loss
-    shares = seen_layers(recipe, "content")
-    if tiled:
-        return [TiledContentTerm(layer, weight * share, form) for layer, share in shares.items()]
-    maps = features(content)
-    return [ContentTerm(layer, weight * share, maps[layer], form) for layer, share in shares.items()]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Shared:
-    """What the style terms of all layers have in common; see ``build_objective``."""
-
-    recipe: Recipe
-    features: FeatureMaps
-    content: Tensor
-    blend: Sequence[float]
-    tiling: Tiling | None
-    masks: Masks
-    cache: Cache
-
-
-def _style_terms(shared: _Shared, styles: Sequence[Tensor]) -> list[Term]:
-    recipe, features, content, masks = shared.recipe, shared.features, shared.content, shared.masks
-    tiling = shared.tiling
-    shares = seen_layers(recipe, "style")
+def _style_terms(
+    recipe: Recipe,
+    features: FeatureMaps,
+    content: Tensor,
+    styles: Sequence[Tensor],
+    blend: Sequence[float],
+    *,
+    masks: Masks,
+    tile: Size | None,
+    cache: Cache,
+) -> list[Term]:
+    """Return a term for each style layer, or for each layer and style where masks say where styles apply."""
+    shares, weight = seen_layers(recipe, "style"), recipe.effective_weights()[1]
     own, *others = (_map_sizes(features, image, shares) for image in (content, *styles))
     # As many bands in every map, though pictures of other heights have other numbers of rows.
     rows = {layer: min(size[1], *(other[layer][1] for other in others)) for layer, size in own.items()}
-    statistics = {layer: _statistic(recipe, rows[layer]) for layer in shares}
+    positions = content.shape[2] * content.shape[3]
+    compared = {layer: _comparison(recipe, own[layer], rows[layer], positions) for layer in shares}
+    statistics = {layer: statistic for layer, (statistic, _) in compared.items()}
     # What the statistics are, beside the network and the style.
-    key = (
-        recipe.style_loss == "wasserstein2",
-        recipe.style_bands,
-        tuple(rows.items()),
-        tiling and tiling.size,
-    )
+    key = (recipe.style_loss == "wasserstein2", recipe.style_bands, tuple(rows.items()), tile)
     means = []
-    for index, style in enumerate(styles):
-        roots = masks.roots_of_style(index, others[index])
-        make = partial(_means, features, style, statistics, tiling, roots)
-        identity = getattr(features, "identity", None)
-        means.append(shared.cache.statistic([style, *roots.values()], identity, *key, make=make))
+    for number, style in enumerate(styles):
+        mask = masks.styles[number] if masks.styles else None
+        sizes = {} if mask is None else others[number]
+        roots = {layer: root_weights(mask, *size[1:]) for layer, size in sizes.items() if mask is not None}
+        means.append(_means(features, style, statistics, tile, roots, cache=cache, key=key))
     terms: list[Term] = []
-    for layer in shares:
-        plain = _style_term(shared, layer, own[layer], statistics[layer])
+    for layer, (statistic, distance) in compared.items():
+        # Of the means of some styles, their share of the loss, where they apply, and a name.
+        parts: list[tuple[Sequence[Tensor], Sequence[float], float, Tensor | None, str]]
         found = [mean[layer] for mean in means]
-        if not masks.contents:
-            terms.append(plain(found, shared.blend))
-            continue
-        sizes = zip(found, masks.contents, portions(masks.contents, shared.blend), strict=True)
-        for number, (mean, mask, portion) in enumerate(sizes, 1):
-            if portion > 0:
-                term = plain([mean], (1.0,), root_weights(mask, *own[layer][1:]), str(number))
-                terms.append(dataclasses.replace(term, weight=term.weight * portion))
+        parts = [(found, blend, 1.0, None, "")]
+        if masks.contents:
+            areas = zip(found, masks.contents, portions(masks.contents, blend), strict=True)
+            parts = [
+                ([mean], (1.0,), portion, root_weights(mask, *own[layer][1:]), str(number))
+                for number, (mean, mask, portion) in enumerate(areas, 1)
+                if portion > 0
+            ]
+        for some, weights, portion, where, name in parts:
+            target = blended(some, weights, batch=content.shape[0])
+            if recipe.style_loss == "wasserstein2":
+                target = wasserstein2_target(target)
+            whole = weight * shares[layer] * portion
+            terms.append(StyleTerm(layer, whole, target, statistic, distance, where, name))
     return terms
-
-
-def _style_term(shared: _Shared, layer: str, size: MapSize, statistic: Statistic) -> Callable[..., StyleTerm]:
-    """Return what makes a term of one layer of the means of some styles, their blend, roots and a name."""
-    recipe, (batch, _, height, width) = shared.recipe, shared.content.shape
-    weight = recipe.effective_weights()[1] * seen_layers(recipe, "style")[layer]
-    distance = _distance(recipe, size, height * width)
-
-    def make(
-        means: Sequence[Tensor], blend: Sequence[float], roots: Tensor | None = None, part: str = ""
-    ) -> StyleTerm:
-        target = blended(means, blend, batch=batch)
-        if recipe.style_loss == "wasserstein2":
-            target = wasserstein2_target(target)
-        return StyleTerm(layer, weight, target, statistic, distance, roots, part)
-
-    return make
 
 
 def _map_sizes(features: Any, image: Tensor, layers: Iterable[str]) -> dict[str, MapSize]:
@@ -222,19 +181,14 @@ def _map_sizes(features: Any, image: Tensor, layers: Iterable[str]) -> dict[str,
     return {layer: tuple(maps[layer].shape[1:]) for layer in layers}
 
 
-def _statistic(recipe: Recipe, rows: int) -> Statistic:
+def _comparison(recipe: Recipe, size: MapSize, rows: int, image_positions: int) -> tuple[Statistic, Distance]:
+    """Return what a recipe compares of a layer's maps, and how."""
     if recipe.style_loss == "wasserstein2":
-        return moments
-    return banded_gram(min(recipe.style_bands, rows)) if recipe.style_bands > 1 else gram
-
-
-def _distance(recipe: Recipe, size: MapSize, image_positions: int) -> Distance:
-    if recipe.style_loss == "wasserstein2":
-        return wasserstein2_distance
+        return moments, wasserstein2_distance
     if recipe.style_bands > 1:
-        return banded_relative_distance
+        return banded_gram(min(recipe.style_bands, rows)), banded_relative_distance
     channels, height, width = size
-    return gram_distance(
+    return gram, gram_distance(
         recipe.style_loss, channels=channels, positions=height * width, image_positions=image_positions
     )
 
@@ -243,14 +197,21 @@ def _means(
     features: Any,
     style: Tensor,
     statistics: dict[str, Statistic],
-    tiling: Tiling | None,
+    tile: Size | None,
     roots: dict[str, Tensor],
+    *,
+    cache: Cache,
+    key: Sequence[Any],
 ) -> dict[str, Tensor]:
     """Return the mean of each layer's statistic over a style, whose positions may weigh differently."""
-    if tiling is not None:
-        return tiled_means(features, style, statistics, tiling.size, roots)
-    maps = features(style)
-    return {n: mean_statistic(statistic, maps[n], roots.get(n)) for n, statistic in statistics.items()}
+
+    def make() -> dict[str, Tensor]:
+        if tile is not None:
+            return tiled_means(features, style, statistics, tile, roots)
+        maps = features(style)
+        return {n: mean_statistic(statistic, maps[n], roots.get(n)) for n, statistic in statistics.items()}
+
+    return cache.statistic([style, *roots.values()], getattr(features, "identity", None), *key, make=make)
 
 
 def _balanced(

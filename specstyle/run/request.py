@@ -91,23 +91,27 @@ class Request:
         styles: One or more of the same.
         recipe: ``default``, a recipe's name, a TOML file, or a recipe.
         overrides: Recipe fields to change.
-        weights: Weights file for VGG19.
+        weights: Weights file for VGG19 instead of torchvision's.
         preprocessing: ``torchvision`` or ``caffe``, if the weights file does not say.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         seed: Of random weights, noise and phase.
         sample_rate: Of arrays of samples, in Hz.
         tile: ``auto`` (tiles where memory is short), ``off``, or a tile's size in pixels.
-        precision: ``auto``, ``fp32``, ``tf32`` or ``bf16``, see ``run.settle``.
+        precision: ``auto`` (tf32 on GPUs that have it, else fp32), ``fp32``, ``tf32`` or ``bf16``.
         report_every: On a GPU, call ``on_step`` only at the first and the last step of a scale and at every
-            so many, so that the GPU need not wait for the host.
-        memory_limit: The most memory that the process may hold on its device, in GiB; ``None``: what is free.
+            so many: the GPU need not wait for the host in between. On a CPU each step is reported.
+        memory_limit: The most memory that the process may hold on its device, in GiB: tiles are chosen for
+            it. ``None``: what is free.
         output: Where the result will be written, so that what its format cannot hold is told at once.
         content_masks: One for each style, or none: where in the content it applies. White is 1, black is 0;
             ``None`` or ``"all"``: everywhere.
         style_masks: One for each style, or none: which part of it counts.
-        network: A network of the caller's own, in the place of the recipe's: from an image ``[B, C, H, W]``
-            to maps ``[B, C_l, h_l, w_l]`` by name.
-        terms: Makes losses beside the recipe's, see ``run.objective``.
+        network: A network of the caller's own, in the place of the recipe's: anything that turns an image
+            ``[B, C, H, W]`` into a dict of maps ``[B, C_l, h_l, w_l]`` by name. Content and style layers are
+            then its names (by default the last one for content, all for style).
+        terms: Makes losses of the caller's own beside the recipe's: called with the network, the content's
+            and the styles' images, returns a list of ``Loss``. ``content_weight=0`` or ``style_weight=0``
+            leaves the recipe's own out.
         invert: In the place of the recipe's phase reconstruction: from magnitudes ``[channels, n_bins,
             frames]``, ``StftSettings`` and a length to samples ``[channels, length]``.
     """

@@ -91,11 +91,6 @@ def settle_precision(name: str, device: torch.device) -> str:
     return name
 
 
-def network_dtype(precision: str) -> torch.dtype:
-    """Return the type that a network computes in."""
-    return torch.bfloat16 if precision == "bf16" else torch.float32
-
-
 @contextlib.contextmanager
 def convolutions_in(precision: str) -> Iterator[None]:
     """Let CUDA's convolutions of fp32 use TF32 or not, and give the same each time.
@@ -168,8 +163,11 @@ def settle_recipe(
     own_default = medium == "audio" and recipe == "default" and not layers
     if own_default and weights is None and asked == "auto":
         name, notes = _SOUND_DEFAULT
+    elif asked == "auto" and weights is None:
+        name, notes = _auto_network(layers, gpu=gpu)
     else:
-        name, notes = _choose_network(asked, layers, weights, gpu=gpu)
+        name, notes = "vgg19" if asked == "auto" else asked, ()
+        _canonical(name, ())  # there is such a network
     if weights is not None and name not in WITH_WEIGHTS:
         raise RecipeError(
             f"--weights belongs to the networks {' and '.join(WITH_WEIGHTS)}, but {name} was asked for; drop "
@@ -210,29 +208,26 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
         raise RecipeError(
             "content and style both weigh nothing; raise content_weight or style_weight, or move strength"
         )
-    if recipe.style_blend and len(recipe.style_blend) != len(request.styles):
-        raise RecipeError(
-            f"style_blend has {len(recipe.style_blend)} weights for {len(request.styles)} styles; "
-            "give one for each"
-        )
-    if len(recipe.style_scale) > 1 and len(recipe.style_scale) != len(request.styles):
-        raise RecipeError(
-            f"style_scale has {len(recipe.style_scale)} numbers for {len(request.styles)} styles; give one "
-            "for each, or one for all"
-        )
+    styles = len(request.styles)
+    for name, what, for_all in (
+        ("style_blend", "weights", False),
+        ("style_scale", "numbers", True),
+        ("style_start_s", "values", True),
+        ("style_duration_s", "values", True),
+    ):
+        count = len(getattr(recipe, name))
+        if count not in ((0, 1, styles) if for_all else (0, styles)):
+            raise RecipeError(
+                f"{name} has {count} {what} for {styles} styles; give one for each"
+                + (", or one for all" if for_all else "")
+            )
     for kind, masks in (("content", request.content_masks), ("style", request.style_masks)):
         if masks and request.medium != "image":
             raise RecipeError(f"--{kind}-mask is for pictures; drop it, or see --mask for sounds")
-        if masks and len(masks) != len(request.styles):
+        if masks and len(masks) != styles:
             raise RecipeError(
-                f"--{kind}-mask is there {len(masks)} times for {len(request.styles)} styles; give one for "
-                "each, in their order (all: no mask)"
-            )
-    for name in ("style_start_s", "style_duration_s"):
-        if len(getattr(recipe, name)) not in (0, 1, len(request.styles)):
-            raise RecipeError(
-                f"{name} has {len(getattr(recipe, name))} values for {len(request.styles)} styles; give one "
-                "for all, or one for each"
+                f"--{kind}-mask is there {len(masks)} times for {styles} styles; give one for each, in their "
+                "order (all: no mask)"
             )
     return recipe, notes
 
@@ -270,18 +265,6 @@ def _find_recipe(recipe: str | Path | Recipe, *, on_note: Callable[[str], None])
     if isinstance(recipe, Path) or recipe.lower().endswith(".toml"):
         return read_recipe(Path(recipe), on_note=on_note)
     return None if recipe in ("default", "vgg") else get_recipe(recipe)
-
-
-def _choose_network(
-    asked: str, layers: Sequence[str], weights: Path | None, *, gpu: bool
-) -> tuple[str, tuple[str, ...]]:
-    if asked != "auto":
-        try:
-            layers_of(asked)
-        except ValueError as error:
-            raise RecipeError(str(error)) from error
-        return asked, ()
-    return ("vgg19", ()) if weights is not None else _auto_network(layers, gpu=gpu)
 
 
 def _auto_network(layers: Sequence[str], *, gpu: bool) -> tuple[str, tuple[str, ...]]:

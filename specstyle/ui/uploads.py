@@ -15,8 +15,8 @@ from typing import Any
 from specstyle import figures
 from specstyle.errors import FileError, SpecstyleError
 from specstyle.media.containers import foreign_kind
-from specstyle.media.image import check_picture
 from specstyle.media.imagefiles import read_picture
+from specstyle.media.pictures import check_picture
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import Sound, check_sound
 from specstyle.run.outputs import write_source

@@ -61,7 +61,7 @@ def test_held_variables_stay_and_the_others_move_as_if_alone(
     for step, change in pairs:
         memory.add(torch.from_numpy(step), torch.from_numpy(change))
     vector = rng.normal(size=8)
-    found = memory.product(torch.from_numpy(vector), torch.from_numpy(np.flatnonzero(~kept))).numpy()
+    found = memory.product(torch.from_numpy(vector), torch.from_numpy(~kept)).numpy()
     expected = dense_inverse([(s[kept], y[kept]) for s, y in pairs]) @ vector[kept]
     np.testing.assert_allclose(found[kept], expected, rtol=1e-10)
     assert (found[~kept] == 0.0).all()
@@ -71,7 +71,7 @@ def test_without_a_memory_the_product_is_the_vector_itself() -> None:
     vector = rand(5)
     assert torch.equal(Memory(3).product(vector), vector)
     free = torch.tensor([1.0, 0, 1, 0, 1], dtype=torch.float64)
-    assert torch.equal(Memory(3).product(vector, torch.tensor([1, 3])), vector * free)
+    assert torch.equal(Memory(3).product(vector, free == 0), vector * free)
 
 
 def rosenbrock(x: Tensor) -> tuple[float, Tensor]:

@@ -17,12 +17,13 @@ from specstyle.engine.losses import (
     Distance,
     Statistic,
     moments,
+    portions,
     relative_distance,
+    root_weights,
     wasserstein2_distance,
     wasserstein2_target,
 )
 from specstyle.engine.objective import Term, mean_statistic
-from specstyle.engine.positions import portions, root_weights
 from specstyle.engine.tiles import tiled_means
 from specstyle.features import VGG19
 

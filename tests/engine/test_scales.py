@@ -8,31 +8,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.engine.scales import carry_up, resize, resize_memory, scale_shapes, start_image
+from specstyle.engine.scales import carry_up, noise_image, resize, resize_memory, scale_shapes
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def test_the_published_scales() -> None:
-    shapes = scale_shapes(512, 512, smallest=128, factor=math.sqrt(2.0))
-    assert shapes == [(n, n) for n in (128, 181, 256, 362, 512)]
-
-
-def test_both_sides_shrink_alike() -> None:
-    assert scale_shapes(300, 600, smallest=150, factor=2.0) == [(75, 150), (150, 300), (300, 600)]
-    assert scale_shapes(600, 300, smallest=150, factor=2.0) == [(150, 75), (300, 150), (600, 300)]
-
-
-def test_rows_that_are_channels_stay() -> None:
-    shapes = scale_shapes(1025, 400, smallest=100, factor=2.0, fixed_height=True)
-    assert shapes == [(1025, 100), (1025, 200), (1025, 400)]
-
-
-@pytest.mark.parametrize("smallest", [None, 513, 10_000])
-def test_one_scale_where_nothing_smaller_is_asked_for(smallest: int | None) -> None:
-    assert scale_shapes(512, 256, smallest=smallest, factor=2.0) == [(512, 256)]
+@pytest.mark.parametrize(
+    ("size", "smallest", "factor", "fixed_height", "shapes"),
+    [
+        ((512, 512), 128, math.sqrt(2.0), False, [(n, n) for n in (128, 181, 256, 362, 512)]),  # as published
+        ((300, 600), 150, 2.0, False, [(75, 150), (150, 300), (300, 600)]),
+        ((600, 300), 150, 2.0, False, [(150, 75), (300, 150), (600, 300)]),
+        ((1025, 400), 100, 2.0, True, [(1025, 100), (1025, 200), (1025, 400)]),  # rows that are channels
+        ((512, 256), None, 2.0, False, [(512, 256)]),
+        ((512, 256), 513, 2.0, False, [(512, 256)]),
+    ],
+)
+def test_scales(
+    size: tuple[int, int], smallest: int | None, factor: float, fixed_height: bool, shapes: object
+) -> None:
+    assert scale_shapes(*size, smallest=smallest, factor=factor, fixed_height=fixed_height) == shapes
 
 
 @given(
@@ -100,13 +97,9 @@ def test_what_lbfgs_remembers_is_resized_as_images_and_gradients_are() -> None:
     assert float((up * up_change).sum()) == pytest.approx(float((flat * flat).sum()), rel=1e-5)
 
 
-def test_unchanged_content_goes_up_as_the_larger_content_itself() -> None:
-    content, content_up = rand(1, 3, 8, 10), rand(1, 3, 16, 20, seed=1)
-    assert torch.equal(carry_up(content, content, content_up, what="change"), content_up)
-
-
 def test_a_change_goes_up_on_the_larger_content() -> None:
     content, content_up = rand(1, 3, 8, 10), rand(1, 3, 16, 20, seed=1)
+    assert torch.equal(carry_up(content, content, content_up, what="change"), content_up)
     brighter = carry_up(content + 0.125, content, content_up, what="change")
     torch.testing.assert_close(brighter, content_up + 0.125)
     image = rand(1, 3, 8, 10, seed=2)
@@ -115,36 +108,14 @@ def test_a_change_goes_up_on_the_larger_content() -> None:
         carry_up(image, content, content_up, what="nothing")
 
 
-def test_start_from_content_is_a_copy() -> None:
-    content = rand(1, 3, 8, 10)
-    start = start_image("content", content)
-    assert torch.equal(start, content)
-    start.zero_()
-    assert content.max() > 0
-
-
-def test_start_from_style_has_the_contents_shape() -> None:
-    content, style = rand(2, 1, 8, 10), rand(2, 1, 5, 20, seed=1)
-    assert torch.equal(start_image("style", content, style=style), resize(style, 8, 10))
-    mono = start_image("style", content, style=style[:1])
-    assert torch.equal(mono, resize(style[:1], 8, 10).expand(2, -1, -1, -1))
-    three = rand(3, 1, 8, 10, seed=2)
-    torch.testing.assert_close(start_image("style", content, style=three)[1], three.mean(0))
-    same = start_image("style", content, style=content)
-    same.zero_()
-    assert content.max() > 0
-    with pytest.raises(ValueError, match="init style needs a style image"):
-        start_image("style", content)
-
-
 def test_start_from_noise() -> None:
     content = torch.zeros(1, 3, 60, 70)
 
-    def draw(seed: int, **options: object) -> Tensor:
+    def draw(seed: int, kind: str = "uniform", **options: object) -> Tensor:
         generator = torch.Generator().manual_seed(seed)
-        return start_image("noise", content, generator=generator, **options)  # type: ignore[arg-type]
+        return noise_image(kind, content, generator=generator, **options)  # type: ignore[arg-type]
 
-    uniform = draw(0, noise_scale=255.0)
+    uniform = draw(0, scale=255.0)
     assert uniform.dtype == content.dtype
     assert uniform.shape == content.shape
     assert uniform.min() >= 0.0
@@ -152,13 +123,8 @@ def test_start_from_noise() -> None:
     # 12600 values: the mean's standard error is 0.26 % of the range.
     assert uniform.mean().item() == pytest.approx(127.5, rel=0.02)
     center = torch.tensor([0.1, 0.2, 0.3])[:, None, None]
-    gaussian = draw(0, noise="gaussian", noise_scale=1e-3, noise_center=center)
+    gaussian = draw(0, "gaussian", scale=1e-3, center=center)
     assert gaussian.mean((0, 2, 3)).tolist() == pytest.approx([0.1, 0.2, 0.3], abs=1e-4)
     assert gaussian.std((2, 3)).mean().item() == pytest.approx(1e-3, rel=0.05)
     assert torch.equal(draw(3), draw(3))
     assert not torch.equal(draw(3), draw(4))
-
-
-def test_an_unknown_start_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"init must be .*'black'"):
-        start_image("black", rand(1, 1, 2, 2))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from specstyle.engine.losses import (
 )
 from specstyle.engine.objective import Term, VariationTerm, mean_statistic
 from specstyle.engine.tiles import tiled_means, tiles
-from specstyle.engine.tiling import TiledContentTerm, TiledObjective
+from specstyle.engine.tiling import TiledObjective
 from specstyle.engine.views import Seen, bare
 from specstyle.features import VGG19, Weights, WideRandom
 from specstyle.features.weights import LAYERS
@@ -65,7 +66,7 @@ def terms(network: Any, content: Tensor, style: Tensor, *, kind: str = "gram") -
 
 
 def for_tiles(made: list[Term]) -> list[Term]:
-    return [TiledContentTerm(t.layer, t.weight, t.form) if isinstance(t, ContentTerm) else t for t in made]
+    return [dataclasses.replace(t, target=None) if isinstance(t, ContentTerm) else t for t in made]
 
 
 def check(
@@ -168,4 +169,4 @@ def test_a_loss_that_needs_everything_at_once_refuses() -> None:
     with pytest.raises(ValueError, match="the loss histogram needs all positions of the image at once"):
         TiledObjective(vgg("relu1_1"), [Histogram()], (16, 16))
     with pytest.raises(ValueError, match="content terms need the content's image"):
-        TiledObjective(vgg("relu1_1"), [TiledContentTerm("relu1_1", 1.0, "mean")], (16, 16))
+        TiledObjective(vgg("relu1_1"), [ContentTerm("relu1_1", 1.0, None, "mean")], (16, 16))

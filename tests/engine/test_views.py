@@ -7,7 +7,7 @@ import scipy.ndimage
 import torch
 from torch import Tensor
 
-from specstyle.engine.views import Luminance, Reduced, Seen, bare, layers_of_callable, plain_view, through
+from specstyle.engine.views import Luminance, Reduced, Seen, bare, layers_of_callable, plain_view
 from specstyle.features.random import random_weights
 from specstyle.features.vgg import VGG19
 
@@ -79,12 +79,6 @@ def test_halo_is_how_far_a_position_reaches(layer: str) -> None:
     reached = gradient.abs().sum((0, 1, 2)).nonzero().flatten().tolist()
     assert pixel - halo <= min(reached)
     assert max(reached) <= pixel + halo
-
-
-def test_names_of_layers_with_their_views() -> None:
-    assert through("relu3_1@2", "mel64") == "relu3_1@mel64@2"
-    assert through("relu3_1", "") == "relu3_1"
-    assert bare("relu3_1@mel64@2") == "relu3_1"
 
 
 def test_a_callable_is_a_network_without_tiles() -> None:

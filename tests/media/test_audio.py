@@ -175,13 +175,6 @@ def test_decode_reports_the_convergence_reached(phase: str) -> None:
     assert torch.equal(other.samples, decoded.samples) == (phase != "random")
 
 
-def test_iterations_from_the_true_phase_stay_there() -> None:
-    sound = stereo()
-    medium = SoundCodec(AudioSettings(phase_iterations=64))
-    encoded = medium.encode(sound, dtype=torch.float64)
-    assert snr_db(sound.samples, medium.decode(encoded.image, encoded).samples) > 90
-
-
 def test_sound_in_the_contents_silence_is_not_lost() -> None:
     """Digital silence has no phase: what a style puts there needs one."""
     x = noise(1, 20000)

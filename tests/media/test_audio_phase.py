@@ -9,8 +9,7 @@ import torch
 
 from specstyle.media.audio import SoundCodec
 from specstyle.media.audiosettings import AudioSettings
-from specstyle.media.inversion import METHODS, InversionResult
-from specstyle.media.phase import griffin_lim
+from specstyle.media.inversion import METHODS, InversionResult, griffin_lim
 from specstyle.media.sounds import Sound
 from specstyle.media.stft import stft
 

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from specstyle.media.color import colored, from_oklab, gray_of, to_oklab
 from specstyle.media.colormatch import match_colors, match_gray
-from specstyle.media.image import ImageSettings, PictureCodec, gray_encoded
-from specstyle.media.pictures import Picture
+from specstyle.media.image import PictureCodec, gray_encoded
+from specstyle.media.pictures import ImageSettings, Picture
 
 SPACES = pytest.mark.parametrize("space", ["oklab", "luma"])
 

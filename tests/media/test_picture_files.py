@@ -11,14 +11,8 @@ import torch
 from PIL import Image, ImageCms, JpegImagePlugin
 
 from specstyle.errors import FileError
-from specstyle.media.image import (
-    MAX_PIXELS,
-    Picture,
-    check_output_suffix,
-    check_picture,
-    read_picture,
-    write_picture,
-)
+from specstyle.media.imagefiles import MAX_PIXELS, check_output_suffix, read_picture, write_picture
+from specstyle.media.pictures import Picture, check_picture
 
 HEIGHT, WIDTH = 20, 28
 STEP = 1 / 255

@@ -6,18 +6,17 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 from PIL import Image
+from run.test_transfer_sounds import Poison
 
 from specstyle import Progress, Request, StopRun
-from specstyle.engine.objective import Objective
 from specstyle.errors import FileError
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.soundfiles import read_sound
@@ -38,7 +37,7 @@ MEDIA = pytest.mark.parametrize("medium", ["audio", "image"])
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(tmp_path: Path, one_thread: None) -> Path:
     """Inputs in each medium, on one thread."""
     rng = np.random.default_rng(0)
     t = np.arange(4001) / RATE
@@ -50,10 +49,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         ("s.png", rng.integers(0, 255, (36, 32, 3))),
     ):
         Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / name)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield tmp_path
-    torch.set_num_threads(threads)
+    return tmp_path
 
 
 def ignore(_: Any) -> None:
@@ -82,7 +78,9 @@ def sha256(path: Path) -> str:
 
 @MEDIA
 def test_output_and_record(medium: str, tmp_path: Path) -> None:
-    result, written = go(job(tmp_path, medium))
+    stages: list[str] = []
+    result, written = run_job(job(tmp_path, medium), on_step=ignore, on_note=ignore, on_stage=stages.append)
+    assert stages == ["optimize", "finish"]
     out = tmp_path / OUT[medium]
     assert written == [out, tmp_path / f"{OUT[medium]}.json"]
     assert new_files(tmp_path) == {p.name for p in written}
@@ -137,23 +135,12 @@ def test_alpha_and_what_cannot_keep_it(tmp_path: Path) -> None:
     with Image.open(tmp_path / "out.png") as picture:
         assert picture.mode == "RGBA"
         assert np.asarray(picture)[0, :, 3].tolist() == list(range(0, 240, 6))
-    go(job(tmp_path, "image", "out.jpg", inputs=("s.png", "c.png")))
+    told: list[str] = []
+    without = job(tmp_path, "image", "out.jpg", inputs=("s.png", "c.png"))
+    run_job(without, on_step=ignore, on_note=told.append, on_stage=ignore)
     record = json.loads((tmp_path / "out.jpg.json").read_text(encoding="utf-8"))
-    assert any("alpha was dropped" in note for note in record["notes"])
-
-
-def test_the_user_is_told_that_alpha_was_dropped(tmp_path: Path) -> None:
-    with Image.open(tmp_path / "c.png") as opaque:
-        opaque.putalpha(120)
-        opaque.save(tmp_path / "s.png")
-    notes: list[str] = []
-    run_job(
-        job(tmp_path, "image", "out.jpg", inputs=("s.png", "c.png")),
-        on_step=ignore,
-        on_note=notes.append,
-        on_stage=ignore,
-    )
-    assert any("alpha was dropped" in note for note in notes)
+    for notes in (told, record["notes"]):
+        assert any("alpha was dropped" in note for note in notes)
 
 
 @MEDIA
@@ -186,22 +173,12 @@ def test_intermediate_results_change_nothing(medium: str, tmp_path: Path) -> Non
 
 
 @MEDIA
-def test_no_folder_where_no_step_was_due(medium: str, tmp_path: Path) -> None:
-    _, written = go(job(tmp_path, medium, save_every=100))
+def test_a_steps_folder_from_before_is_no_obstacle(medium: str, tmp_path: Path) -> None:
+    _, written = go(job(tmp_path, medium, save_every=100))  # no step was due
     assert len(written) == 2
     assert not (tmp_path / "out.steps").exists()
-
-
-@MEDIA
-def test_a_steps_folder_from_before_is_no_obstacle(medium: str, tmp_path: Path) -> None:
-    """The first run fills out.steps; the second has no step to save and must not stumble over it."""
-    go(job(tmp_path, medium, save_every=1))
+    go(job(tmp_path, medium, save_every=1, force=True))
     go(job(tmp_path, medium, save_every=100, force=True))
-
-
-@MEDIA
-def test_steps_folder_of_a_longer_run_before(medium: str, tmp_path: Path) -> None:
-    go(job(tmp_path, medium, save_every=1))
     _, written = go(job(tmp_path, medium, save_every=3, force=True))
     assert all(path.exists() for path in written)
 
@@ -292,14 +269,7 @@ def test_stop_writes_the_best_so_far(medium: str, tmp_path: Path) -> None:
 def test_nan_leaves_the_last_good_result(
     medium: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    true, count = Objective.value_and_grad, [0]
-
-    def poisoned(objective: Objective, image: torch.Tensor) -> Any:
-        count[0] += 1
-        losses, gradient = true(objective, image)
-        return ({k: v * float("nan") for k, v in losses.items()} if count[0] == 3 else losses), gradient
-
-    monkeypatch.setattr(Objective, "value_and_grad", poisoned)
+    Poison(monkeypatch, 3)
     with pytest.raises(TransferError, match=rf"step 3.*{OUT[medium]}"):
         go(job(tmp_path, medium, overrides={"steps": 5}))
     assert new_files(tmp_path) == {OUT[medium], f"{OUT[medium]}.json"}
@@ -391,17 +361,3 @@ def test_a_linked_output_stays_a_link(tmp_path: Path) -> None:
     go(job(tmp_path, "audio", force=True))
     assert (tmp_path / OUT["audio"]).is_symlink()
     assert soundfile.info(tmp_path / "real.wav").frames == 4001
-
-
-@MEDIA
-def test_stages(medium: str, tmp_path: Path) -> None:
-    seen: list[str] = []
-    run_job(
-        job(tmp_path, medium),
-        on_step=lambda progress: seen.append(str(progress.step)),
-        on_note=ignore,
-        on_stage=seen.append,
-    )
-    assert seen[0] == "optimize"
-    assert seen[-1] == "finish"
-    assert seen.count("optimize") == seen.count("finish") == 1

@@ -15,7 +15,7 @@ from specstyle.features import WideRandom
 from specstyle.features.networks import load_network
 from specstyle.recipes import default_recipe, get_recipe
 from specstyle.run import memory
-from specstyle.run.memory import GIB, Cost, Plan, describe, free_main_memory, free_memory, measured, readable
+from specstyle.run.memory import GIB, Cost, Plan, describe, free_main_memory, free_memory, measured
 from specstyle.run.memory import plan as make_plan
 from specstyle.run.request import Request
 from specstyle.run.settle import check_tile
@@ -135,10 +135,20 @@ def test_tile_sizes(tile: str | int) -> None:
     assert check_tile(tile) == {"auto": None, "off": 0}.get(str(tile), 256)
 
 
-@pytest.mark.parametrize("tile", ["", "0", "-3", "1.5", "all", 0, None, True, 32.7, "²"])
-def test_other_tile_sizes_are_refused(tile: object) -> None:
-    with pytest.raises(ValueError, match="tile must be auto, off or a whole number of pixels from 1 on"):
-        specstyle.transfer_image(*pictures(), network="vgg19-lite", steps=1, tile=tile)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("option", "values", "said"),
+    [
+        ("tile", ["", "0", "-3", "1.5", "all", 0, None, True, 32.7, "²"],
+         "tile must be auto, off or a whole number of pixels from 1 on"),
+        ("memory_limit", [0, -1.0, float("nan"), float("inf"), True, "6"],
+         "memory_limit must be a number of GiB above 0, got"),
+        ("report_every", [0, 1.5, True, None], "report_every must be a whole number of steps from 1 on, got"),
+    ],
+)  # fmt: skip
+def test_other_values_are_refused(option: str, values: list[object], said: str) -> None:
+    for value in values:
+        with pytest.raises(ValueError, match=said):
+            specstyle.transfer_image(*pictures(), network="vgg19-lite", steps=1, **{option: value})
 
 
 def test_what_limits_and_reports_a_run_can_be_said_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,18 +161,6 @@ def test_what_limits_and_reports_a_run_can_be_said_in_python(monkeypatch: pytest
     specstyle.transfer_image(*pictures(), memory_limit=6, report_every=5)
     specstyle.transfer_audio(np.zeros(9), np.zeros(9), sample_rate=8000, memory_limit=0.5, report_every=2)
     assert [(request.memory_limit, request.report_every) for request in asked] == [(6, 5), (0.5, 2)]
-
-
-@pytest.mark.parametrize("limit", [0, -1.0, float("nan"), float("inf"), True, "6"])
-def test_other_memory_limits_are_refused(limit: object) -> None:
-    with pytest.raises(ValueError, match="memory_limit must be a number of GiB above 0, got"):
-        specstyle.transfer_image(*pictures(), steps=1, memory_limit=limit)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("every", [0, 1.5, True, None])
-def test_other_numbers_of_steps_between_reports_are_refused(every: object) -> None:
-    with pytest.raises(ValueError, match="report_every must be a whole number of steps from 1 on, got"):
-        specstyle.transfer_image(*pictures(), steps=1, report_every=every)  # type: ignore[arg-type]
 
 
 def test_free_memory_is_that_of_the_machine_or_up_to_a_limit() -> None:
@@ -208,11 +206,6 @@ def test_advice_is_for_the_medium() -> None:
     assert "the process holds 1.0 GiB" in said
     assert said.endswith("or take a shorter sound or a lower --sample-rate")
     assert "optimizer" not in said
-
-
-def test_durations_are_readable() -> None:
-    assert readable(119.0) == "2 minutes"
-    assert readable(7200.0) == "2.0 hours"
 
 
 def pictures() -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from run.test_transfer_pictures import brush, scene
 
 import specstyle
 from specstyle.cli.main import main
@@ -29,29 +29,12 @@ FLAGS = ["--network", "vgg19-lite", "--style-layers", "relu1_1,relu2_1", "--cont
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Inputs as files, on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     for name, pixels in (("c.png", scene()), ("s.png", brush()), ("t.png", brush(seed=1))):
         Image.fromarray(np.round(pixels * 255).astype(np.uint8)).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    torch.set_num_threads(threads)
-
-
-def scene(height: int = 40, width: int = 48) -> np.ndarray:
-    y, x = np.mgrid[:height, :width] / max(height, width)
-    return np.stack([0.5 + 0.4 * np.sin(9 * x), y, (x - 0.5) ** 2 + (y - 0.4) ** 2 < 0.05], 2).astype(
-        np.float64
-    )
-
-
-def brush(height: int = 36, width: int = 44, seed: int = 0) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return np.kron(rng.uniform(0, 1, (height // 2 + 1, width // 4 + 1, 3)), np.ones((2, 4, 1)))[
-        :height, :width
-    ]
+    return tmp_path
 
 
 def run(**options: Any) -> specstyle.Result:

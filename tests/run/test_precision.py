@@ -14,9 +14,8 @@ from specstyle.features import WideRandom
 from specstyle.features.networks import load_network
 from specstyle.features.vgg import VGG19
 from specstyle.recipes import get_recipe
-from specstyle.run.memory import ShortageError
 from specstyle.run.objective import build_objective
-from specstyle.run.settle import convolutions_in, network_dtype, settle_precision
+from specstyle.run.settle import convolutions_in, settle_precision
 
 CPU = torch.device("cpu")
 
@@ -37,8 +36,6 @@ def pictures() -> tuple[np.ndarray, np.ndarray]:
 def test_auto_is_fp32_where_nothing_else_is_faster() -> None:
     assert settle_precision("auto", CPU) == settle_precision("auto", torch.device("mps")) == "fp32"
     assert settle_precision("bf16", CPU) == "bf16"
-    assert network_dtype("bf16") == torch.bfloat16
-    assert network_dtype("tf32") == network_dtype("fp32") == torch.float32
 
 
 @pytest.mark.parametrize(
@@ -219,15 +216,6 @@ def test_out_of_memory_goes_on_in_tiles_and_loses_no_step(
     assert float((found.output.pixels - whole.output.pixels).abs().mean()) < 5e-4
     for name, value in whole.record["losses"]["end"].items():
         assert found.record["losses"]["end"][name] == pytest.approx(value, rel=5e-3)
-
-
-def test_where_even_the_smallest_tile_does_not_fit_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def never(self: VGG19, image: Tensor) -> dict[str, Tensor]:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(VGG19, "__call__", never)
-    with pytest.raises(ShortageError, match=r"out of memory: .*; take --tile 256"):
-        specstyle.transfer_image(*pictures(), network="vgg19-lite", steps=1)
 
 
 def case(device: str, dtype: torch.dtype, size: int = 96) -> tuple[Objective, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,16 +22,13 @@ OWN = ["--steps", "3", "--seed", "7", "--strength", "0.6", "--style-blend", "1,3
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def here(tmp_path: Path, one_thread: None, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Inputs as files, on one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     rng = np.random.default_rng(0)
     for name in ("c.png", "s.png", "t.png", "m.png"):
         Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    torch.set_num_threads(threads)
+    return tmp_path
 
 
 def cli(*argv: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from specstyle import transfer_audio
 from specstyle.evaluate import evaluate
@@ -13,9 +12,10 @@ from specstyle.synthesis.sounds import plucked_melody, rain
 RATE = 8000
 
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
 def test_strength_is_monotone_and_without_leaps() -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     content, style = plucked_melody(2.0, RATE), rain(2.0, RATE)
     texture, onset, spectrum = [], [], []
     for strength in (0.0, 0.25, 0.5, 0.75, 1.0):
@@ -24,7 +24,6 @@ def test_strength_is_monotone_and_without_leaps() -> None:
         texture.append(np.mean([scores.snr_mean, scores.snr_var, scores.snr_corr, scores.snr_mod]))
         onset.append(scores.onset)
         spectrum.append(scores.spectrum_db)
-    torch.set_num_threads(threads)
     assert onset[0] == pytest.approx(1.0, abs=1e-3)
     assert min(np.diff(texture)) > 0
     assert max(np.diff(onset)) < 0.01

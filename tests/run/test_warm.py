@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +39,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def here(tmp_path: Path, one_thread: None) -> None:
     """Two contents of different sizes and two styles in each medium, on one thread."""
     rng = np.random.default_rng(0)
     t = np.arange(6000) / RATE
@@ -51,10 +50,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name, shape in {"c1": (32, 40), "c2": (40, 36), "s1": (36, 32), "s2": (30, 30)}.items():
         pixels = rng.integers(0, 255, (*shape, 3)).astype(np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def made(folder: Path, medium: str, overrides: dict[str, Any], names: str, cache: Cache) -> bytes:
