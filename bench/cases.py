@@ -121,7 +121,7 @@ def make_case(name: str, request: Request) -> Case:
     with convolutions_in(session.precision):
         objective = build_objective(
             recipe,
-            session.features,
+            session.stages[0].features,
             session.content.image,
             session.styles,
             reference=session.reference,

@@ -48,10 +48,16 @@ def operators(case: Case, options: Options) -> list[tuple[str, float, float]]:
     return [(key, time / total, calls) for key, time, calls in sorted(found, key=lambda f: -f[1])[:TOP]]
 
 
+def _network(case: Case) -> VGG19:
+    """Return the network that looks at the picture itself."""
+    network: VGG19 = case.session.stages[0].features.parts[0][2]
+    return network
+
+
 @contextlib.contextmanager
 def _layout_off(case: Case) -> Iterator[None]:
     """Run the network in torch's default memory layout."""
-    with mock.patch.object(case.session.network.features, "_channels_last", False):
+    with mock.patch.object(_network(case), "_channels_last", False):
         yield
 
 
@@ -94,13 +100,13 @@ def _uncut(case: Case) -> Iterator[None]:
     if case.weights is None:
         raise ValueError("only VGG19 has an end")
     recipe = case.recipe
-    layers = (*case.session.network.features.layers, case.weights.layers[-1])
+    layers = (*_network(case).layers, case.weights.layers[-1])
     whole = VGG19(
         case.weights,
         layers,
         pooling=recipe.pooling,
         padding=recipe.padding,
-        gains=case.session.network.features._gains,
+        gains=_network(case)._gains,
         device=case.content.device,
     )
     with torch.no_grad():
@@ -115,7 +121,7 @@ def _targets_each_step(case: Case) -> Iterator[None]:
     plain = case.objective.value_and_grad
 
     def again(image: Tensor) -> Any:
-        features = case.session.network.features
+        features = case.session.stages[0].features
         build_objective(case.recipe, features, case.content, case.styles, reference=case.session.reference)
         return plain(image)
 

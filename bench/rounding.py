@@ -18,7 +18,7 @@ from specstyle.engine.grams import gram
 from specstyle.engine.objective import mean_statistic
 from specstyle.features import weights
 from specstyle.features.vgg import VGG19
-from specstyle.media.image import read_picture
+from specstyle.media.imagefiles import read_picture
 from specstyle.media.pictures import ImageSettings, resize_picture, target_shape
 
 LAYERS = ("relu1_1", "relu2_1", "relu3_1")

@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from specstyle.features.vgg import VGG19, mean_activations
 from specstyle.features.weights import LAYERS, pretrained
 from specstyle.files import atomic
-from specstyle.media.image import read_picture
+from specstyle.media.imagefiles import read_picture
 from specstyle.media.pictures import ImageSettings, resize_picture, target_shape
 
 

@@ -89,7 +89,7 @@ class PictureCodec:
         """
         if not dtype.is_floating_point:
             raise ValueError(f"dtype: expected a floating-point type, got {dtype}")
-        picture = resize_picture(source, height, width)
+        picture = resize_picture(source, height, width, self.settings.resampling)
         # A copy always: an optimizer may write into the image, and the picture must not change with it.
         image = picture.pixels.detach().to(device=device, dtype=dtype, copy=True)[None]
         return Encoded(image.contiguous(), 1.0, PictureContext(picture.alpha, source.name))

@@ -46,7 +46,12 @@ class PictureMedium:
         self._gray_space = {"content": "oklab", "luminance": "luma"}.get(recipe.color)
         self._codec = PictureCodec(
             ImageSettings(
-                size=recipe.size or None, height=recipe.height, width=recipe.width, enlarge=recipe.enlarge
+                size=recipe.size or None,
+                height=recipe.height,
+                width=recipe.width,
+                enlarge=recipe.enlarge,
+                truncate=recipe.truncate_sides,
+                resampling=recipe.resampling,
             )
         )
 
@@ -137,8 +142,15 @@ class PictureMedium:
             return self._codec.encode_to(source, height, width, device=self._device)
         # height and width of a recipe shape the result; a style keeps its own aspect at the same scale.
         longest = max(content.image.shape[2:])
-        enlarge = self._recipe.enlarge and self._recipe.style_size == "own"
-        settings = ImageSettings(size=longest, enlarge=enlarge)
+        if self._recipe.truncate_sides and self._recipe.enlarge and self._recipe.size:
+            longest = self._recipe.size  # the content may be cut to a pixel less
+        settings = dataclasses.replace(
+            self._codec.settings,
+            size=longest,
+            height=None,
+            width=None,
+            enlarge=self._recipe.enlarge and self._recipe.style_size == "own",
+        )
         plain = target_shape(source.height, source.width, settings)
         height, width = (round(side * scale) for side in plain)
         shortest, longest = min(height, width), max(height, width)

@@ -104,12 +104,17 @@ class ImageSettings:
         height: Height in pixels; alone, the width follows the aspect.
         width: Width in pixels; alone, the height follows the aspect.
         enlarge: Whether a picture smaller than that is enlarged.
+        truncate: Cut sides to whole pixels instead of rounding them; a ``size`` in float32, as TensorFlow's
+            tutorial computes it: on some shapes the longest side is a pixel short.
+        resampling: See ``resize_picture``.
     """
 
     size: int | None = 512
     height: int | None = None
     width: int | None = None
     enlarge: bool = False
+    truncate: bool = False
+    resampling: str = "lanczos"
 
     def __post_init__(self) -> None:
         for name in ("size", "height", "width"):
@@ -164,6 +169,11 @@ def target_shape(picture_h: int, picture_w: int, settings: ImageSettings) -> tup
         return picture_h, picture_w
     if wanted > side and not settings.enlarge:
         return picture_h, picture_w
+    if settings.truncate:
+        if height is not None or width is not None:
+            return max(1, picture_h * wanted // side), max(1, picture_w * wanted // side)
+        ratio = np.float32(wanted) / np.float32(side)
+        return max(1, int(np.float32(picture_h) * ratio)), max(1, int(np.float32(picture_w) * ratio))
     return _scaled(picture_h, wanted, side), _scaled(picture_w, wanted, side)
 
 
@@ -172,8 +182,8 @@ def _scaled(length: int, wanted: int, side: int) -> int:
     return max(1, (2 * length * wanted + side) // (2 * side))
 
 
-def resize_picture(picture: Picture, height: int, width: int) -> Picture:
-    """Resample a picture by a Lanczos kernel of three lobes, widened when shrinking (no aliasing).
+def resize_picture(picture: Picture, height: int, width: int, resampling: str = "lanczos") -> Picture:
+    """Resample a picture, by a Lanczos kernel of three lobes, widened when shrinking, or as others do.
 
     Channels are resampled as 32-bit floats, so nothing is rounded to 8 bits, and clipped to 0 to 1. Colors
     are weighted by alpha: what a transparent pixel would have looked like does not bleed into its neighbours.
@@ -182,6 +192,7 @@ def resize_picture(picture: Picture, height: int, width: int) -> Picture:
         picture: The picture, ``[3, H, W]``.
         height: New height in pixels.
         width: New width in pixels.
+        resampling: ``lanczos``, ``bilinear`` (never widened) or ``nearest``.
 
     Returns:
         The picture in the new shape, the dtype and device of its pixels kept.
@@ -194,12 +205,12 @@ def resize_picture(picture: Picture, height: int, width: int) -> Picture:
     if (height, width) == (picture.height, picture.width):
         return picture
     colors = picture.pixels.detach().cpu().numpy().astype(np.float32)
-    resized = _resampled(colors, height, width)
+    resized = _resampled(colors, height, width, resampling)
     alpha = None
     if picture.alpha is not None:
         opacity = picture.alpha.detach().cpu().numpy().astype(np.float32)
-        weighted = _resampled(colors * opacity, height, width)
-        new_opacity = _resampled(opacity, height, width)
+        weighted = _resampled(colors * opacity, height, width, resampling)
+        new_opacity = _resampled(opacity, height, width, resampling)
         # Where nothing is visible there is no weight to divide by: the plain colors stand.
         visible = new_opacity > 1 / 512
         resized = np.where(visible, weighted / np.where(visible, new_opacity, 1), resized)
@@ -208,13 +219,18 @@ def resize_picture(picture: Picture, height: int, width: int) -> Picture:
     return replace(picture, pixels=pixels, alpha=alpha)
 
 
-def _resampled(channels: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+def _resampled(
+    channels: NDArray[np.float32], height: int, width: int, resampling: str
+) -> NDArray[np.float32]:
     """Resample every channel of [C, H, W]."""
-    planes = [
-        np.asarray(Image.fromarray(plane).resize((width, height), Image.Resampling.LANCZOS))
-        for plane in channels
-    ]
-    return np.stack(planes)
+    if resampling == "bilinear":
+        images = torch.from_numpy(channels)[None]
+        found = F.interpolate(images, (height, width), mode="bilinear", align_corners=False)
+        return np.asarray(found[0].numpy())
+    kernel = Image.Resampling[resampling.upper()]
+    return np.stack(
+        [np.asarray(Image.fromarray(plane).resize((width, height), kernel)) for plane in channels]
+    )
 
 
 def fitted_mask(mask: Tensor, height: int, width: int, *, of: Picture, name: str) -> Tensor:

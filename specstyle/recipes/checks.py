@@ -81,7 +81,8 @@ _AT_LEAST_ZERO = (
 )  # fmt: skip
 _ABOVE_ZERO = (
     "pooling_gain", "n_filters", "filter_width", "pixel_range", "noise_scale", "lr", "lr_decay",
-    "lr_decay_steps", "epsilon", "history", "restart_every", "steps", "first_steps", "smallest_scale",
+    "lr_decay_steps", "epsilon", "history", "restart_every", "steps", "first_steps", "finish_steps",
+    "smallest_scale",
     "height", "width", "style_bands",
     "duration_s", "content_duration_s", "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
 )  # fmt: skip

@@ -18,7 +18,7 @@ _ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
     ("compression", ("log1p",), ("log_gain",)),
     ("init", ("content",), ("init_noise_db",)),
     ("init", ("noise",), ("noise", "noise_scale", "noise_center")),
-    ("style_size", ("own",), ("style_scale",)),
+    ("style_size", ("own", "smaller"), ("style_scale",)),
     ("color", ("style",), ("color_match",)),
     ("keep", ("average",), ("average_decay",)),
     ("phase_method", ("fast-griffin-lim",), ("phase_momentum",)),
@@ -33,6 +33,7 @@ _ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
 _ONLY_IF_SET: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("smallest_scale", ("scale_factor", "carry", "first_steps")),
     ("tv_weight", ("tv_loss",)),
+    ("finish_network", ("finish_steps",)),
 )
 """A field that may be none or 0, and the fields that matter only if it is not."""
 
@@ -54,5 +55,5 @@ def without_effect(recipe: Recipe, names: Iterable[str]) -> tuple[str, ...]:
     for field, dependent in _ONLY_IF_SET:
         value = getattr(recipe, field)
         if not value:
-            reasons.update(dict.fromkeys(dependent, f"{field} is {'none' if value is None else 0}"))
+            reasons.update(dict.fromkeys(dependent, f"{field} is {0 if value == 0 else 'none'}"))
     return tuple(f"{name} has no effect: {reasons[name]}" for name in names if name in reasons)

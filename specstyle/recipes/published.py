@@ -69,6 +69,8 @@ TF2 = Recipe(
     epsilon_hat=True,
     steps=1000,
     enlarge=True,
+    resampling="bilinear",
+    truncate_sides=True,
 )
 
 KERAS_LBFGS = Recipe(
@@ -91,6 +93,8 @@ KERAS_LBFGS = Recipe(
     height=400,
     enlarge=True,
     style_size="content",
+    resampling="nearest",
+    truncate_sides=True,
 )
 
 KERAS_SGD = Recipe(
@@ -116,6 +120,7 @@ KERAS_SGD = Recipe(
     width=600,
     enlarge=True,
     style_size="content",
+    resampling="nearest",
 )
 
 JOHNSON2015 = Recipe(

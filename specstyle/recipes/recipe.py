@@ -41,6 +41,13 @@ class Recipe:
     network: str = _option(
         "auto", "auto, vgg19, vgg19-lite, vgg19-random, wide-random or kernel", group="network"
     )
+    finish_network: str = _option(
+        "",
+        "network that goes on where the others' scales end, at full size, with the same layers; none given: "
+        "there is no such end",
+        group="network",
+    )
+    finish_steps: int = _option(15, "evaluations with finish_network", group="network")
     pooling: str = _option("max", "pooling of VGG19", group="network", choices=("max", "average"))
     pooling_gain: float = _option(1.0, "factor on each pooling's output", group="network")
     padding: str = _option(
@@ -118,9 +125,10 @@ class Recipe:
         "weights",
         "weights: content_weight and style_weight weigh the losses as they are; gradient: each loss is first "
         "divided by the norm of its gradient at noise with the style's spectrum, so that equal weights mean "
-        "the same for every pair",
+        "the same for every pair; share: content_weight is changed as it goes, so that strength names the "
+        "share of the content's structure that is gone in the end (of pictures)",
         group="loss",
-        choices=("weights", "gradient"),
+        choices=("weights", "gradient", "share"),
     )
     tv_loss: str = _option(
         "squared_mean",
@@ -194,6 +202,14 @@ class Recipe:
     height: int | None = _option(None, "height in pixels", group="image")
     width: int | None = _option(None, "width in pixels (with height: forced shape)", group="image")
     enlarge: bool = _option(False, "let size, height and width enlarge a picture", group="image")
+    resampling: str = _option(
+        "lanczos",
+        "how pictures are brought to their size; bilinear: without antialiasing, as TensorFlow; nearest: as "
+        "Keras reads them",
+        group="image",
+        choices=("lanczos", "bilinear", "nearest"),
+    )
+    truncate_sides: bool = _option(False, "cut sides to whole pixels instead of rounding them", group="image")
     style_size: str = _option(
         "own",
         "the style keeps its aspect (smaller: and is never enlarged), or is forced to the content's shape",

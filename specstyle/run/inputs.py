@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +41,26 @@ from specstyle.run.settle import (
 QUIETER_DB = -0.5
 """A peak limit that takes away more than this is worth a note."""
 
+SHARE_GOES = 3
+"""Parts of a scale's evaluations, before each of which ``balance = "share"`` weighs the content anew."""
+
 FULL_PREPARATION = 0.5
 """Strength from which on a content is fully equalized to the style's spectrum."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the optimization: an image of some size, as a network sees it.
+
+    Attributes:
+        shape: Height and width of the image.
+        steps: Evaluations.
+        features: The network, fitted.
+    """
+
+    shape: tuple[int, int]
+    steps: int
+    features: Seen
 
 
 class Session:
@@ -93,14 +114,12 @@ class Session:
         styled = recipe.effective_weights()[1] > 0
         style_share = min(1.0, recipe.strength / FULL_PREPARATION) if styled else 0.0
         seen = self._encode(style_share)
-        self._fit_network()
-        self._prepare_start(seen, style_share)
-        self.shapes = scale_shapes(
-            *self.content.image.shape[2:],
-            smallest=recipe.smallest_scale,
-            factor=recipe.scale_factor,
-            fixed_height=self.network.fixed_height or self.features_whole_rows,
-        )
+        if request.network is not None:
+            self.recipe = self._with_layers_of(request.network)
+        self.network, features = self._fitted(self.recipe, request)
+        self.finish_network: Network | None = None
+        self._prepare_start(seen, style_share, features)
+        self.stages = self._stages(features)
 
     def on_note(self, note: str) -> None:
         """Tell the user something that came up under way, once, and keep it for the record."""
@@ -127,29 +146,52 @@ class Session:
         self.upper = max([self.content.upper, *(s.upper for s in styles)])
         return seen
 
-    def _fit_network(self) -> None:
-        """Make the network, and fit it to what it will look at."""
-        recipe, request = self.recipe, self.request
-        if request.network is not None:
-            self.recipe = recipe = self._with_layers_of(request.network)
+    def _stages(self, features: Seen) -> tuple[Stage, ...]:
+        """Return what is optimized one after the other: scales, and an end with another network."""
+        recipe = self.recipe
+        shapes = scale_shapes(
+            *self.content.image.shape[2:],
+            smallest=recipe.smallest_scale,
+            factor=recipe.scale_factor,
+            fixed_height=self.network.fixed_height or getattr(features, "whole_rows", False),
+        )
+        steps = [recipe.steps] * len(shapes)
+        if recipe.first_steps is not None and len(shapes) > 1:
+            steps[0] = recipe.first_steps
+        # Where a share of the content is aimed at, each scale has several goes at it.
+        goes = SHARE_GOES if recipe.balance == "share" and 0 < recipe.strength < 1 else 1
+        stages = [
+            Stage(shape, part, features)
+            for shape, count in zip(shapes, steps, strict=True)
+            for part in _parts(count, goes)
+        ]
+        if recipe.finish_network:
+            request = dataclasses.replace(self.request, weights=None, preprocessing=None)
+            last = recipe.replace(network=recipe.finish_network)
+            self.finish_network, finishing = self._fitted(last, request)
+            stages.append(Stage(shapes[-1], recipe.finish_steps, finishing))
+        return tuple(stages)
+
+    def _fitted(self, recipe: Recipe, request: Request) -> tuple[Network, Seen]:
+        """Make a network, and fit it to what it will look at."""
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         content, styles = self.content.image, self.styles
         with convolutions_in(self.precision):  # gains are measured
-            self.network: Network = self.cache.network(
+            network: Network = self.cache.network(
                 network_key(recipe, request, self.device, self.precision),
                 lambda: network_for(recipe, request, device=self.device, dtype=dtype),
             )
             try:
-                self.features = Seen(
-                    lambda see, names: self.network.fitted(see, names, content, styles),
+                features = Seen(
+                    lambda see, names: network.fitted(see, names, content, styles),
                     layers_in_use(recipe, all_of_them=request.terms is not None),
                     lambda name: self.medium.view(name, self.content),
                     # The kernel's maps depend on the content, too.
-                    identity=None if self.network.name == "kernel" else self.network,
+                    identity=None if network.name == "kernel" else network,
                 )
             except ValueError as error:
                 raise RecipeError(str(error)) from error
-        self.features_whole_rows = getattr(self.features, "whole_rows", False)
+        return network, features
 
     def _with_layers_of(self, network: Callable[[Tensor], dict[str, Tensor]]) -> Recipe:
         """Return the recipe with a user's network's own layers where it names none: the last for content."""
@@ -162,7 +204,7 @@ class Session:
             style_layers=given if recipe.style_layers == ("",) else recipe.style_layers,
         )
 
-    def _prepare_start(self, seen: Any, style_share: float) -> None:
+    def _prepare_start(self, seen: Any, style_share: float, features: Seen) -> None:
         """Make ready what the optimization starts from."""
         recipe = self.recipe
         self.start, self.start_source = self.content, None
@@ -189,7 +231,7 @@ class Session:
                 noise=self.generator if recipe.init == "noise" else None,
                 styles=self.style_sources,
                 # So many frames more, and each patch of the circle is seen once.
-                loop=self.features.halo if recipe.loop else None,
+                loop=features.halo if recipe.loop else None,
             )
 
     def _style_source(self, given: Any, number: int) -> Any:
@@ -212,11 +254,6 @@ class Session:
         # What is not between black and white can be given no color.
         upper = self.upper if self.recipe.clip or gray else None
         return Pixels(start, pixel_range=self.recipe.pixel_range, upper=upper)
-
-    def steps_at(self, scale: int) -> int:
-        """Return how many evaluations a scale gets."""
-        first = self.recipe.first_steps
-        return first if first is not None and scale == 0 and len(self.shapes) > 1 else self.recipe.steps
 
     def release_images(self) -> None:
         """Free what only the optimization needed: whoever decodes asks for the content's shape alone."""
@@ -274,9 +311,9 @@ class Session:
         device = f"{self.device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
         if self.device.type == "cuda":
             device = f"cuda ({torch.cuda.get_device_name(self.device)})"
-        sha256 = self.network.sha256
-        if sha256 is None:
-            sha256 = " ".join(network.sha256() for _, _, network, _ in self.features.parts)
+        networks = [("network", self.network, self.stages[0].features)]
+        if self.finish_network is not None:
+            networks.append(("finish_network", self.finish_network, self.stages[-1].features))
         return {
             "specstyle": __version__,
             "medium": self.request.medium,
@@ -286,16 +323,29 @@ class Session:
             **({} if self.init_file is None else {"init": self.init_file}),
             "image_shape": list(self.content.image.shape),
             **self.medium.describe_encoding(self.content),
-            "scales": [list(shape) for shape in self.shapes],
+            "scales": [list(stage.shape) for stage in self.stages],
             "tiles": self.tiles,
-            "network": {
-                "name": self.network.name,
-                "origin": self.network.origin,
-                "sha256": sha256,
-                "preprocessing": self.network.preprocessing,
-            },
+            **{key: _network_described(network, features) for key, network, features in networks},
             "seed": self.request.seed,
             "device": device,
             "precision": self.precision,
             "torch": torch.__version__,
         }
+
+
+def _network_described(network: Network, features: Seen) -> dict[str, Any]:
+    sha256 = network.sha256
+    if sha256 is None:
+        sha256 = " ".join(fitted.sha256() for _, _, fitted, _ in features.parts)
+    return {
+        "name": network.name,
+        "origin": network.origin,
+        "sha256": sha256,
+        "preprocessing": network.preprocessing,
+    }
+
+
+def _parts(count: int, parts: int) -> list[int]:
+    """Return a number in so many parts of about the same size, none of them 0."""
+    bounds = [count * i // parts for i in range(parts + 1)]
+    return [upper - lower for lower, upper in itertools.pairwise(bounds) if upper > lower]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -15,11 +16,21 @@ from specstyle.engine.scales import carry_up, noise_image, resize, resize_memory
 from specstyle.engine.shortage import FrugalObjective
 from specstyle.engine.tiles import Size
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
-from specstyle.run.inputs import Session
+from specstyle.media.structure import edge_correlation
+from specstyle.run.inputs import Session, Stage
 from specstyle.run.memory import Estimate, Plan, smaller_tiles
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Progress
 from specstyle.run.settle import optimizer_settings
+
+SHARE_SPAN = 1.1
+"""Of the content's structure, what a strength of 1 would be aimed to take away: by correlation of edges."""
+
+SHARE_GAIN = 8.0
+"""Of the logarithm of the content's weight, for each unit of its share that is missing."""
+
+LARGEST_TILT = 6.0
+"""Largest change of that logarithm."""
 
 
 class ScaleLoop:
@@ -34,6 +45,7 @@ class ScaleLoop:
         self._run, self._estimate = run, estimate
         self._done = 0
         self._losses_start: dict[str, float] | None = None
+        self._tilt = 0.0
 
     def optimize(self) -> State:
         """Optimize at each scale, from the coarsest; return the last state with the losses of the whole."""
@@ -43,9 +55,10 @@ class ScaleLoop:
         if saved is not None:
             first = saved["scale"]
             self._done, self._losses_start = saved["done"], saved["losses_start"]
+            self._tilt = saved["tilt"]
             run.generator.set_state(saved["generator"].cpu())
             run.tiles = [None if size is None else list(size) for size in saved["tiles"]]
-        for scale in range(first, len(run.shapes)):
+        for scale in range(first, len(run.stages)):
             state = self._at_scale(scale, state, saved)
             saved = None
             if state.stopped:
@@ -58,24 +71,27 @@ class ScaleLoop:
 
     def _at_scale(self, scale: int, before: State | None, saved: dict[str, Any] | None) -> State:
         """Optimize at one scale, after another one or from where a run was left."""
-        run = self._run
+        run, stage = self._run, self._run.stages[scale]
         # Of a run that was left, the start's place is what counts: the values come from the file.
-        start = self._start(scale, before) if saved is None else resize(run.content.image, *run.shapes[scale])
+        start = self._start(scale, before) if saved is None else resize(run.content.image, *stage.shape)
         canvas = run.canvas(start)
         del start
         run.start = run.content  # all that is needed of it was taken
-        memory = {} if before is None else resize_memory(before.memory, *run.shapes[scale])
+        memory = {}
         if before is not None:
+            if stage.features is run.stages[scale - 1].features:
+                memory = resize_memory(before.memory, *stage.shape)
             before.memory.clear()
+            self._weigh_content(before.image, run.stages[scale - 1])
         planned = self._estimate.plan(scale) if saved is None else Plan(**saved["plan"])
-        objective = FrugalObjective(*self._attempts(*run.shapes[scale], planned), run.on_note)
+        objective = FrugalObjective(*self._attempts(stage, planned), run.on_note)
         keep = partial(self._keep, scale=scale, planned=planned, objective=objective)
         try:
             state = optimize(
                 canvas,
                 objective,
                 dataclasses.replace(optimizer_settings(run.recipe), history=planned.history),
-                run.steps_at(scale),
+                stage.steps,
                 on_step=partial(self._report, scale=scale),
                 memory=memory,
                 report_every=run.request.report_every if run.device.type == "cuda" else 1,
@@ -97,11 +113,20 @@ class ScaleLoop:
         state.steps, state.losses_start = self._done, self._losses_start
         return state
 
+    def _weigh_content(self, image: Tensor, stage: Stage) -> None:
+        """Change the content's weight by how much of it is left in an image, and how much should be."""
+        recipe = self._run.recipe
+        if recipe.balance != "share" or not 0 < recipe.strength < 1:
+            return
+        left = edge_correlation(image, resize(self._run.content.image, *stage.shape))
+        self._tilt += SHARE_GAIN * (1.0 - SHARE_SPAN * recipe.strength - left)
+        self._tilt = min(max(self._tilt, -LARGEST_TILT), LARGEST_TILT)
+
     def _start(self, scale: int, before: State | None) -> Tensor:
         """Return the image that a scale starts from."""
-        run, recipe, (height, width) = self._run, self._run.recipe, self._run.shapes[scale]
+        run, recipe, (height, width) = self._run, self._run.recipe, self._run.stages[scale].shape
         if before is not None:
-            below, here = (resize(run.content.image, *run.shapes[i]) for i in (scale - 1, scale))
+            below, here = (resize(run.content.image, *run.stages[i].shape) for i in (scale - 1, scale))
             return carry_up(before.image, below, here, what=recipe.carry)
         if run.start_source is not None or recipe.init == "style":
             given = run.styles[0]
@@ -124,9 +149,9 @@ class ScaleLoop:
         run.on_step(
             Progress(
                 step=self._done + step.step,
-                steps=sum(run.steps_at(i) for i in range(len(run.shapes))),
+                steps=sum(stage.steps for stage in run.stages),
                 scale=scale + 1,
-                scales=len(run.shapes),
+                scales=len(run.stages),
                 losses=step.losses,
                 image=step.image,
                 result=lambda: run.finish(step.image(), step.parameters())[0],
@@ -152,6 +177,7 @@ class ScaleLoop:
                 "scale": scale,
                 "done": self._done,
                 "losses_start": self._losses_start,
+                "tilt": self._tilt,
                 "tiles": [None if size is None else tuple(size) for size in run.tiles],
                 "generator": run.generator.get_state(),
                 "engine": snapshot(),
@@ -165,18 +191,19 @@ class ScaleLoop:
         )
 
     def _attempts(
-        self, height: int, width: int, planned: Plan
+        self, stage: Stage, planned: Plan
     ) -> tuple[Callable[..., Objective], Iterator[Size | None]]:
         """Return what makes the objective of a scale, and sizes of tiles to make it in, one after another."""
-        run, full = self._run, self._run.content.image.shape[2:]
+        run, full, (height, width) = self._run, self._run.content.image.shape[2:], stage.shape
         shapes = [
             (max(round(s.shape[2] * height / full[0]), 1), max(round(s.shape[3] * width / full[1]), 1))
             for s in run.styles
         ]
+        weight = run.recipe.content_weight * math.exp(self._tilt)
         make = partial(
             build_objective,
-            run.recipe,
-            run.features,
+            run.recipe.replace(content_weight=weight),
+            stage.features,
             resize(run.content.image, height, width),
             [resize(style, *shape) for style, shape in zip(run.styles, shapes, strict=True)],
             reference=None if run.reference is None else resize(run.reference, height, width),
@@ -187,4 +214,4 @@ class ScaleLoop:
         )
         if not self._estimate.tileable:
             return make, iter([planned.size])
-        return make, smaller_tiles(planned.size, run.features, run.recipe, height, width)
+        return make, smaller_tiles(planned.size, stage.features, run.recipe, height, width)

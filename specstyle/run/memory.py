@@ -16,9 +16,10 @@ from torch import Tensor
 
 from specstyle.engine.objective import Objective
 from specstyle.engine.tiles import Size, margin_of
+from specstyle.engine.views import Seen
 from specstyle.errors import RecipeError, SpecstyleError, is_out_of_memory
 from specstyle.recipes import Recipe
-from specstyle.run.inputs import Session
+from specstyle.run.inputs import Session, Stage
 from specstyle.run.objective import build_objective
 from specstyle.run.settle import check_tile, convolutions_in, seen_layers
 
@@ -160,38 +161,45 @@ class Estimate:
 
     def __init__(self, run: Session) -> None:
         self._run = run
-        self.tileable = hasattr(run.features, "strides") and run.request.terms is None
+        features = run.stages[0].features
+        self.tileable = hasattr(features, "strides") and run.request.terms is None
         self._tile = check_tile(run.request.tile)
         if self._tile and not self.tileable:
             raise RecipeError("a network or losses of your own see the image as a whole; drop --tile")
         self._plans: dict[int, Plan] = {}
-        batch, _, height, _ = run.content.image.shape
-        self._work = batch * sum((run.steps_at(i) + 1) * h * w for i, (h, w) in enumerate(run.shapes))
+        work = sum(map(self._work, run.stages))
         ample = run.request.memory_limit is None and free_memory(run.device) > 4 * GIB
-        self.cost = Cost()
-        if run.features.layers and not (ample and self._work < SMALL):
-            rows = height if getattr(run.features, "whole_rows", True) else min(height, PROBE)
-            pieces = [image[:1, :, :rows, :PROBE] for image in (run.content.image, *run.styles)]
-            recipe = run.recipe.replace(balance="weights")
-            with convolutions_in(run.precision):
-                self.cost = measured(
-                    lambda piece: build_objective(recipe, run.features, piece, pieces[1:]), pieces[0]
-                )
+        measure = bool(features.layers) and not (ample and work < SMALL)
+        self._costs = {id(s.features): self._cost(s.features) if measure else Cost() for s in run.stages}
+
+    def _work(self, stage: Stage) -> int:
+        """Return pixels times steps."""
+        return self._run.content.image.shape[0] * (stage.steps + 1) * math.prod(stage.shape)
+
+    def _cost(self, features: Seen) -> Cost:
+        """Measure a network's evaluations on a part of the image."""
+        run, height = self._run, self._run.content.image.shape[2]
+        rows = height if getattr(features, "whole_rows", True) else min(height, PROBE)
+        pieces = [image[:1, :, :rows, :PROBE] for image in (run.content.image, *run.styles)]
+        recipe = run.recipe.replace(balance="weights")
+        with convolutions_in(run.precision):
+            return measured(lambda piece: build_objective(recipe, features, piece, pieces[1:]), pieces[0])
 
     def plan(self, scale: int) -> Plan:
         """Return how a scale is to be optimized: as was told, or with the memory that is free now."""
         if scale in self._plans:
             return self._plans[scale]
-        run, (height, width) = self._run, self._run.shapes[scale]
+        run, stage = self._run, self._run.stages[scale]
+        height, width = stage.shape
         batch, channels = run.content.image.shape[:2]
-        full = run.shapes[-1][0] * run.shapes[-1][1]
+        full = math.prod(run.stages[-1].shape)
         style = max(s.shape[0] * s.shape[2] * s.shape[3] for s in run.styles)
         samples = None if run.waveform is None else sum(p.numel() for p in run.waveform.parameters())
         self._plans[scale] = found = plan(
             run.recipe,
-            run.features,
+            stage.features,
             (batch, channels, height, width),
-            cost=self.cost,
+            cost=self._costs[id(stage.features)],
             tile=self._tile if self.tileable else 0,
             free=free_memory(run.device, run.request.memory_limit),
             style_pixels=round(style * height * width / full),
@@ -201,13 +209,15 @@ class Estimate:
 
     def seconds(self) -> float:
         """Return how long the optimization will take."""
-        tiled = any(self.plan(scale).size is not None for scale in range(len(self._run.shapes)))
-        return self.cost.seconds * self._work * (4 / 3 if tiled else 1.0)
+        stages = self._run.stages
+        tiled = any(self.plan(scale).size is not None for scale in range(len(stages)))
+        plain = sum(self._costs[id(stage.features)].seconds * self._work(stage) for stage in stages)
+        return plain * (4 / 3 if tiled else 1.0)
 
     def notes(self) -> tuple[str, ...]:
         """Return what a user should know of a large run."""
         run = self._run
-        planned, limit = self.plan(len(run.shapes) - 1), run.request.memory_limit
+        planned, limit = self.plan(len(run.stages) - 1), run.request.memory_limit
         seconds = self.seconds()
         limit = limit if planned.free < free_memory(run.device) else None
         tight = not planned.fits or (limit is not None and planned.free < LITTLE)

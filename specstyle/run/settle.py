@@ -180,7 +180,9 @@ def settle_recipe(
         content_layer_weights=settled.content_layer_weights,
         style_layer_weights=settled.style_layer_weights,
     )
-    if name == "vgg19-lite" and weights is None:
+    if settled.finish_network:
+        _canonical(settled.finish_network, (*settled.content_layers, *settled.style_layers))
+    if (name == "vgg19-lite" and weights is None) or settled.finish_network == "vgg19-lite":
         _check_reach(settled)
     if base is not None and base.name in PUBLISHED and name in ("vgg19-random", "vgg19-lite"):
         notes += (
@@ -208,6 +210,8 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
         raise RecipeError(
             "content and style both weigh nothing; raise content_weight or style_weight, or move strength"
         )
+    if request.medium == "audio" and recipe.balance == "share":
+        raise RecipeError("balance share is for pictures: what is left of a sound is not measured; drop it")
     styles = len(request.styles)
     for name, what, for_all in (
         ("style_blend", "weights", False),

@@ -124,6 +124,40 @@ def test_resize_is_lanczos(shape: tuple[int, int]) -> None:
     np.testing.assert_allclose(got.pixels.numpy(), np.clip(expected, 0, 1), atol=1e-6)  # float32
 
 
+@pytest.mark.parametrize(
+    ("shape", "wanted"),
+    [
+        ((2832, 2707), (512, 489)), ((1753, 935), (512, 273)), ((863, 1831), (241, 511)),
+        ((739, 644), (511, 446)), ((874, 1171), (382, 511)), ((2939, 2867), (511, 499)),
+    ],
+)  # fmt: skip
+def test_truncated_sides_are_tensorflows(shape: tuple[int, int], wanted: tuple[int, int]) -> None:
+    """``tf.cast(shape * (512 / max(shape)), tf.int32)``, as TensorFlow 2.21 computed it."""
+    assert target_shape(*shape, ImageSettings(size=512, enlarge=True, truncate=True)) == wanted
+
+
+def test_a_truncated_width_is_kerass() -> None:
+    """``int(width * 400 / height)``."""
+    for height, width in ((457, 640), (333, 500), (400, 401)):
+        found = target_shape(height, width, ImageSettings(height=400, enlarge=True, truncate=True))
+        assert found == (400, int(width * 400 / height))
+
+
+def test_resampling_as_others_do() -> None:
+    """Bilinear: numbers of ``tf.image.resize`` (2.21). Nearest: the pixel at a new one's center."""
+    values = (np.arange(5 * 7 * 3).reshape(5, 7, 3) * 37 % 101 / 100).astype(np.float32)
+    picture = Picture(torch.from_numpy(values.transpose(2, 0, 1).copy()))
+    expected = [
+        [0.27083331, 0.4458333, 0.32625002, 0.45916668], [0.42750001, 0.60249996, 0.77750003, 0.95249999],
+        [0.58416653, 0.67499995, 0.26083338, 0.43583339],
+    ]  # fmt: skip
+    found = resize_picture(picture, 3, 4, "bilinear").pixels[0].numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6)  # float32
+    rows, columns = ([int((i + 0.5) * old / new) for i in range(new)] for old, new in ((5, 3), (7, 4)))
+    nearest = resize_picture(picture, 3, 4, "nearest").pixels.numpy()
+    np.testing.assert_array_equal(nearest, values.transpose(2, 0, 1)[:, rows][:, :, columns])
+
+
 def test_resize_does_not_round_to_8_bits_and_keeps_dtype_and_name() -> None:
     ramp = torch.linspace(0.5, 0.505, 400, dtype=torch.float64).expand(3, 16, 400)
     small = resize_picture(Picture(ramp, name="ramp"), 8, 200)

@@ -52,7 +52,7 @@ TABLE: dict[str, dict[str, Any]] = {
         "pixel_range": 1.0, "init": "content", "optimizer": "adam", "lr": 0.02, "lr_decay": 1.0,
         "beta1": 0.99, "beta2": 0.999, "epsilon": 0.1, "epsilon_hat": True, "steps": 1000,
         "first_steps": None, "clip": True, "keep": "last", "smallest_scale": None, "size": 512,
-        "height": None, "width": None, "style_size": "own",
+        "height": None, "width": None, "style_size": "own", "resampling": "bilinear", "truncate_sides": True,
     },
     "keras-lbfgs": {
         "pooling": "max", "pooling_gain": 1.0, "padding": "zeros", "normalize_activations": False,
@@ -60,7 +60,8 @@ TABLE: dict[str, dict[str, Any]] = {
         "style_loss": "gram_keras", "style_weight": 1.0, "tv_loss": "power", "tv_weight": 1e-4,
         "pixel_range": 255.0, "init": "content", "optimizer": "lbfgs", "restart_every": 21,
         "history": 10, "steps": 420, "clip": False, "keep": "last", "smallest_scale": None,
-        "height": 400, "width": None, "enlarge": True, "style_size": "content",
+        "height": 400, "width": None, "enlarge": True, "style_size": "content", "resampling": "nearest",
+        "truncate_sides": True,
     },
     "keras-sgd": {
         "pooling": "max", "pooling_gain": 1.0, "padding": "zeros", "normalize_activations": False,
@@ -68,7 +69,7 @@ TABLE: dict[str, dict[str, Any]] = {
         "style_loss": "gram_keras", "style_weight": 1e-6, "tv_loss": "power", "tv_weight": 1e-6,
         "pixel_range": 255.0, "init": "content", "optimizer": "sgd", "lr": 100.0, "lr_decay": 0.90,
         "lr_decay_steps": 100, "steps": 4000, "clip": False, "keep": "last", "smallest_scale": None,
-        "height": 400, "width": 600, "enlarge": True, "style_size": "content",
+        "height": 400, "width": 600, "enlarge": True, "style_size": "content", "resampling": "nearest",
     },
     "johnson2015": {
         "pooling": "max", "pooling_gain": 1.0, "padding": "zeros", "normalize_activations": False,

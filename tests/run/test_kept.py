@@ -44,6 +44,10 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "picture, adam": ("image", {**PICTURE, "optimizer": "adam", "lr": 0.02, "init": "noise"}),
     "picture, lbfgs": ("image", {**PICTURE, "optimizer": "lbfgs"}),
     "picture, sgd": ("image", {**PICTURE, "optimizer": "sgd", "lr": 0.001, "keep": "average"}),
+    "picture, share and finish": (
+        "image",
+        {**PICTURE, "steps": 4, "balance": "share", "finish_network": "vgg19-lite", "finish_steps": 4},
+    ),
     "sound, kernel": ("audio", {"network": "kernel", "steps": 12, "phase_iterations": 2}),
     "sound, adam": ("audio", {**WIDE, "optimizer": "adam", "lr": 0.05, "init": "noise"}),
     "sound, waveform": ("audio", {**WIDE, "canvas": "waveform", "optimizer": "adam", "lr": 0.05}),
