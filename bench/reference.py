@@ -20,7 +20,7 @@ from bench.cases import Case
 from specstyle.engine.bands import band_weights
 from specstyle.engine.views import Reduced, bare
 from specstyle.features.references import reference_images
-from specstyle.features.vgg import VGG19, normalizing_gains, prepare
+from specstyle.features.vgg import VGG19, mean_activations, normalizing_gains, prepare
 from specstyle.features.weights import LAYERS, Weights
 from specstyle.features.wide import WideRandom
 from specstyle.recipes import Recipe
@@ -122,7 +122,8 @@ class Reference:
             dtype=self.dtype,
         )
         images = [image.to(self.dtype) for image in reference_images(0)]
-        return {name: gain.to(self.device) for name, gain in normalizing_gains(plain, images).items()}
+        gains = normalizing_gains(mean_activations(plain, images))
+        return {name: gain.to(self.device) for name, gain in gains.items()}
 
     def features(self, image: Tensor) -> dict[str, Tensor]:
         """Return the wanted maps of an image ``[B, C, H, W]``."""
@@ -156,6 +157,9 @@ class Reference:
         total = image.new_zeros(())
         for name, weight in self.weights.items():
             kind, _, layer = name.partition(":")
+            if kind == "tv":
+                total = total + weight * _variation(image)
+                continue
             make = self._content if kind == "content" else self._style
             total = total + weight * make(maps[layer], self._targets[name])
         return total
@@ -216,3 +220,15 @@ class Reference:
                 for parameter in parameters:
                     parameter.clamp_(*box)
             return canvas.image()
+
+
+def _variation(image: Tensor) -> Tensor:
+    """Return the default pictures' total variation: mean squares of differences, of colors ten times more."""
+    red, green, blue = image.unbind(1)
+    gray = 0.299 * red + 0.587 * green + 0.114 * blue
+    colors = torch.stack([red - gray, blue - gray], 1)
+    return sum(
+        weight * (x.diff(dim=axis).square().mean((1, 2, 3))).sum()
+        for weight, x in ((1.0, image), (10.0, colors))
+        for axis in (2, 3)
+    )

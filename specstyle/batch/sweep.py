@@ -14,7 +14,6 @@ from typing import Any
 
 from specstyle.batch.jobs import FIELDS, Task, belongs_to, check_tasks, make_task, read_value
 from specstyle.errors import ListError
-from specstyle.features import lite
 from specstyle.features.networks import layers_of
 from specstyle.run.request import Request
 from specstyle.run.settle import settle_request
@@ -270,10 +269,7 @@ def _layers(network: str) -> dict[str, Point]:
             f"the figure layers compares layers, and {network} has one ({', '.join(layers_of(network))}); "
             "take --network vgg19, vgg19-lite or vgg19-random"
         )
-    layers = ("conv2_2", "conv4_2")
-    if network == "vgg19-lite" and "relu4_2" not in lite.REACH:
-        layers = ("relu2_2", "relu3_1@4")  # as much of the picture in one position as conv4_2 has
-    return {f"content in {layer}": (("content_layers", layer),) for layer in layers}
+    return {f"content in {layer}": (("content_layers", layer),) for layer in ("conv2_2", "conv4_2")}
 
 
 def sweep_tasks(sweep: Sweep, folder: Path, common: dict[str, Any]) -> list[Task]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import mimetypes
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,9 +37,9 @@ _MEDIA = {
     "audio": ("stylize a sound", "Stylize a sound by one or more others."),
     "image": ("stylize a picture", "Stylize a picture by one or more others."),
     "texture": (
-        "make a texture of any length from a sound",
-        "Make a new sound with the texture of one or more others, from noise. Of the first one "
-        "it has the sample rate, the channels and the loudness.",
+        "make a texture of any length from a sound, or of any size from a picture",
+        "Make a new sound with the texture of one or more others, from noise; of the first one it has the "
+        "sample rate, the channels and the loudness. Of pictures, new canvas of any size.",
     ),
 }
 """Commands that run: what they do, in short and at length."""
@@ -61,7 +62,7 @@ def build_parser(*, inputs_optional: bool = False) -> Parser:
     parser.commands = commands.choices
     some = "*" if inputs_optional else "+"
     for medium, (text, description) in _MEDIA.items():
-        what = "picture" if medium == "image" else "sound"
+        what = {"image": "picture", "audio": "sound", "texture": "sounds or picture"}[medium]
         content = "" if medium == "texture" else "CONTENT "
         command = commands.add_parser(
             medium,
@@ -80,7 +81,7 @@ def build_parser(*, inputs_optional: bool = False) -> Parser:
         add_run_options(command)
         if medium == "image":
             add_picture_options(command)
-        add_recipe_options(command, "image" if medium == "image" else "audio")
+        add_recipe_options(command, *(("audio", "image") if medium == "texture" else (medium,)))
         command.set_defaults(action=_run_medium, medium=medium)
     add_commands(commands)
     return parser
@@ -203,7 +204,9 @@ def _request(arguments: argparse.Namespace) -> tuple[Request, tuple[str, ...]]:
     if getattr(arguments, "like", None) is not None:
         return request_like(arguments.like, content=content, styles=styles, **given)
     if arguments.medium == "texture":
-        request = texture_request(styles, given.pop("overrides"))
+        kind, _ = mimetypes.guess_type(styles[0])
+        medium = "image" if kind is not None and kind.startswith("image/") else "audio"
+        request = texture_request(styles, given.pop("overrides"), medium=medium)
         return dataclasses.replace(request, **given), ()
     return Request(arguments.medium, content, styles, **given), ()
 

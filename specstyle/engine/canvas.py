@@ -29,12 +29,15 @@ class Pixels:
     Args:
         image: Start, ``[B, C, H, W]``, in the medium's range ``0..upper``.
         pixel_range: The parameters are the image times this.
-        upper: If given, the image must stay in ``0..upper``.
+        upper: If given, the image must stay in ``lower..upper``.
+        lower: See there.
     """
 
-    def __init__(self, image: Tensor, *, pixel_range: float = 1.0, upper: float | None = None) -> None:
+    def __init__(
+        self, image: Tensor, *, pixel_range: float = 1.0, upper: float | None = None, lower: float = 0.0
+    ) -> None:
         self._pixel_range = pixel_range
-        self._upper = upper
+        self._lower, self._upper = lower, upper
         self._pixels = (image.detach() * pixel_range).contiguous().requires_grad_(True)
 
     def parameters(self) -> list[Tensor]:
@@ -48,4 +51,6 @@ class Pixels:
 
     def bounds(self) -> tuple[float, float] | None:
         """Return the valid range in the parameters' units, if one was asked for."""
-        return None if self._upper is None else (0.0, self._upper * self._pixel_range)
+        if self._upper is None:
+            return None
+        return self._lower * self._pixel_range, self._upper * self._pixel_range

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from specstyle.engine.grams import gram, gram_error
 from specstyle.engine.losses import Distance, SquaredDistance, Statistic, content_distance, weighted_sum
@@ -139,10 +140,16 @@ class VariationTerm:
     form: str
     pixel_range: float = 1.0
     name: str = "tv"
+    loop: bool = False
 
     def __call__(self, image: Tensor, features: dict[str, Tensor]) -> Tensor:
         """Return ``[B]``."""
-        return total_variation(self.form, image * self.pixel_range)
+        if not self.loop:
+            return total_variation(self.form, image * self.pixel_range)
+        # Beyond the last row and column stand the first ones.
+        around = F.pad(image, (0, 1, 0, 1), mode="circular")
+        height, width = image.shape[2:]
+        return self.share(around, Part(height, width, bottom=False, right=False))
 
     def share(self, image: Tensor, part: Part) -> Tensor:
         """Return what a part of the image adds, ``[B]``."""

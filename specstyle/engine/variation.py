@@ -11,8 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-FORMS = ("absolute", "power", "squared", "nine_point", "squared_mean")
+FORMS = ("absolute", "power", "squared", "nine_point", "squared_mean", "chroma")
 """See ``total_variation``."""
+
+CHROMA = 10.0
+"""Weight of the color differences' variation in the form ``chroma``. On *The Scream* it takes the fine chroma
+of results from 1.25 times the painting's to 1.06; at 40 it is .86, duller than painted."""
+
+_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,9 @@ def total_variation(form: str, image: Tensor, part: Part | None = None) -> Tenso
             the (H-1) x (W-1) grid (Chollet 2017); ``squared`` half the sum of dx^2 + dy^2 on that grid
             (Johnson 2015, whose code states its gradient); ``nine_point`` mean squares of row, column and
             diagonal differences with weights 2/3, 2/3, 1/6, 1/6 on the replicate-padded image (Crowson
-            2021); ``squared_mean`` mean dx^2 + mean dy^2, which does not depend on the size.
+            2021); ``squared_mean`` mean dx^2 + mean dy^2, which does not depend on the size; ``chroma`` that,
+            and ``CHROMA`` times that of the color differences B - Y and R - Y (Rec. 601): speckle is colored,
+            strokes are not.
         image: ``[B, C, H, W]`` in the range that the source optimizes.
         part: Where it lies, if it is not the whole image.
 
@@ -56,6 +64,12 @@ def total_variation(form: str, image: Tensor, part: Part | None = None) -> Tenso
     """
     if form not in FORMS:
         raise ValueError(f"tv_loss must be {', '.join(FORMS[:-1])} or {FORMS[-1]}, got {form!r}")
+    if form == "chroma":
+        plain = total_variation("squared_mean", image, part)
+        if image.shape[1] != 3:
+            return plain
+        gray = (image * image.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
+        return plain + CHROMA * total_variation("squared_mean", image[:, ::2] - gray, part)
     part = part or Part(*image.shape[2:])
     dx, dy = image.diff(dim=3), image.diff(dim=2)
     if form in ("power", "squared"):

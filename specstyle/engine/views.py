@@ -6,6 +6,7 @@ A layer is named with the views that it looks through, from the canvas on: ``rel
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
@@ -56,10 +57,14 @@ class Reduced:
 
     whole_rows = False
 
-    def __init__(self, factor: int) -> None:
+    def __init__(self, factor: int, *, loop: bool = False) -> None:
         if factor not in (2, 4, 8):
             raise ValueError(f"an image can be reduced 2, 4 or 8 times, got {factor}")
-        self.stride, self.halo = factor, 2 * (factor - 1)
+        self.stride, self.halo, self._mode = factor, 2 * (factor - 1), "circular" if loop else "replicate"
+
+    def looped(self) -> Reduced:
+        """Return the same view of images that go on at one border where they end at the opposite one."""
+        return Reduced(self.stride, loop=True)
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return ``[B, C, H // factor, W // factor]``, at least one pixel a side."""
@@ -69,11 +74,11 @@ class Reduced:
             factor //= 2
             if image.shape[2] > 1:
                 columns = taps[:, None].expand(channels, 1, 4, 1)
-                padded = F.pad(image, (0, 0, 1, 1), mode="replicate")
+                padded = F.pad(image, (0, 0, 1, 1), mode=self._mode)
                 image = F.conv2d(padded, columns, stride=(2, 1), groups=channels)
             if image.shape[3] > 1:
                 rows = taps.expand(channels, 1, 1, 4)
-                padded = F.pad(image, (1, 1, 0, 0), mode="replicate")
+                padded = F.pad(image, (1, 1, 0, 0), mode=self._mode)
                 image = F.conv2d(padded, rows, stride=(1, 2), groups=channels)
         return image
 
@@ -202,6 +207,21 @@ class Seen:
                     raise ValueError(f"the network has no layer {name!r}; it gave {', '.join(found)}")
                 maps[layer] = found[name]
         return maps
+
+    def looped(self) -> Seen:
+        """Return the same for images that go on at one border where they end at the opposite one.
+
+        Raises:
+            ValueError: If the network has borders, and no way to see images without.
+        """
+        other = copy.copy(self)
+        other.parts = []
+        for path, views, network, names in self.parts:
+            if not hasattr(network, "looped"):
+                raise ValueError("this network sees borders, and loop needs one that can do without")
+            around = tuple(view.looped() if hasattr(view, "looped") else view for view in views)
+            other.parts.append((path, around, network.looped(), names))
+        return other
 
     def map_size(self, layer: str, height: int, width: int) -> tuple[int, int, int]:
         """Return channels, height and width of a layer's maps of an image of ``height`` x ``width``."""

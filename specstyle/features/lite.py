@@ -1,8 +1,8 @@
-"""vgg19-lite: a network of half a megabyte inside the package that stands in for VGG19's first three blocks.
+"""vgg19-lite: a network of two megabytes inside the package that stands in for VGG19, up to relu5_1.
 
 It has VGG19's layers at a fraction of their widths and was fitted and tuned to answer like it (`training/`):
-the layers that style losses see keep half of the teacher's channels, those between are narrow passages. Gram
-matrices of its maps are used as they are.
+the layers that style losses see keep about half of the teacher's channels, those between are narrow passages.
+Gram matrices of its maps are used as they are.
 
 Reference:
     Distillation: Hinton, Vinyals & Dean 2015; layer by layer from the student's own maps: Zhang, Zou, He &
@@ -22,14 +22,14 @@ from specstyle.features import weights
 from specstyle.features.weights import LAYERS, Weights
 
 FILE = Path(__file__).with_name("vgg19-lite.safetensors")
-SHA256 = "9649bad35af4303efb8b459893e18a42140568b87631972e01da5e7f59c4c3ca"
+SHA256 = "290dd74103250a701a965624e468437a910c1c2e5c14cbbfb883659a91f16791"
 """Of ``FILE``."""
 
 FORMAT = 1
 METADATA = "vgg19-lite"
 """The entry of a file's metadata that says, as JSON, what it is and how it was made."""
 
-REACH = LAYERS[: LAYERS.index("relu3_3") + 1]
+REACH = LAYERS[: LAYERS.index("relu5_1") + 1]
 """The layers of the network in the package."""
 
 

@@ -155,6 +155,15 @@ class VGG19:
         other._measure()
         return other
 
+    def looped(self) -> VGG19:
+        """Return the same network for images that go on at one border where they end at the opposite one.
+
+        Exactly so if their sides are multiples of ``stride``.
+        """
+        other = copy.copy(self)
+        other._padding = "circular"
+        return other
+
     def map_size(self, layer: str, height: int, width: int) -> tuple[int, int, int]:
         """Return channels, height and width of a layer's maps of an image of ``height`` x ``width``."""
         channels = self._convolutions[LAYERS.index(layer)][1].shape[0]
@@ -183,7 +192,7 @@ class VGG19:
         _, weight, bias = self._convolutions[number]
         padding = int(self._padding == "zeros" or (self._padding == "replicate_first" and number > 0))
         if not padding:
-            x = with_edges(x)
+            x = F.pad(x, (1, 1, 1, 1), mode="circular") if self._padding == "circular" else with_edges(x)
         if not winograd.worthwhile(weight, x.shape[0] * x.shape[2] * x.shape[3]):
             return F.conv2d(x, weight, bias, padding=padding)
         if number not in self._filters:

@@ -28,6 +28,9 @@ from specstyle.media.pictures import (
     target_shape,
 )
 
+LOOP_STRIDE = 16
+"""Sides of a picture whose borders meet are multiples of this: VGG19 halves them four times to relu5_1."""
+
 LONGEST_STYLE = 32_768
 """Longest side in pixels that a style may be enlarged to by ``style_scale``."""
 
@@ -67,7 +70,10 @@ class PictureMedium:
 
     def encode_content(self, source: Picture) -> Encoded:
         """Return the content at its working size."""
-        encoded = self._codec.encode(source, device=self._device)
+        height, width = target_shape(source.height, source.width, self._codec.settings)
+        if self._recipe.loop:  # each pooling halves the circle
+            height, width = (max(round(side / LOOP_STRIDE), 1) * LOOP_STRIDE for side in (height, width))
+        encoded = self._codec.encode_to(source, height, width, device=self._device)
         encoded = encoded if self._gray_space is None else gray_encoded(encoded, self._gray_space)
         height, width = encoded.image.shape[2:]
         if min(height, width) < MIN_SIDE:

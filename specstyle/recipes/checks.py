@@ -132,16 +132,9 @@ def _check_together(recipe: Any) -> None:
         raise RecipeError(
             "mask, keep_band and mix bring back the content, and a texture has none; leave them out"
         )
-    loops = recipe.canvas == "waveform" and recipe.sample_rate is None and recipe.init == "noise"
-    if recipe.loop and not (loops and recipe.effective_weights()[0] == 0 and recipe.tv_weight == 0):
+    if recipe.loop and not (recipe.init == "noise" and recipe.effective_weights()[0] == 0):
         raise RecipeError(
-            "loop is for textures (strength 1, init noise) on canvas waveform at the sound's own rate: "
-            "use `specstyle texture STYLE --loop`, for wide-random with --canvas waveform"
-        )
-    if recipe.loop and recipe.network.startswith("vgg19"):
-        raise RecipeError(
-            f"{recipe.network} has borders in time, and loop needs a network without: "
-            "--network kernel or wide-random"
+            "loop is for textures (strength 1, init noise): use `specstyle texture STYLE --loop`"
         )
     if recipe.canvas == "waveform" and recipe.smallest_scale is not None:
         raise RecipeError(

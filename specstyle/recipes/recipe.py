@@ -47,7 +47,7 @@ class Recipe:
         "there is no such end",
         group="network",
     )
-    finish_steps: int = _option(15, "evaluations with finish_network", group="network")
+    finish_steps: int = _option(15, "evaluations with finish_network, at most steps", group="network")
     pooling: str = _option("max", "pooling of VGG19", group="network", choices=("max", "average"))
     pooling_gain: float = _option(1.0, "factor on each pooling's output", group="network")
     padding: str = _option(
@@ -134,7 +134,7 @@ class Recipe:
         "squared_mean",
         "form of the total variation",
         group="loss",
-        choices=("squared_mean", "absolute", "power", "squared", "nine_point"),
+        choices=("squared_mean", "absolute", "power", "squared", "nine_point", "chroma"),
     )
     tv_weight: float = _option(0.0, "weight of the total variation; 0: none", group="loss")
 
@@ -178,6 +178,12 @@ class Recipe:
         None, "evaluations at the first of several scales, if other", group="optimizer"
     )
     clip: bool = _option(True, "keep the image in its valid range at every step", group="optimizer")
+    style_range: bool = _option(
+        False,
+        "keep the values between the darkest and the lightest of the styles (all but 0.5 % of theirs at "
+        "either end): no black or white that nobody painted",
+        group="image",
+    )
     keep: str = _option(
         "last", "which image is the result", group="optimizer", choices=("last", "best", "average")
     )
@@ -188,6 +194,12 @@ class Recipe:
         None, "coarse-to-fine: longest side to start from", group="optimizer"
     )
     scale_factor: float = _option(math.sqrt(2.0), "ratio of one scale to the next", group="optimizer")
+    loop: bool = _option(
+        False,
+        "for a texture: let its end flow into its beginning (a sound, on the waveform), or each border into "
+        "the opposite one (a picture)",
+        group="optimizer",
+    )
     carry: str = _option(
         "image",
         "what goes up to the next scale: the image, or its change on the content",
@@ -273,9 +285,6 @@ class Recipe:
         None,
         "for a texture (strength 1 or content_weight 0, init noise): seconds of the result",
         group="audio",
-    )
-    loop: bool = _option(
-        False, "for a texture on the waveform: let its end flow into its beginning", group="audio"
     )
     init_noise_db: float | None = _option(
         None,

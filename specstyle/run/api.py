@@ -215,18 +215,53 @@ def texture_audio(
     return transfer(request, on_step=on_step, on_note=on_note)
 
 
-def texture_request(styles: Sequence[Any], overrides: dict[str, Any]) -> Request:
+def texture_image(
+    style: Any,
+    size: int | None = None,
+    *,
+    loop: bool = False,
+    on_step: Callable[[Progress], None] = ignore,
+    on_note: Callable[[str], None] = ignore,
+    **options: Any,
+) -> Result:
+    """Make new canvas with the texture of one or more pictures, from noise.
+
+    Args:
+        style: A path, an array or a ``Picture`` as for ``transfer_image``, or a list of them.
+        size: Longest side of the result in pixels; ``None``: the recipe's. It has the aspect of the first
+            style, unless ``height`` and ``width`` say otherwise; no style is enlarged.
+        loop: Let each border flow into the opposite one, so that copies can be laid side by side; sides are
+            then multiples of 16.
+        on_step: Called with each ``Progress``; may raise ``StopRun``.
+        on_note: Called with each line that a user should know.
+        **options: As for ``transfer_image``.
+
+    Returns:
+        The result: ``result.output`` is a ``Picture``.
+
+    Raises:
+        ValueError: If options do not fit together.
+        SpecstyleError: If an input or the weights cannot be used, or the loss is no longer finite.
+    """
+    given = {} if size is None else {"size": size}
+    asked, overrides = _parted({**options, **given, "loop": loop})
+    request = replace(texture_request(_listed(style), overrides, medium="image"), **asked)
+    return transfer(request, on_step=on_step, on_note=on_note)
+
+
+def texture_request(styles: Sequence[Any], overrides: dict[str, Any], *, medium: str = "audio") -> Request:
     """Return the request for a texture: the first style, in its range, stands in for the content.
 
     Args:
-        styles: One or more sounds.
+        styles: One or more sounds, or pictures.
         overrides: Recipe fields to change; they come before those that make a texture.
+        medium: ``audio`` or ``image``.
     """
-    settled = {**TEXTURE, **overrides}
+    settled = {**TEXTURE[medium], **overrides}
     for name in ("start_s", "duration_s"):
         if settled.get(f"style_{name}"):
             settled.setdefault(f"content_{name}", settled[f"style_{name}"][0])
-    return Request("audio", styles[0], styles, overrides=settled)
+    return Request(medium, styles[0], styles, overrides=settled)
 
 
 _OF_REQUEST = ("recipe", "weights", "preprocessing", "device", "seed", "tile", "precision", "memory_limit",
@@ -269,6 +304,7 @@ __all__ = [
     "Stage",
     "TransferError",
     "texture_audio",
+    "texture_image",
     "texture_request",
     "transfer",
     "transfer_audio",

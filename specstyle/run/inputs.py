@@ -44,6 +44,9 @@ QUIETER_DB = -0.5
 SHARE_GOES = 3
 """Parts of a scale's evaluations, before each of which ``balance = "share"`` weighs the content anew."""
 
+RARE = 0.005
+"""Share of a style's values at either end that do not count for its range."""
+
 FULL_PREPARATION = 0.5
 """Strength from which on a content is fully equalized to the style's spectrum."""
 
@@ -169,7 +172,7 @@ class Session:
             request = dataclasses.replace(self.request, weights=None, preprocessing=None)
             last = recipe.replace(network=recipe.finish_network)
             self.finish_network, finishing = self._fitted(last, request)
-            stages.append(Stage(shapes[-1], recipe.finish_steps, finishing))
+            stages.append(Stage(shapes[-1], min(recipe.finish_steps, recipe.steps), finishing))
         return tuple(stages)
 
     def _fitted(self, recipe: Recipe, request: Request) -> tuple[Network, Seen]:
@@ -253,7 +256,18 @@ class Session:
         gray = self.picture is not None and self.recipe.color != "style"
         # What is not between black and white can be given no color.
         upper = self.upper if self.recipe.clip or gray else None
-        return Pixels(start, pixel_range=self.recipe.pixel_range, upper=upper)
+        lower = 0.0
+        if upper is not None and self.picture is not None and self.recipe.style_range:
+            lower, upper = self._style_range(upper)
+        return Pixels(start, pixel_range=self.recipe.pixel_range, upper=upper, lower=lower)
+
+    def _style_range(self, upper: float) -> tuple[float, float]:
+        """Return the range of the styles' values; below half the strength, nearer to all there is."""
+        values = [torch.sort(channel.flatten()).values for s in self.styles for channel in s.transpose(0, 1)]
+        ends = [(v[int(RARE * (len(v) - 1))], v[int((1.0 - RARE) * (len(v) - 1))]) for v in values]
+        share = min(1.0, 2.0 * self.recipe.strength)
+        lightest = float(max(end for _, end in ends))
+        return share * float(min(end for end, _ in ends)), upper + share * (lightest - upper)
 
     def release_images(self) -> None:
         """Free what only the optimization needed: whoever decodes asks for the content's shape alone."""

@@ -23,10 +23,10 @@ from specstyle.run.objective import build_objective
 from specstyle.run.request import Progress
 from specstyle.run.settle import optimizer_settings
 
-SHARE_SPAN = 1.1
+SHARE_SPAN = 0.9
 """Of the content's structure, what a strength of 1 would be aimed to take away: by correlation of edges."""
 
-SHARE_GAIN = 8.0
+SHARE_GAIN = 14.0
 """Of the logarithm of the content's weight, for each unit of its share that is missing."""
 
 LARGEST_TILT = 6.0

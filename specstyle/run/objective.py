@@ -98,6 +98,9 @@ def build_objective(
     if len(blend) != len(styles):
         raise RecipeError(f"style_blend has {len(blend)} weights for {len(styles)} styles; give one for each")
     any_features: Any = features
+    around = recipe.loop and recipe.canvas == "image"
+    if around:  # the styles are seen as they are, with borders
+        any_features = any_features.looped()
 
     def finish(terms: Sequence[Term]) -> Objective:
         if tile is None:
@@ -118,7 +121,8 @@ def build_objective(
     if recipe.balance == "gradient" and reference is not None:
         losses = _balanced(losses, finish, reference)
     if recipe.tv_weight > 0:
-        losses.append(VariationTerm(recipe.tv_weight, recipe.tv_loss, recipe.pixel_range))
+        variation = VariationTerm(recipe.tv_weight, recipe.tv_loss, recipe.pixel_range, loop=around)
+        losses.append(variation)
     if terms is not None:
         losses += terms(features, content, styles)
     return finish(losses)

@@ -210,8 +210,21 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
         raise RecipeError(
             "content and style both weigh nothing; raise content_weight or style_weight, or move strength"
         )
+    waves = recipe.canvas == "waveform" and recipe.sample_rate is None and recipe.tv_weight == 0
+    if (
+        recipe.loop
+        and request.medium == "audio"
+        and not (waves and recipe.network in ("kernel", "wide-random"))
+    ):
+        raise RecipeError(
+            "loop of a sound needs canvas waveform at the sound's own rate, and a network without borders in "
+            "time: --network kernel, or wide-random with --canvas waveform"
+        )
+    if recipe.loop and request.medium == "image" and not recipe.network.startswith("vgg19"):
+        raise RecipeError(f"loop of a picture needs a network of the VGG19 family, not {recipe.network}")
     if request.medium == "audio" and recipe.balance == "share":
-        raise RecipeError("balance share is for pictures: what is left of a sound is not measured; drop it")
+        recipe = recipe.replace(balance="weights")
+        notes += ("balance share is for pictures: on this sound the weights stay as they are",)
     styles = len(request.styles)
     for name, what, for_all in (
         ("style_blend", "weights", False),

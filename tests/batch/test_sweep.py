@@ -140,10 +140,9 @@ def test_the_figure_of_the_trade_off_is_that_of_the_paper(tmp_path: Path) -> Non
 
 def test_the_figure_of_layers(tmp_path: Path) -> None:
     paths = tmp_path / "c.png", [tmp_path / "s.png"]
-    deep = figure_sweep("layers", "image", *paths, {"overrides": {"network": "vgg19-random"}})
-    assert [dict(point)["content_layers"] for point in deep.points] == ["conv2_2", "conv4_2"]
-    lite = figure_sweep("layers", "image", *paths, {"overrides": {"network": "vgg19-lite"}})
-    assert [dict(point)["content_layers"] for point in lite.points] == ["relu2_2", "relu3_1@4"]
+    for network in ("vgg19-random", "vgg19-lite"):
+        figure = figure_sweep("layers", "image", *paths, {"overrides": {"network": network}})
+        assert [dict(point)["content_layers"] for point in figure.points] == ["conv2_2", "conv4_2"]
     with pytest.raises(ListError, match="compares layers, and kernel has one"):
         figure_sweep("layers", "audio", tmp_path / "c.wav", [tmp_path / "s.wav"], {})
 

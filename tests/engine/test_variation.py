@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.engine.variation import FORMS, Part, total_variation
+from specstyle.engine.variation import CHROMA, FORMS, Part, total_variation
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
@@ -14,7 +14,7 @@ def rand(*shape: int, seed: int = 0) -> Tensor:
 
 
 def test_an_unknown_form_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"tv_loss.*squared_mean, got 'l1'"):
+    with pytest.raises(ValueError, match=r"tv_loss.*squared_mean or chroma, got 'l1'"):
         total_variation("l1", rand(1, 1, 2, 2))
 
 
@@ -47,6 +47,21 @@ def test_total_variations_against_loops() -> None:
         expected = {k: sums[k] for k in ("absolute", "power", "squared")}
         for form, value in {**expected, "nine_point": nine, "squared_mean": means}.items():
             assert total_variation(form, images)[b].item() == pytest.approx(value, rel=1e-12), form
+
+
+def test_chroma_is_the_variation_of_color_differences_as_well() -> None:
+    image = rand(2, 3, 5, 7)
+    luma = (image * torch.tensor([0.299, 0.587, 0.114]).double()[:, None, None]).sum(1)
+    plain = total_variation("squared_mean", image)
+    colors = torch.stack([image[:, 2] - luma, image[:, 0] - luma], 1)
+    expected = plain + CHROMA * total_variation("squared_mean", colors)
+    torch.testing.assert_close(
+        total_variation("chroma", image), expected, rtol=1e-6, atol=0
+    )  # float32 weights
+    gray = rand(1, 1, 5, 7)
+    assert torch.equal(total_variation("chroma", gray), total_variation("squared_mean", gray))
+    same = total_variation("chroma", gray.expand(-1, 3, -1, -1))
+    torch.testing.assert_close(same, total_variation("squared_mean", gray))
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -222,8 +222,7 @@ def test_a_picture_in_tiles_is_the_picture(overrides: dict[str, object]) -> None
             tile=tile,
             steps=4,
             smallest_scale=40,
-            tv_weight=0.01,
-            **overrides,
+            **{"balance": "weights", "finish_network": "", **overrides},
         )
         for tile in ("off", 32)
     ]
@@ -305,6 +304,9 @@ def test_a_memory_limit_cuts_and_says_so(monkeypatch: pytest.MonkeyPatch) -> Non
         tall,
         pictures()[1],
         network="vgg19-lite",
+        finish_network="",
+        balance="weights",
+        style_layers=("relu1_1", "relu2_1", "relu3_1"),
         steps=1,
         smallest_scale=None,
         optimizer="adam",

@@ -105,7 +105,12 @@ def test_gains_are_measured_in_the_precision_of_the_run(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(networks, "normalizing_gains", gains)
     specstyle.transfer_image(
-        *pictures(), network="vgg19-lite", precision="fp32", normalize_activations=True, steps=1
+        *pictures(),
+        network="vgg19-lite",
+        finish_network="",
+        precision="fp32",
+        normalize_activations=True,
+        steps=1,
     )
     assert found == [False]
 

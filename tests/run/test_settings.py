@@ -17,7 +17,8 @@ from specstyle.media.imagesettings import kept_text
 from specstyle.media.pictures import Picture
 from specstyle.run.settings import read_settings, settings_text
 
-FLAGS = ["--network", "vgg19-lite", "--style-layers", "relu1_1", "--content-layers", "relu2_1", "--quiet"]
+FLAGS = ["--network", "vgg19-lite", "--finish-network=", "--balance", "weights", "--style-layers", "relu1_1",
+         "--content-layers", "relu2_1", "--quiet"]  # fmt: skip
 OWN = ["--steps", "3", "--seed", "7", "--strength", "0.6", "--style-blend", "1,3", "--init", "noise"]
 
 

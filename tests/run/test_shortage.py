@@ -152,6 +152,7 @@ def test_where_nothing_can_be_made_smaller_one_line_says_what_to_take(
         pixels = np.random.default_rng(seed).integers(0, 255, (40, 50, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / name)
     overrides = {"network": "vgg19-lite", "steps": 5, "smallest_scale": None, **ADAM}
+    overrides |= {"finish_network": "", "balance": "weights"}
     request = Request("image", tmp_path / "c.png", (tmp_path / "s.png",), overrides=overrides, tile=32)
     folder = tmp_path / "run"
     job = Job(request, folder / "out.png", run_dir=folder, checkpoint_every=1)

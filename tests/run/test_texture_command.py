@@ -12,9 +12,11 @@ import soundfile
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from specstyle import texture_audio, transfer_audio
+from specstyle import texture_audio, texture_image, transfer_audio
 from specstyle.cli.main import main
+from specstyle.engine.views import Seen
 from specstyle.evaluate import evaluate
 from specstyle.features import WideRandom
 from specstyle.features.landmarks import LandmarkKernel
@@ -24,6 +26,10 @@ from specstyle.media.equalize import colored_noise, long_term_power
 from specstyle.media.sounds import Sound
 from specstyle.media.stft import StftSettings, stft
 from specstyle.media.waveform import WaveformCanvas, circular_stft
+from specstyle.recipes import Recipe
+from specstyle.run.objective import build_objective
+from specstyle.run.request import Request
+from specstyle.run.settle import layers_in_use, network_for
 from specstyle.synthesis.sounds import rain
 
 RATE = 8000
@@ -129,10 +135,79 @@ def test_several_styles_and_a_range() -> None:
     ],
 )
 def test_what_cannot_loop(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"loop needs|loop is for|duration_s is for"):
+    with pytest.raises(ValueError, match=r"loop of a sound needs|loop is for|duration_s is for"):
         texture_audio(rain(1.0, RATE), 0.5, loop=True, sample_rate=RATE, **options)
     with pytest.raises(ValueError, match="loop is for textures"):
         transfer_audio(rain(1.0, RATE), rain(1.0, RATE), sample_rate=RATE, loop=True)
+
+
+# Pictures
+
+
+def weave(height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
+    rows = np.random.default_rng(seed).uniform(0, 1, (height // 4, width // 8, 3))
+    return np.kron(rows, np.ones((4, 8, 1)))
+
+
+def test_a_canvas_whose_borders_meet_has_the_same_loss_wherever_it_is_cut() -> None:
+    style = torch.from_numpy(weave()).permute(2, 0, 1)[None].float()
+    image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    rolled = image.roll((32, 48), (2, 3))
+    recipe = Recipe(
+        network="vgg19-lite", pooling="average", padding="replicate", strength=1.0, init="noise",
+        tv_weight=1.0,
+        style_layers=("relu1_1", "relu3_1", "relu3_1@2", "relu5_1"), tv_loss="chroma",
+    )  # fmt: skip
+    loss = {}
+    for loop in (False, True):
+        made = recipe.replace(loop=loop)
+        network = network_for(made, Request("image", None, ()), device=torch.device("cpu"))
+        features = Seen(
+            lambda see, names, network=network: network.fitted(see, names, image, [style]),
+            layers_in_use(made),
+        )
+        objective = build_objective(made, features, image, [style])
+        loss[loop] = [sum(map(float, objective.value_and_grad(i)[0].values())) for i in (image, rolled)]
+    assert loss[True][0] == pytest.approx(loss[True][1], rel=1e-5)  # float32
+    assert loss[False][0] != pytest.approx(loss[False][1], rel=1e-4)
+
+
+def test_a_picture_becomes_canvas_of_any_size() -> None:
+    options: dict[str, Any] = {"network": "vgg19-lite", "finish_network": "", "steps": 4}
+    plain = texture_image(weave(), 100, **options).output.pixels
+    assert plain.shape == (3, 75, 100)
+    looped = texture_image(weave(), 100, loop=True, **options).output.pixels
+    assert looped.shape == (3, 80, 96)
+    wide = texture_image(weave(), height=32, width=80, **options).output.pixels
+    assert wide.shape == (3, 32, 80)
+    again = texture_image(weave(), 100, **options).output.pixels
+    assert torch.equal(plain, again)
+    with pytest.raises(ValueError, match="loop of a picture needs a network of the VGG19 family"):
+        texture_image(weave(), 64, loop=True, network="wide-random", steps=1)
+
+
+def test_a_loop_of_a_picture_has_no_seam() -> None:
+    """Across its borders, a result changes as much as across any other line."""
+    options: dict[str, Any] = {"network": "vgg19-lite", "finish_network": "", "steps": 30}
+
+    def seam(loop: bool) -> float:
+        pixels = texture_image(weave(seed=3), 64, loop=loop, **options).output.pixels
+        inside = pixels.diff(dim=2).square().mean()
+        return float((pixels[:, :, 0] - pixels[:, :, -1]).square().mean() / inside)
+
+    assert seam(True) < 0.6 * seam(False)
+
+
+def test_the_command_takes_pictures(tmp_path: Path) -> None:
+    Image.fromarray((255 * weave()).astype(np.uint8)).save(tmp_path / "s.png")
+    with pytest.raises(SystemExit) as ended:
+        main(["texture", str(tmp_path / "s.png"), "-o", str(tmp_path / "t.png"), "--size", "64", "--loop",
+              "--steps", "2", "--network", "vgg19-lite", "--quiet"])  # fmt: skip
+    assert not ended.value.code
+    with Image.open(tmp_path / "t.png") as made:
+        assert made.size == (64, 48)
+    record = json.loads((tmp_path / "t.png.json").read_text(encoding="utf-8"))
+    assert (record["medium"], record["recipe"]["loop"]) == ("image", True)
 
 
 def test_command_line(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_job_is_watched_stopped_and_gone_on_with_to_the_same_bytes(client: Any
     seen = client.wait(parts, lambda job: job.get("step", 0) > 30)
     assert seen["state"] == "running"
     assert seen["seconds_left"] > 0
-    assert seen["steps"] == 150
+    assert seen["steps"] == 150 + 12  # of them with the network that finishes
     picture = Image.open(io.BytesIO(client.ask("GET", f"/files/jobs/{parts}/live.png")[2]))
     assert picture.size == (60, 48)
     assert client.json("POST", f"/api/jobs/{parts}/stop")[0] == 200
@@ -241,7 +241,6 @@ def test_old_uploads_make_room(serve: Callable[..., Any]) -> None:
     [
         ({"recipe": "RECIPE.toml"}, "recipe: expected one of default, vgg, default-image, "),
         ({"recipe": "default-audio"}, "recipe: expected one of default, vgg"),
-        ({"recipe": "default-image-vgg19"}, "the recipe default-image-vgg19 needs VGG19: run `specstyle"),
         ({"recipe": 3}, "recipe: expected one of"),
         ({"init": "/etc/passwd"}, "settings must be an object with no more than: "),
         ([], "settings must be an object"),
