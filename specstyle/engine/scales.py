@@ -48,6 +48,12 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(image, (height, width), mode="bicubic", align_corners=False, antialias=True)
 
 
+def resize_around(image: Tensor, height: int, width: int) -> Tensor:
+    """Resize images ``[B, C, H, W]`` that go on at one border where they end at the opposite one."""
+    tiled = resize(image.repeat(1, 1, 3, 3), 3 * height, 3 * width)
+    return tiled[..., height : 2 * height, width : 2 * width].contiguous()
+
+
 def resize_memory(memory: dict[str, Any], height: int, width: int) -> dict[str, Any]:
     """Resize what an optimizer remembers (``State.memory``) to a new scale.
 

@@ -35,6 +35,11 @@ LONGEST_STYLE = 32_768
 """Longest side in pixels that a style may be enlarged to by ``style_scale``."""
 
 
+def whole_strides(side: int) -> int:
+    """Return the multiple of ``LOOP_STRIDE`` that is nearest to a side, at least one."""
+    return max(round(side / LOOP_STRIDE), 1) * LOOP_STRIDE
+
+
 class PictureMedium:
     """Pictures.
 
@@ -72,7 +77,7 @@ class PictureMedium:
         """Return the content at its working size."""
         height, width = target_shape(source.height, source.width, self._codec.settings)
         if self._recipe.loop:  # each pooling halves the circle
-            height, width = (max(round(side / LOOP_STRIDE), 1) * LOOP_STRIDE for side in (height, width))
+            height, width = whole_strides(height), whole_strides(width)
         encoded = self._codec.encode_to(source, height, width, device=self._device)
         encoded = encoded if self._gray_space is None else gray_encoded(encoded, self._gray_space)
         height, width = encoded.image.shape[2:]

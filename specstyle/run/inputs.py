@@ -23,7 +23,7 @@ from specstyle.errors import FileError, RecipeError
 from specstyle.features.networks import Network
 from specstyle.files import sha256_of
 from specstyle.media.base import Encoded
-from specstyle.media.picturemedium import PictureMedium
+from specstyle.media.picturemedium import PictureMedium, whole_strides
 from specstyle.media.soundmedium import SoundMedium
 from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe, to_dict
@@ -158,6 +158,8 @@ class Session:
             factor=recipe.scale_factor,
             fixed_height=self.network.fixed_height or getattr(features, "whole_rows", False),
         )
+        if recipe.loop and self.picture is not None:  # at each scale, each pooling halves the circle
+            shapes = list(dict.fromkeys((whole_strides(h), whole_strides(w)) for h, w in shapes))
         steps = [recipe.steps] * len(shapes)
         if recipe.first_steps is not None and len(shapes) > 1:
             steps[0] = recipe.first_steps

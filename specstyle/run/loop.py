@@ -12,7 +12,7 @@ from torch import Tensor
 
 from specstyle.engine.objective import Objective
 from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
-from specstyle.engine.scales import carry_up, noise_image, resize, resize_memory
+from specstyle.engine.scales import carry_up, noise_image, resize, resize_around, resize_memory
 from specstyle.engine.shortage import FrugalObjective
 from specstyle.engine.tiles import Size
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
@@ -126,6 +126,8 @@ class ScaleLoop:
         """Return the image that a scale starts from."""
         run, recipe, (height, width) = self._run, self._run.recipe, self._run.stages[scale].shape
         if before is not None:
+            if recipe.loop:
+                return resize_around(before.image, height, width)
             below, here = (resize(run.content.image, *run.stages[i].shape) for i in (scale - 1, scale))
             return carry_up(before.image, below, here, what=recipe.carry)
         if run.start_source is not None or recipe.init == "style":

@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.engine.scales import carry_up, noise_image, resize, resize_memory, scale_shapes
+from specstyle.engine.scales import (
+    carry_up,
+    noise_image,
+    resize,
+    resize_around,
+    resize_memory,
+    scale_shapes,
+)
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
@@ -128,3 +135,12 @@ def test_start_from_noise() -> None:
     assert gaussian.std((2, 3)).mean().item() == pytest.approx(1e-3, rel=0.05)
     assert torch.equal(draw(3), draw(3))
     assert not torch.equal(draw(3), draw(4))
+
+
+def test_resizing_around_knows_no_border() -> None:
+    """Rolled before or rolled after, it is the same picture."""
+    image = torch.rand(1, 3, 8, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    plain = resize_around(image, 16, 36)
+    rolled = resize_around(image.roll((3, 5), (2, 3)), 16, 36)
+    torch.testing.assert_close(rolled, plain.roll((6, 15), (2, 3)))
+    assert not torch.allclose(plain, resize(image, 16, 36))
