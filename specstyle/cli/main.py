@@ -23,6 +23,7 @@ from specstyle.cli.options import (
 from specstyle.cli.parser import Parser
 from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
 from specstyle.errors import RunFinishedError, counted, explain
+from specstyle.recipes.recipe import Recipe
 
 if TYPE_CHECKING:
     from specstyle.run.request import Job, Request
@@ -206,6 +207,10 @@ def _request(arguments: argparse.Namespace) -> tuple[Request, tuple[str, ...]]:
     if arguments.medium == "texture":
         kind, _ = mimetypes.guess_type(styles[0])
         medium = "image" if kind is not None and kind.startswith("image/") else "audio"
+        other, what = ("audio", "sounds") if medium == "image" else ("image", "pictures")
+        for field in dataclasses.fields(Recipe):
+            if field.name in given["overrides"] and field.metadata.get("group") == other:
+                raise ValueError(f"{flag_of(field.name)} is for {what}, and {styles[0]} is none; drop it")
         request = texture_request(styles, given.pop("overrides"), medium=medium)
         return dataclasses.replace(request, **given), ()
     return Request(arguments.medium, content, styles, **given), ()

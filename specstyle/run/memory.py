@@ -162,10 +162,14 @@ class Estimate:
     def __init__(self, run: Session) -> None:
         self._run = run
         features = run.stages[0].features
-        self.tileable = hasattr(features, "strides") and run.request.terms is None
+        around = run.recipe.loop and run.picture is not None  # a tile's borders do not meet
+        self.tileable = hasattr(features, "strides") and run.request.terms is None and not around
         self._tile = check_tile(run.request.tile)
         if self._tile and not self.tileable:
-            raise RecipeError("a network or losses of your own see the image as a whole; drop --tile")
+            raise RecipeError(
+                "a network or losses of your own, and --loop of a picture, see the image as a whole; "
+                "drop --tile"
+            )
         self._plans: dict[int, Plan] = {}
         work = sum(map(self._work, run.stages))
         ample = run.request.memory_limit is None and free_memory(run.device) > 4 * GIB

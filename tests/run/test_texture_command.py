@@ -184,6 +184,8 @@ def test_a_picture_becomes_canvas_of_any_size() -> None:
     assert torch.equal(plain, again)
     with pytest.raises(ValueError, match="loop of a picture needs a network of the VGG19 family"):
         texture_image(weave(), 64, loop=True, network="wide-random", steps=1)
+    with pytest.raises(ValueError, match="--loop of a picture, see the image as a whole; drop --tile"):
+        texture_image(weave(), 64, loop=True, tile=32, **options)
 
 
 def test_a_loop_of_a_picture_has_no_seam() -> None:
@@ -198,7 +200,7 @@ def test_a_loop_of_a_picture_has_no_seam() -> None:
     assert seam(True) < 0.6 * seam(False)
 
 
-def test_the_command_takes_pictures(tmp_path: Path) -> None:
+def test_the_command_takes_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Image.fromarray((255 * weave()).astype(np.uint8)).save(tmp_path / "s.png")
     with pytest.raises(SystemExit) as ended:
         main(["texture", str(tmp_path / "s.png"), "-o", str(tmp_path / "t.png"), "--size", "64", "--loop",
@@ -206,6 +208,11 @@ def test_the_command_takes_pictures(tmp_path: Path) -> None:
     assert not ended.value.code
     with Image.open(tmp_path / "t.png") as made:
         assert made.size == (64, 48)
+    with pytest.raises(SystemExit) as ended:
+        main(["texture", str(tmp_path / "s.png"), "-o", str(tmp_path / "u.png"), "--duration", "2"])
+    assert ended.value.code == 2
+    assert "--duration is for sounds, and" in capsys.readouterr().err
+    assert not (tmp_path / "u.png").exists()
     record = json.loads((tmp_path / "t.png.json").read_text(encoding="utf-8"))
     assert (record["medium"], record["recipe"]["loop"]) == ("image", True)
 
