@@ -47,7 +47,7 @@ PICTURE_ROWS = (
 )
 SOUND_ROWS = (
     Row("default-audio-wide, wide-random", "audio", "default", "wide-random"),
-    Row("default-audio-vgg19-lite, vgg19-lite", "audio", "default", "vgg19-lite"),
+    Row("default-audio, vgg19-lite", "audio", "default", "vgg19-lite"),
 )
 
 

@@ -223,9 +223,9 @@ def sound_networks() -> None:
     """One pair through the recipes for sounds."""
     shown = [("content: a voice", sound("voice_phrase")), ("style: rain", sound("rain"))]
     recipes: dict[str, dict[str, Any]] = {
-        "default-audio (kernel)": {"recipe": "default-audio"},
+        "default-audio (vgg19-lite)": {"recipe": "default-audio"},
+        "kernel": {"recipe": "kernel"},
         "default-audio-wide": {"recipe": "default-audio-wide"},
-        "default-audio-vgg19-lite": {"recipe": "default-audio-vgg19-lite"},
         "ulyanov2016, 100 steps": {"recipe": "ulyanov2016", "steps": 100},
     }
     for title, options in recipes.items():

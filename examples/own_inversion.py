@@ -20,6 +20,6 @@ def invert(magnitude, stft, length):
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "example-output")
 folder.mkdir(parents=True, exist_ok=True)
 sounds = plucked_melody(1.0, 16000, seed=1), rain(1.0, 16000, seed=2)
-result = specstyle.transfer_audio(*sounds, sample_rate=16000, recipe="vgg", steps=5, invert=invert)
+result = specstyle.transfer_audio(*sounds, sample_rate=16000, steps=5, invert=invert)
 print("spectral convergence in dB:", result.record["spectral_convergence_db"])
 result.output.save(folder / "melody-by-rain.wav")

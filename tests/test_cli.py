@@ -204,7 +204,7 @@ def test_recipes_lists_all_with_their_source(cli: Callable[..., Outcome]) -> Non
     outcome = cli("recipes")
     assert (outcome.code, outcome.err) == (0, "")
     lines = dict(line.split(maxsplit=1) for line in outcome.out.splitlines())
-    assert set(lines) == {"default", "vgg", *RECIPES}
+    assert set(lines) == {"default", *RECIPES}
     published = "tf-eager gatys2016 tf2 keras-lbfgs keras-sgd johnson2015 crowson2021 ulyanov2016"
     assert set(RECIPES) >= set(published.split())
     assert all(lines[name] == recipe.source for name, recipe in RECIPES.items())
@@ -300,13 +300,11 @@ def test_a_run_says_what_it_did(medium: str, cli: Callable[..., Outcome]) -> Non
     assert new_files() == {OUT[medium], f"{OUT[medium]}.json"}
 
 
-@pytest.mark.parametrize(("medium", "network"), [("audio", "kernel"), ("image", "vgg19-lite")])
-def test_the_automatic_network_is_said_in_one_line(
-    medium: str, network: str, cli: Callable[..., Outcome]
-) -> None:
+@pytest.mark.parametrize("medium", ["audio", "image"])
+def test_the_automatic_network_is_said_in_one_line(medium: str, cli: Callable[..., Outcome]) -> None:
     outcome = cli(medium, *INPUTS[medium], "-o", OUT[medium], "--steps", "1")
     (line,) = (text for text in outcome.lines if text.startswith("network:"))
-    assert network in line
+    assert "vgg19-lite" in line
     assert "VGG19" in line
 
 

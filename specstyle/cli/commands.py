@@ -101,15 +101,11 @@ def _recipes(arguments: argparse.Namespace) -> int:
     if arguments.name is None:
         width = max(map(len, RECIPES))
         print(f"{'default':<{width}}  the one of the default-* recipes that suits the medium and the network")
-        print(f"{'vgg':<{width}}  the default-* recipe of the medium for VGG19 or its small stand-in")
         own = {recipe.name for recipe in DEFAULTS.values()}
         for recipe in sorted(RECIPES.values(), key=lambda r: r.name not in own):
             print(f"{recipe.name:<{width}}  {recipe.source}")
     elif arguments.name == "default":
-        network = {"audio": "kernel", "image": "vgg19-lite"}[arguments.medium]
-        print(to_toml(default_recipe(arguments.medium, network)), end="")
-    elif arguments.name == "vgg":
-        print(to_toml(default_recipe(arguments.medium, "vgg19")), end="")
+        print(to_toml(default_recipe(arguments.medium, "vgg19-lite")), end="")
     else:
         print(to_toml(get_recipe(arguments.name)), end="")
     return 0

@@ -7,8 +7,6 @@ texture of one frequency stand at any other; bands forbid it. B = 1 is the plain
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
@@ -39,26 +37,6 @@ def band_weights(bands: int, rows: int, *, like: Tensor) -> Tensor:
     return (1.0 - (row - peak).abs()).clamp_min(0.0).to(like)
 
 
-class _Band(NamedTuple):
-    """The rows that a band has a part in, and the weights of these, ``[rows, 1]``."""
-
-    rows: slice
-    weights: Tensor
-
-
-def _shares(bands: int, rows: int, *, like: Tensor) -> list[_Band]:
-    """Return the bands of maps; which rows are theirs is found out on the host, where it costs no wait."""
-    found = []
-    with torch.inference_mode(False):  # a gradient needs them, whoever asked for them first
-        weights = band_weights(bands, rows, like=torch.empty(0, dtype=like.dtype))
-        there = weights.to(like.device)
-        for number, weight in enumerate(weights):
-            own = weight.nonzero()[:, 0].tolist()
-            part = slice(own[0], own[-1] + 1)
-            found.append(_Band(part, there[number, part, None]))
-    return found
-
-
 def banded_gram(bands: int) -> Statistic:
     """Return a statistic: Gram matrices of soft bands of rows.
 
@@ -69,18 +47,17 @@ def banded_gram(bands: int) -> Statistic:
         bands: Number of bands.
     """
     # As long as the statistic: a CUDA graph reads them where they are.
-    kept: dict[tuple[int, torch.dtype, torch.device], list[_Band]] = {}
+    kept: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
 
     def statistic(features: Tensor) -> Tensor:
         key = (features.shape[2], features.dtype, features.device)
         if key not in kept:
-            kept[key] = _shares(bands, features.shape[2], like=features)
-        grams = []
-        for band in kept[key]:
-            part = features[:, :, band.rows]
-            scaled = part * band.weights
-            grams.append(scaled.flatten(2) @ part.flatten(2).transpose(1, 2))
-        return torch.stack(grams, 1)
+            with torch.inference_mode(False):  # a gradient needs them, whoever asked for them first
+                kept[key] = band_weights(bands, features.shape[2], like=torch.empty(0).to(features))
+        rows = features.transpose(1, 2)  # [B, h, C, w]: a matrix for each row, and bands are sums of these
+        of_rows = rows @ rows.transpose(2, 3)
+        banded = kept[key] @ of_rows.flatten(2)
+        return banded.view(*banded.shape[:2], *of_rows.shape[2:])
 
     return statistic
 

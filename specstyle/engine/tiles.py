@@ -17,6 +17,7 @@ from torch import Tensor
 from specstyle.engine.losses import Statistic, weighted_sum
 from specstyle.engine.objective import Features
 from specstyle.engine.variation import Part
+from specstyle.engine.views import Seen
 
 Size = tuple[int | None, int | None]
 """Height and width of a tile in pixels; ``None``: the whole side. Both are rounded up to what the network's
@@ -149,8 +150,10 @@ def add_up(
     """
     sums: dict[str, Tensor] = {}
     counts = dict.fromkeys(statistics, 0)
+    wanted = {layer for layer, _, _ in statistics.values()}
+    network = features.only(wanted) if isinstance(features, Seen) else features
     for tile in grid:
-        maps = features(tile.seen(image))
+        maps = network(tile.seen(image))
         for name, (layer, statistic, roots) in statistics.items():
             stride = features.strides[layer]
             inner = tile.inner(maps[layer], stride)

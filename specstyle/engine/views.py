@@ -1,19 +1,23 @@
 """What of a canvas a network looks at: the image itself, a smaller one, its luminance, bands of it.
 
 A layer is named with the views that it looks through, from the canvas on: ``relu3_1`` sees the image itself,
-``relu3_1@2`` the image at half its size, ``relu3_1@mel64@2`` half of 64 mel bands.
+``relu3_1@2`` the image at half its size, ``relu3_1@mel64@2`` half of 64 mel bands. The layer ``image`` is
+what is seen, as it is, whatever the network.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+IMAGE = "image"
+"""The layer that every network has: what it looks at, as it is."""
 
 _BINOMIAL = (0.125, 0.375, 0.375, 0.125)
 _LUMA = (0.299, 0.587, 0.114)
@@ -152,6 +156,7 @@ class Seen:
         layers: The layers wanted, with their views.
         view: Makes a view by its name.
         identity: Two with equal ones, and the same layers, give the same maps; ``None``: nobody knows.
+        channels: Of the image.
 
     Attributes:
         parts: For each way of looking: path of views, views, network, its layers with their whole names.
@@ -164,7 +169,9 @@ class Seen:
         view: Callable[[str], View] = plain_view,
         *,
         identity: Any = None,
+        channels: int = 3,
     ) -> None:
+        self._channels = channels
         self.layers, self.identity = tuple(dict.fromkeys(layers)), identity
         groups: dict[str, dict[str, str]] = {}
         for layer in self.layers:
@@ -173,7 +180,8 @@ class Seen:
         self.parts: list[tuple[str, tuple[View, ...], Any, dict[str, str]]] = []
         for path, names in groups.items():
             views = tuple(made(name) for name in path.split("@") if name)
-            network = fitted(functools.partial(_through, views), list(names))
+            own = [name for name in names if name != IMAGE]
+            network = fitted(functools.partial(_through, views), own) if own else _NoNetwork()
             self.parts.append((path, views, network, names))
         if all(hasattr(network, "strides") for _, _, network, _ in self.parts):
             self._measure()
@@ -190,7 +198,8 @@ class Seen:
                 self.whole_rows |= view.whole_rows
             self.whole_rows |= getattr(network, "whole_rows", False)
             self.halo = max(self.halo, halo + stride * network.halo)
-            self.strides |= {layer: stride * network.strides[name] for name, layer in names.items()}
+            strides = {IMAGE: 1, **network.strides}
+            self.strides |= {layer: stride * strides[name] for name, layer in names.items()}
         self.stride = max(self.strides.values(), default=1)
 
     def __call__(self, image: Tensor) -> dict[str, Tensor]:
@@ -201,12 +210,19 @@ class Seen:
             for count in range(1, len(views) + 1):
                 if views[:count] not in seen:
                     seen[views[:count]] = views[count - 1](seen[views[: count - 1]])
-            found = network(seen[views])
+            found = {**network(seen[views]), IMAGE: seen[views]}
             for name, layer in names.items():
                 if name not in found:
                     raise ValueError(f"the network has no layer {name!r}; it gave {', '.join(found)}")
                 maps[layer] = found[name]
         return maps
+
+    def only(self, layers: Container[str]) -> Seen:
+        """Return the same network, which leaves out views that none of some layers looks through."""
+        other = copy.copy(self)
+        some = [(p, v, n, {k: w for k, w in names.items() if w in layers}) for p, v, n, names in self.parts]
+        other.parts = [part for part in some if part[3]]
+        return other
 
     def looped(self) -> Seen:
         """Return the same for images that go on at one border where they end at the opposite one.
@@ -229,8 +245,25 @@ class Seen:
         views, network = next((v, n) for p, v, n, _ in self.parts if p == path)
         for view in views:
             height, width = view.size(height, width)
+        if bare(layer) == IMAGE:
+            gray = any(isinstance(view, Luminance) for view in views)
+            return 1 if gray else self._channels, height, width
         found: tuple[int, int, int] = network.map_size(bare(layer), height, width)
         return found
+
+
+class _NoNetwork:
+    """Stands where nothing but the image itself is looked at."""
+
+    def __init__(self) -> None:
+        self.strides: dict[str, int] = {}
+        self.halo = 0
+
+    def __call__(self, image: Tensor) -> dict[str, Tensor]:
+        return {}
+
+    def looped(self) -> _NoNetwork:
+        return self
 
 
 def _through(views: Sequence[View], image: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from specstyle.engine.views import IMAGE
 from specstyle.features import landmarks, lite, vgg, weights, wide
 from specstyle.features.landmarks import LandmarkKernel
 from specstyle.features.random import random_weights
@@ -139,7 +140,7 @@ def canonical_layers(network: str, names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
         layer = name.partition("@")[0]
         of_kernel = network == "kernel" and landmarks.width_of(layer)
-        if layer not in known and not of_kernel:
+        if layer not in known and not of_kernel and layer != IMAGE:
             raise ValueError(f"{network} has no layer {layer!r}; it has {', '.join(known)}")
     return names
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from specstyle.engine.views import IMAGE
 from specstyle.features import winograd
 from specstyle.features.weights import LAYERS, Weights
 
@@ -39,6 +40,8 @@ def canonical_layer(name: str) -> str:
     ('relu4_2', 'relu5_2', 'relu3_1@2')
     """
     layer, at, views = name.partition("@")
+    if layer == IMAGE:
+        return name
     match = _LAYER.fullmatch(layer)
     found = "relu{}_{}".format(*(g for g in match.groups() if g)) if match else ""
     if found not in LAYERS:

@@ -1,7 +1,7 @@
-"""Mel and constant-Q bands of a log-magnitude image: coarser than its bins, as a network may look at it.
+"""Views of a log-magnitude image: mel and constant-Q bands, and what makes a tune: partials and attacks.
 
 A texture is heard in some thirty bands; partials within a band are free. A style seen through bands does not
-forbid them.
+forbid them, and a content of which only partials and attacks count leaves the rest to the style.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from specstyle.engine.views import View, plain_view
 from specstyle.media.audiosettings import AudioSettings, compress, expand
@@ -20,6 +21,9 @@ from specstyle.media.stft import StftSettings
 
 CQT_F_MIN = 32.703
 """Lowest constant-Q band in Hz (the note C1)."""
+
+SURROUNDINGS_HZ = 172.0
+"""On either side of a bin: wider than the lobe of a partial, narrower than a formant."""
 
 _TINY = 1e-12
 """Added to the power of a band, so that its root has a gradient in silence."""
@@ -50,11 +54,56 @@ class Bands:
         return len(self._weights), width
 
 
+class Fine:
+    """What stands out of its surroundings in frequency: partials, squared, and nothing of noise between them.
+
+    Args:
+        reach: Rows on either side that are its surroundings.
+    """
+
+    stride, halo, whole_rows = 1, 0, True
+
+    def __init__(self, reach: int) -> None:
+        self._reach = reach
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Turn ``[B, 1, n_bins, frames]`` into the squares of how far each bin is above its surroundings."""
+        width = 2 * self._reach + 1
+        padded = F.pad(image, (0, 0, self._reach + 1, self._reach), mode="replicate")
+        running = padded.cumsum(2)  # five times as fast as a pooling of this height
+        around = (running[:, :, width:] - running[:, :, :-width]) / width
+        return (image - around).relu().square()
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of the view of an image."""
+        return height, width
+
+
+class Flux:
+    """How much each row rises from one column to the next: attacks, and nothing of what goes on or ends.
+
+    Reference:
+        Masri 1996, "Computer modelling of sound for transformation and synthesis of musical signals"; Boeck &
+        Widmer 2013 for flux in bands of log-magnitudes.
+    """
+
+    stride, halo, whole_rows = 1, 1, False
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return ``[B, C, H, W]``; nothing is known of a rise to the first column, which gets 0."""
+        return (image - F.pad(image[..., :-1], (1, 0, 0, 0), mode="replicate")).relu()
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of the view of an image."""
+        return height, width
+
+
 def sound_view(name: str, settings: AudioSettings, stft: StftSettings, sample_rate: int) -> View:
     """Return a view of a sound's image by its name.
 
     Args:
-        name: ``mel64`` (64 mel bands), ``cqt24`` (constant-Q bands, 24 an octave), or see ``plain_view``.
+        name: ``mel64`` (64 mel bands), ``cqt24`` (constant-Q bands, 24 an octave), ``fine`` (``Fine``),
+            ``flux`` (``Flux``), or see ``plain_view``.
         settings: How the image was made.
         stft: The transform that ran.
         sample_rate: The working rate in Hz.
@@ -62,12 +111,16 @@ def sound_view(name: str, settings: AudioSettings, stft: StftSettings, sample_ra
     Raises:
         ValueError: If there is no such view, or it would have more bands than there are bins.
     """
+    if name == "fine":
+        return Fine(max(round(SURROUNDINGS_HZ * stft.n_fft / sample_rate), 1))
+    if name == "flux":
+        return Flux()
     match = re.fullmatch(r"(mel|cqt)(\d+)", name)
     if match is None:
         try:
             return plain_view(name)
         except ValueError as error:
-            raise ValueError(f"{error}, and for sounds mel64, cqt24 and the like") from None
+            raise ValueError(f"{error}, and for sounds mel64, cqt24 and the like, fine, flux") from None
     make = mel_weights if match[1] == "mel" else constant_q_weights
     return Bands(make(stft, sample_rate, int(match[2])), settings)
 

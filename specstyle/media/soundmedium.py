@@ -24,6 +24,12 @@ from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, resample
 from specstyle.media.spectrogramfile import Spectrogram
 from specstyle.media.waveform import WaveformCanvas
 
+GAP_S = 0.046
+"""A content's level is taken over so long where noise is to fill its gaps."""
+
+FAINT_NOISE = 0.1
+"""Noise under what is as loud as the content's level, beside it: -20 dB."""
+
 
 class SoundMedium:
     """Sounds as spectrogram images.
@@ -117,13 +123,19 @@ class SoundMedium:
     def noised(
         self, content: Sound, styles: Sequence[Sound], generator: torch.Generator, amount: float = 1.0
     ) -> Sound:
-        """Return the content with noise of the styles' spectrum: the seed of a texture in its silences."""
+        """Return the content with noise of the styles' spectrum: the seed of a texture in its silences.
+
+        The noise fills the room that the content leaves under its own level (over ``GAP_S``), so that a
+        silence starts as full as the style is, and a tone nearly as clear as it was.
+        """
         white = torch.randn(content.samples.shape, generator=generator, dtype=torch.float64)
         noise = self.equalized(replace(content, samples=white), styles).samples
         level = content.samples.std(1, correction=0, keepdim=True)
-        louder = 10 ** ((self._recipe.init_noise_db or 0.0) / 20)
-        gain = level / noise.std(1, correction=0, keepdim=True) * louder
-        return replace(content, samples=content.samples + amount * gain * noise)
+        noise *= level / noise.std(1, correction=0, keepdim=True)
+        loudest = 10 ** ((self._recipe.init_noise_db or 0.0) / 20)
+        room = loudest * (1.0 - _level_around(content.samples, round(GAP_S * content.sample_rate)) / level)
+        noise *= room.nan_to_num_(0.0).clamp_(min(loudest, FAINT_NOISE), loudest)
+        return replace(content, samples=content.samples + amount * noise)
 
     def waveform(
         self,
@@ -175,6 +187,8 @@ class SoundMedium:
         *,
         canvas: WaveformCanvas | None = None,
         with_function: Inverse | None = None,
+        styles: Sequence[Sound] = (),
+        amount: float = 0.0,
     ) -> tuple[Sound, dict[str, Any], Spectrogram | None]:
         """Bring an image, or the samples of a waveform, to a sound of the content's loudness.
 
@@ -185,6 +199,8 @@ class SoundMedium:
             original: The content itself.
             canvas: Of the samples.
             with_function: In the place of the recipe's phase reconstruction.
+            styles: Whose spectrum it gets in the end.
+            amount: How far, from 0 to 1.
 
         Returns:
             The sound, what the record says of it, and the magnitudes that it was made of, if there are any.
@@ -202,6 +218,8 @@ class SoundMedium:
             figures["phase"] = {"method": found.method, "start": found.start}
             # An exact match has no finite level; -300 dB is float64's own precision.
             figures["spectral_convergence_db"] = max(found.spectral_convergence_db, -300.0)
+        if amount > 0:
+            sound = self.equalized(sound, styles, amount)
         finished, figures["peak_gain_db"] = finish_sound(sound, original)
         if self._mask is not None:
             finished, more_db = mixed_below_full_scale(original, finished, self._mask)
@@ -229,6 +247,15 @@ class SoundMedium:
 def _looped(samples: Tensor, length: int) -> Tensor:
     """Repeat or cut samples ``[channels, length']`` to a length."""
     return samples.repeat(1, -(-length // samples.shape[1]))[:, :length].contiguous()
+
+
+def _level_around(samples: Tensor, width: int) -> Tensor:
+    """Return the RMS of the samples around each one, ``[channels, length]``."""
+    half = min(width, samples.shape[1]) // 2
+    running = torch.nn.functional.pad(samples.square().cumsum(1), (half + 1, 0))
+    running = torch.cat([running, running[:, -1:].expand(-1, half)], 1)
+    around = (running[:, 2 * half + 1 :] - running[:, : -2 * half - 1]) / (2 * half + 1)
+    return around.clamp_min_(0.0).sqrt_()
 
 
 def _heard(style: Sound) -> Sound:

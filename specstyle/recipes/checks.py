@@ -100,8 +100,8 @@ def _check_ranges(recipe: Any) -> None:
     for name in _BELOW_ONE:
         if not 0 <= getattr(recipe, name) < 1:
             raise RecipeError(f"{name} must be at least 0 and below 1, got {getattr(recipe, name)}")
-    for name in ("strength", "phase_momentum", "mix"):
-        if not 0 <= getattr(recipe, name) <= 1:
+    for name in ("strength", "phase_momentum", "mix", "keep_tune", "keep_time"):
+        if getattr(recipe, name) is not None and not 0 <= getattr(recipe, name) <= 1:
             raise RecipeError(f"{name} must be from 0 to 1, got {getattr(recipe, name)}")
     if recipe.bits not in (8, 16):
         raise RecipeError(f"bits must be 8 or 16, got {recipe.bits}")

@@ -71,13 +71,15 @@ class Recipe:
     # The losses
     content_layers: tuple[str, ...] = _option(
         ("relu4_2",),
-        "layers of the content loss; relu3_1@2: on the image at half its size (@4, @8), and so for any view",
+        "layers of the content loss; relu3_1@2: on the image at half its size (@4, @8), and so for any view; "
+        "image: what is seen, as it is",
         group="loss",
     )
     content_view: str = _option(
         "",
         "what all content layers look at: nothing said: the canvas itself; 2, 4, 8: reduced so many times; "
-        "luminance; of sounds mel64: 64 mel bands, cqt24: bands of 24 an octave",
+        "luminance; of sounds mel64: 64 mel bands, cqt24: bands of 24 an octave, fine: partials, flux: "
+        "attacks",
         group="loss",
     )
     content_layer_weights: tuple[float, ...] = _option(
@@ -125,8 +127,9 @@ class Recipe:
         "weights",
         "weights: content_weight and style_weight weigh the losses as they are; gradient: each loss is first "
         "divided by the norm of its gradient at noise with the style's spectrum, so that equal weights mean "
-        "the same for every pair; share: content_weight is changed as it goes, so that strength names the "
-        "share of the content's structure that is gone in the end (of pictures)",
+        "the same for every pair; share: the content's weights are changed as it goes, so that strength "
+        "names the share of its structure that is gone in the end: edges of a picture, partials and attacks "
+        "of a sound",
         group="loss",
         choices=("weights", "gradient", "share"),
     )
@@ -286,14 +289,26 @@ class Recipe:
         "for a texture (strength 1 or content_weight 0, init noise): seconds of the result",
         group="audio",
     )
+    keep_tune: float | None = _option(
+        None,
+        "how much of the content's fine structure (partials, and with them the tune) is kept, from 0 to 1; "
+        "none: as strength says",
+        group="audio",
+    )
+    keep_time: float | None = _option(
+        None, "how much of the content's attacks is kept, from 0 to 1; none: as strength says", group="audio"
+    )
     init_noise_db: float | None = _option(
         None,
-        "for --init content: add noise with the styles' spectrum, so many dB re the content's level; without "
+        "for --init content: add noise with the styles' spectrum, in the content's gaps up to so many dB re "
+        "its level, and no more than -20 dB under what is as loud as that; without "
         "it, what a style puts into silence is the same in every frame (none: no noise)",
         group="audio",
     )
     equalize: bool = _option(
-        False, "give the content the style's long-term spectrum before all else", group="audio"
+        False,
+        "give the content, before all else, and the result, in the end, the styles' long-term spectrum",
+        group="audio",
     )
     sample_rate: int | None = _option(
         None, "working rate in Hz; none: the content's (the output always has the content's)", group="audio"

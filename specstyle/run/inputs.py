@@ -106,6 +106,7 @@ class Session:
         self.medium = medium
         self.generator = torch.Generator().manual_seed(request.seed)
         self.tiles: list[list[int | None] | None] = []
+        self.content_left: dict[str, float] = {}
         self.masks = Masks()
         self.init_file: dict[str, str] | None = None
         self.waveform: WaveformCanvas | None = None
@@ -115,13 +116,13 @@ class Session:
         self.notes = tuple(note for source in sources for note in getattr(source, "notes", ()))
         # A strength of 0 is the content itself, so what prepares it for the style comes in gradually.
         styled = recipe.effective_weights()[1] > 0
-        style_share = min(1.0, recipe.strength / FULL_PREPARATION) if styled else 0.0
-        seen = self._encode(style_share)
+        self.style_share = min(1.0, recipe.strength / FULL_PREPARATION) if styled else 0.0
+        seen = self._encode()
         if request.network is not None:
             self.recipe = self._with_layers_of(request.network)
         self.network, features = self._fitted(self.recipe, request)
         self.finish_network: Network | None = None
-        self._prepare_start(seen, style_share, features)
+        self._prepare_start(seen, features)
         self.stages = self._stages(features)
 
     def on_note(self, note: str) -> None:
@@ -130,11 +131,11 @@ class Session:
             self.told.append(note)
             self._on_note(note)
 
-    def _encode(self, style_share: float) -> Any:
+    def _encode(self) -> Any:
         """Make images of content and styles; return the content that was made one of."""
         request, seen = self.request, self.content_source
-        if self.sound is not None and self.recipe.equalize and style_share > 0:
-            seen = self.sound.equalized(seen, self.style_sources, style_share)
+        if self.sound is not None and self.recipe.equalize and self.style_share > 0:
+            seen = self.sound.equalized(seen, self.style_sources, self.style_share)
         self.content: Encoded = self.medium.encode_content(seen)
         if request.output is not None:
             self.medium.check_output(request.output, self.content_source, self.content)
@@ -193,6 +194,7 @@ class Session:
                     lambda name: self.medium.view(name, self.content),
                     # The kernel's maps depend on the content, too.
                     identity=None if network.name == "kernel" else network,
+                    channels=content.shape[1],
                 )
             except ValueError as error:
                 raise RecipeError(str(error)) from error
@@ -209,7 +211,7 @@ class Session:
             style_layers=given if recipe.style_layers == ("",) else recipe.style_layers,
         )
 
-    def _prepare_start(self, seen: Any, style_share: float, features: Seen) -> None:
+    def _prepare_start(self, seen: Any, features: Seen) -> None:
         """Make ready what the optimization starts from."""
         recipe = self.recipe
         self.start, self.start_source = self.content, None
@@ -226,8 +228,8 @@ class Session:
             else None
         )
         noisy = recipe.init == "content" and recipe.init_noise_db is not None
-        if self.sound is not None and noisy and style_share > 0:
-            noised = self.sound.noised(seen, self.style_sources, self.generator, style_share)
+        if self.sound is not None and noisy and self.style_share > 0:
+            noised = self.sound.noised(seen, self.style_sources, self.generator, self.style_share)
             self.start = self.medium.encode_content(noised)
         if self.sound is not None and recipe.canvas == "waveform":
             self.waveform = self.sound.waveform(
@@ -296,6 +298,8 @@ class Session:
             self.content_source,
             canvas=self.waveform,
             with_function=self.request.invert,
+            styles=self.style_sources,
+            amount=self.style_share if self.recipe.equalize else 0.0,
         )
 
     def result(
@@ -314,6 +318,7 @@ class Session:
             "steps": state.steps,
             "stopped": state.stopped,
             "losses": {"start": state.losses_start, "end": state.losses_end},
+            **({"content_left": self.content_left} if self.content_left else {}),
             **figures,
             **failed,
             "notes": list(notes),
@@ -339,8 +344,8 @@ class Session:
             **({} if self.init_file is None else {"init": self.init_file}),
             "image_shape": list(self.content.image.shape),
             **self.medium.describe_encoding(self.content),
-            "scales": [list(stage.shape) for stage in self.stages],
-            "tiles": self.tiles,
+            "scales": [list(shape) for shape in dict.fromkeys(stage.shape for stage in self.stages)],
+            "tiles": list({s.shape: t for s, t in zip(self.stages, self.tiles, strict=False)}.values()),
             **{key: _network_described(network, features) for key, network, features in networks},
             "seed": self.request.seed,
             "device": device,

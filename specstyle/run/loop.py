@@ -17,11 +17,12 @@ from specstyle.engine.shortage import FrugalObjective
 from specstyle.engine.tiles import Size
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
 from specstyle.media.structure import edge_correlation
+from specstyle.recipes import Recipe
 from specstyle.run.inputs import Session, Stage
 from specstyle.run.memory import Estimate, Plan, smaller_tiles
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Progress
-from specstyle.run.settle import optimizer_settings
+from specstyle.run.settle import optimizer_settings, seen_layers
 
 SHARE_SPAN = 0.9
 """Of the content's structure, what a strength of 1 would be aimed to take away: by correlation of edges."""
@@ -31,6 +32,28 @@ SHARE_GAIN = 14.0
 
 LARGEST_TILT = 6.0
 """Largest change of that logarithm."""
+
+LOSS_POWERS = {"tune": 4.0, "time": 2.25}
+"""Of what a sound keeps, the relative loss at a strength is the strength to this power."""
+
+LOSS_GAIN = 2.0
+"""Of the logarithm of a layer's weight, for each unit of the logarithm of its loss beside that."""
+
+LEAST_GONE = 1e-4
+"""A smaller loss is no loss."""
+
+
+def gone_at(recipe: Recipe, layer: str) -> float:
+    """Return how much of what a content layer sees should be gone in the end, as its relative loss.
+
+    Args:
+        recipe: Of a sound.
+        layer: What looks at partials is the tune, what looks at rises alone is the time.
+    """
+    kind = "time" if layer.endswith("@flux") else "tune"
+    kept = getattr(recipe, f"keep_{kind}")
+    gone: float = (recipe.strength if kept is None else 1.0 - kept) ** LOSS_POWERS[kind]
+    return gone
 
 
 class ScaleLoop:
@@ -45,7 +68,7 @@ class ScaleLoop:
         self._run, self._estimate = run, estimate
         self._done = 0
         self._losses_start: dict[str, float] | None = None
-        self._tilt = 0.0
+        self._tilts = dict.fromkeys(run.recipe.content_layers, 0.0)
 
     def optimize(self) -> State:
         """Optimize at each scale, from the coarsest; return the last state with the losses of the whole."""
@@ -55,7 +78,7 @@ class ScaleLoop:
         if saved is not None:
             first = saved["scale"]
             self._done, self._losses_start = saved["done"], saved["losses_start"]
-            self._tilt = saved["tilt"]
+            self._tilts = saved["tilts"]
             run.generator.set_state(saved["generator"].cpu())
             run.tiles = [None if size is None else list(size) for size in saved["tiles"]]
         for scale in range(first, len(run.stages)):
@@ -80,9 +103,9 @@ class ScaleLoop:
         memory = {}
         if before is not None:
             if stage.features is run.stages[scale - 1].features:
-                memory = resize_memory(before.memory, *stage.shape)
+                same = stage.shape == run.stages[scale - 1].shape
+                memory = dict(before.memory) if same else resize_memory(before.memory, *stage.shape)
             before.memory.clear()
-            self._weigh_content(before.image, run.stages[scale - 1])
         planned = self._estimate.plan(scale) if saved is None else Plan(**saved["plan"])
         objective = FrugalObjective(*self._attempts(stage, planned), run.on_note)
         keep = partial(self._keep, scale=scale, planned=planned, objective=objective)
@@ -108,19 +131,50 @@ class ScaleLoop:
             # What an earlier scale reached is better than nothing.
             raise NonFiniteLossError(self._done + error.step, good or before) from None
         run.tiles.append(None if objective.size is None else list(objective.size))
+        if not state.stopped:
+            self._weigh_content(state.image, objective)
         self._losses_start = self._losses_start or state.losses_start
         self._done += state.steps
         state.steps, state.losses_start = self._done, self._losses_start
         return state
 
-    def _weigh_content(self, image: Tensor, stage: Stage) -> None:
-        """Change the content's weight by how much of it is left in an image, and how much should be."""
+    def _weigh_content(self, image: Tensor, objective: FrugalObjective) -> None:
+        """Change the content's weights by how much of it is left in an image, and how much should be."""
         recipe = self._run.recipe
-        if recipe.balance != "share" or not 0 < recipe.strength < 1:
+        if recipe.balance != "share" or not 0 < recipe.strength < 1 or recipe.effective_weights()[0] == 0:
             return
-        left = edge_correlation(image, resize(self._run.content.image, *stage.shape))
-        self._tilt += SHARE_GAIN * (1.0 - SHARE_SPAN * recipe.strength - left)
-        self._tilt = min(max(self._tilt, -LARGEST_TILT), LARGEST_TILT)
+        self._run.content_left = left = self._content_left(image, objective)
+        for layer, share in left.items():
+            if self._run.sound is None:
+                change = SHARE_GAIN * (1.0 - SHARE_SPAN * recipe.strength - share)
+            else:
+                aim = max(gone_at(recipe, layer), LEAST_GONE)
+                change = LOSS_GAIN * math.log(max(1.0 - share, LEAST_GONE) / aim)
+            self._tilts[layer] = min(max(self._tilts[layer] + change, -LARGEST_TILT), LARGEST_TILT)
+
+    def _content_left(self, image: Tensor, objective: FrugalObjective) -> dict[str, float]:
+        """Return by content layer the share of the content that is left, 1 for the content itself.
+
+        Of a picture it is the correlation of its edges, and the same for all layers; of a sound what a
+        layer's relative loss leaves.
+        """
+        recipe = self._run.recipe
+        if self._run.sound is None:
+            edges = edge_correlation(image, resize(self._run.content.image, *image.shape[2:]))
+            return dict.fromkeys(recipe.content_layers, edges)
+        losses, weights = objective.losses(image), seen_layers(self._weighed(), "content")
+        whole = recipe.effective_weights()[0] * len(image)
+        return {
+            layer: 1.0 - float(losses[f"content:{seen}"]) / (whole * weight)
+            for layer, (seen, weight) in zip(recipe.content_layers, weights.items(), strict=True)
+            if weight > 0
+        }
+
+    def _weighed(self) -> Recipe:
+        """Return the recipe with the content's weights as they are now."""
+        recipe = self._run.recipe
+        weights = (w * math.exp(self._tilts[layer]) for layer, w in recipe.layer_weights("content").items())
+        return recipe.replace(content_layer_weights=tuple(weights))
 
     def _start(self, scale: int, before: State | None) -> Tensor:
         """Return the image that a scale starts from."""
@@ -148,12 +202,13 @@ class ScaleLoop:
     def _report(self, step: Step, *, scale: int) -> None:
         """Tell a run's user of a step."""
         run = self._run
+        shapes = list(dict.fromkeys(stage.shape for stage in run.stages))
         run.on_step(
             Progress(
                 step=self._done + step.step,
                 steps=sum(stage.steps for stage in run.stages),
-                scale=scale + 1,
-                scales=len(run.stages),
+                scale=shapes.index(run.stages[scale].shape) + 1,
+                scales=len(shapes),
                 losses=step.losses,
                 image=step.image,
                 result=lambda: run.finish(step.image(), step.parameters())[0],
@@ -179,7 +234,7 @@ class ScaleLoop:
                 "scale": scale,
                 "done": self._done,
                 "losses_start": self._losses_start,
-                "tilt": self._tilt,
+                "tilts": self._tilts,
                 "tiles": [None if size is None else tuple(size) for size in run.tiles],
                 "generator": run.generator.get_state(),
                 "engine": snapshot(),
@@ -201,10 +256,9 @@ class ScaleLoop:
             (max(round(s.shape[2] * height / full[0]), 1), max(round(s.shape[3] * width / full[1]), 1))
             for s in run.styles
         ]
-        weight = run.recipe.content_weight * math.exp(self._tilt)
         make = partial(
             build_objective,
-            run.recipe.replace(content_weight=weight),
+            self._weighed(),
             stage.features,
             resize(run.content.image, height, width),
             [resize(style, *shape) for style, shape in zip(run.styles, shapes, strict=True)],

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from specstyle.engine.optimize import OptimizerSettings
-from specstyle.engine.views import bare, through
+from specstyle.engine.views import IMAGE, bare, through
 from specstyle.errors import RecipeError
 from specstyle.features import lite
 from specstyle.features.networks import (
@@ -134,7 +134,7 @@ def settle_recipe(
     """Turn a request into one recipe that names the network which will run.
 
     ``auto`` is VGG19 on a GPU, and on a CPU its small stand-in as far as that reaches; layers that only
-    another network has mean that one.
+    another network has mean that one, and a texture of a sound the kernel.
 
     Args:
         medium: ``audio`` or ``image``.
@@ -160,9 +160,10 @@ def settle_recipe(
         for kind in ("content_layers", "style_layers")
         for name in (overrides.get(kind) or (getattr(base, kind) if base else ()))
     ]
-    own_default = medium == "audio" and recipe == "default" and not layers
-    if own_default and weights is None and asked == "auto":
-        name, notes = _SOUND_DEFAULT
+    notes: tuple[str, ...]
+    texture = "duration_s" in overrides and recipe == "default" and not layers
+    if texture and weights is None and asked == "auto":
+        name, notes = "kernel", ("network: kernel",)  # on the waveform, whose ends can meet
     elif asked == "auto" and weights is None:
         name, notes = _auto_network(layers, gpu=gpu)
     else:
@@ -222,9 +223,8 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
         )
     if recipe.loop and request.medium == "image" and not recipe.network.startswith("vgg19"):
         raise RecipeError(f"loop of a picture needs a network of the VGG19 family, not {recipe.network}")
-    if request.medium == "audio" and recipe.balance == "share":
-        recipe = recipe.replace(balance="weights")
-        notes += ("balance share is for pictures: on this sound the weights stay as they are",)
+    if request.medium == "audio" and recipe.balance == "share" and recipe.content_loss != "relative":
+        raise RecipeError(f"balance share of a sound needs content_loss relative, not {recipe.content_loss}")
     styles = len(request.styles)
     for name, what, for_all in (
         ("style_blend", "weights", False),
@@ -249,13 +249,10 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
     return recipe, notes
 
 
-_SOUND_DEFAULT: tuple[str, tuple[str, ...]] = ("kernel", ("network: kernel; VGG19's way: --recipe vgg",))
-"""Nearer to the style than VGG19 at equal onsets, and many times as fast (bench/results/quality.md)."""
-
-
 def _check_reach(recipe: Recipe) -> None:
     """Refuse layers that are deeper than the network in the package."""
-    deeper = [name for name in (*recipe.content_layers, *recipe.style_layers) if bare(name) not in lite.REACH]
+    layers = (*recipe.content_layers, *recipe.style_layers)
+    deeper = [name for name in layers if bare(name) not in (IMAGE, *lite.REACH)]
     if deeper:
         raise RecipeError(
             f"vgg19-lite reaches {lite.REACH[-1]} and not {', '.join(dict.fromkeys(deeper))}; choose other "
@@ -281,15 +278,15 @@ def _find_recipe(recipe: str | Path | Recipe, *, on_note: Callable[[str], None])
         return recipe
     if isinstance(recipe, Path) or recipe.lower().endswith(".toml"):
         return read_recipe(Path(recipe), on_note=on_note)
-    return None if recipe in ("default", "vgg") else get_recipe(recipe)
+    return None if recipe == "default" else get_recipe(recipe)
 
 
 def _auto_network(layers: Sequence[str], *, gpu: bool) -> tuple[str, tuple[str, ...]]:
     """Return the network for some layers, and what to say of it."""
     for name in ("wide-random", "kernel"):
-        if layers and {bare(layer) for layer in layers} <= set(layers_of(name)):
+        if layers and {bare(layer) for layer in layers} - {IMAGE} <= set(layers_of(name)):
             return name, (f"network: {name}",)
-    deeper = [name for name in _canonical("vgg19", tuple(layers)) if bare(name) not in lite.REACH]
+    deeper = [name for name in _canonical("vgg19", tuple(layers)) if bare(name) not in (IMAGE, *lite.REACH)]
     if gpu or deeper:
         return "vgg19", ("network: vgg19",)
     return "vgg19-lite", ("network: vgg19-lite; VGG19 itself, several times slower: --network vgg19",)
@@ -339,7 +336,7 @@ def network_for(
     try:
         network = load_network(
             recipe.network,
-            tuple(dict.fromkeys(map(bare, wanted))),
+            tuple(dict.fromkeys(layer for layer in map(bare, wanted) if layer != IMAGE)),
             seed=request.seed,
             weights_file=request.weights,
             options=options,

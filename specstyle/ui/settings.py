@@ -79,9 +79,6 @@ def _number(name: str, value: Any, medium: str) -> Any:
 def offers(medium: str) -> list[dict[str, Any]]:
     """Return the recipes for a medium: name, and where it comes from."""
     own = [recipe.name for (its, _), recipe in DEFAULTS.items() if its == medium]
-    said = {
-        "default": "the one that suits the medium; start here",
-        "vgg": "for VGG19, or its small stand-in on a CPU",
-    }
+    said = {"default": "the one that suits the medium; start here"}
     names = (*said, *own, *PUBLISHED)
     return [{"name": name, "source": said.get(name) or RECIPES[name].source} for name in names]

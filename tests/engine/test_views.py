@@ -7,7 +7,7 @@ import scipy.ndimage
 import torch
 from torch import Tensor
 
-from specstyle.engine.views import Luminance, Reduced, Seen, bare, layers_of_callable, plain_view
+from specstyle.engine.views import IMAGE, Luminance, Reduced, Seen, bare, layers_of_callable, plain_view
 from specstyle.features.random import random_weights
 from specstyle.features.vgg import VGG19
 
@@ -17,7 +17,7 @@ def rand(*shape: int, seed: int = 0) -> Tensor:
 
 
 def vgg(*layers: str) -> VGG19:
-    bare_layers = [bare(layer) for layer in layers]
+    bare_layers = [bare(layer) for layer in layers if bare(layer) != IMAGE]
     return VGG19(random_weights(0, up_to="relu2_2"), bare_layers, pooling="average", dtype=torch.float64)
 
 
@@ -65,7 +65,18 @@ def test_layers_are_those_on_the_views() -> None:
     assert network.strides == {"relu2_1@4": 8, "relu1_2": 1, "relu1_1@luminance@2": 2}
 
 
-@pytest.mark.parametrize("layer", ["relu1_1@4", "relu2_2@2", "relu1_2@luminance"])
+def test_every_network_has_the_image_itself_as_a_layer() -> None:
+    network, image = seen("image", "image@luminance@2", "relu1_2"), rand(1, 3, 24, 40)
+    maps = network(image)
+    assert maps["image"] is image
+    torch.testing.assert_close(maps["image@luminance@2"], Reduced(2)(Luminance()(image)))
+    for layer, found in maps.items():
+        assert network.map_size(layer, 24, 40) == tuple(found.shape[1:])
+    assert network.strides == {"image": 1, "image@luminance@2": 2, "relu1_2": 1}
+    assert torch.equal(network.looped()(image)["image"], image)
+
+
+@pytest.mark.parametrize("layer", ["relu1_1@4", "relu2_2@2", "relu1_2@luminance", "image@2"])
 def test_halo_is_how_far_a_position_reaches(layer: str) -> None:
     network = seen(layer)
     stride, halo = network.strides[layer], network.halo

@@ -5,6 +5,7 @@ from __future__ import annotations
 import librosa
 import numpy as np
 import pytest
+import scipy.ndimage
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,6 +43,35 @@ def test_a_view_is_the_root_of_the_power_in_each_band() -> None:
     expected = compress(torch.from_numpy(np.sqrt(power)), options)
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
     assert Bands(weights, options).size(STFT.n_bins, 9) == found.shape[2:]
+
+
+def test_fine_is_what_stands_out_of_172_hz_on_either_side() -> None:
+    image = torch.rand(2, 1, STFT.n_bins, 5, generator=torch.Generator().manual_seed(0))
+    view = sound_view("fine", AudioSettings(), STFT, RATE)
+    # 16 bins of 10.8 Hz; beyond the ends stand the first and the last.
+    around = scipy.ndimage.uniform_filter1d(image.numpy().astype(np.float64), 33, axis=2, mode="nearest")
+    expected = np.maximum(image.numpy() - around, 0.0) ** 2
+    np.testing.assert_allclose(view(image).numpy(), expected, atol=1e-4)  # a running sum of float32
+    assert view.size(STFT.n_bins, 5) == (STFT.n_bins, 5)
+
+
+@given(st.floats(-3.0, 3.0), st.floats(-0.01, 0.01))
+@settings(deadline=None, max_examples=20, database=None)
+def test_fine_sees_no_level_and_hardly_a_slope(level: float, slope: float) -> None:
+    """A style's level and tilt are none of a tune's business."""
+    rows = torch.arange(STFT.n_bins, dtype=torch.float64)[:, None].expand(-1, 3)
+    image = torch.rand(1, 1, STFT.n_bins, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    view = sound_view("fine", AudioSettings(), STFT, RATE)
+    inner = slice(17, -17)
+    found = view(image + level + slope * rows)[:, :, inner]
+    torch.testing.assert_close(found, view(image)[:, :, inner], rtol=0, atol=1e-9)
+
+
+def test_flux_is_librosas_without_its_mean() -> None:
+    image = torch.rand(1, 1, 12, 30, generator=torch.Generator().manual_seed(0))
+    found = sound_view("flux", AudioSettings(), STFT, RATE)(image)
+    expected = librosa.onset.onset_strength(S=image[0, 0].numpy(), sr=RATE, center=False)
+    np.testing.assert_allclose(found[0, 0].mean(0).numpy(), expected, atol=1e-6)
 
 
 def test_it_has_a_gradient_in_silence() -> None:

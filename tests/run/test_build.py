@@ -46,24 +46,24 @@ def test_default_picture_on_a_cpu_and_on_a_gpu() -> None:
     assert (recipe.name, recipe.network, notes) == ("default-image-vgg19", "vgg19", "network: vgg19")
 
 
-@pytest.mark.parametrize("gpu", [False, True])
-def test_default_sound(gpu: bool) -> None:
-    """The kernel won against VGG19 on recordings, so the default for sounds is the same everywhere."""
+@pytest.mark.parametrize(("gpu", "network"), [(False, "vgg19-lite"), (True, "vgg19")])
+def test_default_sound(gpu: bool, network: str) -> None:
     recipe, notes = settle("audio", gpu=gpu)
-    assert (recipe.name, recipe.network) == ("default-audio", "kernel")
-    assert recipe.style_layers == ("kernel2", "kernel8", "kernel32")
-    assert "network: kernel; VGG19's way: --recipe vgg" in notes
+    assert recipe.network == network
+    assert recipe.name == {"vgg19": "default-audio-vgg19", "vgg19-lite": "default-audio"}[network]
+    assert f"network: {network}" in notes
+    # A texture is made on the waveform, whose ends can meet.
+    texture, notes = settle("audio", gpu=gpu, duration_s=2.0, strength=1.0, init="noise")
+    assert (texture.name, texture.canvas, notes) == ("kernel", "waveform", "network: kernel")
 
 
 @pytest.mark.parametrize(("gpu", "network"), [(False, "vgg19-lite"), (True, "vgg19")])
-def test_the_recipe_for_vgg19_takes_what_the_device_is_quick_with(gpu: bool, network: str) -> None:
-    for medium, name in (("audio", f"default-audio-{network}"), ("image", None)):
-        recipe, _ = settle(medium, "vgg", gpu=gpu)
-        assert recipe.network == network
-        assert name in (None, recipe.name)
-        assert settle(medium, "vgg", network="vgg19")[0].name == f"default-{medium}-vgg19"
-        assert settle(medium, "vgg", weights=WEIGHTS)[0].network == "vgg19"
-        assert settle(medium, "vgg", network="vgg19-random", gpu=gpu)[0].network == "vgg19-random"
+def test_the_default_takes_what_the_device_is_quick_with(gpu: bool, network: str) -> None:
+    for medium in ("audio", "image"):
+        assert settle(medium, gpu=gpu)[0].network == network
+        assert settle(medium, network="vgg19")[0].name == f"default-{medium}-vgg19"
+        assert settle(medium, weights=WEIGHTS)[0].network == "vgg19"
+        assert settle(medium, network="vgg19-random", gpu=gpu)[0].network == "vgg19-random"
 
 
 @pytest.mark.parametrize("medium", ["audio", "image"])
@@ -125,9 +125,9 @@ def test_a_weights_file_and_another_network_contradict_each_other(network: str) 
         ("audio", "vgg19", "default-audio-vgg19"),
         ("audio", "vgg19-random", "default-audio-vgg19-random"),
         ("audio", "wide-random", "default-audio-wide"),
-        ("audio", "kernel", "default-audio"),
+        ("audio", "kernel", "kernel"),
         ("image", "vgg19", "default-image-vgg19"),
-        ("audio", "vgg19-lite", "default-audio-vgg19-lite"),
+        ("audio", "vgg19-lite", "default-audio"),
         ("image", "vgg19-lite", "default-image"),
         ("image", "vgg19-random", "default-image-vgg19-random"),
         ("image", "wide-random", "default-image-wide"),
@@ -196,7 +196,7 @@ def test_unknown_names_are_refused(tmp_path: Path) -> None:
 
 
 def test_auto_as_an_override_is_auto() -> None:
-    assert settle("audio", network="auto")[0].network == "kernel"
+    assert settle("audio", network="auto")[0].network == "vgg19-lite"
     assert settle("image", "tf2", network="auto")[0].network == "vgg19"
 
 

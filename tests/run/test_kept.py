@@ -353,7 +353,7 @@ def test_a_start_file_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("medium", ["audio", "image"])
-@pytest.mark.parametrize("name", [*RECIPES, "default", "vgg"])
+@pytest.mark.parametrize("name", [*RECIPES, "default"])
 def test_a_settled_recipe_is_settled(medium: str, name: str) -> None:
     """What ``recipe.toml`` keeps comes out as it went in."""
     try:

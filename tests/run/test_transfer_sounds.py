@@ -256,9 +256,9 @@ def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.usefixtures("each_network")
 @pytest.mark.parametrize("exponent", [-7, -20, 1, 6])
 def test_loudness_of_the_content_does_not_count(exponent: int) -> None:
-    quiet = run(melody() * 2.0**exponent).output.samples * 2.0**-exponent
-    plain = run(melody())
-    samples = plain.output.samples
+    content = 0.1 * melody()
+    quiet = run(content * 2.0**exponent).output.samples * 2.0**-exponent
+    samples = run(content).output.samples
     if exponent > 0:  # the peak limit takes both down
         quiet, samples = quiet / rms(quiet)[:, None], samples / rms(samples)[:, None]
     assert snr_db(samples, quiet) > 120
@@ -398,7 +398,7 @@ def test_init_from_the_content_as_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs", "sgd"])
 @pytest.mark.parametrize("network", ["wide-random", "vgg19-random"])
 def test_optimizers(optimizer: str, network: str) -> None:
-    lr = {"adam": 0.02, "lbfgs": 1.0, "sgd": 1.0}[optimizer]
+    lr = {"adam": 0.02, "lbfgs": 1.0, "sgd": 0.01}[optimizer]
     result = run(optimizer=optimizer, lr=lr, network=network, steps=4)
     check(result, melody())
     losses = result.record["losses"]
@@ -410,7 +410,13 @@ def test_optimizers(optimizer: str, network: str) -> None:
 def test_coarse_to_fine(network: str, carry: str) -> None:
     seen: list[Progress] = []
     result = run(
-        network=network, smallest_scale=20, scale_factor=2.0, carry=carry, steps=2, on_step=seen.append
+        network=network,
+        smallest_scale=20,
+        scale_factor=2.0,
+        carry=carry,
+        steps=2,
+        balance="weights",
+        on_step=seen.append,
     )
     check(result, melody())
     scales = result.record["scales"]
@@ -418,7 +424,7 @@ def test_coarse_to_fine(network: str, carry: str) -> None:
     assert len(scales) > 1
     assert scales[-1] == [height, width]
     assert all(a[1] < b[1] for a, b in itertools.pairwise(scales))
-    assert all((s[0] == height) == (network == "wide-random") for s in scales[:-1])
+    assert all(s[0] == height for s in scales[:-1])  # whose frequencies each network sees as they are
     assert {p.scales for p in seen} == {len(scales)}
     assert [p.scale for p in seen] == sorted(p.scale for p in seen)
     assert [p.step for p in seen] == list(range(1, 2 * len(scales) + 1))
@@ -442,10 +448,10 @@ def test_options_of_the_medium(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_every_recipe(name: str) -> None:
-    """Two steps; VGG19 to its fifth block needs 16 bins and frames for one position there."""
+    """Two steps; VGG19 to its fifth block needs 16 bins and frames for one position there, mel48 48 bins."""
     changes: dict[str, Any] = {"steps": 2, "phase_iterations": 2, "network": RECIPES[name].network}
     if RECIPES[name].sample_rate is None:
-        changes |= {"n_fft": 64, "hop_length": 32}
+        changes |= {"n_fft": 128, "hop_length": 64}
     if changes["network"] == "wide-random" or {"relu1", "kernel2"} & set(RECIPES[name].style_layers):
         changes["n_filters"] = 32
     content = melody(2500, channels=2)

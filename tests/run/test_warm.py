@@ -109,7 +109,7 @@ def test_the_second_run_makes_no_network_and_no_style_statistic(
     statistics = counted(monkeypatch, objective, "mean_statistic")
     forward = counted(monkeypatch, vgg.VGG19, "__call__")
     made(tmp_path, "audio", CASES[2][1], "c2 s1", cache)
-    assert len({args[1].shape for args in forward}) == 1  # that of the content
+    assert len({args[1].shape[3] for args in forward}) == 1  # the content's frames
     assert (len(built), len(statistics), [Path(args[0]).name for args in read]) == (0, 0, ["c2.wav"])
 
 

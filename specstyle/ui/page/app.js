@@ -44,7 +44,7 @@ function offer(medium) {
   if (medium === offered && $("recipe").options.length) return;
   offered = medium;
   const before = $("recipe").value || "default";
-  const recipes = medium ? options.recipes[medium] : options.recipes.audio.filter((r) => ["default", "vgg"].includes(r.name));
+  const recipes = medium ? options.recipes[medium] : options.recipes.audio.filter((r) => r.name === "default");
   $("recipe").replaceChildren(...recipes.map((r) =>
     el("option", { value: r.name }, r.name)));
   $("recipe").value = recipes.some((r) => r.name === before) ? before : "default";
