@@ -41,7 +41,9 @@ SCORES = {
     "snr_corr": True,
     "snr_mod": True,
     "spectrum_db": False,
+    "crest": False,
     "onset": True,
+    "salience": True,
     "copy": False,
 }
 """What is printed, and whether more is better."""
