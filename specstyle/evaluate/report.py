@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from specstyle.errors import FileError
-from specstyle.evaluate import consistency, loudness, similarity
+from specstyle.evaluate import consistency, similarity
 from specstyle.evaluate.notes import (
     INSTALL,
     LEAST_NOTES,
@@ -27,6 +27,7 @@ from specstyle.evaluate.texture import (
     texture_snr,
     texture_statistics,
 )
+from specstyle.media import loudness
 from specstyle.media.equalize import equalize
 from specstyle.media.sounds import Sound, check_sound, resample
 

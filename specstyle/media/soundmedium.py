@@ -13,12 +13,13 @@ from torch import Tensor
 
 from specstyle.engine.views import View
 from specstyle.errors import RecipeError
-from specstyle.media.audio import Inverse, SoundCodec, finish_sound
+from specstyle.media.audio import Inverse, SoundCodec
 from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.bands import sound_view
 from specstyle.media.base import Encoded
 from specstyle.media.equalize import colored_noise, equalize
-from specstyle.media.masks import mask_of, mixed_below_full_scale
+from specstyle.media.level import finish_sound
+from specstyle.media.masks import mask_of, mixed
 from specstyle.media.soundfiles import check_output_fits, read_sound
 from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, resample
 from specstyle.media.spectrogramfile import Spectrogram
@@ -202,11 +203,10 @@ class SoundMedium:
             figures["phase"] = {"method": found.method, "start": found.start}
             # An exact match has no finite level; -300 dB is float64's own precision.
             figures["spectral_convergence_db"] = max(found.spectral_convergence_db, -300.0)
-        finished, figures["peak_gain_db"] = finish_sound(sound, original)
-        if self._mask is not None:
-            finished, more_db = mixed_below_full_scale(original, finished, self._mask)
-            figures["peak_gain_db"] += more_db
-        return finished, figures, spectrogram
+        mask, recipe = self._mask, self._recipe
+        mix = None if mask is None else lambda made: mixed(original, made, mask)
+        finished, level = finish_sound(sound, original, recipe.level, loop=recipe.loop, mix=mix)
+        return finished, {**figures, "level": asdict(level)}, spectrogram
 
     def describe_encoding(self, content: Encoded) -> dict[str, Any]:
         """Return the transform that ran, with what the recipe left open."""
