@@ -47,6 +47,9 @@ class SoundMedium:
     def source(self, given: Any, role: str, part: Part = WHOLE) -> Sound:
         """Return a checked sound from a path, a ``Sound``, or samples ``[(channels,) length]``.
 
+        Here a style's mean goes, channel by channel, and that of a sound to start from: an offset is no
+        sound. A content keeps its own, since what is kept of it is kept as it is.
+
         Args:
             given: What to take.
             role: ``content``, whose range the recipe says, ``style`` or ``init``.
@@ -61,7 +64,7 @@ class SoundMedium:
             sound = whole if part == WHOLE else part.of(whole)
         self._check(sound, role)
         if role != "content":
-            return sound
+            return _centered(sound)
         for low, _ in () if self._mask is None else self._mask.keep:
             if low >= sound.sample_rate / 2:
                 raise RecipeError(
@@ -93,7 +96,7 @@ class SoundMedium:
         """Return a style's log-magnitude image at the content's sample rate."""
         comparable = resample(_heard(source), content.context.sound.sample_rate)
         self._check(comparable, "style")
-        return self._codec.encode(_centered(comparable), device=self._device)
+        return self._codec.encode(comparable, device=self._device)
 
     def fit(self, image: Tensor, like: Tensor) -> Tensor:
         """Repeat or cut the frames (stretching them would change the speed), and match the channels."""
@@ -104,7 +107,10 @@ class SoundMedium:
         return looped.mean(0, keepdim=True).expand_as(like)
 
     def equalized(self, content: Sound, styles: Sequence[Sound], amount: float = 1.0) -> Sound:
-        """Return the content with the styles' long-term spectrum, level included."""
+        """Return the content, without its mean, with the styles' long-term spectrum, level included."""
+        return self._colored(_centered(content), styles, amount)
+
+    def _colored(self, content: Sound, styles: Sequence[Sound], amount: float = 1.0) -> Sound:
         heard = [_heard(style) for style in styles]
         return equalize(content, heard, blend=self._recipe.style_blend, amount=amount)
 
@@ -112,7 +118,7 @@ class SoundMedium:
         """Return the image of Gaussian noise with the styles' long-term spectrum."""
         original: Sound = content.context.sound
         noise = torch.randn(original.samples.shape, generator=generator, dtype=torch.float64)
-        colored = self.equalized(replace(original, samples=noise), styles)
+        colored = self._colored(replace(original, samples=noise), styles)
         return self._codec.encode(colored, device=self._device).image
 
     def noised(
@@ -120,7 +126,7 @@ class SoundMedium:
     ) -> Sound:
         """Return the content with noise of the styles' spectrum: the seed of a texture in its silences."""
         white = torch.randn(content.samples.shape, generator=generator, dtype=torch.float64)
-        noise = self.equalized(replace(content, samples=white), styles).samples
+        noise = self._colored(replace(content, samples=white), styles).samples
         level = content.samples.std(1, correction=0, keepdim=True)
         louder = 10 ** ((self._recipe.init_noise_db or 0.0) / 20)
         gain = level / noise.std(1, correction=0, keepdim=True) * louder
@@ -146,7 +152,7 @@ class SoundMedium:
         """
         if noise is not None:
             heard, like = [_heard(style) for style in styles], content.context.sound
-            start = colored_noise(heard, like, noise, blend=self._recipe.style_blend)
+            start = _centered(colored_noise(heard, like, noise, blend=self._recipe.style_blend))
         if start is not None:
             content = self._codec.encode(self._fitted(start, content.context.sound), device=self._device)
         return WaveformCanvas(content, self._codec.settings, device=self._device, loop=loop)
@@ -157,7 +163,7 @@ class SoundMedium:
 
     def _fitted(self, sound: Sound, like: Sound) -> Sound:
         """Bring a sound to another's rate, length and number of channels."""
-        samples = resample(_centered(sound), like.sample_rate).samples
+        samples = resample(sound, like.sample_rate).samples
         channels, length = like.samples.shape
         if samples.shape[0] != channels:
             samples = samples.mean(0, keepdim=True).expand(channels, -1)
@@ -240,8 +246,13 @@ def _heard(style: Sound) -> Sound:
 
 
 def _centered(sound: Sound) -> Sound:
-    """Take each channel's mean away: an offset is no sound, but it would count as the loudest bin."""
-    return replace(sound, samples=sound.samples - sound.samples.mean(1, keepdim=True))
+    """Take each channel's mean away: an offset is no sound, but it would count as the loudest bin.
+
+    Where there is none but rounding, the sound is left as it is: what was centered once stays so.
+    """
+    mean, peak = sound.samples.mean(1, keepdim=True), sound.samples.abs().amax(1, keepdim=True)
+    offset = torch.where(mean.abs() > 1e-10 * peak, mean, 0.0)
+    return replace(sound, samples=sound.samples - offset) if bool(offset.any()) else sound
 
 
 def _sound_of_array(given: Any, sample_rate: int | None, role: str) -> Sound:

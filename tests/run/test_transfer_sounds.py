@@ -21,6 +21,7 @@ from specstyle.files import sha256_of
 from specstyle.media.level import true_peaks
 from specstyle.media.loudness import loudness_lufs
 from specstyle.run.api import TransferError
+from specstyle.run.cache import Cache
 
 RATE = 8000
 LENGTH = 4001
@@ -313,7 +314,42 @@ def test_level_by_the_peak() -> None:
 @pytest.mark.usefixtures("each_network")
 def test_dc_of_the_content_does_not_come_out() -> None:
     content = 0.2 + 0.3 * melody()
-    check(run(content), content)
+    found = check(run(content), content)
+    # One bit more or less of the content, over again in each step.
+    assert snr_db(run(0.3 * melody()).output.samples, found) > 60
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"network": "kernel", "canvas": "waveform", "equalize": True, "init_noise_db": -20.0},
+        {"network": "kernel", "canvas": "waveform", "init": "style"},
+        {"network": "kernel", "canvas": "waveform", "init": "noise", "strength": 1.0, "duration_s": 0.7},
+        {"network": "kernel", "canvas": "waveform", "init": "noise", "strength": 1.0, "loop": True},
+        {"network": "wide-random", "init": "style", "style_view": "mel24"},
+        {"network": "wide-random", "balance": "gradient", "equalize": True, "init_noise_db": 0.0},
+        {"network": "wide-random", "style_rate": 11025},
+    ],
+    ids=str,
+)
+def test_a_constant_in_the_style_does_not_matter(options: dict[str, Any]) -> None:
+    asked = dict(options)
+    rate = asked.pop("style_rate", RATE)
+    styles = [Sound(torch.from_numpy(offset + 0.7 * rain(channels=2)), rate) for offset in (0.0, 0.02, -0.5)]
+    found = [run(style=style, **asked).output.samples for style in styles]
+    assert min(snr_db(found[0], other) for other in found[1:]) > 60
+
+
+def test_a_style_that_is_centered_is_left_as_it_is(tmp_path: Path) -> None:
+    """A style that an earlier run left in a cache is checked again, and gives the same bytes."""
+    soundfile.write(tmp_path / "s.wav", 0.3 + rain()[0], RATE, subtype="DOUBLE")
+    request = specstyle.Request(
+        "audio", melody(), (tmp_path / "s.wav",), overrides={**FAST, "init": "style"}, sample_rate=RATE
+    )
+    cache = Cache()
+    first, again = (specstyle.transfer(request, cache=cache).output.samples for _ in range(2))
+    assert torch.equal(specstyle.transfer(request).output.samples, first)
+    assert torch.equal(again, first)
 
 
 # -- what the weights do -------------------------------------------------------------------------------------
