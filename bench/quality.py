@@ -15,7 +15,6 @@ import argparse
 import json
 import math
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,14 +22,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from paired import clock
 from pairs import SETS, Pair, load_pair
 from PIL import Image
 from statistics_of_pairs import median_interval, wins
 
 from specstyle import figures, transfer_audio
-from specstyle.evaluate import Scores, evaluate
+from specstyle.evaluate import Judge, Scores, evaluate
 from specstyle.media.soundfiles import write_sound
 from specstyle.media.sounds import Sound
+from specstyle.run.settle import choose_device
 
 FIGURE_WIDTH = 900
 """Of the figures that are kept, in pixels."""
@@ -41,7 +42,9 @@ SCORES = {
     "snr_corr": True,
     "snr_mod": True,
     "spectrum_db": False,
+    "crest": False,
     "onset": True,
+    "salience": True,
     "copy": False,
 }
 """What is printed, and whether more is better."""
@@ -53,7 +56,7 @@ def _logit(u: float) -> float:
 
 @dataclass(frozen=True)
 class Measured:
-    """A result, its scores, and the seconds that its transfer took."""
+    """A result, its scores, and the seconds that its transfer took: processor time, on a GPU wall time."""
 
     output: Sound
     scores: Scores
@@ -63,10 +66,21 @@ class Measured:
 class Runner:
     """Makes and measures results."""
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
-        self._weights, self._device = arguments.weights, arguments.device
-        self._save, self._figures = arguments.save, arguments.figures
-        self._search, self._tries = arguments.search, arguments.tries
+    def __init__(
+        self,
+        *,
+        weights: Path | None = None,
+        device: str = "auto",
+        save: Path | None = None,
+        figures: Path | None = None,
+        search: tuple[float, float] = (0.004, 0.996),
+        tries: int = 7,
+    ) -> None:
+        self._weights, self._device = weights, device
+        self._save, self._figures = save, figures
+        self._search, self._tries = search, tries
+        self._now = clock(str(choose_device(device)))
+        self._judges: dict[str, Judge] = {}
 
     def transfer(self, recipe: str, pair: Pair, **more: Any) -> Sound:
         """Return a recipe's result. ``recipe``: a name, then ``:field=value`` as often as wanted."""
@@ -87,10 +101,12 @@ class Runner:
 
     def measure(self, recipe: str, pair: Pair, **more: Any) -> Measured:
         """Transfer and measure."""
-        started = time.monotonic()
+        started = self._now()
         output = self.transfer(recipe, pair, **more)
-        seconds = time.monotonic() - started
-        return Measured(output, evaluate(output, pair.content, pair.style).output, seconds)
+        seconds = self._now() - started
+        if pair.name not in self._judges:
+            self._judges[pair.name] = Judge(pair.content, pair.style)
+        return Measured(output, self._judges[pair.name].score(output), seconds)
 
     def at_onset(self, recipe: str, pair: Pair, onset: float) -> Measured:
         """Return the result at the strength whose onset correlation is nearest to a given one."""
@@ -141,45 +157,73 @@ def baseline_scores(pair: Pair) -> dict[str, Scores]:
     }
 
 
-def table(title: str, rows: dict[str, list[Scores]], seconds: dict[str, list[float]]) -> str:
+def table(
+    title: str,
+    rows: dict[str, list[Scores]],
+    seconds: dict[str, list[float]],
+    shown: dict[str, bool] = SCORES,
+) -> str:
     """Return medians over pairs with bootstrap intervals, as Markdown."""
     count = len(next(iter(rows.values())))
     lines = [f"### {title}: medians of {count} pairs, 95 % bootstrap interval", ""]
-    lines += ["| | " + " | ".join(SCORES) + " | s |", "|---" * (len(SCORES) + 2) + "|"]
+    lines += ["| | " + " | ".join(shown) + " | s |", "|---" * (len(shown) + 2) + "|"]
     for name, scores in rows.items():
-        cells = []
-        for score in SCORES:
-            values = [getattr(s, score) for s in scores]
-            low, high = median_interval(values)
-            cells.append(f"{np.median(values):.2f} ({low:.1f}..{high:.1f})")
+        cells = [_median([v for v in _all(scores, score) if v is not None]) for score in shown]
         spent = f"{np.median(seconds[name]):.1f}" if seconds.get(name) else ""
         lines.append(f"| {name} | " + " | ".join(cells) + f" | {spent} |")
     return "\n".join(lines)
 
 
-def win_table(rows: dict[str, list[Scores]], first: str, others: list[str]) -> str:
-    """Return on how many pairs the first recipe is better than each other, score by score."""
-    lines = [f"Pairs on which {first} is better than", ""]
-    lines += ["| | " + " | ".join(SCORES) + " |", "|---" * (len(SCORES) + 1) + "|"]
+def _median(values: list[float]) -> str:
+    if not values:
+        return "-"
+    low, high = median_interval(values)
+    return f"{np.median(values):.2f} ({low:.1f}..{high:.1f})"
+
+
+def win_table(
+    rows: dict[str, list[Scores]], first: str, others: list[str], shown: dict[str, bool] = SCORES
+) -> str:
+    """Return on how many pairs the first recipe is better than each other, score by score.
+
+    Behind it stands by how much its score is larger: the median of the differences, and its interval.
+    """
+    lines = [f"Pairs on which {first} is better than, and median difference with its 95 % interval", ""]
+    lines += ["| | " + " | ".join(shown) + " |", "|---" * (len(shown) + 1) + "|"]
     for other in others:
-        cells = (
-            str(wins(_all(rows[first], name), _all(rows[other], name), higher_is_better=up))
-            for name, up in SCORES.items()
-        )
+        cells = (_won(_all(rows[first], name), _all(rows[other], name), up) for name, up in shown.items())
         lines.append(f"| {other} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _all(scores: list[Scores], name: str) -> list[float]:
+def _won(ours: list[float | None], theirs: list[float | None], more_is_better: bool) -> str:
+    """Return one cell: of the pairs that both have a score on."""
+    both = [(a, b) for a, b in zip(ours, theirs, strict=True) if a is not None and b is not None]
+    if not both:
+        return "-"
+    won = wins([a for a, _ in both], [b for _, b in both], higher_is_better=more_is_better)
+    differences = [a - b for a, b in both]
+    low, high = median_interval(differences)
+    return f"{won} of {len(both)}, {np.median(differences):+.2f} ({low:+.2f}..{high:+.2f})"
+
+
+def _all(scores: list[Scores], name: str) -> list[float | None]:
     return [getattr(s, name) for s in scores]
 
 
-def each_pair(rows: dict[str, list[Scores]], names: list[str], recipe: str) -> str:
+def each_pair(
+    rows: dict[str, list[Scores]],
+    seconds: dict[str, list[float]],
+    names: list[str],
+    recipe: str,
+    shown: dict[str, bool] = SCORES,
+) -> str:
     """Return one recipe's scores pair by pair."""
-    lines = ["| " + recipe + " | " + " | ".join(SCORES) + " |", "|---" * (len(SCORES) + 1) + "|"]
-    for name, scores in zip(names, rows[recipe], strict=True):
-        cells = (f"{getattr(scores, score):.2f}" for score in SCORES)
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines = [f"| {recipe} | " + " | ".join(shown) + " | s |", "|---" * (len(shown) + 2) + "|"]
+    for name, scores, spent in zip(names, rows[recipe], seconds[recipe], strict=True):
+        values = (getattr(scores, score) for score in shown)
+        cells = ("-" if value is None else f"{value:.2f}" for value in values)
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {spent:.1f} |")
     return "\n".join(lines)
 
 
@@ -189,8 +233,9 @@ def run_set(
     recipes: list[str],
     runner: Runner,
     *,
-    same_onset: bool,
+    same_onset: bool = False,
     say: Callable[[str], None],
+    shown: dict[str, bool] = SCORES,
 ) -> dict[str, list[Scores]]:
     """Measure recipes on pairs and print the tables."""
     rows: dict[str, list[Scores]] = {}
@@ -212,12 +257,44 @@ def run_set(
             print(
                 f"{pair.name}: {recipe}: onset {scores.onset:.2f}, {spent:.0f} s", file=sys.stderr, flush=True
             )
-    say(table(title, rows, seconds) + "\n")
+    say(table(title, rows, seconds, shown) + "\n")
     if len(recipes) > 1:
-        say(win_table(rows, recipes[0], recipes[1:]) + "\n")
+        say(win_table(rows, recipes[0], recipes[1:], shown) + "\n")
     for recipe in recipes:
-        say(each_pair(rows, [pair.name for pair in pairs], recipe) + "\n")
+        say(each_pair(rows, seconds, [pair.name for pair in pairs], recipe, shown) + "\n")
     return rows
+
+
+def common_options(parser: argparse.ArgumentParser) -> None:
+    """Add what this program and ``tune.py`` are asked in the same words."""
+    parser.add_argument(
+        "recipes", nargs="*", default=["default"], help="names, with :field=value for changes"
+    )
+    parser.add_argument("--weights", type=Path, help="VGG19 weights for recipes with vgg in their name")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the sounds")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="keep a spectrogram figure of each pair")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all scores")
+
+
+def runner_of(arguments: argparse.Namespace, **more: Any) -> Runner:
+    """Return what measures as a command line says."""
+    names = ("weights", "device", "save", "figures")
+    return Runner(**{name: getattr(arguments, name) for name in names}, **more)
+
+
+def write_scores(path: Path | None, sets: dict[str, tuple[list[Pair], dict[str, list[Scores]]]]) -> None:
+    """Keep all scores, by set, recipe and pair, if there is a path to keep them at."""
+    if path is None:
+        return
+    everything = {
+        title: {
+            name: {p.name: asdict(s) for p, s in zip(pairs, scores, strict=True)}
+            for name, scores in rows.items()
+        }
+        for title, (pairs, rows) in sets.items()
+    }
+    path.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
 
 
 def main() -> None:
@@ -225,9 +302,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "recipes", nargs="*", default=["default"], help="names, with :field=value for changes"
-    )
+    common_options(parser)
     parser.add_argument("--sets", default="development,sparse", help="of: " + ", ".join(SETS))
     parser.add_argument(
         "--pair", nargs=2, action="append", metavar=("CONTENT", "STYLE"), help="your own pairs"
@@ -239,27 +314,18 @@ def main() -> None:
         "--search", nargs=2, type=float, default=(0.004, 0.996), help="strengths to search among"
     )
     parser.add_argument("--tries", type=int, default=7, help="results per search")
-    parser.add_argument("--weights", type=Path, help="VGG19 weights for recipes with vgg in their name")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--save", type=Path, metavar="DIR", help="keep the sounds")
-    parser.add_argument("--figures", type=Path, metavar="DIR", help="keep a spectrogram figure of each pair")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="keep all scores")
     arguments = parser.parse_args()
     torch.manual_seed(0)
-    runner = Runner(arguments)
+    runner = runner_of(arguments, search=tuple(arguments.search), tries=arguments.tries)
     chosen = (
         {"your pairs": arguments.pair} if arguments.pair else {n: SETS[n] for n in arguments.sets.split(",")}
     )
-    everything: dict[str, Any] = {}
+    measured = {}
     for title, names in chosen.items():
         pairs = [load_pair(c, s, sparse=title == "sparse") for c, s in names]
         rows = run_set(title, pairs, arguments.recipes, runner, same_onset=arguments.same_onset, say=print)
-        everything[title] = {
-            name: {p.name: asdict(s) for p, s in zip(pairs, scores, strict=True)}
-            for name, scores in rows.items()
-        }
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(everything, indent=1) + "\n", encoding="utf-8")
+        measured[title] = (pairs, rows)
+    write_scores(arguments.json, measured)
 
 
 if __name__ == "__main__":

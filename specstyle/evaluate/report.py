@@ -11,8 +11,23 @@ import torch
 from torch import Tensor
 
 from specstyle.errors import FileError
-from specstyle.evaluate import consistency, loudness, similarity
-from specstyle.evaluate.texture import Array, TextureStatistics, texture_snr, texture_statistics
+from specstyle.evaluate import consistency, similarity
+from specstyle.evaluate.notes import (
+    INSTALL,
+    LEAST_NOTES,
+    Note,
+    notes_kept,
+    transcribe,
+    transcriber_installed,
+)
+from specstyle.evaluate.texture import (
+    Array,
+    TextureStatistics,
+    crest_distance_db,
+    texture_snr,
+    texture_statistics,
+)
+from specstyle.media import loudness
 from specstyle.media.equalize import equalize
 from specstyle.media.sounds import Sound, check_sound, resample
 
@@ -31,9 +46,13 @@ class Scores:
         snr_corr: Of the correlations between bands.
         snr_mod: Of the modulations.
         spectrum_db: Distance of the long-term spectra (``similarity.spectrum_distance_db``).
+        crest: Distance of the band envelopes' crests in dB (``texture.crest_distance_db``).
         copy: Largest correlation of a half-second piece with the style (``similarity.copy_score``).
         onset: Correlation of onset strengths with the content (``similarity.onset_correlation``).
         chroma: Correlation of chroma with the content (``similarity.chroma_correlation``).
+        salience: Correlation of fine structure with the content (``similarity.salience_correlation``).
+        notes: F1 of the content's notes that Basic Pitch finds again (``notes.notes_kept``); ``None`` where
+            it is not installed, or the content has fewer than 5 notes.
         convergence_db: Spectral convergence to the content (``consistency.convergence_db``).
         inconsistency_db: With the content's phase (``consistency.phase_inconsistency_db``).
         loudness_lufs: Integrated loudness; ``None`` where BS.1770 has none.
@@ -47,9 +66,12 @@ class Scores:
     snr_corr: float
     snr_mod: float
     spectrum_db: float
+    crest: float
     copy: float
     onset: float
     chroma: float
+    salience: float
+    notes: float | None
     convergence_db: float
     inconsistency_db: float
     loudness_lufs: float | None
@@ -117,7 +139,7 @@ def evaluate(
         content=_score(source, rate, target),
         equalized=_score(equalize(source, model), rate, target),
         style=_score(model, rate, target),
-        style_halves=_score(first, rate, _Target.of(source, second, rate)),
+        style_halves=_score(first, rate, target.replace_style(second, rate)),
         sample_rate=rate,
     )
 
@@ -159,6 +181,8 @@ def format_table(report: Report) -> str:
     lines.append(
         f"Measured at {report.sample_rate} Hz. Higher SNR is nearer; numbers only stand in for ears."
     )
+    if not transcriber_installed():
+        lines += ["Notes are counted where Basic Pitch is installed, by two commands:", *INSTALL]
     return "\n".join(lines)
 
 
@@ -187,11 +211,14 @@ _ROWS: dict[str, dict[str, tuple[str, int]]] = {
         "snr_corr": ("cross-band correlation, SNR dB", 1),
         "snr_mod": ("modulation power, SNR dB", 1),
         "spectrum_db": ("long-term spectrum, distance dB", 1),
+        "crest": ("crest of bands, distance dB", 1),
         "copy": ("copy score", 2),
     },
     "against the content": {
         "onset": ("onset correlation", 2),
         "chroma": ("chroma correlation", 2),
+        "salience": ("salience (partials), correlation", 2),
+        "notes": ("notes kept, F1", 2),
         "convergence_db": ("spectral convergence, dB", 1),
         "inconsistency_db": ("inconsistency with its phase, dB", 1),
     },
@@ -215,23 +242,40 @@ class _Target:
     content: Array
     style: Array
     statistics: TextureStatistics
+    notes: list[Note] | None
 
     @classmethod
     def of(cls, content: Sound, style: Sound, rate: int) -> _Target:
-        """Return both at another rate, and the style's statistics."""
-        mono = _mono(style, rate)
-        return cls(_mono(content, rate), mono, texture_statistics(mono, rate))
+        """Return both at another rate, the style's statistics and the content's notes."""
+        source, model = _mono(content, rate), _mono(style, rate)
+        return cls(source, model, texture_statistics(model, rate), transcribe(source, rate))
+
+    def replace_style(self, style: Sound, rate: int) -> _Target:
+        """Return the same content beside another style."""
+        model = _mono(style, rate)
+        return replace(self, style=model, statistics=texture_statistics(model, rate))
+
+    def notes_kept(self, x: Array, rate: int) -> float | None:
+        """Return the share of the content's notes that a sound has; ``None``: see ``Scores``."""
+        if self.notes is None or len(self.notes) < LEAST_NOTES:
+            return None
+        found = transcribe(x, rate)
+        return None if found is None else notes_kept(found, self.notes, min(x.size, self.content.size) / rate)
 
 
 def _score(sound: Sound, rate: int, target: _Target) -> Scores:
     """Measure one sound, at ``rate``, against content and style."""
     x, samples = _mono(sound, rate), sound.samples.numpy()
+    statistics = texture_statistics(x, rate)
     return Scores(
-        **texture_snr(texture_statistics(x, rate), target.statistics),
+        **texture_snr(statistics, target.statistics),
         spectrum_db=similarity.spectrum_distance_db(x, target.style, rate),
+        crest=crest_distance_db(statistics, target.statistics),
         copy=similarity.copy_score(x, target.style, rate),
         onset=similarity.onset_correlation(x, target.content, rate),
         chroma=similarity.chroma_correlation(x, target.content, rate),
+        salience=similarity.salience_correlation(x, target.content, rate),
+        notes=target.notes_kept(x, rate),
         convergence_db=consistency.convergence_db(x, target.content, rate),
         inconsistency_db=consistency.phase_inconsistency_db(x, target.content, rate),
         loudness_lufs=loudness.loudness_lufs(samples, sound.sample_rate),

@@ -1,4 +1,4 @@
-"""How near a sound is to another one: spectrum, onsets, chroma, and whether it was pasted."""
+"""How near a sound is to another one: spectrum, onsets, chroma, partials, and whether it was pasted."""
 
 from __future__ import annotations
 
@@ -9,13 +9,20 @@ import torch
 from scipy import fft
 
 from specstyle.evaluate.texture import Array, band_powers
-from specstyle.media.stft import StftSettings, auto_stft, stft
+from specstyle.media.stft import StftSettings, auto_stft, long_stft, stft
 
 _FLOOR = 1e-8
 """Band powers are lifted to this fraction of the sound's (-80 dB): what lies below is not heard beside it."""
 
 _SILENT = 1e-4
-"""Pieces with less than this fraction of the mean energy (-40 dB) cannot be called pasted."""
+"""Pieces with less than this fraction of the mean energy (-40 dB) cannot be called pasted, and frames with
+less than this fraction of the loudest one's have no fine structure that is heard."""
+
+_NEIGHBORS_HZ = 165.0
+"""How far to either side a bin is compared with its neighbors."""
+
+_FINE_HZ = (80.0, 5000.0)
+"""Where fine structure is looked at: pitch, and the partials that carry it."""
 
 PIECE_S = 0.5
 """Length of the pieces that ``copy_score`` looks for, in seconds; one begins every half of that."""
@@ -133,6 +140,59 @@ def chromagram(x: Array, sample_rate: float) -> tuple[Array, Array]:
     window = 4 * auto_stft(round(sample_rate)).n_fft
     power = _power(x, StftSettings(window, window // 4, window))
     return chroma_stft(S=power, sr=sample_rate, tuning=0.0, norm=1), power.sum(axis=0)
+
+
+def salience_correlation(x: Array, content: Array, sample_rate: float) -> float:
+    """Return the correlation of two sounds' fine structure: whether partials stand where the content's do.
+
+    Over the common duration, all bins and those frames together in which the content is within 40 dB of its
+    loudest one. The spectrum's shape and its course do not count, nor does the level: see
+    ``fine_structure``.
+
+    Args:
+        x: One channel, shape ``[length]``.
+        content: One channel.
+        sample_rate: Of both, in Hz.
+
+    Returns:
+        From -1 to 1, Pearson's correlation; 0 if either is constant. Independent noises have about 0.
+    """
+    length = min(x.size, content.size)
+    (ours, _), (theirs, power) = (fine_structure(sound[:length], sample_rate) for sound in (x, content))
+    sounds = power > _SILENT * power.max(initial=0.0)
+    return _correlation(ours[:, sounds], theirs[:, sounds])
+
+
+def fine_structure(x: Array, sample_rate: float) -> tuple[Array, Array]:
+    """Return by how much each bin of a spectrogram stands out of its neighbors in frequency.
+
+    With |S| the magnitudes of the STFT (93 ms, Hann, a quarter of it as hop) and r their root mean square,
+    l = log1p(30 |S| / r), this is max(0, l - m), with m the mean of l over the bins within 165 Hz. It is that
+    of bins above 80 and below 5000 Hz.
+
+    Args:
+        x: One channel, shape ``[length]``.
+        sample_rate: In Hz.
+
+    Returns:
+        The fine structure, shape ``[bins, frames]``, and the frames' powers over all bins, ``[frames]``.
+
+    Reference:
+        Salamon & Gómez 2012, "Melody extraction from polyphonic music signals using pitch contour
+        characteristics", calls what is made of such spectral peaks salience; this stops at the peaks.
+    """
+    settings = long_stft(round(sample_rate))
+    power = _power(x, settings)
+    rms = np.sqrt(power.mean())
+    level = np.log1p(30.0 * np.sqrt(power) / rms if rms > 0 else power)
+    frequencies = fft.rfftfreq(settings.n_fft, 1 / sample_rate)
+    reach = round(_NEIGHBORS_HZ / frequencies[1])
+    first = np.maximum(np.arange(frequencies.size) - reach, 0)
+    end = np.minimum(np.arange(frequencies.size) + reach + 1, frequencies.size)
+    running = np.concatenate([np.zeros((1, level.shape[1])), np.cumsum(level, axis=0)])
+    around = (running[end] - running[first]) / (end - first)[:, None]
+    inside = (frequencies > _FINE_HZ[0]) & (frequencies < _FINE_HZ[1])
+    return np.maximum(level - around, 0.0)[inside], power.sum(axis=0)
 
 
 def copy_score(x: Array, style: Array, sample_rate: float) -> float:

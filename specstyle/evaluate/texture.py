@@ -47,6 +47,8 @@ class TextureStatistics:
         skew: mean_t (s_k - m_k)³ / d_k³, shape ``[30]``.
         corr: mean_t (s_j - m_j)(s_k - m_k) / (d_j d_k) for the pairs j < k, shape ``[435]``.
         mod: mean_t b_kn² / d_k², the part of the variance in modulation band n, shape ``[30, 20]``.
+        crest_db: 20 log10(max_t e_k / √(mean_t e_k²)) of the envelopes e_k = s_k^(1/0.3) before compression,
+            shape ``[30]``: 0 of a steady band, 10 log10(1/d) of one that sounds for the share d of the time.
 
     A band whose envelope does not move has 0 for everything but its mean.
 
@@ -60,6 +62,7 @@ class TextureStatistics:
     skew: Array
     corr: Array
     mod: Array
+    crest_db: Array
 
 
 def texture_statistics(x: Array, sample_rate: float) -> TextureStatistics:
@@ -88,6 +91,7 @@ def texture_statistics(x: Array, sample_rate: float) -> TextureStatistics:
         skew=np.mean(z**3, axis=1),
         corr=(z @ z.T / z.shape[1])[pairs],
         mod=_modulation_power(z, envelope_rate),
+        crest_db=_crest_db(s),
     )
 
 
@@ -112,6 +116,23 @@ def texture_snr(statistics: TextureStatistics, reference: TextureStatistics) -> 
         "snr_corr": snr_db(statistics.corr, reference.corr),
         "snr_mod": snr_db(np.sqrt(statistics.mod), np.sqrt(reference.mod)),
     }
+
+
+def crest_distance_db(statistics: TextureStatistics, reference: TextureStatistics) -> float:
+    """Return how far the crests of a sound's band envelopes are from another's: mean_k |c_k - r_k| in dB.
+
+    c_k and r_k are the crests (peak over RMS, ``TextureStatistics.crest_db``) of band k. Drops, crackles and
+    ticks stand out of their band by 15 dB and more, hiss by about 10: what is played by events and comes out
+    as hiss is that far off. A longer piece of the same noise has slightly higher peaks.
+
+    Args:
+        statistics: Of the sound that is judged.
+        reference: Of the style.
+
+    Returns:
+        At least 0; lower is nearer.
+    """
+    return float(np.mean(np.abs(statistics.crest_db - reference.crest_db)))
 
 
 def snr_db(values: Array, reference: Array) -> float:
@@ -234,6 +255,15 @@ def erb_number(frequency: Any) -> Any:
         Glasberg & Moore 1990, with their bandwidth 24.7 + f / 9.265 integrated.
     """
     return 9.265 * np.log1p(frequency / (24.7 * 9.265))
+
+
+def _crest_db(s: Array) -> Array:
+    """Return peak over RMS in dB of the envelopes ``[30, samples]`` before their compression, ``[30]``."""
+    # Where an envelope ends at once, its low-pass swings below 0.
+    e = np.maximum(s, 0.0) ** (1.0 / COMPRESSION)
+    rms = np.sqrt(np.mean(e**2, axis=1))
+    crest: Array = 20.0 * np.log10(e.max(axis=1) / rms)
+    return crest
 
 
 def _modulation_power(z: Array, envelope_rate: float) -> Array:

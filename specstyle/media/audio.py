@@ -15,6 +15,7 @@ from specstyle.media.audiosettings import AudioSettings, compress, expand
 from specstyle.media.base import Encoded
 from specstyle.media.blocks import stft_magnitude
 from specstyle.media.inversion import InversionResult, invert
+from specstyle.media.level import Level, finish_sound
 from specstyle.media.phase import spectral_convergence_db
 from specstyle.media.soundfiles import Sound, resample
 from specstyle.media.stft import StftSettings
@@ -27,9 +28,6 @@ _FAINT = 1e-8
 
 _BLOCK = 1024
 """Frames in work at once."""
-
-PEAK_LIMIT = 0.999
-"""Largest sample of a finished sound."""
 
 _Exponents = np.ndarray[tuple[int, int], np.dtype[np.int32]]
 
@@ -177,7 +175,7 @@ class SoundCodec:
         samples = result.waveform.cpu() * context.level  # float64, as the level is
         return replace(context.sound, samples=bring_back(samples, context)), result, magnitude
 
-    def finish(self, sound: Sound, like: Encoded | Sound) -> tuple[Sound, float]:
+    def finish(self, sound: Sound, like: Encoded | Sound) -> tuple[Sound, Level]:
         """Bring a decoded sound to the content's loudness, see ``finish_sound``."""
         return finish_sound(sound, like.context.sound if isinstance(like, Encoded) else like)
 
@@ -191,48 +189,6 @@ def _inverted_by(function: Inverse, magnitude: Tensor, context: SoundContext) ->
     found = found.detach().to(magnitude)
     level = spectral_convergence_db(found, magnitude, context.stft)
     return InversionResult(found, level, getattr(function, "__name__", "custom"), "custom")
-
-
-def finish_sound(sound: Sound, content: Sound) -> tuple[Sound, float]:
-    """Remove the mean, match each channel's RMS to the content's, and keep the peak below full scale.
-
-    Args:
-        sound: What was decoded, with as many channels as ``content``.
-        content: Its channels' RMS (without their mean) is the aim; a silent channel stays silent.
-
-    Returns:
-        The sound, and the gain in dB that the peak limit took away from all channels alike (0 if none).
-        A sound is scaled and never clipped.
-
-    Raises:
-        ValueError: If the numbers of channels differ, or the sound is not finite.
-    """
-    if sound.samples.shape[0] != content.samples.shape[0]:
-        raise ValueError(
-            f"the sound has {sound.samples.shape[0]} channels and the content {content.samples.shape[0]}; "
-            "they must have as many"
-        )
-    if not bool(torch.isfinite(sound.samples).all()):
-        raise ValueError("the sound has samples that are NaN or infinite; it cannot be brought to a level")
-    # Channel by channel: of a long sound no more copies are held than must be.
-    samples = torch.stack([_at_level(*both) for both in zip(sound.samples, content.samples, strict=True)])
-    peak_out = float(torch.linalg.vector_norm(samples, math.inf)) if samples.numel() else 0.0
-    gain = min(1.0, PEAK_LIMIT / peak_out) if peak_out > 0 else 1.0
-    return replace(sound, samples=samples.mul_(gain)), 20.0 * math.log10(gain)
-
-
-def _at_level(samples: Tensor, like: Tensor) -> Tensor:
-    """Return a channel ``[length]`` without its mean and with the RMS that another has about its own."""
-    centered = samples - samples.mean()
-    # In two steps, so that the square of a very quiet sound does not vanish. What a constant leaves when
-    # its mean is taken away is rounding, not sound.
-    peak, peak_before = (torch.linalg.vector_norm(x, math.inf) for x in (centered, samples))
-    if bool((like == like[:1]).all()) or not bool(peak > 1e-12 * peak_before):
-        return centered.zero_()
-    centered /= peak
-    wanted = torch.linalg.vector_norm(like - like.mean()) / math.sqrt(len(like))
-    rms = torch.linalg.vector_norm(centered) / math.sqrt(len(centered))
-    return centered.mul_(wanted / rms)
 
 
 def _to_compute(x: Tensor, dtype: torch.dtype, device: torch.device | str) -> Tensor:

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from specstyle.errors import FileError
 from specstyle.files import sha256_of
-from specstyle.media.audio import PEAK_LIMIT
 from specstyle.media.bandtext import read_band
 from specstyle.media.blocks import shaped
 from specstyle.media.imagefiles import read_picture
@@ -130,19 +129,6 @@ def mask_of(recipe: Any) -> SoundMask | None:
     except (FileError, OSError) as error:
         raise FileError(f"--mask {recipe.mask} (a picture or a CSV table): {error}") from error
     return replace(mask, picture=read.picture, regions=read.regions, file=file)
-
-
-def mixed_below_full_scale(content: Sound, result: Sound, mask: SoundMask) -> tuple[Sound, float]:
-    """Return a finished sound mixed with its content, and the gain in dB that its peaks took away.
-
-    The content comes back at its own level; only where the sum would pass full scale, and the content itself
-    does not reach it, is all of it turned down.
-    """
-    sound = mixed(content, result, mask)
-    peaks = [float(torch.linalg.vector_norm(s.samples, math.inf)) for s in (sound, content)]
-    limit = min(max(PEAK_LIMIT, peaks[1]), 1.0)
-    gain = min(1.0, limit / peaks[0]) if peaks[0] > 0 else 1.0
-    return replace(sound, samples=sound.samples.mul_(gain)), 20.0 * math.log10(gain)
 
 
 def mixed(content: Sound, result: Sound, mask: SoundMask) -> Sound:

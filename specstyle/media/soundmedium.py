@@ -13,12 +13,13 @@ from torch import Tensor
 
 from specstyle.engine.views import View
 from specstyle.errors import RecipeError
-from specstyle.media.audio import Inverse, SoundCodec, finish_sound
+from specstyle.media.audio import Inverse, SoundCodec
 from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.bands import sound_view
 from specstyle.media.base import Encoded
 from specstyle.media.equalize import colored_noise, equalize
-from specstyle.media.masks import mask_of, mixed_below_full_scale
+from specstyle.media.level import finish_sound
+from specstyle.media.masks import mask_of, mixed
 from specstyle.media.soundfiles import check_output_fits, read_sound
 from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, resample
 from specstyle.media.spectrogramfile import Spectrogram
@@ -52,6 +53,9 @@ class SoundMedium:
     def source(self, given: Any, role: str, part: Part = WHOLE) -> Sound:
         """Return a checked sound from a path, a ``Sound``, or samples ``[(channels,) length]``.
 
+        Here a style's mean goes, channel by channel, and that of a sound to start from: an offset is no
+        sound. A content keeps its own, since what is kept of it is kept as it is.
+
         Args:
             given: What to take.
             role: ``content``, whose range the recipe says, ``style`` or ``init``.
@@ -66,7 +70,7 @@ class SoundMedium:
             sound = whole if part == WHOLE else part.of(whole)
         self._check(sound, role)
         if role != "content":
-            return sound
+            return _centered(sound)
         for low, _ in () if self._mask is None else self._mask.keep:
             if low >= sound.sample_rate / 2:
                 raise RecipeError(
@@ -98,7 +102,7 @@ class SoundMedium:
         """Return a style's log-magnitude image at the content's sample rate."""
         comparable = resample(_heard(source), content.context.sound.sample_rate)
         self._check(comparable, "style")
-        return self._codec.encode(_centered(comparable), device=self._device)
+        return self._codec.encode(comparable, device=self._device)
 
     def fit(self, image: Tensor, like: Tensor) -> Tensor:
         """Repeat or cut the frames (stretching them would change the speed), and match the channels."""
@@ -109,7 +113,10 @@ class SoundMedium:
         return looped.mean(0, keepdim=True).expand_as(like)
 
     def equalized(self, content: Sound, styles: Sequence[Sound], amount: float = 1.0) -> Sound:
-        """Return the content with the styles' long-term spectrum, level included."""
+        """Return the content, without its mean, with the styles' long-term spectrum, level included."""
+        return self._colored(_centered(content), styles, amount)
+
+    def _colored(self, content: Sound, styles: Sequence[Sound], amount: float = 1.0) -> Sound:
         heard = [_heard(style) for style in styles]
         return equalize(content, heard, blend=self._recipe.style_blend, amount=amount)
 
@@ -117,7 +124,7 @@ class SoundMedium:
         """Return the image of Gaussian noise with the styles' long-term spectrum."""
         original: Sound = content.context.sound
         noise = torch.randn(original.samples.shape, generator=generator, dtype=torch.float64)
-        colored = self.equalized(replace(original, samples=noise), styles)
+        colored = self._colored(replace(original, samples=noise), styles)
         return self._codec.encode(colored, device=self._device).image
 
     def noised(
@@ -129,7 +136,7 @@ class SoundMedium:
         silence starts as full as the style is, and a tone nearly as clear as it was.
         """
         white = torch.randn(content.samples.shape, generator=generator, dtype=torch.float64)
-        noise = self.equalized(replace(content, samples=white), styles).samples
+        noise = self._colored(replace(content, samples=white), styles).samples
         level = content.samples.std(1, correction=0, keepdim=True)
         noise *= level / noise.std(1, correction=0, keepdim=True)
         loudest = 10 ** ((self._recipe.init_noise_db or 0.0) / 20)
@@ -157,7 +164,7 @@ class SoundMedium:
         """
         if noise is not None:
             heard, like = [_heard(style) for style in styles], content.context.sound
-            start = colored_noise(heard, like, noise, blend=self._recipe.style_blend)
+            start = _centered(colored_noise(heard, like, noise, blend=self._recipe.style_blend))
         if start is not None:
             content = self._codec.encode(self._fitted(start, content.context.sound), device=self._device)
         return WaveformCanvas(content, self._codec.settings, device=self._device, loop=loop)
@@ -168,7 +175,7 @@ class SoundMedium:
 
     def _fitted(self, sound: Sound, like: Sound) -> Sound:
         """Bring a sound to another's rate, length and number of channels."""
-        samples = resample(_centered(sound), like.sample_rate).samples
+        samples = resample(sound, like.sample_rate).samples
         channels, length = like.samples.shape
         if samples.shape[0] != channels:
             samples = samples.mean(0, keepdim=True).expand(channels, -1)
@@ -220,11 +227,10 @@ class SoundMedium:
             figures["spectral_convergence_db"] = max(found.spectral_convergence_db, -300.0)
         if amount > 0:
             sound = self.equalized(sound, styles, amount)
-        finished, figures["peak_gain_db"] = finish_sound(sound, original)
-        if self._mask is not None:
-            finished, more_db = mixed_below_full_scale(original, finished, self._mask)
-            figures["peak_gain_db"] += more_db
-        return finished, figures, spectrogram
+        mask, recipe = self._mask, self._recipe
+        mix = None if mask is None else lambda made: mixed(original, made, mask)
+        finished, level = finish_sound(sound, original, recipe.level, loop=recipe.loop, mix=mix)
+        return finished, {**figures, "level": asdict(level)}, spectrogram
 
     def describe_encoding(self, content: Encoded) -> dict[str, Any]:
         """Return the transform that ran, with what the recipe left open."""
@@ -267,8 +273,13 @@ def _heard(style: Sound) -> Sound:
 
 
 def _centered(sound: Sound) -> Sound:
-    """Take each channel's mean away: an offset is no sound, but it would count as the loudest bin."""
-    return replace(sound, samples=sound.samples - sound.samples.mean(1, keepdim=True))
+    """Take each channel's mean away: an offset is no sound, but it would count as the loudest bin.
+
+    Where there is none but rounding, the sound is left as it is: what was centered once stays so.
+    """
+    mean, peak = sound.samples.mean(1, keepdim=True), sound.samples.abs().amax(1, keepdim=True)
+    offset = torch.where(mean.abs() > 1e-10 * peak, mean, 0.0)
+    return replace(sound, samples=sound.samples - offset) if bool(offset.any()) else sound
 
 
 def _sound_of_array(given: Any, sample_rate: int | None, role: str) -> Sound:

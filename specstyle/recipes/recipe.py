@@ -284,6 +284,14 @@ class Recipe:
         group="audio",
     )
     mix: float = _option(1.0, "of content (0) and result (1), after all else", group="audio")
+    level: str = _option(
+        "match",
+        "match: as loud as the content (BS.1770), a limiter holds peaks at -1 dBTP, or at the content's own "
+        "if those are higher; peak: the content's largest sample; rms: the content's RMS, turned down if "
+        "samples would pass full scale",
+        group="audio",
+        choices=("match", "peak", "rms"),
+    )
     duration_s: float | None = _option(
         None,
         "for a texture (strength 1 or content_weight 0, init noise): seconds of the result",

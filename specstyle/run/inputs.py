@@ -38,7 +38,7 @@ from specstyle.run.settle import (
     settle_precision,
 )
 
-QUIETER_DB = -0.5
+QUIETER_DB = 0.5
 """A peak limit that takes away more than this is worth a note."""
 
 SHARE_GOES = 3
@@ -307,8 +307,9 @@ class Session:
     ) -> Result:
         """Decode the final image and write down what was done."""
         output, figures, spectrogram = self.finish(state.image, state.parameters)
-        if figures.get("peak_gain_db", 0.0) < QUIETER_DB:
-            quieter = -figures["peak_gain_db"]
+        level = figures.get("level", {})
+        quieter = level.get("quieter_db", 0.0)
+        if quieter > QUIETER_DB and level["mode"] != "peak":
             mixed = self.recipe.mask is not None or self.recipe.keep_band or self.recipe.mix < 1.0
             what = "the stylized part" if mixed else "the result"
             notes += (f"{what} is {quieter:.1f} dB quieter than the content: its peaks would clip",)

@@ -144,7 +144,7 @@ def test_the_figure_of_layers(tmp_path: Path) -> None:
         figure = figure_sweep("layers", "image", *paths, {"overrides": {"network": network}})
         assert [dict(point)["content_layers"] for point in figure.points] == ["conv2_2", "conv4_2"]
     with pytest.raises(ListError, match="compares layers, and kernel has one"):
-        figure_sweep("layers", "audio", tmp_path / "c.wav", [tmp_path / "s.wav"], {})
+        figure_sweep("layers", "audio", tmp_path / "c.wav", [tmp_path / "s.wav"], {"recipe": "kernel"})
 
 
 def test_the_figure_of_starts(tmp_path: Path, sweep: Callable[..., Outcome]) -> None:

@@ -14,7 +14,7 @@ from specstyle.evaluate.consistency import (
     phase_inconsistency_db,
     relative_db,
 )
-from specstyle.evaluate.loudness import loudness_lufs, peak_db, rms_db
+from specstyle.media.loudness import loudness_lufs, peak_db, rms_db
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.stft import StftSettings, stft
 

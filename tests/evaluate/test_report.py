@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from scipy import signal
 
 from specstyle.errors import FileError
-from specstyle.evaluate import Judge, Report, equalize, evaluate, format_table, to_json
+from specstyle.evaluate import Judge, Report, Scores, equalize, evaluate, format_table, to_json
 from specstyle.evaluate.similarity import onset_correlation, spectrum_distance_db
 from specstyle.media.equalize import long_term_power
 from specstyle.media.soundfiles import Sound, read_sound, resample
@@ -54,6 +55,7 @@ def test_the_style_against_itself_is_perfect(report: Report) -> None:
     style = report.style
     assert min(style.snr_mean, style.snr_var, style.snr_skew, style.snr_corr, style.snr_mod) == 120
     assert style.spectrum_db < 1e-9  # nothing but rounding, in float64
+    assert style.crest == 0
     assert style.copy == pytest.approx(1)
 
 
@@ -61,6 +63,7 @@ def test_the_content_against_itself_is_perfect(report: Report) -> None:
     content = report.content
     assert content.onset == pytest.approx(1)
     assert content.chroma == pytest.approx(1)
+    assert content.salience == pytest.approx(1)
     assert content.convergence_db == content.inconsistency_db == -120
 
 
@@ -125,7 +128,8 @@ def test_arrays_and_sounds_give_the_same(report: Report) -> None:
 
 def test_the_level_of_any_sound_changes_only_its_level(report: Report) -> None:
     again = evaluate(sound(4 * colored(1.5, 9)), sound(0.5 * events()), sound(0.25 * colored()))
-    for name in ("snr_mean", "snr_var", "snr_skew", "snr_corr", "snr_mod", "spectrum_db", "copy", "onset"):
+    levels = ("loudness_lufs", "rms_db", "peak_db")
+    for name in (f.name for f in dataclasses.fields(Scores) if f.name not in levels):
         assert getattr(again.output, name) == pytest.approx(getattr(report.output, name), abs=1e-6)
     assert again.output.peak_db == pytest.approx(report.output.peak_db + 20 * math.log10(4))
 
@@ -152,6 +156,26 @@ def test_json_and_table_say_what_the_report_holds(report: Report) -> None:
     assert cells[0] == f"{report.output.snr_mean:.1f}"
     assert cells[3] == "120.0"
     assert max(map(len, lines)) <= 90
+
+
+def test_the_table_has_a_row_for_every_score(report: Report) -> None:
+    rows = [line for line in format_table(report).splitlines() if line.startswith("  ")][1:]
+    names = [f.name for f in dataclasses.fields(Scores)]
+    assert len(rows) == len(names)
+    for row, name in zip(rows, names, strict=True):
+        value = getattr(report.output, name)
+        told = row[34:].split()[0]
+        assert told == "-" if value is None else float(told) == pytest.approx(value, abs=0.051)
+
+
+def test_without_a_transcriber_the_table_says_how_to_get_one(
+    report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("specstyle.evaluate.notes.find_spec", lambda name: None)
+    told = format_table(report).splitlines()
+    assert told[-2:] == ["pip install 'specstyle[judge]'", "pip install --no-deps basic-pitch"]
+    assert max(map(len, told)) <= 90
+    assert evaluate(sound(colored(1.5, 9)), sound(events()), sound(colored())).output.notes is None
 
 
 def test_half_a_style_may_be_silent() -> None:

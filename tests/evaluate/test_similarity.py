@@ -10,14 +10,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import signal
+from scipy import ndimage, signal
 
 from specstyle.evaluate.similarity import (
     chroma_correlation,
     chromagram,
     copy_score,
+    fine_structure,
     onset_correlation,
     onset_strength,
+    salience_correlation,
     spectrum_distance_db,
 )
 from specstyle.evaluate.texture import band_powers
@@ -71,7 +73,8 @@ def test_a_shelf_of_6_db_gives_its_closed_form() -> None:
 @given(st.floats(-60, 40))
 def test_no_similarity_depends_on_the_level(gain_db: float) -> None:
     x, y, gain = clicks([0.3, 1.0]), clicks([0.5, 1.0], seed=5), 10 ** (gain_db / 20)
-    for measure in (spectrum_distance_db, onset_correlation, chroma_correlation, copy_score):
+    measures = (spectrum_distance_db, onset_correlation, chroma_correlation, salience_correlation, copy_score)
+    for measure in measures:
         assert measure(gain * x, y, RATE) == pytest.approx(measure(x, y, RATE), abs=1e-6)
 
 
@@ -183,3 +186,67 @@ def test_silence_is_no_copy() -> None:
     assert copy_score(output, np.zeros(RATE), RATE) == 0
     assert copy_score(np.zeros(RATE), style, RATE) == 0
     assert copy_score(noise(0.2), style, RATE) < 0.2  # shorter than a piece
+
+
+def tune(*pitches: float, seed: int | None = None) -> np.ndarray:
+    """Notes of 0.4 s with five partials each; with a seed, each partial has a phase of its own."""
+    rng = np.random.default_rng(seed)
+    t = np.arange(round(0.4 * RATE)) / RATE
+    phases = np.zeros((len(pitches), 5)) if seed is None else rng.uniform(0, 6, (len(pitches), 5))
+    notes = [
+        sum(0.7**k * np.sin(2 * np.pi * (k + 1) * pitch * t + phase[k]) for k in range(5))
+        for pitch, phase in zip(pitches, phases, strict=True)
+    ]
+    return np.concatenate(notes)
+
+
+MELODY = (262.0, 330.0, 392.0, 349.0, 294.0)
+
+
+def test_fine_structure_is_what_scipy_makes_of_its_formula() -> None:
+    x = tune(*MELODY) + 0.1 * noise(0.4 * 5)
+    ours, power = fine_structure(x, RATE)
+    n = 1024  # of 16 kHz, twice the power of two nearest to 46 ms
+    frames = signal.stft(x, RATE, "hann", n, n - n // 4, boundary="zeros", padded=True)[2]
+    magnitude = np.abs(frames)[:, : power.size]
+    level = np.log1p(30 * magnitude / np.sqrt(np.mean(magnitude**2)))
+    width = 2 * round(165 / (RATE / n)) + 1
+    around = ndimage.uniform_filter1d(level, width, axis=0, mode="constant")
+    f = np.arange(n // 2 + 1) * RATE / n
+    inside = (f > 80) & (f < 5000)
+    away = f[inside] > 180  # where the mean over neighbors has all of them
+    expected = np.maximum(level - around, 0)[inside]
+    assert ours.shape == expected.shape
+    np.testing.assert_allclose(ours[away], expected[away], atol=1e-9)
+
+
+def test_salience_hears_partials_and_not_the_spectrum() -> None:
+    content = tune(*MELODY)
+    assert salience_correlation(content, content, RATE) == pytest.approx(1)
+    brighter = signal.lfilter([1, -0.9], [1], content)  # 6 dB an octave
+    other_phases = tune(*MELODY, seed=1)
+    another = tune(*(pitch * 2 ** (3 / 12) for pitch in MELODY))
+    assert salience_correlation(brighter, content, RATE) > 0.9
+    assert salience_correlation(other_phases, content, RATE) > 0.9
+    assert salience_correlation(another, content, RATE) < 0.5
+    hiss = noise(content.size / RATE, 2)
+    assert abs(salience_correlation(hiss, content, RATE)) < 0.05
+    louder = [salience_correlation(content + gain * hiss, content, RATE) for gain in (0.1, 0.5, 2.0)]
+    assert louder == sorted(louder, reverse=True)
+
+
+def test_salience_is_that_of_where_the_content_sounds() -> None:
+    content = tune(*MELODY)
+    padded = np.concatenate([content, np.zeros(RATE)])
+    noisy = np.concatenate([content, noise(1.0)])
+    assert salience_correlation(noisy, padded, RATE) > 0.8
+    assert salience_correlation(np.zeros(RATE), content, RATE) == 0
+    assert salience_correlation(content[: RATE // 2], content, RATE) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 48000])
+def test_salience_at_any_rate(rate: int) -> None:
+    t = np.arange(rate) / rate
+    tones = [sum(np.sin(2 * np.pi * k * f * t) for k in (1, 2, 3)) for f in (300.0, 340.0)]
+    assert salience_correlation(tones[0], tones[0], rate) == pytest.approx(1)
+    assert salience_correlation(tones[1], tones[0], rate) < 0.3

@@ -12,6 +12,7 @@ from specstyle.evaluate.texture import (
     LIMIT_DB,
     cochlear_envelopes,
     cochlear_filter,
+    crest_distance_db,
     erb_number,
     modulation_filters,
     snr_db,
@@ -180,6 +181,48 @@ def test_the_level_changes_nothing(gain_db: float, seed: int) -> None:
     for name in ("mean", "var", "skew", "corr", "mod"):
         np.testing.assert_allclose(getattr(a, name), getattr(b, name), rtol=1e-8, atol=1e-10)
     assert min(texture_snr(b, a).values()) > 100  # rounding, against 20 dB between two halves of a noise
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5])
+def test_the_crest_of_a_band_that_sounds_for_a_share_of_the_time(share: float) -> None:
+    """10 log10(1 / share) for an on and off tone; its edges ring in the 400 Hz of the envelope."""
+    t = time(4.0)
+    on = ((t * 2) % 1 < share).astype(float)
+    crest = texture_statistics(on * np.sin(2 * np.pi * 1000 * t), RATE).crest_db[band_at(1000)]
+    assert crest == pytest.approx(10 * np.log10(1 / share), abs=1.5)
+    steady = texture_statistics(np.sin(2 * np.pi * 1000 * t), RATE).crest_db[band_at(1000)]
+    assert steady == pytest.approx(0, abs=0.5)  # but for its two ends
+
+
+def test_the_crest_of_noise_is_that_of_a_rayleigh_envelope() -> None:
+    """Of N independent values the largest square is ln N + 0.58 mean squares; N is bandwidth by time."""
+    crest = texture_statistics(noise(8.0), RATE).crest_db
+    centers = np.array([np.argmax(cochlear_filter(k, np.arange(8001.0), RATE)) for k in range(30)])
+    independent = 8.0 * 1.1 * (24.7 + centers / 9.265)
+    # One sound's maxima, each with a standard deviation of about 1 dB; below 400 Hz only: the envelope's rate
+    # cuts faster peaks off.
+    slow = centers < 1500
+    expected = 10 * np.log10(np.log(independent) + 0.58)
+    assert float(np.mean((crest - expected)[slow])) == pytest.approx(0, abs=0.7)
+
+
+@settings(max_examples=15, deadline=None)
+@given(gain_db=st.floats(-100, 60), seed=st.integers(0, 9))
+def test_a_sound_and_its_louder_copy_have_the_same_crests(gain_db: float, seed: int) -> None:
+    x, y = noise(0.5, seed), noise(0.5, seed + 10) ** 3
+    ours, louder, other = (texture_statistics(v, RATE) for v in (x, 10 ** (gain_db / 20) * x, y))
+    assert crest_distance_db(ours, ours) == 0
+    assert crest_distance_db(louder, ours) < 1e-6
+    assert crest_distance_db(louder, other) == pytest.approx(crest_distance_db(other, ours), abs=1e-6)
+
+
+def test_crackles_as_hiss_are_far_off() -> None:
+    rng = np.random.default_rng(3)
+    crackle = noise(3.0) * (rng.random(3 * RATE) < 20 / RATE)
+    again = noise(3.0, 1) * (rng.random(3 * RATE) < 20 / RATE)
+    statistics = [texture_statistics(x, RATE) for x in (crackle, again, noise(3.0, 2))]
+    assert crest_distance_db(statistics[1], statistics[0]) < 2
+    assert crest_distance_db(statistics[2], statistics[0]) > 5
 
 
 def test_snr_is_that_of_its_formula() -> None:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from specstyle.media.audio import SoundCodec, finish_sound
+from specstyle.media.audio import SoundCodec
 from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.base import Encoded
 from specstyle.media.phase import spectral_convergence_db
@@ -244,44 +244,6 @@ def test_wrong_images_are_refused() -> None:
 def test_settings_refuse(options: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AudioSettings(**options)  # type: ignore[arg-type]
-
-
-def rms(samples: torch.Tensor) -> torch.Tensor:
-    return (samples - samples.mean(1, keepdim=True)).square().mean(1).sqrt()
-
-
-def test_finish_matches_the_contents_level() -> None:
-    content = Sound(noise(2, 4000) * torch.tensor([[0.5], [0.05]]) + 0.2, 22050)
-    decoded = Sound(7.0 * noise(2, 5000, 1) + 0.3, 22050, "PCM_16", "a")
-    finished, gain_db = finish_sound(decoded, content)
-    torch.testing.assert_close(rms(finished.samples), rms(content.samples), rtol=1e-12, atol=0)
-    # A mean of 5000 doubles of up to 2, taken off and taken again: each off by a few eps.
-    assert float(finished.samples.mean(1).abs().max()) < 1e-14
-    assert (gain_db, finished.subtype, finished.name) == (0.0, "PCM_16", "a")
-
-
-def test_finish_limits_the_peak_by_scaling() -> None:
-    content = Sound(noise(2, 4000).sign() * torch.tensor([[0.9], [0.1]]), 22050)
-    decoded = Sound(noise(2, 4000, 1), 22050)
-    finished, gain_db = finish_sound(decoded, content)
-    assert float(finished.samples.abs().max()) == pytest.approx(0.999, abs=1e-12)
-    expected = rms(content.samples) * 10 ** (gain_db / 20)  # all channels by the same factor
-    torch.testing.assert_close(rms(finished.samples), expected, rtol=1e-12, atol=0)
-    assert gain_db < -6
-    flat = decoded.samples - decoded.samples.mean(1, keepdim=True)
-    assert torch.corrcoef(torch.stack([flat[0], finished.samples[0]]))[0, 1] > 1 - 1e-12  # nothing clipped
-
-
-def test_finish_of_silence() -> None:
-    one_silent = noise(3, 4000)
-    one_silent[1], one_silent[2] = 0.0, 0.1
-    finished, _ = finish_sound(Sound(noise(3, 4000, 1), 22050), Sound(one_silent, 22050))
-    assert finished.samples[0].any()
-    assert not finished.samples[1:].any()
-    for nothing in (torch.zeros(1, 4000).double(), torch.full((1, 4000), 0.1).double()):
-        finished, gain_db = finish_sound(Sound(nothing, 22050), Sound(noise(1, 4000), 22050))
-        assert not finished.samples.any()
-        assert gain_db == 0.0
 
 
 def test_finish_takes_both_and_refuses_the_rest() -> None:

@@ -75,9 +75,10 @@ def test_a_content_at_full_scale_comes_back_at_its_level() -> None:
     content[0, 100] = 1.0
     assert torch.equal(run(content, mix=0.0).output.samples, torch.from_numpy(content))
     louder = 3.0 * content
-    result = run(louder, keep_band=["0-1000"])
-    assert float(result.output.samples.abs().max()) <= 1.0
-    assert result.record["peak_gain_db"] < -6
+    for level in ("match", "peak", "rms"):
+        result = run(louder, keep_band=["0-1000"], level=level)
+        assert float(result.output.samples.abs().max()) <= 1.0
+        assert result.record["level"]["gain_db"] < -6
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,10 @@ import specstyle
 from specstyle import RECIPES, Progress, Sound, StopRun, transfer_audio
 from specstyle.engine.objective import Objective
 from specstyle.files import sha256_of
+from specstyle.media.level import true_peaks
+from specstyle.media.loudness import loudness_lufs
 from specstyle.run.api import TransferError
+from specstyle.run.cache import Cache
 
 RATE = 8000
 LENGTH = 4001
@@ -76,9 +79,14 @@ def check(result: specstyle.Result, content: np.ndarray, rate: int = RATE) -> to
     assert samples.shape == wanted.shape
     assert bool(samples.isfinite().all())
     assert float(samples.abs().max()) <= PEAK_LIMIT + 1e-12
-    assert float(samples.mean(-1).abs().max()) <= 1e-9 * max(1.0, float(samples.abs().max()))
-    gain = 10 ** (result.record["peak_gain_db"] / 20)
-    assert torch.allclose(rms(samples), rms(wanted) * gain, rtol=1e-6, atol=1e-12)
+    level = result.record["level"]
+    # A limiter weighs halves of a wave unequally.
+    even = 1e-9 if level["limited_db"] == 0.0 else 1e-2
+    assert float(samples.mean(-1).abs().max()) <= even * max(1.0, float(samples.abs().max()))
+    assert level["limited_db"] == 0.0 or level["mode"] == "match"
+    if level["limited_db"] == 0.0:
+        gain = 10 ** (level["gain_db"] / 20)  # of all channels alike
+        assert torch.allclose(rms(samples), rms(wanted) * gain, rtol=1e-6, atol=1e-12)
     return samples
 
 
@@ -256,9 +264,10 @@ def test_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.usefixtures("each_network")
 @pytest.mark.parametrize("exponent", [-7, -20, 1, 6])
 def test_loudness_of_the_content_does_not_count(exponent: int) -> None:
+    level = "rms" if exponent > 0 else "match"
     content = 0.1 * melody()
-    quiet = run(content * 2.0**exponent).output.samples * 2.0**-exponent
-    samples = run(content).output.samples
+    quiet = run(content * 2.0**exponent, level=level).output.samples * 2.0**-exponent
+    samples = run(content, level=level).output.samples
     if exponent > 0:  # the peak limit takes both down
         quiet, samples = quiet / rms(quiet)[:, None], samples / rms(samples)[:, None]
     assert snr_db(samples, quiet) > 120
@@ -274,17 +283,73 @@ def test_loudness_of_the_style_does_not_count(exponent: int) -> None:
 def test_a_loud_content_is_scaled_and_not_clipped() -> None:
     """A square-like wave at full scale: at its RMS, nearly any other sound has peaks beyond 1."""
     content = np.clip(20 * melody(), -1, 1)
-    result = run(content, steps=5)
+    result = run(content, steps=5, level="rms")
     samples = check(result, content)
-    assert result.record["peak_gain_db"] < -0.1
+    assert result.record["level"]["gain_db"] < -0.1
+    assert any("quieter than the content" in note for note in result.notes)
     assert float(samples.abs().max()) == pytest.approx(PEAK_LIMIT)
     assert int((samples.abs() > PEAK_LIMIT - 1e-6).sum()) <= 2
 
 
 @pytest.mark.usefixtures("each_network")
+def test_a_loud_content_is_limited_and_the_record_says_how_loud_it_is() -> None:
+    content = np.clip(20 * melody(), -0.7, 0.7)
+    result = run(content, steps=5)
+    samples = check(result, content)
+    level = result.record["level"]
+    assert 0 < level["limited_db"] < 12
+    loud = [loudness_lufs(x, RATE) for x in (samples.numpy(), content)]
+    assert loud[1] - loud[0] == pytest.approx(level["quieter_db"], abs=1e-3)  # but for the content's mean
+    top = max(10 ** (-1 / 20), float(true_peaks(content).max()))
+    assert float(true_peaks(samples.numpy()).max()) <= top + 1e-12
+
+
+def test_level_by_the_peak() -> None:
+    content = melody()
+    samples = run(content, level="peak").output.samples
+    wanted = np.abs(content - content.mean()).max()
+    assert float(samples.abs().max()) == pytest.approx(wanted, abs=1e-12)
+
+
+@pytest.mark.usefixtures("each_network")
 def test_dc_of_the_content_does_not_come_out() -> None:
     content = 0.2 + 0.3 * melody()
-    check(run(content), content)
+    found = check(run(content), content)
+    # One bit more or less of the content, over again in each step.
+    assert snr_db(run(0.3 * melody()).output.samples, found) > 60
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"network": "kernel", "canvas": "waveform", "equalize": True, "init_noise_db": -20.0},
+        {"network": "kernel", "canvas": "waveform", "init": "style"},
+        {"network": "kernel", "canvas": "waveform", "init": "noise", "strength": 1.0, "duration_s": 0.7},
+        {"network": "kernel", "canvas": "waveform", "init": "noise", "strength": 1.0, "loop": True},
+        {"network": "wide-random", "init": "style", "style_view": "mel24"},
+        {"network": "wide-random", "balance": "gradient", "equalize": True, "init_noise_db": 0.0},
+        {"network": "wide-random", "style_rate": 11025},
+    ],
+    ids=str,
+)
+def test_a_constant_in_the_style_does_not_matter(options: dict[str, Any]) -> None:
+    asked = dict(options)
+    rate = asked.pop("style_rate", RATE)
+    styles = [Sound(torch.from_numpy(offset + 0.7 * rain(channels=2)), rate) for offset in (0.0, 0.02, -0.5)]
+    found = [run(style=style, **asked).output.samples for style in styles]
+    assert min(snr_db(found[0], other) for other in found[1:]) > 60
+
+
+def test_a_style_that_is_centered_is_left_as_it_is(tmp_path: Path) -> None:
+    """A style that an earlier run left in a cache is checked again, and gives the same bytes."""
+    soundfile.write(tmp_path / "s.wav", 0.3 + rain()[0], RATE, subtype="DOUBLE")
+    request = specstyle.Request(
+        "audio", melody(), (tmp_path / "s.wav",), overrides={**FAST, "init": "style"}, sample_rate=RATE
+    )
+    cache = Cache()
+    first, again = (specstyle.transfer(request, cache=cache).output.samples for _ in range(2))
+    assert torch.equal(specstyle.transfer(request).output.samples, first)
+    assert torch.equal(again, first)
 
 
 # -- what the weights do -------------------------------------------------------------------------------------
@@ -518,7 +583,7 @@ def test_each_step_is_a_value(optimizer: str) -> None:
         images.append(progress.image())
         sounds.append(progress.result())
 
-    result = run(on_step=look, optimizer=optimizer, lr=0.02, steps=5)
+    result = run(on_step=look, optimizer=optimizer, lr=0.02, steps=5, level="rms")
     assert [p.step for p in seen] == [1, 2, 3, 4, 5]
     assert {(p.steps, p.scale, p.scales) for p in seen} == {(5, 1, 1)}
     for progress in seen:
@@ -653,7 +718,8 @@ def test_record(tmp_path: Path) -> None:
     assert record["phase"]["method"] == "pghi-raar"
     assert record["phase"]["start"] in ("content", "pghi")
     assert record["seconds"] > 0
-    assert record["peak_gain_db"] <= 0
+    assert record["level"]["mode"] == "match"
+    assert set(record["level"]) == {"mode", "gain_db", "limited_db", "quieter_db"}
     assert tuple(record["notes"]) == result.notes == tuple(notes)
     assert result.content.samples.shape == (2, LENGTH)
     assert not list(tmp_path.iterdir())
