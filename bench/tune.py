@@ -1,7 +1,7 @@
 """Whether the tune stays and the style's events come: recipes on music, speech, calls and instruments.
 
     python bench/tune.py                                      the default
-    python bench/tune.py default-audio vgg:strength=0.4       any recipes, fields changed, as bench/quality.py
+    python bench/tune.py default-audio kernel:strength=0.4    any recipes, fields changed, as bench/quality.py
     python bench/tune.py default-audio --save out             results kept to listen to
 
 Prints medians over the pairs with bootstrap intervals, beside the content, the content through an equalizer

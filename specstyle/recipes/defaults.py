@@ -62,8 +62,8 @@ AUDIO_VGG19 = Recipe(
     log_gain=10.0,
 )
 """The style as ears group it, in mel bands; the content's partials and attacks at full resolution: no style
-loss then forbids a partial, and no content loss the noise between them. L-BFGS remembers few steps, which took
-nothing away on seven pairs: the canvas of a song is large."""
+loss then forbids a partial, and no content loss the noise between them. L-BFGS remembers few steps, for a
+song's sake: its canvas is large, and on seven pairs the scores were those of ten."""
 
 IMAGE_RANDOM = Recipe(
     name="default-image-vgg19-random",
