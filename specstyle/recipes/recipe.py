@@ -125,8 +125,8 @@ class Recipe:
         "weights",
         "weights: content_weight and style_weight weigh the losses as they are; gradient: each loss is first "
         "divided by the norm of its gradient at noise with the style's spectrum, so that equal weights mean "
-        "the same for every pair; share: content_weight is changed as it goes, so that strength names the "
-        "share of the content's structure that is gone in the end (of pictures)",
+        "the same for every pair; share: content_weight is changed as it goes, so that the square of "
+        "strength is the share of the content's structure that is gone in the end (of pictures)",
         group="loss",
         choices=("weights", "gradient", "share"),
     )

@@ -23,13 +23,10 @@ from specstyle.run.objective import build_objective
 from specstyle.run.request import Progress
 from specstyle.run.settle import optimizer_settings
 
-SHARE_SPAN = 0.9
-"""Of the content's structure, what a strength of 1 would be aimed to take away: by correlation of edges."""
-
 SHARE_GAIN = 14.0
 """Of the logarithm of the content's weight, for each unit of its share that is missing."""
 
-LARGEST_TILT = 6.0
+LARGEST_TILT = 9.0
 """Largest change of that logarithm."""
 
 
@@ -114,12 +111,12 @@ class ScaleLoop:
         return state
 
     def _weigh_content(self, image: Tensor, stage: Stage) -> None:
-        """Change the content's weight by how much of it is left in an image, and how much should be."""
+        """Change the content's weight by how much of its edges is left; strength**2 of them should go."""
         recipe = self._run.recipe
         if recipe.balance != "share" or not 0 < recipe.strength < 1:
             return
         left = edge_correlation(image, resize(self._run.content.image, *stage.shape))
-        self._tilt += SHARE_GAIN * (1.0 - SHARE_SPAN * recipe.strength - left)
+        self._tilt += SHARE_GAIN * (1.0 - recipe.strength**2 - left)
         self._tilt = min(max(self._tilt, -LARGEST_TILT), LARGEST_TILT)
 
     def _start(self, scale: int, before: State | None) -> Tensor:
