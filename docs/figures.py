@@ -1,7 +1,8 @@
 """Make the figures of the documentation, and the sounds on its first page, from the demo's inputs.
 
 Everything here starts from sounds and pictures that examples/synthesis draws: no recording, no photograph, no
-download. All of them take some minutes on one core.
+download; but picture_recipes, on a photograph and a painting, which is left out where they are not at hand.
+All of them take some minutes on one core, and picture_recipes forty minutes more.
 
 Usage: python docs/figures.py [NAME ...]    (all of them if none is named)
 """
@@ -29,6 +30,7 @@ from specstyle.synthesis.pictures import PICTURES
 from specstyle.synthesis.sounds import SOUNDS
 
 HERE = Path(__file__).parent
+PAINTINGS = HERE.parents[1] / "shared" / "data" / "images"
 RATE, DURATION_S, SIZE = 22050, 3.0, 256
 COLORS = 96
 
@@ -65,15 +67,18 @@ def painted(style: Any = None, **options: Any) -> Any:
 
 
 def save(figure: Figure, name: str, *, width: int, colors: int = COLORS) -> None:
-    """Write a figure with few colors, so that it is small."""
+    """Write a figure with few colors, so that it is small; as a JPEG if ``colors`` is 0."""
     raw = io.BytesIO()
     figure.savefig(raw, format="png", dpi=130, bbox_inches="tight", pad_inches=0.06)
     with Image.open(raw) as image:
         plain = image.convert("RGB")
     plain = plain.resize((width, round(plain.height * width / plain.width)), Image.Resampling.LANCZOS)
-    path = HERE / "figures" / f"{name}.png"
+    path = HERE / "figures" / f"{name}.{'png' if colors else 'jpg'}"
     path.parent.mkdir(exist_ok=True)
-    plain.quantize(colors, dither=Image.Dither.NONE).save(path, optimize=True)
+    if colors:
+        plain.quantize(colors, dither=Image.Dither.NONE).save(path, optimize=True)
+    else:
+        plain.save(path, quality=82, optimize=True)
     print(f"{path.name}: {path.stat().st_size / 1024:.0f} KB")
 
 
@@ -109,10 +114,11 @@ def spectrograms(
     save(figure, name, width=min(1100, 330 * columns + 80))
 
 
-def pictures(name: str, panels: Sequence[Panel], *, columns: int) -> None:
+def pictures(name: str, panels: Sequence[Panel], *, columns: int, colors: int = 200) -> None:
     """Draw pictures in rows."""
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(2.5 * columns, 2.75 * rows), layout="constrained")
+    aspect = max(shown.shape[0] / shown.shape[1] for _, shown in panels)
+    figure = Figure(figsize=(2.5 * columns, (2.5 * aspect + 0.25) * rows), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.ravel():
         axis.set_axis_off()
@@ -123,7 +129,7 @@ def pictures(name: str, panels: Sequence[Panel], *, columns: int) -> None:
         if gray:  # white must not run into the page
             axis.set_axis_on()
             axis.set(xticks=[], yticks=[])
-    save(figure, name, width=min(1100, 255 * columns), colors=200)
+    save(figure, name, width=min(1100, 255 * columns), colors=colors)
 
 
 # -- sounds --------------------------------------------------------------------------------------------------
@@ -348,6 +354,55 @@ def style_scale() -> None:
     pictures("style-scale", shown, columns=3)
 
 
+RECIPE_RUNS: dict[str, dict[str, Any]] = {
+    "gatys2016": {"steps": 250},
+    "gatys2016, Gatys's code's weights": {
+        "steps": 250,
+        "content_loss": "mean",
+        "style_loss": "gram_mean",
+        "style_weight": 1.0,
+        "style_layer_weights": tuple(1e3 / channels**2 for channels in (64, 128, 256, 512, 512)),
+    },
+    "tf-eager": {"steps": 250},
+    "tf2": {"steps": 250},
+    "keras-lbfgs": {"height": 192, "steps": 252},
+    "keras-sgd": {"height": 160, "width": 240, "lr": 16.0, "steps": 1000},
+    "johnson2015": {"steps": 250},
+    "crowson2021": {"first_steps": 200, "steps": 100},
+    "ulyanov2016": {},
+    "default": {},
+}
+"""What a published recipe is run with, so that it takes some minutes; the rest is its own.
+
+The learning rate of ``keras-sgd`` goes with the number of pixels, as its losses' gradients against it.
+"""
+
+
+def by_recipe(title: str, content: Any, style: Any) -> Any:
+    """Return a picture by a recipe at 256 pixels, or at the sides it is given, ``[H, W, 3]``."""
+    options = {"recipe": title.partition(",")[0], **RECIPE_RUNS[title]}
+    options = options if "height" in options else {"size": 256, **options}
+    return specstyle.transfer_image(content, style, **options).output.pixels.movedim(0, 2).numpy()
+
+
+def halved(path: Path) -> Any:
+    """Return a picture at half its size, so that a recipe which samples it skips no more than at its own."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB").reduce(2)) / 255.0
+
+
+def picture_recipes() -> None:
+    """Tuebingen by every published recipe, with the real VGG19."""
+    paths = [PAINTINGS / f"{name}.jpg" for name in ("tubingen", "starry_night")]
+    if not all(path.is_file() for path in paths):
+        print(f"picture_recipes left out: {paths[0]} or {paths[1]} is not on this machine")
+        return
+    content, style = map(halved, paths)
+    shown: list[Panel] = [("content", content), ("style", style)]
+    shown += [(title, by_recipe(title, content, style)) for title in RECIPE_RUNS]
+    pictures("picture-recipes", shown, columns=4, colors=0)
+
+
 FIGURES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
@@ -364,6 +419,7 @@ FIGURES: dict[str, Callable[[], None]] = {
         colors,
         picture_masks,
         style_scale,
+        picture_recipes,
     )
 }
 

@@ -128,8 +128,8 @@ class Recipe:
         "weights: content_weight and style_weight weigh the losses as they are; gradient: each loss is first "
         "divided by the norm of its gradient at noise with the style's spectrum, so that equal weights mean "
         "the same for every pair; share: the content's weights are changed as it goes, so that strength "
-        "names the share of its structure that is gone in the end: edges of a picture, partials and attacks "
-        "of a sound",
+        "names the share of its structure that is gone in the end: its square that of a picture's edges, its "
+        "cube that of a sound's attacks, its fifth power that of partials",
         group="loss",
         choices=("weights", "gradient", "share"),
     )

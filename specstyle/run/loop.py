@@ -24,13 +24,10 @@ from specstyle.run.objective import build_objective
 from specstyle.run.request import Progress
 from specstyle.run.settle import optimizer_settings, seen_layers
 
-SHARE_SPAN = 0.9
-"""Of the content's structure, what a strength of 1 would be aimed to take away: by correlation of edges."""
-
 SHARE_GAIN = 14.0
 """Of the logarithm of the content's weight, for each unit of its share that is missing."""
 
-LARGEST_TILT = 6.0
+LARGEST_TILT = 9.0
 """Largest change of that logarithm."""
 
 LOSS_POWERS = {"tune": 5.0, "time": 3.0}
@@ -146,7 +143,7 @@ class ScaleLoop:
         self._run.content_left = left = self._content_left(image, objective)
         for layer, share in left.items():
             if self._run.sound is None:
-                change = SHARE_GAIN * (1.0 - SHARE_SPAN * recipe.strength - share)
+                change = SHARE_GAIN * (1.0 - recipe.strength**2 - share)  # of its edges
             else:
                 aim = max(gone_at(recipe, layer), LEAST_GONE)
                 change = LOSS_GAIN * math.log(max(1.0 - share, LEAST_GONE) / aim)
