@@ -29,7 +29,7 @@ SHOWN = {
     "audio": {
         "what to stylize": "content styles",
         "how much of each": "strength style_blend mix",
-        "length": "content_start_s content_duration_s",
+        "length": "content_start_s content_duration_s preview_s",
         **_ALWAYS,
     },
     "image": {

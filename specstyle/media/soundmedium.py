@@ -21,7 +21,7 @@ from specstyle.media.equalize import colored_noise, equalize
 from specstyle.media.level import finish_sound
 from specstyle.media.masks import mask_of, mixed
 from specstyle.media.soundfiles import check_output_fits, read_sound
-from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, resample
+from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, loudest, resample
 from specstyle.media.spectrogramfile import Spectrogram
 from specstyle.media.waveform import WaveformCanvas
 
@@ -61,6 +61,7 @@ class SoundMedium:
             role: ``content``, whose range the recipe says, ``style`` or ``init``.
             part: The range of any other.
         """
+        preview_s = self._recipe.preview_s if role == "content" else None
         if role == "content":
             part = Part(self._recipe.content_start_s, self._recipe.content_duration_s)
         if isinstance(given, (str, Path)):
@@ -68,6 +69,8 @@ class SoundMedium:
         else:
             whole = given if isinstance(given, Sound) else _sound_of_array(given, self._sample_rate, role)
             sound = whole if part == WHOLE else part.of(whole)
+        if preview_s is not None:
+            sound = loudest(sound, preview_s)
         self._check(sound, role)
         if role != "content":
             return _centered(sound)

@@ -21,6 +21,7 @@ class Sound:
         sample_rate: In Hz.
         subtype: How a file held the samples, in libsndfile's words (``"PCM_16"``, ``"FLOAT"`` ...).
         name: What messages call it.
+        notes: What a user should know of it.
 
     Raises:
         ValueError: If the samples have another shape or type, or the rate is not a positive whole number.
@@ -30,6 +31,7 @@ class Sound:
     sample_rate: int
     subtype: str | None = None
     name: str = "sound"
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         samples = self.samples
@@ -101,6 +103,29 @@ class Part:
 
 WHOLE = Part()
 """All of a sound."""
+
+
+def loudest(sound: Sound, duration_s: float) -> Sound:
+    """Return the loudest range of a sound, to a hundredth of a second, with a note on where it lies.
+
+    Args:
+        sound: All of it, if it is no longer than the range.
+        duration_s: Of the range, in seconds.
+    """
+    hop, length = max(round(0.01 * sound.sample_rate), 1), sound.samples.shape[1]
+    count = round(duration_s * sound.sample_rate) // hop
+    if not 0 < count * hop < length:
+        return sound
+    centered = sound.samples - sound.samples.mean(1, keepdim=True)
+    energies = centered[:, : length // hop * hop].reshape(len(centered), -1, hop).square().sum((0, 2))
+    first = int(energies.unfold(0, count, 1).sum(1).argmax()) * hop
+    start_s, stop_s = first / sound.sample_rate, (first + count * hop) / sound.sample_rate
+    note = f"preview: {start_s:.2f} to {stop_s:.2f} s of {sound.name}"
+    return replace(
+        sound,
+        samples=sound.samples[:, first : first + count * hop].contiguous(),
+        notes=(*sound.notes, note),
+    )
 
 
 def check_sound(sound: Sound, *, role: str, min_samples: int) -> None:

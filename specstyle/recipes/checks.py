@@ -84,7 +84,8 @@ _ABOVE_ZERO = (
     "lr_decay_steps", "epsilon", "history", "restart_every", "steps", "first_steps", "finish_steps",
     "smallest_scale",
     "height", "width", "style_bands",
-    "duration_s", "content_duration_s", "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
+    "duration_s", "content_duration_s", "preview_s",
+    "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
 )  # fmt: skip
 _BELOW_ONE = ("beta1", "beta2", "average_decay")
 

@@ -57,7 +57,8 @@ AUDIO_VGG19 = Recipe(
     balance="share",
     equalize=True,
     init_noise_db=0.0,
-    steps=48,
+    steps=36,
+    phase_iterations=32,
     history=4,
     log_gain=10.0,
 )

@@ -129,7 +129,7 @@ class Recipe:
         "divided by the norm of its gradient at noise with the style's spectrum, so that equal weights mean "
         "the same for every pair; share: the content's weights are changed as it goes, so that strength "
         "names the share of its structure that is gone in the end: its square that of a picture's edges, its "
-        "cube that of a sound's attacks, its fifth power that of partials",
+        "power of 2.75 that of a sound's attacks, of 4.5 that of partials",
         group="loss",
         choices=("weights", "gradient", "share"),
     )
@@ -267,6 +267,9 @@ class Recipe:
     )
     content_duration_s: float | None = _option(
         None, "seconds of the content from there; none: all", group="audio"
+    )
+    preview_s: float | None = _option(
+        None, "of the content, or of that range of it, only the loudest so many seconds", group="audio"
     )
     style_start_s: tuple[float, ...] = _option(
         (), "where each style begins in its file, in seconds: one for all, or one per style", group="audio"

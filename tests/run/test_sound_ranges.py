@@ -90,6 +90,20 @@ def test_the_output_is_the_range_as_if_it_had_been_cut_before(tmp_path: Path) ->
         assert result.record["styles"][0]["duration_s"] == 0.4
 
 
+def test_a_preview_is_of_the_loudest_part() -> None:
+    time = np.arange(4 * RATE) / RATE
+    content = 0.2 * np.sin(2 * np.pi * 440 * time) * np.where((time > 2.1) & (time < 3.1), 1.0, 0.2)
+    notes: list[str] = []
+    result = transfer_audio(
+        content, content[: RATE // 2], sample_rate=RATE, preview_s=1.0, strength=0.0, on_note=notes.append
+    )
+    assert result.output.samples.shape[1] == RATE
+    assert "preview: 2.10 to 3.10 s of content" in notes
+    assert result.output.samples.std() == pytest.approx(0.2 / 2**0.5, rel=0.05)
+    whole = transfer_audio(content, content[: RATE // 2], sample_rate=RATE, preview_s=9.0, strength=0.0)
+    assert whole.output.samples.shape[1] == 4 * RATE
+
+
 def test_a_range_for_each_style_and_one_for_all() -> None:
     content, one, two = noise(0.5, 1), noise(1.0, 2), noise(1.0, 3)
     expected = run(content, [one[:, :4000], two[:, 2000:6000]]).output.samples
