@@ -219,7 +219,7 @@ def silences() -> None:
             "no noise at the start" if level is None else f"--init-noise-db {level:g}",
             played("plucked_melody", "fire_crackle", init_noise_db=level),
         )
-        for level in (None, -20.0, -10.0)
+        for level in (None, -20.0, 0.0)
     ]
     shown.append(("strength 0.8", played("plucked_melody", "fire_crackle", strength=0.8)))
     spectrograms("silences", shown, columns=3)

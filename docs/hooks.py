@@ -27,6 +27,7 @@ COPIES = {
     "CHANGELOG.md": "project/changelog.md",
     "CONTRIBUTING.md": "project/contributing.md",
     "bench/results/quality.md": "measurements/quality.md",
+    "bench/results/tune.md": "measurements/tune.md",
     "bench/results/strength.md": "measurements/strength.md",
     "bench/results/lite.md": "measurements/lite.md",
     "bench/results/inversion.md": "measurements/inversion.md",

@@ -66,7 +66,7 @@ def test_it_takes_the_networks_of_a_cpu(cli: Callable[..., Outcome]) -> None:
     code, _, _ = cli("demo", "here", "--quiet")
     assert code == 0
     used = {json.loads(p.read_text(encoding="utf-8"))["network"]["name"] for p in Path("here").glob("*.json")}
-    assert used == {"kernel", "vgg19-lite"}
+    assert used == {"vgg19-lite"}
 
 
 def test_the_same_twice_and_in_silence(cli: Callable[..., Outcome]) -> None:

@@ -73,7 +73,7 @@ def run_demo(folder: Path, *, force: bool, progress: ProgressLine) -> tuple[list
     written = synthesize(folder)
     # No VGG19 even where there is one, so that it does the same everywhere.
     jobs: tuple[tuple[str, tuple[str, str, str], dict[str, Any]], ...] = (
-        ("audio", SOUND_JOB, {"network": "kernel"}),
+        ("audio", SOUND_JOB, {"network": "vgg19-lite"}),
         ("image", PICTURE_JOB, {"network": "vgg19-lite", "size": SIZE}),
     )
     for medium, (content, style, output), overrides in jobs:

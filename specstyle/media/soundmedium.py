@@ -131,21 +131,35 @@ class SoundMedium:
         return self._codec.encode(colored, device=self._device).image
 
     def noised(
-        self, content: Sound, styles: Sequence[Sound], generator: torch.Generator, amount: float = 1.0
+        self,
+        content: Sound,
+        styles: Sequence[Sound],
+        generator: torch.Generator,
+        amount: float = 1.0,
+        *,
+        kept: float = 1.0,
     ) -> Sound:
-        """Return the content with noise of the styles' spectrum: the seed of a texture in its silences.
+        """Return the content with noise of the styles' spectrum in its gaps: the seed of a texture.
 
-        The noise fills the room that the content leaves under its own level (over ``GAP_S``), so that a
+        The noise fills the room that is left under the content's own level (over ``GAP_S``), so that a
         silence starts as full as the style is, and a tone nearly as clear as it was.
+
+        Args:
+            content: The content.
+            styles: Whose spectrum the noise has.
+            generator: Source of randomness.
+            amount: Of the noise.
+            kept: Of the content.
         """
         white = torch.randn(content.samples.shape, generator=generator, dtype=torch.float64)
         noise = self._colored(replace(content, samples=white), styles).samples
         level = content.samples.std(1, correction=0, keepdim=True)
         noise *= level / noise.std(1, correction=0, keepdim=True)
         loudest = 10 ** ((self._recipe.init_noise_db or 0.0) / 20)
-        room = loudest * (1.0 - _level_around(content.samples, round(GAP_S * content.sample_rate)) / level)
+        samples = kept * content.samples
+        room = loudest * (1.0 - _level_around(samples, round(GAP_S * content.sample_rate)) / level)
         noise *= room.nan_to_num_(0.0).clamp_(min(loudest, FAINT_NOISE), loudest)
-        return replace(content, samples=content.samples + amount * noise)
+        return replace(content, samples=samples + amount * noise)
 
     def waveform(
         self,

@@ -229,7 +229,9 @@ class Session:
         )
         noisy = recipe.init == "content" and recipe.init_noise_db is not None
         if self.sound is not None and noisy and self.style_share > 0:
-            noised = self.sound.noised(seen, self.style_sources, self.generator, self.style_share)
+            # Nothing drives out what no loss sees: above half the strength, less and less of the content.
+            kept = min(1.0, (1.0 - recipe.strength) / (1.0 - FULL_PREPARATION))
+            noised = self.sound.noised(seen, self.style_sources, self.generator, self.style_share, kept=kept)
             self.start = self.medium.encode_content(noised)
         if self.sound is not None and recipe.canvas == "waveform":
             self.waveform = self.sound.waveform(
