@@ -16,38 +16,43 @@ from torch.nn import functional as F
 
 from bench.cases import Case
 from bench.paired import clock
-from specstyle.engine.views import bare
+from specstyle.engine.views import IMAGE, View, bare, plain_view
 from specstyle.features.weights import LAYERS
+from specstyle.run.settle import seen_layers
 
 Shape = tuple[int, int]
 
 
-def _reduction(layer: str) -> int:
-    return int(layer.partition("@")[2] or 1)
-
-
 def network_flop(
-    channels: dict[str, Shape], layers: Sequence[str], height: int, width: int
+    channels: dict[str, Shape],
+    layers: Sequence[str],
+    height: int,
+    width: int,
+    view: Callable[[str], View] = plain_view,
 ) -> tuple[int, dict[str, Shape]]:
     """Return the operations of one step in VGG19's convolutions, and channels and positions of each layer.
 
     Args:
         channels: Layer name to output and input channels.
-        layers: Layers in use; ``relu3_1@2`` on the image at half its size.
+        layers: Layers in use, with their views; the image itself takes no operation.
         height: Of the image.
         width: Of the image.
+        view: Makes a view by its name.
     """
     total, maps = 0, {}
-    for factor in sorted({_reduction(name) for name in layers}):
-        here = [name for name in layers if _reduction(name) == factor]
+    through = [name for name in layers if bare(name) != IMAGE]
+    for path in sorted({name.partition("@")[2] for name in through}):
+        here = [name for name in through if name.partition("@")[2] == path]
         deepest = max(LAYERS.index(bare(name)) for name in here)
-        h, w = (max(side // factor, 1) for side in (height, width))
+        h, w = height, width
+        for name in filter(None, path.split("@")):
+            h, w = view(name).size(h, w)
         for number, name in enumerate(LAYERS[: deepest + 1]):
             if number and name.endswith("_1"):
                 h, w = max(h // 2, 1), max(w // 2, 1)
             out, into = channels[name]
             total += 2 * (2 * out * into * 9 * h * w)
-            maps[name if factor == 1 else f"{name}@{factor}"] = (out, h * w)
+            maps[f"{name}@{path}" if path else name] = (out, h * w)
     return total, maps
 
 
@@ -65,11 +70,15 @@ def step_flop(case: Case) -> int:
         filters = recipe.n_filters
         return batch * (2 * 2 * filters * rows * recipe.filter_width * times + gram_flop(filters, times))
     channels = {name: (w.shape[0], w.shape[1]) for name, (w, _) in case.weights.tensors.items()}
-    layers = (*recipe.content_layers, *recipe.style_layers)
-    total, maps = network_flop(channels, layers, *case.content.shape[2:])
-    # Bands overlap: each row belongs to two of them.
-    bands = 2 if recipe.style_bands > 1 else 1
-    return batch * (total + bands * sum(gram_flop(*maps[name]) for name in recipe.style_layers))
+    styles = seen_layers(recipe, "style")
+    session = case.session
+    total, maps = network_flop(
+        channels,
+        (*seen_layers(recipe, "content"), *styles),
+        *case.content.shape[2:],
+        lambda name: session.medium.view(name, session.content),
+    )
+    return batch * (total + sum(gram_flop(*maps[name]) for name in styles))
 
 
 def peak_flops(device: str, precision: str = "fp32", repeat: int = 8) -> float:

@@ -18,12 +18,13 @@ from torch.nn import functional as F
 
 from bench.cases import Case
 from specstyle.engine.bands import band_weights
-from specstyle.engine.views import Reduced, bare
+from specstyle.engine.views import IMAGE, bare
 from specstyle.features.references import reference_images
 from specstyle.features.vgg import VGG19, mean_activations, normalizing_gains, prepare
 from specstyle.features.weights import LAYERS, Weights
 from specstyle.features.wide import WideRandom
 from specstyle.recipes import Recipe
+from specstyle.run.settle import seen_layers
 
 LBFGS_HISTORY = 100
 LBFGS_ITERATIONS = 20
@@ -62,6 +63,7 @@ class Reference:
         self.device, self.dtype = case.content.device, case.content.dtype
         self.maps: dict[str, Tensor] = {}
         self.weights = {term.name: term.weight for term in case.objective.terms}
+        self._layers = {kind: tuple(seen_layers(recipe, kind)) for kind in ("content", "style")}
         self._forward = self._network()
         self._gains = self._gains_of()
         with torch.no_grad():
@@ -72,24 +74,31 @@ class Reference:
         if self.case.weights is None:
             return self._one_layer
         network = whole_network(self.case.weights, self.recipe).to(self.device, self.dtype)
-        layers = (*self.recipe.content_layers, *self.recipe.style_layers)
-        levels = sorted({int(name.partition("@")[2] or 1) for name in layers})
-        level = 1
+        medium, content = self.case.session.medium, self.case.session.content
+        paths = {layer.partition("@")[2] for layers in self._layers.values() for layer in layers}
+        views = {path: [medium.view(name, content) for name in path.split("@") if name] for path in paths}
+        path = ""
 
         def keep(name: str) -> Callable[..., None]:
             def hook(_module: nn.Module, _input: Any, output: Tensor) -> None:
-                self.maps[name if level == 1 else f"{name}@{level}"] = output
+                self.maps[f"{name}@{path}" if path else name] = output
 
             return hook
 
-        for name in {bare(layer) for layer in layers}:
+        through = [layer for layers in self._layers.values() for layer in layers if bare(layer) != IMAGE]
+        looked_at = {layer.partition("@")[2] for layer in through}
+        for name in {bare(layer) for layer in through}:
             network.get_submodule(name).register_forward_hook(keep(name))
 
         def run(image: Tensor) -> None:
-            nonlocal level
-            x = prepare(image, self.case.session.network.preprocessing)
-            for level in levels:
-                network(Reduced(level)(x) if level > 1 else x)
+            nonlocal path
+            for path in paths:
+                x = image
+                for view in views[path]:
+                    x = view(x)
+                self.maps[f"{IMAGE}@{path}" if path else IMAGE] = x
+                if path in looked_at:
+                    network(prepare(x, self.case.session.network.preprocessing))
 
         return run
 
@@ -134,8 +143,8 @@ class Reference:
     def _make_targets(self) -> dict[str, Tensor]:
         content, style = self.features(self.case.content), self.features(self.case.styles[0])
         batch = self.case.content.shape[0]
-        targets = {f"content:{n}": content[n] for n in self.recipe.content_layers}
-        for name in self.recipe.style_layers:
+        targets = {f"content:{n}": content[n] for n in self._layers["content"]}
+        for name in self._layers["style"]:
             target = self._gram(style[name])
             targets[f"style:{name}"] = target if target.shape[0] == batch else target.mean(0, keepdim=True)
         return targets

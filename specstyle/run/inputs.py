@@ -20,6 +20,7 @@ from specstyle.engine.optimize import State
 from specstyle.engine.scales import resize, scale_shapes
 from specstyle.engine.views import Seen, layers_of_callable
 from specstyle.errors import FileError, RecipeError
+from specstyle.evaluate.gain import gain_over_equalizer_db
 from specstyle.features.networks import Network
 from specstyle.files import sha256_of
 from specstyle.media.base import Encoded
@@ -40,6 +41,9 @@ from specstyle.run.settle import (
 
 QUIETER_DB = 0.5
 """A peak limit that takes away more than this is worth a note."""
+
+LITTLE_GAIN_DB = 3.0
+"""A result that is nearer to its style than an equalizer brings it by less is worth a note."""
 
 SHARE_GOES = 3
 """Parts of a scale's evaluations, before each of which ``balance = "share"`` weighs the content anew."""
@@ -315,6 +319,7 @@ class Session:
             mixed = self.recipe.mask is not None or self.recipe.keep_band or self.recipe.mix < 1.0
             what = "the stylized part" if mixed else "the result"
             notes += (f"{what} is {quieter:.1f} dB quieter than the content: its peaks would clip",)
+        notes += self._told_of(output)
         failed = {} if failure is None else {"failed": failure}
         record = {
             **self._described(),
@@ -329,6 +334,21 @@ class Session:
         }
         sources = (self.content_source, self.style_sources)
         return Result(output, *sources, record, notes, state.image.cpu(), spectrogram)
+
+    def _told_of(self, output: Any) -> tuple[str, ...]:
+        """Say so where a sound is hardly nearer to its style than an equalizer would have brought it."""
+        recipe = self.recipe
+        alone = recipe.mask is None and not recipe.keep_band and recipe.mix == 1.0
+        if self.sound is None or len(self.style_sources) > 1 or not alone or not self.style_share:
+            return ()
+        gain = gain_over_equalizer_db(output, self.content_source, self.style_sources[0])
+        if gain is None or gain >= LITTLE_GAIN_DB:
+            return ()
+        return (
+            f"the result is hardly nearer to the style than an equalizer brings the content ({gain:.1f} dB): "
+            "the style may be no texture (speech and melodies are none), or sparse; try a higher --strength, "
+            "or a stretch of the style that sounds the same all along (--style-start)",
+        )
 
     def _described(self) -> dict[str, Any]:
         """Return what the record says of everything but the outcome."""

@@ -36,6 +36,9 @@ LOSS_POWERS = {"tune": 4.5, "time": 2.75}
 LOSS_GAIN = 2.0
 """Of the logarithm of a layer's weight, for each unit of the logarithm of its loss beside that."""
 
+LARGEST_CHANGE = 3.0
+"""Of that logarithm at once: after a larger one the optimizer hardly gets on."""
+
 LEAST_GONE = 1e-4
 """A smaller loss is no loss."""
 
@@ -147,6 +150,7 @@ class ScaleLoop:
             else:
                 aim = max(gone_at(recipe, layer), LEAST_GONE)
                 change = LOSS_GAIN * math.log(max(1.0 - share, LEAST_GONE) / aim)
+                change = min(max(change, -LARGEST_CHANGE), LARGEST_CHANGE)
             self._tilts[layer] = min(max(self._tilts[layer] + change, -LARGEST_TILT), LARGEST_TILT)
 
     def _content_left(self, image: Tensor, objective: FrugalObjective) -> dict[str, float]:

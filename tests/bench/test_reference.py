@@ -75,7 +75,11 @@ def in_float64(case: Case) -> Case:
     reference = None if session.reference is None else session.reference.double()
     content, styles = session.content.image, session.styles
     network = network_for(recipe, case.request, device=session.device, dtype=torch.float64)
-    features = Seen(lambda see, names: network.fitted(see, names, content, styles), layers_in_use(recipe))
+    features = Seen(
+        lambda see, names: network.fitted(see, names, content, styles),
+        layers_in_use(recipe),
+        lambda name: session.medium.view(name, session.content),
+    )
     objective = build_objective(recipe, features, content, styles, reference=reference)
     return replace(case, session=session, objective=objective)
 

@@ -239,8 +239,8 @@ def test_old_uploads_make_room(serve: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"recipe": "RECIPE.toml"}, "recipe: expected one of default, vgg, default-image, "),
-        ({"recipe": "default-audio"}, "recipe: expected one of default, vgg"),
+        ({"recipe": "RECIPE.toml"}, "recipe: expected one of default, default-image, "),
+        ({"recipe": "default-audio"}, "recipe: expected one of default, "),
         ({"recipe": 3}, "recipe: expected one of"),
         ({"init": "/etc/passwd"}, "settings must be an object with no more than: "),
         ([], "settings must be an object"),
