@@ -25,7 +25,6 @@ def main(folder: Path) -> None:
         plucked_melody(2.0, SAMPLE_RATE, seed=1),
         rain(2.0, SAMPLE_RATE, seed=2),
         sample_rate=SAMPLE_RATE,
-        network="kernel",
         strength=0.6,
         on_step=show,
     )
