@@ -48,6 +48,9 @@ LITTLE_GAIN_DB = 3.0
 SHARE_GOES = 3
 """Parts of a scale's evaluations, before each of which ``balance = "share"`` weighs the content anew."""
 
+FEWEST = 2
+"""Evaluations of such a part: the first one of L-BFGS only looks at where it stands."""
+
 RARE = 0.005
 """Share of a style's values at either end that do not count for its range."""
 
@@ -170,6 +173,7 @@ class Session:
             steps[0] = recipe.first_steps
         # Where a share of the content is aimed at, each scale has several goes at it.
         goes = SHARE_GOES if recipe.balance == "share" and 0 < recipe.strength < 1 else 1
+        goes = min(goes, max(min(steps) // FEWEST, 1))
         stages = [
             Stage(shape, part, features)
             for shape, count in zip(shapes, steps, strict=True)
