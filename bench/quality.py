@@ -86,7 +86,7 @@ class Runner:
         """Return a recipe's result. ``recipe``: a name, then ``:field=value`` as often as wanted."""
         name, *changes = recipe.split(":")
         overrides = {key: _value(text) for key, text in (change.split("=", 1) for change in changes)}
-        network = overrides.get("network", "vgg19" if name in ("vgg", "default-audio-vgg19") else None)
+        network = overrides.get("network", "vgg19" if name == "default-audio-vgg19" else None)
         weights = self._weights if network == "vgg19" else None
         result = transfer_audio(
             pair.content,

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from specstyle.evaluate.report import mono
 from specstyle.evaluate.texture import texture_snr, texture_statistics
 from specstyle.media.equalize import equalize
-from specstyle.media.sounds import Sound, resample
+from specstyle.media.sounds import Sound
 
 SHORTEST_S, LONGEST_S = 1.0, 30.0
 """Of a sound that is measured: less says little of a texture, and more says no more."""
@@ -30,7 +31,8 @@ def gain_over_equalizer_db(output: Sound, content: Sound, style: Sound) -> float
         texture, such as speech. ``None`` if a sound is shorter than a second or silent.
     """
     rate = min(sound.sample_rate for sound in (output, content, style))
-    first = [_start(sound, rate) for sound in (output, equalize(_cut(content), _cut(style)), style)]
+    output, content, style = map(_cut, (output, content, style))
+    first = [mono(sound, rate) for sound in (output, equalize(content, style), style)]
     if any(len(x) < SHORTEST_S * rate or not np.ptp(x) > 0 for x in first):
         return None
     wanted = texture_statistics(first[2], rate)
@@ -41,11 +43,3 @@ def gain_over_equalizer_db(output: Sound, content: Sound, style: Sound) -> float
 def _cut(sound: Sound) -> Sound:
     """Return the first seconds of a sound."""
     return replace(sound, samples=sound.samples[:, : round(LONGEST_S * sound.sample_rate)])
-
-
-def _start(sound: Sound, rate: int) -> np.ndarray:
-    """Return the first seconds of the mean of the channels at some rate, ``[length]``."""
-    part = _cut(sound)
-    mean = replace(part, samples=part.samples.mean(0, keepdim=True))
-    samples: np.ndarray = resample(mean, rate).samples[0].numpy()
-    return samples

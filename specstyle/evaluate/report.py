@@ -247,12 +247,12 @@ class _Target:
     @classmethod
     def of(cls, content: Sound, style: Sound, rate: int) -> _Target:
         """Return both at another rate, the style's statistics and the content's notes."""
-        source, model = _mono(content, rate), _mono(style, rate)
+        source, model = mono(content, rate), mono(style, rate)
         return cls(source, model, texture_statistics(model, rate), transcribe(source, rate))
 
     def replace_style(self, style: Sound, rate: int) -> _Target:
         """Return the same content beside another style."""
-        model = _mono(style, rate)
+        model = mono(style, rate)
         return replace(self, style=model, statistics=texture_statistics(model, rate))
 
     def notes_kept(self, x: Array, rate: int) -> float | None:
@@ -265,7 +265,7 @@ class _Target:
 
 def _score(sound: Sound, rate: int, target: _Target) -> Scores:
     """Measure one sound, at ``rate``, against content and style."""
-    x, samples = _mono(sound, rate), sound.samples.numpy()
+    x, samples = mono(sound, rate), sound.samples.numpy()
     statistics = texture_statistics(x, rate)
     return Scores(
         **texture_snr(statistics, target.statistics),
@@ -284,7 +284,7 @@ def _score(sound: Sound, rate: int, target: _Target) -> Scores:
     )
 
 
-def _mono(sound: Sound, rate: int) -> Array:
+def mono(sound: Sound, rate: int) -> Array:
     """Return the mean of the channels at another rate, shape ``[length]``."""
     mean = replace(sound, samples=sound.samples.mean(dim=0, keepdim=True))
     samples: Array = resample(mean, rate).samples[0].numpy()

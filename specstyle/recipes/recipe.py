@@ -119,8 +119,9 @@ class Recipe:
     )
     strength: float = _option(
         0.5,
-        "0: the content, 1: pure style, 0.5: the recipe's own weights; between, the ratio of the "
-        "weights is multiplied by a power of strength / (1 - strength), so that equal steps do about as much",
+        "0: the content, 1: pure style; between, with balance share, how much of the content is gone; "
+        "otherwise the ratio of the recipe's own weights, which 0.5 is, is multiplied by a power of "
+        "strength / (1 - strength), so that equal steps do about as much",
         group="loss",
     )
     balance: str = _option(

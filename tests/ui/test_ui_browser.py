@@ -98,7 +98,7 @@ def test_a_sound(client: Any, open_page: Any, tmp_path: Path) -> None:
     choose(page, client.inputs, "c.wav", "s.wav")
     expect(page.locator("#content-chooser .hint").last).to_have_text("1.0 s · 8 kHz · mono")
     page.get_by_label("Strength").fill("0.8")
-    expect(page.locator("#strength-meaning")).to_contain_text("Nearer to the style than the recipe's")
+    expect(page.locator("#strength-meaning")).to_contain_text("Nearer to the style than the default")
     set_steps(page, "1200")
     page.locator("#start").click()
     live = page.locator("img.live")

@@ -61,9 +61,9 @@ function describeStrength() {
   $("strength-value").textContent = value.toFixed(2);
   $("strength-meaning").textContent =
     value === 0 ? "The content, unchanged." :
-    value < 0.5 ? "Nearer to the content than the recipe's own balance." :
-    value === 0.5 ? "The recipe's own balance." :
-    value < 1 ? "Nearer to the style than the recipe's own balance." : "Pure style: the content counts no more.";
+    value < 0.5 ? "Nearer to the content than the default." :
+    value === 0.5 ? "The default." :
+    value < 1 ? "Nearer to the style than the default." : "Pure style: the content counts no more.";
 }
 
 function given(id) {
