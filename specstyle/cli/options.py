@@ -28,7 +28,7 @@ _ALWAYS = {
 SHOWN = {
     "audio": {
         "what to stylize": "content styles",
-        "how much of each": "strength style_blend mix",
+        "how much of each": "strength style_blend silence mix",
         "length": "content_start_s content_duration_s preview_s",
         **_ALWAYS,
     },

@@ -1,4 +1,4 @@
-"""Coarse to fine: the sizes of a run, and what is carried from one to the next."""
+"""The parts of a run, coarse to fine or one after the other in time, and what is carried between them."""
 
 from __future__ import annotations
 
@@ -39,6 +39,23 @@ def scale_shapes(
         )
         power += 1
     return list(dict.fromkeys(reversed(shapes)))
+
+
+def sections(width: int, longest: int, overlap: int) -> list[tuple[int, int]]:
+    """Return ranges of columns, of about the same width, that overlap and together are all.
+
+    Args:
+        width: Of the whole.
+        longest: Most columns of a range, above ``overlap``.
+        overlap: Columns that neighbors have in common, at least.
+
+    >>> sections(100, 40, 4)
+    [(0, 36), (32, 68), (64, 100)]
+    """
+    count = max(-(-(width - overlap) // (longest - overlap)), 1)
+    each = -(-(width + (count - 1) * overlap) // count)
+    starts = [(width - each) * part // max(count - 1, 1) for part in range(count)]
+    return [(start, start + each) for start in starts]
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:

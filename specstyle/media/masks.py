@@ -26,6 +26,12 @@ EDGE_BINS = 5
 EDGE_S = 0.02
 """A soft edge in time, in seconds."""
 
+SILENCE_DB = -40.0
+"""Of a sound's level: what stays below it is silence."""
+
+SILENCE_S = 0.2
+"""Less of it is a gap."""
+
 COLUMNS = ("start_s", "stop_s", "low_hz", "high_hz", "amount")
 
 
@@ -72,6 +78,7 @@ class SoundMask:
         picture: Gray values ``[H, W]`` in 0..1: time from left to right over the whole sound, frequency from
             the bottom (0 Hz) to the top (half of the sample rate).
         regions: Painted one over the other on 0; ``None``: the style is everywhere.
+        sounding: Ranges of the content that are no silence; ``None``: all of it counts.
         mix: Factor on all of it.
         file: Path and hash of the file that it came from, if any, for the record.
     """
@@ -79,6 +86,7 @@ class SoundMask:
     keep: tuple[tuple[float, float], ...] = ()
     picture: Tensor | None = None
     regions: tuple[Region, ...] | None = None
+    sounding: tuple[Region, ...] | None = None
     mix: float = 1.0
     file: dict[str, str] | None = None
 
@@ -96,9 +104,11 @@ class SoundMask:
         found = torch.full((len(frequencies_hz), len(times_s)), self.mix, dtype=torch.float64)
         if self.picture is not None:
             found *= _looked_up(self.picture, times_s / duration_s, frequencies_hz / frequencies_hz[-1])
-        if self.regions is not None:
+        for regions in (self.regions, self.sounding):
+            if regions is None:
+                continue
             painted = torch.zeros_like(found)
-            for region in self.regions:
+            for region in regions:
                 painted = torch.lerp(
                     painted,
                     torch.full_like(painted, region.amount),
@@ -129,6 +139,24 @@ def mask_of(recipe: Any) -> SoundMask | None:
     except (FileError, OSError) as error:
         raise FileError(f"--mask {recipe.mask} (a picture or a CSV table): {error}") from error
     return replace(mask, picture=read.picture, regions=read.regions, file=file)
+
+
+def sounding(content: Sound) -> tuple[Region, ...]:
+    """Return the ranges of a sound that are no silence, whole with their soft edges."""
+    hop = max(round(content.sample_rate * EDGE_S), 1)
+    samples = content.samples.abs().amax(0)
+    padded = torch.nn.functional.pad(samples, (0, -len(samples) % hop))
+    loudest = padded.reshape(-1, hop).amax(1)
+    level = float(content.samples.square().mean().sqrt())
+    loud = (loudest > level * 10 ** (SILENCE_DB / 20)).tolist()
+    found: list[tuple[int, int]] = []
+    for block, is_loud in enumerate(loud):
+        if is_loud and found and (block - found[-1][1]) * EDGE_S < SILENCE_S:
+            found[-1] = (found[-1][0], block + 1)
+        elif is_loud:
+            found.append((block, block + 1))
+    step = hop / content.sample_rate
+    return tuple(Region(start * step - EDGE_S, stop * step + EDGE_S) for start, stop in found)
 
 
 def mixed(content: Sound, result: Sound, mask: SoundMask) -> Sound:

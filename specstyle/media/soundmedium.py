@@ -19,7 +19,7 @@ from specstyle.media.bands import sound_view
 from specstyle.media.base import Encoded
 from specstyle.media.equalize import colored_noise, equalize
 from specstyle.media.level import finish_sound
-from specstyle.media.masks import mask_of, mixed
+from specstyle.media.masks import SoundMask, mask_of, mixed, sounding
 from specstyle.media.soundfiles import check_output_fits, read_sound
 from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, loudest, resample
 from specstyle.media.spectrogramfile import Spectrogram
@@ -245,6 +245,8 @@ class SoundMedium:
         if amount > 0:
             sound = self.equalized(sound, styles, amount)
         mask, recipe = self._mask, self._recipe
+        if recipe.silence == "keep":
+            mask = replace(mask or SoundMask(), sounding=sounding(original))
         mix = None if mask is None else lambda made: mixed(original, made, mask)
         finished, level = finish_sound(sound, original, recipe.level, loop=recipe.loop, mix=mix)
         return finished, {**figures, "level": asdict(level)}, spectrogram

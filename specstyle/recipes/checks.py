@@ -84,7 +84,7 @@ _ABOVE_ZERO = (
     "lr_decay_steps", "epsilon", "history", "restart_every", "steps", "first_steps", "finish_steps",
     "smallest_scale",
     "height", "width", "style_bands",
-    "duration_s", "content_duration_s", "preview_s",
+    "duration_s", "content_duration_s", "preview_s", "section_s",
     "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
 )  # fmt: skip
 _BELOW_ONE = ("beta1", "beta2", "average_decay")
@@ -129,9 +129,10 @@ def _check_together(recipe: Any) -> None:
             "duration_s is for textures, which take nothing from the content but its rate and loudness: "
             "use it with strength 1 (or content_weight 0) and init noise"
         )
-    if recipe.duration_s is not None and (recipe.mask is not None or recipe.keep_band or recipe.mix < 1.0):
+    if recipe.duration_s is not None and recipe.mixes:
         raise RecipeError(
-            "mask, keep_band and mix bring back the content, and a texture has none; leave them out"
+            "mask, keep_band, mix and silence keep bring back the content, and a texture has none; leave them "
+            "out"
         )
     if recipe.loop and not (recipe.init == "noise" and recipe.effective_weights()[0] == 0):
         raise RecipeError(
@@ -141,6 +142,12 @@ def _check_together(recipe: Any) -> None:
         raise RecipeError(
             f"canvas waveform has one scale and contradicts smallest_scale {recipe.smallest_scale}; "
             "use --canvas image"
+        )
+    more = recipe.smallest_scale is not None or recipe.finish_network
+    if recipe.section_s is not None and (recipe.canvas == "waveform" or more):
+        raise RecipeError(
+            "section_s is for spectrogram images of one scale: it needs canvas image, and neither "
+            "smallest_scale nor finish_network"
         )
     if recipe.style_bands > 1 and recipe.style_loss != "gram_relative":
         raise RecipeError(

@@ -60,11 +60,13 @@ AUDIO_VGG19 = Recipe(
     steps=45,
     phase_iterations=32,
     history=4,
+    section_s=15.0,
     log_gain=10.0,
 )
 """The style as ears group it, in mel bands; the content's partials and attacks at full resolution: no style
-loss then forbids a partial, and no content loss the noise between them. L-BFGS remembers few steps, for a
-song's sake: its canvas is large, and on seven pairs the scores were those of ten."""
+loss then forbids a partial, and no content loss the noise between them. L-BFGS remembers few steps: a canvas
+is large, and on seven pairs the scores were those of ten. A song goes section by section: its memory is a
+section's, and no network runs twice, as it does for exact sums over tiles."""
 
 IMAGE_RANDOM = Recipe(
     name="default-image-vgg19-random",

@@ -173,6 +173,12 @@ class Recipe:
     epsilon_hat: bool = _option(
         False, "read epsilon as TensorFlow does (Kingma & Ba 2015, end of section 2)", group="optimizer"
     )
+    section_s: float | None = _option(
+        None,
+        "a longer sound is optimized in sections of at most so many seconds, one after the other, each of "
+        "which overlaps the one before it by half a second; none: as a whole",
+        group="optimizer",
+    )
     history: int = _option(10, "L-BFGS: remembered steps", group="optimizer")
     restart_every: int | None = _option(
         None, "L-BFGS: forget the past every so many evaluations", group="optimizer"
@@ -287,6 +293,13 @@ class Recipe:
         "content as it is) or a CSV table of regions (start_s,stop_s,low_hz,high_hz,amount)",
         group="audio",
     )
+    silence: str = _option(
+        "fill",
+        "what becomes of the content's silences (a fifth of a second and more, 40 dB below its level): fill "
+        "gives them the style's sound, keep leaves them as they are",
+        group="audio",
+        choices=("fill", "keep"),
+    )
     mix: float = _option(1.0, "of content (0) and result (1), after all else", group="audio")
     level: str = _option(
         "match",
@@ -368,6 +381,11 @@ class Recipe:
             RecipeError: If a name is not a field, or a value is not accepted.
         """
         return dataclasses.replace(self, **with_companions(self, changes))
+
+    @property
+    def mixes(self) -> bool:
+        """Whether some of a sound's result is the content itself."""
+        return bool(self.mask is not None or self.keep_band or self.mix < 1.0 or self.silence == "keep")
 
     def layer_weights(self, kind: str) -> dict[str, float]:
         """Return the weight of each layer of one loss.

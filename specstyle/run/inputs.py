@@ -17,7 +17,7 @@ from torch import Tensor
 from specstyle import __version__
 from specstyle.engine.canvas import Canvas, Pixels
 from specstyle.engine.optimize import State
-from specstyle.engine.scales import resize, scale_shapes
+from specstyle.engine.scales import resize, scale_shapes, sections
 from specstyle.engine.views import Seen, layers_of_callable
 from specstyle.errors import FileError, RecipeError
 from specstyle.evaluate.gain import gain_over_equalizer_db
@@ -54,23 +54,35 @@ FEWEST = 2
 RARE = 0.005
 """Share of a style's values at either end that do not count for its range."""
 
+OVERLAP_S = 0.5
+"""Of a section of a sound with the one before it; a quarter of short ones."""
+
+FEWEST_FRAMES = 16
+"""Of a section: VGG19 halves them four times."""
+
 FULL_PREPARATION = 0.5
 """Strength from which on a content is fully equalized to the style's spectrum."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the optimization: an image of some size, as a network sees it.
+    """A part of the optimization: an image of some size, or a section of it, as a network sees it.
 
     Attributes:
         shape: Height and width of the image.
         steps: Evaluations.
         features: The network, fitted.
+        columns: Those of the whole that it is about; ``None``: all, at another size.
     """
 
     shape: tuple[int, int]
     steps: int
     features: Seen
+    columns: tuple[int, int] | None = None
+
+    def of(self, image: Tensor) -> Tensor:
+        """Return what of an image ``[B, C, H, W]`` of the whole it is about."""
+        return resize(image, *self.shape) if self.columns is None else image[..., slice(*self.columns)]
 
 
 class Session:
@@ -99,7 +111,10 @@ class Session:
     ) -> None:
         self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
         self.told: list[str] = []
-        self._on_note, self.cache, self.keeper = on_note, cache, keeper
+        self._on_note, self.keeper = on_note, keeper
+        self.cache = (
+            Cache(networks=0) if cache is COLD else cache
+        )  # each stage asks for the styles' statistics
         self.precision = settle_precision(request.precision, device)
         self.sound: SoundMedium | None = None
         self.picture: PictureMedium | None = None
@@ -174,9 +189,14 @@ class Session:
         # Where a share of the content is aimed at, each scale has several goes at it.
         goes = SHARE_GOES if recipe.balance == "share" and 0 < recipe.strength < 1 else 1
         goes = min(goes, max(min(steps) // FEWEST, 1))
+        goals: list[tuple[tuple[int, int], tuple[int, int] | None]] = [(shape, None) for shape in shapes]
+        parts = self._sections()
+        if len(parts) > 1:
+            steps = [recipe.steps] * len(parts)
+            goals = [((shapes[0][0], stop - start), (start, stop)) for start, stop in parts]
         stages = [
-            Stage(shape, part, features)
-            for shape, count in zip(shapes, steps, strict=True)
+            Stage(shape, part, features, columns)
+            for (shape, columns), count in zip(goals, steps, strict=True)
             for part in _parts(count, goes)
         ]
         if recipe.finish_network:
@@ -185,6 +205,16 @@ class Session:
             self.finish_network, finishing = self._fitted(last, request)
             stages.append(Stage(shapes[-1], min(recipe.finish_steps, recipe.steps), finishing))
         return tuple(stages)
+
+    def _sections(self) -> list[tuple[int, int]]:
+        """Return the columns of each section of a sound, or of all of it."""
+        frames = self.content.image.shape[3]
+        if self.sound is None or self.recipe.section_s is None:
+            return [(0, frames)]
+        context = self.content.context
+        rate = context.working_rate / context.stft.hop_length
+        longest = max(round(self.recipe.section_s * rate), FEWEST_FRAMES)
+        return sections(frames, longest, min(round(OVERLAP_S * rate), longest // 4))
 
     def _fitted(self, recipe: Recipe, request: Request) -> tuple[Network, Seen]:
         """Make a network, and fit it to what it will look at."""
@@ -320,8 +350,7 @@ class Session:
         level = figures.get("level", {})
         quieter = level.get("quieter_db", 0.0)
         if quieter > QUIETER_DB and level["mode"] != "peak":
-            mixed = self.recipe.mask is not None or self.recipe.keep_band or self.recipe.mix < 1.0
-            what = "the stylized part" if mixed else "the result"
+            what = "the stylized part" if self.recipe.mixes else "the result"
             notes += (f"{what} is {quieter:.1f} dB quieter than the content: its peaks would clip",)
         notes += self._told_of(output)
         failed = {} if failure is None else {"failed": failure}
@@ -341,9 +370,7 @@ class Session:
 
     def _told_of(self, output: Any) -> tuple[str, ...]:
         """Say so where a sound is hardly nearer to its style than an equalizer would have brought it."""
-        recipe = self.recipe
-        alone = recipe.mask is None and not recipe.keep_band and recipe.mix == 1.0
-        if self.sound is None or len(self.style_sources) > 1 or not alone or not self.style_share:
+        if self.sound is None or len(self.style_sources) > 1 or self.recipe.mixes or not self.style_share:
             return ()
         gain = gain_over_equalizer_db(output, self.content_source, self.style_sources[0])
         if gain is None or gain >= LITTLE_GAIN_DB:

@@ -1,4 +1,4 @@
-"""One run: scale after scale, from the first image to the last."""
+"""One run: scale after scale, or section after section, from the first image to the last."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from specstyle.engine.objective import Objective
 from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
@@ -69,6 +71,8 @@ class ScaleLoop:
         self._done = 0
         self._losses_start: dict[str, float] | None = None
         self._tilts = dict.fromkeys(run.recipe.content_layers, 0.0)
+        self._whole: Tensor | None = None
+        self._of_sections: dict[int, dict[str, dict[str, float]]] = {}
 
     def optimize(self) -> State:
         """Optimize at each scale, from the coarsest; return the last state with the losses of the whole."""
@@ -78,7 +82,8 @@ class ScaleLoop:
         if saved is not None:
             first = saved["scale"]
             self._done, self._losses_start = saved["done"], saved["losses_start"]
-            self._tilts = saved["tilts"]
+            self._tilts, self._whole = saved["tilts"], saved["whole"]
+            self._of_sections = saved["of_sections"]
             run.generator.set_state(saved["generator"].cpu())
             run.tiles = [None if size is None else list(size) for size in saved["tiles"]]
         for scale in range(first, len(run.stages)):
@@ -88,6 +93,10 @@ class ScaleLoop:
                 break
         if state is None:
             raise RuntimeError("there is no scale")
+        state = self._of_whole(state, stage := run.stages[scale])
+        if state.stopped and stage.columns and stage.columns[1] < run.content.image.shape[3]:
+            share = stage.columns[1] / run.content.image.shape[3]
+            run.on_note(f"stopped at {100 * share:.0f} % of the sound: the rest is not stylized")
         run.release_images()  # the way back takes memory of its own
         parameters = [] if run.waveform is None else state.parameters
         return dataclasses.replace(state, memory={}, parameters=parameters)
@@ -96,14 +105,15 @@ class ScaleLoop:
         """Optimize at one scale, after another one or from where a run was left."""
         run, stage = self._run, self._run.stages[scale]
         # Of a run that was left, the start's place is what counts: the values come from the file.
-        start = self._start(scale, before) if saved is None else resize(run.content.image, *stage.shape)
+        start = self._start(scale, before) if saved is None else stage.of(run.content.image)
         canvas = run.canvas(start)
         del start
         run.start = run.content  # all that is needed of it was taken
         memory = {}
         if before is not None:
-            if stage.features is run.stages[scale - 1].features:
-                same = stage.shape == run.stages[scale - 1].shape
+            last = run.stages[scale - 1]
+            if stage.features is last.features and stage.columns == last.columns:
+                same = stage.shape == last.shape
                 memory = dict(before.memory) if same else resize_memory(before.memory, *stage.shape)
             before.memory.clear()
         planned = self._estimate.plan(scale) if saved is None else Plan(**saved["plan"])
@@ -128,15 +138,55 @@ class ScaleLoop:
             if good is not None:
                 good.steps += self._done
                 good.losses_start = self._losses_start or good.losses_start
+            if good is not None:
+                self._tell(stage, good)
             # What an earlier scale reached is better than nothing.
-            raise NonFiniteLossError(self._done + error.step, good or before) from None
+            kept, at = (good, stage) if good else (before, run.stages[scale - 1])
+            whole = None if kept is None else self._of_whole(kept, at)
+            raise NonFiniteLossError(self._done + error.step, whole) from None
         run.tiles.append(None if objective.size is None else list(objective.size))
         if not state.stopped:
             self._weigh_content(state.image, objective)
+        self._tell(stage, state)
         self._losses_start = self._losses_start or state.losses_start
         self._done += state.steps
         state.steps, state.losses_start = self._done, self._losses_start
         return state
+
+    def _tell(self, stage: Stage, state: State) -> None:
+        """Take down what became of a section."""
+        if stage.columns is None:
+            return
+        told = {"start": state.losses_start, "end": state.losses_end, "left": self._run.content_left}
+        before = self._of_sections.get(stage.columns[0], told)
+        self._of_sections[stage.columns[0]] = {**told, "start": before["start"]}
+        self._run.content_left = self._mean("left")
+
+    def _mean(self, what: str) -> dict[str, float]:
+        """Return what was told of the sections, in the mean."""
+        told = [section[what] for section in self._of_sections.values()]
+        return {name: sum(one[name] for one in told) / len(told) for name in told[0]}
+
+    def _of_whole(self, state: State, stage: Stage) -> State:
+        """Return the state of a section as that of the whole."""
+        if stage.columns is None:
+            return state
+        first, last = (self._mean(end) for end in ("start", "end"))
+        image = self._joined(state.image, stage)
+        return dataclasses.replace(state, image=image, losses_start=first, losses_end=last)
+
+    def _joined(self, image: Tensor, stage: Stage) -> Tensor:
+        """Return the whole with a section in its place, faded in where it overlaps the one before it."""
+        if stage.columns is None or self._whole is None:
+            return image
+        start, stop = stage.columns
+        before = [one.columns[1] for one in self._run.stages if one.columns and one.columns[0] < start]
+        common = max(before, default=start)
+        shares = torch.linspace(0.0, 1.0, common - start + 2, device=image.device)[1:-1]
+        shares = F.pad(shares, (0, stop - common), value=1.0)
+        joined = self._whole.clone()
+        joined[..., start:stop] = torch.lerp(joined[..., start:stop], image, shares)
+        return joined
 
     def _weigh_content(self, image: Tensor, objective: FrugalObjective) -> None:
         """Change the content's weights by how much of it is left in an image, and how much should be."""
@@ -179,12 +229,24 @@ class ScaleLoop:
 
     def _start(self, scale: int, before: State | None) -> Tensor:
         """Return the image that a scale starts from."""
-        run, recipe, (height, width) = self._run, self._run.recipe, self._run.stages[scale].shape
-        if before is not None:
-            if recipe.loop:
-                return resize_around(before.image, height, width)
-            below, here = (resize(run.content.image, *run.stages[i].shape) for i in (scale - 1, scale))
-            return carry_up(before.image, below, here, what=recipe.carry)
+        run, stage = self._run, self._run.stages[scale]
+        if before is not None and run.stages[scale - 1].columns == stage.columns:
+            if run.recipe.loop:
+                return resize_around(before.image, *stage.shape)
+            below, here = (run.stages[i].of(run.content.image) for i in (scale - 1, scale))
+            return carry_up(before.image, below, here, what=run.recipe.carry)
+        if stage.columns is None:
+            return self._first(*stage.shape)
+        self._tilts = dict.fromkeys(self._tilts, 0.0)  # each section finds its own
+        if before is None:
+            self._whole = self._first(*run.content.image.shape[2:])
+        else:
+            self._whole = self._joined(before.image, run.stages[scale - 1])
+        return stage.of(self._whole)
+
+    def _first(self, height: int, width: int) -> Tensor:
+        """Return the image that the run starts from."""
+        run, recipe = self._run, self._run.recipe
         if run.start_source is not None or recipe.init == "style":
             given = run.styles[0]
             if run.start_source is not None:
@@ -202,17 +264,21 @@ class ScaleLoop:
 
     def _report(self, step: Step, *, scale: int) -> None:
         """Tell a run's user of a step."""
-        run = self._run
-        shapes = list(dict.fromkeys(stage.shape for stage in run.stages))
+        run, stage = self._run, self._run.stages[scale]
+        parts = list(dict.fromkeys((one.shape, one.columns) for one in run.stages))
+
+        def image() -> Tensor:
+            return self._joined(step.image(), stage)
+
         run.on_step(
             Progress(
                 step=self._done + step.step,
                 steps=sum(stage.steps for stage in run.stages),
-                scale=shapes.index(run.stages[scale].shape) + 1,
-                scales=len(shapes),
+                scale=parts.index((stage.shape, stage.columns)) + 1,
+                scales=len(parts),
                 losses=step.losses,
-                image=step.image,
-                result=lambda: run.finish(step.image(), step.parameters())[0],
+                image=image,
+                result=lambda: run.finish(image(), step.parameters())[0],
             )
         )
 
@@ -236,6 +302,8 @@ class ScaleLoop:
                 "done": self._done,
                 "losses_start": self._losses_start,
                 "tilts": self._tilts,
+                "whole": self._whole,
+                "of_sections": self._of_sections,
                 "tiles": [None if size is None else tuple(size) for size in run.tiles],
                 "generator": run.generator.get_state(),
                 "engine": snapshot(),
@@ -253,6 +321,8 @@ class ScaleLoop:
     ) -> tuple[Callable[..., Objective], Iterator[Size | None]]:
         """Return what makes the objective of a scale, and sizes of tiles to make it in, one after another."""
         run, full, (height, width) = self._run, self._run.content.image.shape[2:], stage.shape
+        if stage.columns is not None:  # styles are as they are
+            full = torch.Size(stage.shape)
         shapes = [
             (max(round(s.shape[2] * height / full[0]), 1), max(round(s.shape[3] * width / full[1]), 1))
             for s in run.styles
@@ -261,9 +331,9 @@ class ScaleLoop:
             build_objective,
             self._weighed(),
             stage.features,
-            resize(run.content.image, height, width),
+            stage.of(run.content.image),
             [resize(style, *shape) for style, shape in zip(run.styles, shapes, strict=True)],
-            reference=None if run.reference is None else resize(run.reference, height, width),
+            reference=None if run.reference is None else stage.of(run.reference),
             keep_content=planned.keep_content,
             masks=run.masks,
             terms=run.request.terms,

@@ -28,9 +28,6 @@ GIB = 2**30
 SHARE = 0.8
 """Of the memory that is free, what a plan may use: estimates are estimates, and others run here, too."""
 
-COLUMNS = 2 * GIB
-"""Of tiles that have all rows, margins are few: where a spectrogram would take more, it is cut into these."""
-
 SLIGHT = 0.1
 """Share of what is held anyway that a tile may always take, as far as it is free."""
 
@@ -268,8 +265,6 @@ def plan(
     image = 4 * channels * pixels
     canvas, extra = (image, 0) if samples is None else (4 * samples, WAVEFORM_COPIES * image)
     budget, history = round(SHARE * free), recipe.history
-    if samples is None and getattr(features, "whole_rows", False):
-        budget = min(budget, COLUMNS)
     copies, for_step = COPIES[recipe.optimizer]
     copies += 2 if recipe.keep == "average" else 0
     fixed = extra + (copies + for_step * history) * canvas

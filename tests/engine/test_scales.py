@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -15,6 +16,7 @@ from specstyle.engine.scales import (
     resize_around,
     resize_memory,
     scale_shapes,
+    sections,
 )
 
 
@@ -144,3 +146,17 @@ def test_resizing_around_knows_no_border() -> None:
     rolled = resize_around(image.roll((3, 5), (2, 3)), 16, 36)
     torch.testing.assert_close(rolled, plain.roll((6, 15), (2, 3)))
     assert not torch.allclose(plain, resize(image, 16, 36))
+
+
+@given(st.integers(1, 5000), st.integers(2, 400), st.integers(0, 100))
+def test_sections_are_alike_overlap_and_leave_nothing_out(width: int, longest: int, overlap: int) -> None:
+    overlap = min(overlap, longest - 1)
+    found = sections(width, longest, overlap)
+    assert found[0][0] == 0
+    assert found[-1][1] == width
+    assert len({stop - start for start, stop in found}) == 1
+    assert all(stop - start <= longest for start, stop in found)
+    assert all(before[1] - after[0] >= overlap for before, after in itertools.pairwise(found))
+    # One fewer would be too long.
+    fewer = len(found) - 1
+    assert fewer == 0 or fewer * longest - (fewer - 1) * overlap < width

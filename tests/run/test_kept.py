@@ -49,6 +49,10 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
         {**PICTURE, "steps": 4, "balance": "share", "finish_network": "vgg19-lite", "finish_steps": 4},
     ),
     "sound, kernel": ("audio", {"network": "kernel", "steps": 12, "phase_iterations": 2}),
+    "sound, sections": (
+        "audio",
+        {"network": "vgg19-lite", "section_s": 0.3, "steps": 6, "phase_iterations": 2},
+    ),
     "sound, adam": ("audio", {**WIDE, "optimizer": "adam", "lr": 0.05, "init": "noise"}),
     "sound, waveform": ("audio", {**WIDE, "canvas": "waveform", "optimizer": "adam", "lr": 0.05}),
 }

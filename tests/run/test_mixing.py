@@ -70,6 +70,19 @@ def test_mix(tmp_path: Path) -> None:
     assert torch.equal(run(content, mask=tmp_path / "black.png").output.samples, dry)
 
 
+def test_silences_are_filled_or_kept() -> None:
+    content = sound(1)
+    third = content.shape[-1] // 3
+    content[..., third : 2 * third] = 0.0
+    margin = round(0.12 * RATE)  # a soft edge, and half the window of the mix
+    inside = slice(third + margin, 2 * third - margin)
+    made = {
+        how: run(content, silence=how, level="rms").output.samples[..., inside] for how in ("fill", "keep")
+    }
+    assert float(made["keep"].abs().max()) == 0.0
+    assert float(made["fill"].square().mean().sqrt()) > 0.01 * float(np.sqrt(np.mean(content**2)))
+
+
 def test_a_content_at_full_scale_comes_back_at_its_level() -> None:
     content = sound(0)
     content[0, 100] = 1.0
