@@ -131,8 +131,8 @@ def _check_together(recipe: Any) -> None:
         )
     if recipe.duration_s is not None and recipe.mixes:
         raise RecipeError(
-            "mask, keep_band, mix and silence keep bring back the content, and a texture has none; leave them "
-            "out"
+            "mask, keep_band, mix and silence keep bring back the content, and a texture has none; leave "
+            "them out"
         )
     if recipe.loop and not (recipe.init == "noise" and recipe.effective_weights()[0] == 0):
         raise RecipeError(
