@@ -9,8 +9,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from specstyle.media.blocks import shaped, stft_blocks
 from specstyle.media.pghi import pghi
-from specstyle.media.phase import Projection, Report, check_magnitude, start_phase, unreported
+from specstyle.media.phase import Projection, Report, check_magnitude, magnitudes, start_phase, unreported
 from specstyle.media.stft import StftSettings, check_shape
 
 Method = Literal["pghi-raar", "fast-griffin-lim", "griffin-lim"]
@@ -67,8 +68,9 @@ def invert(
 
     Channels that are inverted each from its own start lose their correlation. Unless the start is the
     content's phase or a tensor, it is therefore one phase for all of several channels: that of their mean
-    magnitude, inverted first, with as many pairs (one channel's worth). Channels that have nothing in common
-    come out a little alike for it.
+    magnitude, inverted first, with as many pairs (one channel's worth). If the content's waveform is given,
+    its differences of phase between the channels come on top, and with them where a sound stands. Without it,
+    channels that have nothing in common come out a little alike.
 
     Args:
         magnitude: At least 0, float32 or float64, shape ``[..., n_bins, n_frames(length)]``; the leading
@@ -307,6 +309,32 @@ def _choose(search: _Search, magnitude: Tensor, *, wanted: str, given: Tensor | 
             )
             if mine <= theirs:
                 return given, "content"
-    if magnitude.shape[0] > 1:
-        return search(mid, common)[0].expand(magnitude.shape[0], -1), used
-    return common.expand(magnitude.shape), used
+    if magnitude.shape[0] == 1:
+        return common, used
+    waveform = search(mid, common)[0].expand(magnitude.shape[0], -1)
+    if given is not None and wanted == "auto" and not given.is_complex():
+        waveform = _placed(waveform, given, search.settings)
+    return waveform, used
+
+
+def _placed(common: Tensor, content: Tensor, settings: StftSettings) -> Tensor:
+    """Give copies of one waveform the differences of phase between a content's channels.
+
+    A channel's differ from those of the content's strongest mixture, so that what stands in one channel alone
+    is left as it is, and channels of opposite sign stay opposite.
+
+    Args:
+        common: ``[channels, length]``, all alike.
+        content: ``[channels, length]``.
+        settings: The transform.
+    """
+    strongest = torch.linalg.eigh(content @ content.T).eigenvectors[:, -1]
+    blocks = stft_blocks(content, settings)
+
+    def turns(first: int, count: int) -> Tensor:
+        spectra = next(blocks)[1]
+        mixture = torch.einsum("c,cft->ft", strongest.to(spectra), spectra)
+        turned = spectra * mixture.conj()
+        return turned / magnitudes(turned).clamp_(min=torch.finfo(common.dtype).tiny)
+
+    return shaped(common, turns, settings)

@@ -151,10 +151,12 @@ class SoundMedium:
             amount: Of the noise.
             kept: Of the content.
         """
-        white = torch.randn(content.samples.shape, generator=generator, dtype=torch.float64)
+        white = _mixed_as(
+            content, torch.randn(content.samples.shape, generator=generator, dtype=torch.float64)
+        )
         noise = self._colored(replace(content, samples=white), styles).samples
         level = content.samples.std(1, correction=0, keepdim=True)
-        noise *= level / noise.std(1, correction=0, keepdim=True)
+        noise *= level / noise.std(1, correction=0, keepdim=True).clamp_min(torch.finfo(noise.dtype).tiny)
         loudest = 10 ** ((self._recipe.init_noise_db or 0.0) / 20)
         samples = kept * content.samples
         room = loudest * (1.0 - _level_around(samples, round(GAP_S * content.sample_rate)) / level)
@@ -272,6 +274,17 @@ class SoundMedium:
 def _looped(samples: Tensor, length: int) -> Tensor:
     """Repeat or cut samples ``[channels, length']`` to a length."""
     return samples.repeat(1, -(-length // samples.shape[1]))[:, :length].contiguous()
+
+
+def _mixed_as(content: Sound, white: Tensor) -> Tensor:
+    """Return independent channels of noise mixed so that they correlate as a content's channels do."""
+    if len(white) == 1:
+        return white
+    norms = content.samples.norm(dim=1, keepdim=True)
+    unit = torch.where(norms > 0, content.samples / norms, 0.0)
+    strengths, axes = torch.linalg.eigh(unit @ unit.T)
+    noise: Tensor = axes @ (strengths.clamp_min(0.0).sqrt()[:, None] * (axes.T @ white))
+    return noise
 
 
 def _level_around(samples: Tensor, width: int) -> Tensor:

@@ -142,6 +142,18 @@ def test_swapped_channels_give_swapped_channels() -> None:
 
 
 @pytest.mark.usefixtures("each_network")
+@pytest.mark.parametrize("right", [1.0, -1.0, 0.3])
+def test_what_stands_in_one_place_stays_there(right: float) -> None:
+    """One signal on both channels, in phase or not, comes out as one signal: also what fills its gaps."""
+    content = melody()[:1] * np.array([[1.0], [right]])
+    options = {"recipe": "default-audio", "network": "vgg19-lite", "init_noise_db": 0.0, "equalize": True}
+    result = run(content, steps=6, **options)
+    left, other = result.output.samples.numpy()
+    assert np.corrcoef(left, other)[0, 1] * np.sign(right) > 0.99
+    level = np.sqrt(np.mean(other**2) / np.mean(left**2))
+    assert level == pytest.approx(abs(right), rel=0.02)
+
+
 def test_a_silent_channel_stays_silent() -> None:
     content = melody(channels=2)
     content[1] = 0
