@@ -35,7 +35,7 @@ COPIES = {
 }
 """Pages of the site that are files elsewhere in the repository."""
 
-PICTURES = ("bench/results/lite-widths.png", "bench/results/quality/*.jpg")
+PICTURES = ("bench/results/lite-widths.png", "bench/results/frontier.png", "bench/results/quality/*.jpg")
 """What those pages show; below measurements/, as it is below bench/results/."""
 
 _TITLES = {
