@@ -49,7 +49,7 @@ def passed() -> dict[str, int]:
         ):
             return
         functions.add((code.co_filename, code.co_name, code.co_firstlineno))
-        if code.co_name in ("gram", "gram_error"):
+        if code.co_name in ("gram", "gram_error", "banded_gram", "statistic"):
             depths.append(_depth(frame))
 
     with tempfile.TemporaryDirectory() as folder:
