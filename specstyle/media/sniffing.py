@@ -10,11 +10,17 @@ SNIFFED_BYTES = 4096
 
 def sound_format(head: bytes) -> str | None:
     """Name the sound format that a file's first bytes announce, or None."""
-    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+    if head[:4] in (b"RIFF", b"RIFX", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return "WAV"
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return "AIFF"
-    for magic, kind in ((b"fLaC", "FLAC"), (b"OggS", "Ogg"), (b"ID3", "MP3"), (b".snd", "AU")):
+    tagged = head[:3] == b"ID3" and b"fLaC" in head  # a tag in front of FLAC, which libsndfile passes over
+    for magic, kind in (
+        (b"fLaC", "FLAC"),
+        (b"OggS", "Ogg"),
+        (b"ID3", "FLAC" if tagged else "MP3"),
+        (b".snd", "AU"),
+    ):
         if head.startswith(magic):
             return kind
     # An MPEG frame of layer II or III (ISO 11172-3, 2.4.2.3), with no reserved value in its header.
@@ -53,5 +59,5 @@ def what_it_is(head: bytes) -> str:
 
 def reason_of(error: BaseException) -> str:
     """Return what an error says, in one line."""
-    text = (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or repr(error)
+    text = str(getattr(error, "strerror", None) or error) or repr(error)
     return " ".join(text.split())

@@ -22,6 +22,8 @@ class Sound:
         subtype: How a file held the samples, in libsndfile's words (``"PCM_16"``, ``"FLOAT"`` ...).
         name: What messages call it.
         notes: What a user should know of it.
+        channel_mask: WAV's, of the loudspeakers that its channels are for; ``None``: not known.
+        tags: Title, artist and so on, as pairs of a name (libsndfile's) and a value.
 
     Raises:
         ValueError: If the samples have another shape or type, or the rate is not a positive whole number.
@@ -32,6 +34,8 @@ class Sound:
     subtype: str | None = None
     name: str = "sound"
     notes: tuple[str, ...] = ()
+    channel_mask: int | None = None
+    tags: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         samples = self.samples

@@ -12,10 +12,31 @@ import numpy as np
 import torch
 
 from specstyle.errors import FileError
-from specstyle.media.sounds import Sound
+from specstyle.media.channels import PLAIN_MASKS, to_vorbis
+from specstyle.media.sounds import Sound, resample
 
-SUFFIXES = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}
+SUFFIXES = {
+    ".wav": "WAV",
+    ".flac": "FLAC",
+    ".ogg": "OGG",
+    ".opus": "OGG",
+    ".mp3": "MP3",
+    ".aiff": "AIFF",
+    ".aif": "AIFF",
+}
 """Accepted suffixes of output files, and libsndfile's name of their format."""
+
+_WRITTEN = ".wav, .flac, .ogg, .opus, .mp3 or .aiff"
+
+TAGS = ("title", "artist", "album", "date", "tracknumber", "genre", "comment", "copyright", "license")
+"""What is kept of a file's tags."""
+
+_LOST_TAGS = {
+    "WAV": {"license"},
+    "MP3": {"license", "copyright"},
+    "AIFF": {"license", "album", "date", "tracknumber", "genre"},
+}
+"""What libsndfile cannot write into a format."""
 
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "ULAW": 16, "ALAW": 16}
 """Whole-number subtypes and the bits of the numbers that they are made of."""
@@ -32,15 +53,17 @@ _NEIGHBORS = {
         **dict.fromkeys(("PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32", "DWVW_24"), "PCM_24"),
         "PCM_U8": "PCM_S8",
     },
-    "OGG": {},
+    "AIFF": {"PCM_U8": "PCM_S8", "ALAC_24": "PCM_24", "ALAC_20": "PCM_24", "ALAC_32": "PCM_32"},
 }
 _KEPT = {*_BITS, "FLOAT", "DOUBLE", "VORBIS", "OPUS"}
 """Subtypes worth keeping (ADPCM and GSM in WAV would change the number of samples)."""
 
 _BLOCK = 2**16
-_MAX_CHANNELS = {"WAV": 1024, "FLAC": 8, "OGG": 255}
+_MAX_CHANNELS = {"WAV": 1024, "FLAC": 8, "OGG": 255, "MP3": 2, "AIFF": 1024}
 """libsndfile 1.2.2 crashes where libvorbis refuses: above 255 channels and above 200 kHz."""
 
+_OPUS_RATES = (8000, 12000, 16000, 24000, 48000)
+_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 _MAX_VORBIS_RATE = 192_000
 _MAX_FLAC_RATE = 655_350
 _MAX_ODD_FLAC_RATE = 65_535
@@ -60,49 +83,53 @@ def check_output_suffix(path: Path | str) -> str:
         path: Where a sound shall be written.
 
     Returns:
-        ``"WAV"``, ``"FLAC"`` or ``"OGG"``.
+        ``"WAV"``, ``"FLAC"``, ``"OGG"``, ``"MP3"`` or ``"AIFF"``.
 
     Raises:
-        FileError: If the suffix is none of these.
+        FileError: If the suffix stands for none of these.
     """
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
         raise FileError(
-            f"{path} ends in {suffix!r}, which sounds cannot be written as; end it in .wav, .flac or .ogg"
+            f"{path} ends in {suffix!r}, which sounds cannot be written as; end it in {_WRITTEN}"
             if suffix
-            else f"{path} has no suffix that names a sound format; end it in .wav, .flac or .ogg"
+            else f"{path} has no suffix that names a sound format; end it in {_WRITTEN}"
         )
     return SUFFIXES[suffix]
 
 
-def output_subtype(sound: Sound, kind: str) -> str:
+def output_subtype(sound: Sound, suffix: str) -> str:
     """Return the subtype that a sound is written with: its own where the format has it, else a neighbor.
 
     Args:
         sound: The sound.
-        kind: ``"WAV"``, ``"FLAC"`` or ``"OGG"``.
+        suffix: Of the file, as in ``SUFFIXES``.
     """
     import soundfile
 
-    own = sound.subtype or "PCM_16"
+    own, kind = sound.subtype or "PCM_16", SUFFIXES[suffix]
+    if kind == "MP3":
+        return "MPEG_LAYER_III"
     if kind == "OGG":
-        return (
-            "OPUS" if own == "OPUS" and sound.sample_rate in (8000, 12000, 16000, 24000, 48000) else "VORBIS"
-        )
+        is_opus = own == "OPUS" and sound.sample_rate in _OPUS_RATES
+        return "OPUS" if suffix == ".opus" or is_opus else "VORBIS"
     if own in _KEPT and soundfile.check_format(kind, own):
         return own
     return _NEIGHBORS[kind].get(own, "PCM_16")
 
 
-def write_sound(sound: Sound, path: Path | str) -> None:
-    """Write a sound in the format that the suffix names (.wav, .flac, .ogg), exactly at ``path``.
+def write_sound(sound: Sound, path: Path | str) -> tuple[str, ...]:
+    """Write a sound in the format that the suffix names, exactly at ``path``.
 
     Whole-number formats get the nearest number, and nothing is clipped or wrapped around: a sound beyond
     full scale is refused. After a failure an incomplete file may be left for the caller to remove.
 
     Args:
         sound: Finite samples, from -1 to 1 for the whole-number formats.
-        path: Where to.
+        path: Where to; see ``SUFFIXES``. Opus has few sample rates: in ``.opus``, others become the next one.
+
+    Returns:
+        Notes: one sentence for each thing that the format could not keep.
 
     Raises:
         FileError: If the suffix, the rate or the number of channels is not possible, samples are NaN or
@@ -117,27 +144,56 @@ def write_sound(sound: Sound, path: Path | str) -> None:
             f"{path} is not written: the peak is {peak:.4g} and {kind} {subtype} ends at 1; scale the sound "
             "down first, or write 32-bit float WAV"
         )
-    import soundfile
-
-    samples = sound.samples.numpy().T
-    written = io.BytesIO()
-    try:
-        with soundfile.SoundFile(
-            written, "w", sound.sample_rate, samples.shape[1], subtype, format=kind
-        ) as file:
-            # In blocks: libsndfile 1.2.2 overflows the stack on a long Vorbis file written at once.
-            for start in range(0, samples.shape[0], _BLOCK):
-                file.write(_as_written(samples[start : start + _BLOCK], subtype))
-    except (soundfile.SoundFileError, AssertionError, ValueError) as error:
-        raise FileError(
-            f"{path} cannot be written as {kind} {subtype} ({sound.sample_rate} Hz, {samples.shape[1]} "
-            f"channels): {reason(error)}"
-        ) from None
+    notes = []
+    if subtype == "OPUS" and sound.sample_rate not in _OPUS_RATES:
+        rate = next((r for r in _OPUS_RATES if r > sound.sample_rate), 48000)
+        notes.append(f"Opus has no sample rate of {sound.sample_rate} Hz: the file has {rate} Hz")
+        sound = resample(sound, rate)
+    kept = _kept_tags(sound, kind)
+    lost = sorted(name for name, _ in sound.tags if name in TAGS and name not in kept)
+    if lost:
+        notes.append(f"{kind} does not keep these tags: {', '.join(lost)}")
+    written = _encoded(sound, kind, subtype, path)
     _remove_chance(written, kind)
     try:
         Path(path).write_bytes(written.getbuffer())
     except OSError as error:
         raise FileError(f"{path} cannot be written: {reason(error)}") from None
+    return tuple(notes)
+
+
+def _kept_tags(sound: Sound, kind: str) -> dict[str, str]:
+    """Return the tags that a format can hold; LAME takes the letters of an MP3's for Latin-1."""
+    can = set(TAGS) - _LOST_TAGS.get(kind, set())
+    return {name: value for name, value in sound.tags if name in can and (kind != "MP3" or value.isascii())}
+
+
+def _encoded(sound: Sound, kind: str, subtype: str, path: Path | str) -> io.BytesIO:
+    """Return a whole file."""
+    import soundfile
+
+    channels = sound.samples.shape[0]
+    samples = (to_vorbis(sound.samples) if kind == "OGG" else sound.samples).numpy().T
+    masked = kind == "WAV" and sound.channel_mask not in (None, PLAIN_MASKS.get(channels))
+    written = io.BytesIO()
+    try:
+        with soundfile.SoundFile(
+            written, "w", sound.sample_rate, channels, subtype, format="WAVEX" if masked else kind
+        ) as file:
+            for name, value in _kept_tags(sound, kind).items():
+                setattr(file, name, value)
+            # In blocks: libsndfile 1.2.2 overflows the stack on a long Vorbis file written at once.
+            for start in range(0, samples.shape[0], _BLOCK):
+                file.write(_as_written(samples[start : start + _BLOCK], subtype))
+    except (soundfile.SoundFileError, AssertionError, ValueError) as error:
+        raise FileError(
+            f"{path} cannot be written as {kind} {subtype} ({sound.sample_rate} Hz, {channels} "
+            f"channels): {reason(error)}"
+        ) from None
+    if masked:  # in the format chunk, which comes first
+        written.seek(40)
+        written.write(struct.pack("<I", sound.channel_mask))
+    return written
 
 
 def _remove_chance(file: BinaryIO, kind: str) -> None:
@@ -227,10 +283,10 @@ def check_output_fits(sound: Sound, path: Path | str) -> tuple[str, str]:
         FileError: If the suffix is not possible, or the format cannot hold such a sound.
     """
     kind = check_output_suffix(path)
-    subtype = output_subtype(sound, kind)
+    subtype = output_subtype(sound, Path(path).suffix.lower())
     (channels, length), rate = sound.samples.shape, sound.sample_rate
     if channels > _MAX_CHANNELS[kind]:
-        more = " or ".join(s for s, k in SUFFIXES.items() if _MAX_CHANNELS[k] >= channels)
+        more = " or ".join(s for s in (".wav", ".flac", ".ogg") if _MAX_CHANNELS[SUFFIXES[s]] >= channels)
         raise FileError(
             f"{path} is not written: {kind} holds at most {_MAX_CHANNELS[kind]} channels, and the sound has "
             f"{channels}; " + (f"write {more}" if more else "split it")
@@ -240,14 +296,19 @@ def check_output_fits(sound: Sound, path: Path | str) -> tuple[str, str]:
             f"{path} is not written: OGG Vorbis holds at most {_MAX_VORBIS_RATE} Hz, and the sound has "
             f"{rate}; write .wav or .flac"
         )
+    if kind == "MP3" and rate not in _MP3_RATES:
+        raise FileError(
+            f"{path} is not written: MP3 has no sample rate of {rate} Hz, only "
+            f"{', '.join(map(str, _MP3_RATES))}; write .wav or .flac"
+        )
     if kind == "FLAC" and (rate > _MAX_FLAC_RATE or (rate > _MAX_ODD_FLAC_RATE and rate % 10)):
         raise FileError(
             f"{path} is not written: FLAC holds at most {_MAX_FLAC_RATE} Hz, and above {_MAX_ODD_FLAC_RATE} "
             f"only whole tens; the sound has {rate}; write .wav"
         )
     n_bytes = channels * length * {"DOUBLE": 8, "FLOAT": 4}.get(subtype, _BITS.get(subtype, 0) // 8)
-    if kind == "WAV" and n_bytes > 2**32 - 2**12:
-        raise FileError(f"{path} is not written: {n_bytes} bytes are more than a WAV file holds; write .flac")
+    if kind in ("WAV", "AIFF") and n_bytes > 2**32 - 2**12:
+        raise FileError(f"{path} is not written: {n_bytes} bytes are more than {kind} holds; write .flac")
     return kind, subtype
 
 
@@ -258,4 +319,6 @@ def reason(error: Exception) -> str:
     text = str(getattr(error, "error_string", "") or error) or "not everything could be written"
     if "SF_INFO" in text:
         return "its header holds impossible values, such as a sample rate of 0 Hz"
+    if "not a regular file" in text:  # libsndfile's words for a tag with nothing behind it
+        return "there is no sound in it"
     return " ".join(text.replace("Error : ", "").split()).rstrip(".")

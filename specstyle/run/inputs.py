@@ -259,6 +259,7 @@ class Session:
                 self.start_source = self.medium.source(recipe.init, "init")
             except FileError as error:
                 raise FileError(f"--init {recipe.init} (content, style, noise or a file): {error}") from error
+            self.notes += self.start_source.notes
             self.init_file = {"path": recipe.init, "sha256": sha256_of(Path(recipe.init))}
         self.reference = (
             self.medium.reference(self.style_sources, self.content, self.generator)

@@ -60,8 +60,7 @@ def write_to(medium: str, source: Any, path: Path, **keep: Any) -> tuple[str, ..
         keep: For a picture, see ``write_picture``.
     """
     if medium == "audio":
-        soundfiles.write_sound(source, path)
-        return ()
+        return soundfiles.write_sound(source, path)
     return imagefiles.write_picture(source, path, **keep)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import struct
 import time
 from pathlib import Path
 
@@ -213,12 +212,21 @@ def test_nothing_is_clipped_silently(tmp_path: Path) -> None:
 
 
 def test_output_suffix() -> None:
-    assert [check_output_suffix(f"x.{s}") for s in ("wav", "FLAC", "Ogg")] == ["WAV", "FLAC", "OGG"]
-    for name in ("x.mp3", "x", "x.wav.txt", ".wav"):
-        with pytest.raises(FileError, match=r"\.wav, \.flac or \.ogg"):
+    kinds = {
+        "wav": "WAV",
+        "FLAC": "FLAC",
+        "Ogg": "OGG",
+        "opus": "OGG",
+        "mp3": "MP3",
+        "aif": "AIFF",
+        "aiff": "AIFF",
+    }
+    assert {s: check_output_suffix(f"x.{s}") for s in kinds} == kinds
+    for name in ("x.m4a", "x", "x.wav.txt", ".wav"):
+        with pytest.raises(FileError, match=r"\.wav, \.flac, \.ogg, \.opus, \.mp3 or \.aiff"):
             check_output_suffix(name)
-    with pytest.raises(FileError, match=r"\.wav, \.flac or \.ogg"):
-        write_sound(Sound(noise(), 44100), Path("x.aiff"))
+    with pytest.raises(FileError, match=r"\.wav, \.flac"):
+        write_sound(Sound(noise(), 44100), Path("x.m4a"))
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
@@ -263,147 +271,17 @@ def test_unwritable_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert_one_line(caught, tmp_path / "a.wav")
 
 
-def test_missing_directory_empty_pipe(tmp_path: Path) -> None:
-    (tmp_path / "empty.wav").touch()
+def test_missing_directory_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.wav")
     for name, message in (
         ("missing.wav", "does not exist"),
         ("", "directory"),
-        ("empty.wav", "0 bytes"),
         ("pipe.wav", "regular"),
         ("x" * 300 + ".wav", "too long|does not exist|cannot"),
     ):
         with pytest.raises(FileError, match=message) as caught:
             read_sound(tmp_path / name)
         assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("hällo, this is text\n".encode() * 50, "is text"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(200), "PNG picture.*specstyle image"),
-        (b"\xff\xd8\xff\xe0\x00\x10JFIF" + bytes(200), "JPEG picture.*specstyle image"),
-        (b"GIF89a" + bytes(200), "GIF picture"),
-        (b"RIFF\x00\x01\x00\x00WEBPVP8 " + bytes(300), "WebP picture"),
-        (b"\x00\x00\x00\x18ftypM4A " + bytes(200), "M4A"),
-        (b"\x00\x00\x00\x18ftypavif" + bytes(200), "AVIF"),
-        (bytes(range(256)) * 4, "cannot be read as a sound"),
-        (bytes(4000), "cannot be read as a sound"),
-        (b"RIFF", "text|cannot be read"),
-        (b"RIFF\xff\xff\xff\xffWAVE", "cannot be read"),
-        (b"fLaC" + bytes(100), "cannot be read"),
-        (b"OggS" + bytes(100), "cannot be read"),
-    ],
-    ids=lambda v: repr(v)[:20],
-)
-@pytest.mark.parametrize("suffix", [".wav", ".raw", ".mp3"])
-def test_what_is_no_sound(tmp_path: Path, content: bytes, message: str, suffix: str) -> None:
-    path = tmp_path / f"a{suffix}"
-    path.write_bytes(content)
-    with pytest.raises(FileError, match=message if suffix == ".wav" else None) as caught:
-        read_sound(path)
-    assert_one_line(caught, path)
-
-
-@pytest.mark.parametrize("suffix", [".wav", ".aiff", ".flac", ".ogg", ".mp3"])
-@pytest.mark.parametrize("fraction", [0.05, 0.5, 0.95])
-def test_cut_off_files(tmp_path: Path, suffix: str, fraction: float) -> None:
-    path = tmp_path / f"a{suffix}"
-    soundfile.write(path, noise(2, 100_000).numpy().T, 44100)
-    read_sound(path)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: int(len(whole) * fraction)])
-    with pytest.raises(FileError, match=r"cut off|cannot be read") as caught:
-        read_sound(path)
-    assert_one_line(caught, path)
-
-
-@pytest.mark.parametrize("format_", ["WAV", "WAVEX", "RF64", "AIFF"])
-@pytest.mark.parametrize("missing", [1, 2, 4])
-def test_a_few_bytes_cut_off(tmp_path: Path, format_: str, missing: int) -> None:
-    path = tmp_path / "a.wav"
-    soundfile.write(path, noise().numpy().T, 44100, "PCM_16", format=format_)
-    path.write_bytes(path.read_bytes()[:-missing])
-    with pytest.raises(FileError, match=f"{missing} of its bytes are missing"):
-        read_sound(path)
-
-
-PLACEHOLDERS = [
-    (0, 0),
-    (36, 0),
-    (0xFFFFFFFF, 0xFFFFFFFF),
-    (0xFFFFFFFF, 0),
-    (0x7FFFFFFF, 0x7FFFFFFF - 36),
-    (0x7FFFF024, 0x7FFFF000),
-    (0x80000024, 0x80000000),
-]
-
-
-@pytest.mark.parametrize(("riff", "data"), PLACEHOLDERS)
-def test_streamed_wav(tmp_path: Path, riff: int, data: int) -> None:
-    """Programs that write into a pipe do not know the sizes; libsndfile reads 0 as no sound."""
-    path = tmp_path / "a.wav"
-    soundfile.write(path, noise().numpy().T, 44100, "PCM_16")
-    expected = read_sound(path).samples
-    content = bytearray(path.read_bytes())
-    struct.pack_into("<I", content, 4, riff)
-    struct.pack_into("<I", content, content.find(b"data") + 4, data)
-    path.write_bytes(content)
-    assert torch.equal(read_sound(path).samples, expected)
-
-
-@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0x7FFFFFFF])
-def test_streamed_aiff(tmp_path: Path, size: int) -> None:
-    path = tmp_path / "a.aiff"
-    soundfile.write(path, noise().numpy().T, 44100, "PCM_16")
-    content = bytearray(path.read_bytes())
-    struct.pack_into(">I", content, 4, size)
-    struct.pack_into(">I", content, content.find(b"SSND") + 4, size)
-    path.write_bytes(content)
-    assert read_sound(path).samples.shape == (2, 3000)
-
-
-def test_streamed_flac(tmp_path: Path) -> None:
-    """STREAMINFO may say 0 samples: unknown. soundfile's own read fails, as it seeks."""
-    path = tmp_path / "a.flac"
-    soundfile.write(path, noise(2, 200_000).numpy().T, 44100, "PCM_16")
-    expected = read_sound(path).samples
-    content = bytearray(path.read_bytes())
-    field = int.from_bytes(content[18:26], "big") >> 36 << 36
-    content[18:26] = field.to_bytes(8, "big")
-    path.write_bytes(content)
-    assert torch.equal(read_sound(path).samples, expected)
-
-
-def test_harmless_sizes(tmp_path: Path) -> None:
-    """A size that counts the header too, a missing pad byte, an empty sound before a chunk of notes."""
-    path = tmp_path / "a.wav"
-    soundfile.write(path, noise(1, 301).numpy().T, 44100, "PCM_U8")
-    content = bytearray(path.read_bytes())
-    start = content.find(b"data")
-    struct.pack_into("<I", content, 4, start + 8 + 301)
-    path.write_bytes(content[: start + 8 + 301])
-    assert read_sound(path).samples.shape == (1, 301)
-    struct.pack_into("<I", content, 4, start + 8 + 12 - 8)
-    struct.pack_into("<I", content, start + 4, 0)
-    path.write_bytes(content[: start + 8] + b"LIST" + struct.pack("<I", 4) + b"INFO")
-    assert read_sound(path).samples.shape == (1, 0)
-
-
-@pytest.mark.parametrize(
-    ("offset", "code", "value"),
-    [(24, "<I", 0), (24, "<I", 0xFFFFFFFF), (22, "<H", 0), (22, "<H", 65535), (34, "<H", 0), (34, "<H", 63)],
-)
-def test_absurd_headers(tmp_path: Path, offset: int, code: str, value: int) -> None:
-    path = tmp_path / "a.wav"
-    soundfile.write(path, noise().numpy().T, 44100, "PCM_16")
-    content = bytearray(path.read_bytes())
-    struct.pack_into(code, content, offset, value)
-    path.write_bytes(content)
-    with pytest.raises(FileError) as caught:
-        read_sound(path)
-    assert_one_line(caught, path)
 
 
 @pytest.mark.parametrize("position", range(0, 60, 3))

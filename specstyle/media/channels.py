@@ -1,0 +1,37 @@
+"""The order of channels: as WAV has it inside the program, as Vorbis has it in Ogg files.
+
+Reference:
+    Xiph.Org, "Vorbis I specification", section 4.3.9; RFC 7845, section 5.1.1.2 (the same for Opus);
+    Microsoft, "WAVEFORMATEXTENSIBLE", for the masks.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+_WAV_FROM_VORBIS = {
+    3: (0, 2, 1),
+    5: (0, 2, 1, 3, 4),
+    6: (0, 2, 1, 5, 3, 4),
+    7: (0, 2, 1, 6, 5, 3, 4),
+    8: (0, 2, 1, 7, 5, 6, 3, 4),
+}
+"""For each channel in WAV's order, its place in Vorbis's."""
+
+XIPH_MASKS = {3: 0x7, 4: 0x33, 5: 0x37, 6: 0x3F, 7: 0x70F, 8: 0x63F}
+"""WAV's mask of the loudspeakers that so many channels of a FLAC, Vorbis or Opus file stand for."""
+
+PLAIN_MASKS = {1: 0x4, 2: 0x3}
+"""What a WAV without a mask means."""
+
+
+def from_vorbis(samples: Tensor) -> Tensor:
+    """Bring ``[channels, length]`` from Vorbis's order into WAV's."""
+    order = _WAV_FROM_VORBIS.get(len(samples))
+    return samples if order is None else samples[list(order)]
+
+
+def to_vorbis(samples: Tensor) -> Tensor:
+    """Bring ``[channels, length]`` from WAV's order into Vorbis's."""
+    order = _WAV_FROM_VORBIS.get(len(samples))
+    return samples if order is None else samples[[order.index(i) for i in range(len(order))]]

@@ -1,0 +1,39 @@
+"""Odd files, each with its outcome: the right values, or the exact kind of error, and never a silent loss."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from corpus.sounds import Case, sound_cases
+from specstyle.errors import FileError
+from specstyle.media.soundfiles import read_sound
+
+
+def assert_one_line(message: str, name: str) -> None:
+    assert "\n" not in message
+    assert name in message
+    assert len(message) < 400
+
+
+@pytest.mark.parametrize("case", sound_cases(), ids=lambda case: case.name)
+def test_sound(case: Case, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / case.name
+    path.write_bytes(case.content)
+    if case.error:
+        with pytest.raises(FileError, match=case.error) as caught:
+            read_sound(path)
+        assert_one_line(str(caught.value), case.name)
+        return
+    sound = read_sound(path)
+    assert capfd.readouterr() == ("", "")
+    said = "; ".join(sound.notes)
+    assert re.search(case.note, said) if case.note else not said
+    found = sound.samples.numpy().T[case.delay :]
+    if case.more:
+        found = found[: len(case.samples)]
+    assert found.shape == case.samples.shape
+    np.testing.assert_allclose(found, case.samples, rtol=0, atol=case.tolerance)
