@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from specstyle.media.exif import UNKNOWN, Origin
 from specstyle.media.imagesettings import KEYWORD
 
 Levels = NDArray[np.uint16]
@@ -58,12 +59,13 @@ def joined(high: Image.Image, low: Image.Image) -> NDArray[np.float32]:
 # -- writing -------------------------------------------------------------------------------------------------
 
 
-def png_bytes(levels: Levels, text: str | None = None) -> bytes:
+def png_bytes(levels: Levels, text: str | None = None, origin: Origin = UNKNOWN) -> bytes:
     """Return a PNG file of 16 bits per channel.
 
     Args:
         levels: ``[H, W, 3]``, or ``[H, W, 4]`` with alpha.
         text: ASCII to keep in an iTXt chunk.
+        origin: Goes into eXIf and pHYs.
 
     Reference:
         W3C, "Portable Network Graphics (PNG) Specification (Third Edition)"; all rows have the filter Paeth.
@@ -80,6 +82,11 @@ def png_bytes(levels: Levels, text: str | None = None) -> bytes:
     rows[:, 1:] = pixels - guess.astype(np.uint8)
     header = struct.pack(">IIBBBBB", width, height, 16, 2 if channels == 3 else 6, 0, 0, 0)
     kept = b"" if text is None else _chunk(b"iTXt", KEYWORD.encode() + bytes(5) + text.encode("ascii"))
+    if origin.tags:
+        kept += _chunk(b"eXIf", origin.exif("PNG").tobytes().removeprefix(b"Exif\0\0"))
+    if origin.dpi is not None:
+        per_meter = (round(dots / 0.0254) for dots in origin.dpi)
+        kept += _chunk(b"pHYs", struct.pack(">IIB", *per_meter, 1))
     data = _chunk(b"IDAT", zlib.compress(rows.tobytes()))
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + kept + data + _chunk(b"IEND", b"")
 
@@ -88,12 +95,13 @@ def _chunk(name: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
-def tiff_bytes(levels: Levels, text: str | None = None) -> bytes:
+def tiff_bytes(levels: Levels, text: str | None = None, origin: Origin = UNKNOWN) -> bytes:
     """Return a TIFF file of 16 bits per channel, deflated after horizontal differencing.
 
     Args:
         levels: ``[H, W, 3]``, or ``[H, W, 4]`` with alpha (not premultiplied).
         text: ASCII to keep as the ImageDescription.
+        origin: Its tags in the first directory are kept, and the resolution.
 
     Reference:
         Adobe 1992, "TIFF Revision 6.0", with compression 8 of its Photoshop notes of 2002.
@@ -115,6 +123,11 @@ def tiff_bytes(levels: Levels, text: str | None = None) -> bytes:
     ]
     if text is not None:
         packed.append((270, 2, text.encode("ascii") + b"\0"))
+    for tag, value in origin.exif("TIFF").items():
+        packed.append((tag, 2, value.encode() + b"\0"))
+    if origin.dpi is not None:
+        across, down = (struct.pack("<II", round(dots * 1000), 1000) for dots in origin.dpi)
+        packed += [(282, 5, across), (283, 5, down), (296, 3, struct.pack("<H", 2))]
     return _tiff(strip, sorted(packed))
 
 
@@ -125,7 +138,7 @@ def _tiff(strip: bytes, fields: list[tuple[int, int, bytes]]) -> bytes:
     place = start + 2 + 12 * len(fields) + 4
     directory, more = struct.pack("<H", len(fields)), b""
     for tag, kind, data in fields:
-        count = len(data) // {2: 1, 3: 2, 4: 4}[kind]
+        count = len(data) // {2: 1, 3: 2, 4: 4, 5: 8}[kind]
         value = data.ljust(4, b"\0")
         if len(data) > 4:
             value = struct.pack("<I", place + len(more))

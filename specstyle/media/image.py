@@ -9,6 +9,7 @@ from torch import Tensor
 
 from specstyle.media.base import Encoded
 from specstyle.media.color import colored, gray_of
+from specstyle.media.exif import UNKNOWN, Origin
 from specstyle.media.pictures import ImageSettings, Picture, resize_picture, target_shape
 
 
@@ -21,12 +22,14 @@ class PictureContext:
         name: The picture's name.
         colors: If the image is gray and these shall come back: the picture's colors, ``[1, 3, H, W]``.
         space: In which it is gray, see ``color.gray_of``.
+        origin: The picture's.
     """
 
     alpha: Tensor | None
     name: str
     colors: Tensor | None = None
     space: str = "oklab"
+    origin: Origin = UNKNOWN
 
 
 def gray_encoded(encoded: Encoded, space: str) -> Encoded:
@@ -92,7 +95,9 @@ class PictureCodec:
         picture = resize_picture(source, height, width, self.settings.resampling)
         # A copy always: an optimizer may write into the image, and the picture must not change with it.
         image = picture.pixels.detach().to(device=device, dtype=dtype, copy=True)[None]
-        return Encoded(image.contiguous(), 1.0, PictureContext(picture.alpha, source.name))
+        return Encoded(
+            image.contiguous(), 1.0, PictureContext(picture.alpha, source.name, origin=source.origin)
+        )
 
     def decode(self, image: Tensor, like: Encoded) -> Picture:
         """Turn an image into a picture with the alpha and the name of another, and its colors if it was gray.
@@ -116,4 +121,4 @@ class PictureCodec:
         if context.colors is not None:
             image = colored(image.detach()[:, :1].clamp(0, 1), context.colors.to(image), context.space)
         pixels = image.detach()[0].to(device="cpu", dtype=dtype, copy=True).clamp_(0, 1)
-        return Picture(pixels, context.alpha, context.name)
+        return Picture(pixels, context.alpha, context.name, origin=context.origin)

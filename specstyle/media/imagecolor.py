@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from specstyle.media.color import from_linear
 from specstyle.media.deepcolor import joined
 
 FloatArray = NDArray[np.float32]
@@ -17,6 +19,62 @@ _PROFILE_SPACE = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY", "LAB": "Lab"}
 _RAMP = np.linspace(0.0, 1.0, 256)
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_PHOTOMETRIC = 262
+_STRIP = 2**22
+"""Pixels that are floats at a time, beside the result."""
+
+_SAME_GAMMA = 0.05
+"""A gamma of 1/2.2, nearly, stands for sRGB's curve."""
+
+
+def in_floats(images: list[Image.Image], step: int, notes: list[str]) -> tuple[FloatArray, FloatArray | None]:
+    """Return sRGB values of decoded images, strip by strip: each is no larger in memory than it must be.
+
+    Args:
+        images: One of any mode, or two: the high and the low bytes of 16 bits per channel.
+        step: Of so many pixels across and down the mean is taken, weighted by alpha.
+        notes: What a user should know is appended here, one sentence each.
+
+    Returns:
+        Colors from 0 to 1, ``[3, H, W]``, and alpha from 0 to 1, ``[1, H, W]``, or None.
+    """
+    first = images[0]
+    width, height = first.width // step, first.height // step
+    colors, alpha = np.empty((3, height, width), np.float32), None
+    # Where a file does not say what white is, all of it is looked at.
+    rows = height if first.mode in ("I", "F") else max(_STRIP // (first.width * step), 1)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        parts = [image.crop((0, top * step, width * step, bottom * step)) for image in images]
+        for part in parts:
+            part.tag_v2 = getattr(first, "tag_v2", {})  # type: ignore[attr-defined]
+        values, opacity = deep_to_srgb(*parts) if len(parts) == 2 else to_srgb(parts[0], notes)
+        values = _brightened(values, first, notes)
+        if step > 1:
+            weight = np.ones(values.shape[:2], np.float32) if opacity is None else np.maximum(opacity, 1e-6)
+            values = _means(values * weight[..., None], step) / _means(weight[..., None], step)
+            opacity = None if opacity is None else _means(opacity[..., None], step)[..., 0]
+        colors[:, top:bottom] = values.transpose(2, 0, 1)
+        if opacity is not None:
+            alpha = np.empty((1, height, width), np.float32) if alpha is None else alpha
+            alpha[0, top:bottom] = opacity
+    return colors, alpha
+
+
+def _means(values: FloatArray, step: int) -> FloatArray:
+    """Return the means of blocks of step times step pixels of ``[H, W, C]``."""
+    height, width, channels = values.shape
+    blocks = values.reshape(height // step, step, width // step, step, channels)
+    means: FloatArray = blocks.mean((1, 3), dtype=np.float32)
+    return means
+
+
+def _brightened(values: FloatArray, image: Image.Image, notes: list[str]) -> FloatArray:
+    """Apply the gamma of a PNG that says no more of its colors than that (PNG, third edition, 4.3)."""
+    gamma, info = image.info.get("gamma"), image.info
+    if not gamma or "srgb" in info or "icc_profile" in info or abs(2.2 * gamma - 1) < _SAME_GAMMA:
+        return values
+    notes.append(f"the file's gamma of {gamma:g} was converted to sRGB")
+    return from_linear(torch.from_numpy(values ** np.float32(1 / gamma))).numpy()
 
 
 def to_srgb(image: Image.Image, notes: list[str]) -> tuple[FloatArray, FloatArray | None]:
@@ -92,7 +150,7 @@ def _gray_and_alpha(image: Image.Image, notes: list[str]) -> tuple[FloatArray, F
     if image.mode == "L":
         return raw.astype(np.float32) / np.float32(255), alpha
     if image.mode in ("I", "F"):
-        return _open_ended(raw, notes), alpha
+        return open_ended(raw, notes), alpha
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(_TIFF_BITS_PER_SAMPLE, (16,))[0]
     # In float64 first: k / 65535 is then the nearest float32, whatever k.
@@ -102,7 +160,7 @@ def _gray_and_alpha(image: Image.Image, notes: list[str]) -> tuple[FloatArray, F
     return gray, alpha
 
 
-def _open_ended(raw: NDArray[np.generic], notes: list[str]) -> FloatArray:
+def open_ended(raw: NDArray[np.generic], notes: list[str]) -> FloatArray:
     """Scale integers of 32 bits or floats, whose files do not say what white is."""
     values = raw.astype(np.float64)
     if not np.isfinite(values).all():
@@ -113,7 +171,7 @@ def _open_ended(raw: NDArray[np.generic], notes: list[str]) -> FloatArray:
     if raw.dtype.kind == "i" and low >= 0 and high <= 65535:
         notes.append("integer gray values read as 16 bits: 65535 is white")
         return (values / 65535).astype(np.float32)
-    notes.append(f"gray values from {low:g} to {high:g} stretched to black and white")
+    notes.append(f"{'gray ' * (raw.ndim == 2)}values from {low:g} to {high:g} stretched to black and white")
     return ((values - low) / max(high - low, 1e-300)).astype(np.float32)
 
 

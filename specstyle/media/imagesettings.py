@@ -11,14 +11,15 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from specstyle.errors import FileError
+from specstyle.media.exif import EXIF_IFD, Origin
 from specstyle.media.sniffing import reason_of
 
 KEYWORD = "specstyle"
 """Of the iTXt chunk of a PNG."""
 
-_EXIF_IFD, _USER_COMMENT, _IMAGE_DESCRIPTION = 0x8769, 0x9286, 270
+_USER_COMMENT, _IMAGE_DESCRIPTION = 0x9286, 270
 _ASCII = b"ASCII\0\0\0"
-_LARGEST_EXIF = 65_000
+_LARGEST_EXIF = 63_000
 """Bytes: a JPEG holds all EXIF data in one segment."""
 
 
@@ -27,24 +28,25 @@ def fits(text: str, kind: str) -> bool:
     return kind != "JPEG" or len(text) <= _LARGEST_EXIF
 
 
-def save_options(text: str | None, kind: str) -> dict[str, Any]:
-    """Return what Pillow's ``save`` needs to keep a text.
+def save_options(text: str | None, kind: str, origin: Origin) -> dict[str, Any]:
+    """Return what Pillow's ``save`` needs to keep a text, and where a picture comes from.
 
     Args:
-        text: ASCII; ``None``: nothing is kept.
+        text: ASCII; ``None``: none is kept.
         kind: ``PNG`` (an iTXt chunk), ``JPEG`` or ``WEBP`` (EXIF's UserComment), ``TIFF`` (ImageDescription).
+        origin: Of the picture.
     """
-    if text is None or not fits(text, kind):
-        return {}
-    if kind == "PNG":
-        info = PngInfo()
-        info.add_itxt(KEYWORD, text)
-        return {"pnginfo": info}
-    if kind == "TIFF":
-        return {"tiffinfo": {_IMAGE_DESCRIPTION: text}}
-    exif = Image.Exif()
-    exif[_EXIF_IFD] = {_USER_COMMENT: _ASCII + text.encode("ascii")}
-    return {"exif": exif}
+    exif = origin.exif(kind)
+    options: dict[str, Any] = {}
+    if text is not None and fits(text, kind):
+        if kind == "PNG":
+            options["pnginfo"] = PngInfo()
+            options["pnginfo"].add_itxt(KEYWORD, text)
+        elif kind == "TIFF":
+            exif[_IMAGE_DESCRIPTION] = text
+        else:
+            exif.get_ifd(EXIF_IFD)[_USER_COMMENT] = _ASCII + text.encode("ascii")
+    return {**options, "exif": exif} if len(exif) or exif.get_ifd(EXIF_IFD) else options
 
 
 def kept_text(path: Path) -> str | None:
@@ -63,7 +65,7 @@ def kept_text(path: Path) -> str | None:
             elif image.format == "TIFF":
                 text = getattr(image, "tag_v2", {}).get(_IMAGE_DESCRIPTION)
             else:
-                raw = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
+                raw = image.getexif().get_ifd(EXIF_IFD).get(_USER_COMMENT, b"")
                 text = raw[len(_ASCII) :].decode("ascii") if isinstance(raw, bytes) else raw
     except Exception as error:  # what a decoder raises on damaged data is not of one kind
         raise FileError(

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from specstyle.errors import FileError
 from specstyle.media.deepcolor import png_bytes, tiff_bytes
+from specstyle.media.exif import Origin
 from specstyle.media.imagesettings import fits, save_options
 from specstyle.media.pictures import Picture
 from specstyle.media.sniffing import reason_of
@@ -113,9 +114,10 @@ def write_picture(
     try:
         if bits == 16:
             levels = _levels(layers, path, bits).astype(np.uint16)
-            path.write_bytes((png_bytes if kind == "PNG" else tiff_bytes)(levels, text))
+            path.write_bytes((png_bytes if kind == "PNG" else tiff_bytes)(levels, text, picture.origin))
         else:
-            path.write_bytes(_compressed(_levels(layers, path, bits).astype(np.uint8), kind, text))
+            steps = _levels(layers, path, bits).astype(np.uint8)
+            path.write_bytes(_compressed(steps, kind, text, picture.origin))
     except (OSError, ValueError) as error:
         raise FileError(
             f"{path}: cannot be written ({reason_of(error)}); "
@@ -133,7 +135,9 @@ def _levels(layers: Tensor, path: Path, bits: int) -> NDArray[np.float64]:
     return np.ascontiguousarray(steps.transpose(1, 2, 0))
 
 
-def _compressed(pixels: NDArray[np.uint8], kind: str, text: str | None) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, format=kind, **_SAVE_OPTIONS[kind], **save_options(text, kind))
+def _compressed(pixels: NDArray[np.uint8], kind: str, text: str | None, origin: Origin) -> bytes:
+    buffer, options = io.BytesIO(), dict(_SAVE_OPTIONS[kind])
+    if origin.dpi is not None and kind != "WEBP":
+        options["dpi"] = origin.dpi
+    Image.fromarray(pixels).save(buffer, format=kind, **options, **save_options(text, kind, origin))
     return buffer.getvalue()

@@ -69,9 +69,17 @@ class PictureMedium:
         Arrays: NumPy ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]`` of uint8, uint16 or floats in 0..1; tensors
         ``[C, H, W]`` or ``[1, C, H, W]`` in 0..1, with C of 1, 3 or 4.
         """
-        picture = _picture(given, role)
+        picture = _picture(given, role, self._longest())
         check_picture(picture, role=role)
         return picture
+
+    def _longest(self) -> int | None:
+        """Return the longest side in which any picture is needed; ``None``: that is not known beforehand."""
+        settings = self._codec.settings
+        if settings.height is not None or settings.width is not None:
+            return None
+        larger = max(1.0, *self._recipe.style_scale) if self._recipe.style_scale else 1.0
+        return None if settings.size is None else round(settings.size * larger)
 
     def encode_content(self, source: Picture) -> Encoded:
         """Return the content at its working size."""
@@ -139,7 +147,7 @@ class PictureMedium:
         """Return a mask in the size of an encoded picture; ``None`` if there is none."""
         if given is None or (isinstance(given, (str, Path)) and str(given) == "all"):
             return None
-        source = _picture(given, role)
+        source = _picture(given, role, self._longest())
         height, width = picture.image.shape[2:]
         values = luma(source.pixels.to(picture.image)) * (
             1.0 if source.alpha is None else source.alpha.to(picture.image)
@@ -244,12 +252,12 @@ def _without_hidden_colors(style: Picture) -> Picture:
     return dataclasses.replace(style, pixels=style.pixels * alpha + mean * (1.0 - alpha))
 
 
-def _picture(given: Any, role: str) -> Picture:
-    """Return a picture from a path, an array, or itself."""
+def _picture(given: Any, role: str, longest: int | None) -> Picture:
+    """Return a picture from a path, an array, or itself; a file may be reduced to twice a longest side."""
     if isinstance(given, Picture):
         return given
     if isinstance(given, (str, Path)):
-        return read_picture(Path(given))
+        return read_picture(Path(given), longest)
     problem = ValueError(
         f"the {role} must be an array [H, W], [H, W, 3] or [H, W, 4] (uint8, uint16 or floats in 0..1), or a "
         f"tensor [C, H, W] in 0..1 with C of 1, 3 or 4; got {type(given).__name__} of shape "

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from specstyle.errors import FileError
+from specstyle.media.exif import UNKNOWN, Origin
 
 MIN_SIDE = 8
 """Smallest side of a usable picture, in pixels: at stride 8 (VGG's relu4_1) less leaves no feature at all."""
@@ -30,12 +31,14 @@ class Picture:
         alpha: Opacity from 0 to 1, shape ``[1, H, W]``, or None for an opaque picture.
         name: What to call it in messages and figures.
         notes: What happened on reading that a user may want to know, one sentence each.
+        origin: Who took it, when, and its dots per inch.
     """
 
     pixels: Tensor
     alpha: Tensor | None = None
     name: str = "picture"
     notes: tuple[str, ...] = ()
+    origin: Origin = UNKNOWN
 
     def __post_init__(self) -> None:
         if self.pixels.dtype not in (torch.float32, torch.float64):

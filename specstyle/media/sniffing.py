@@ -51,7 +51,13 @@ def what_it_is(head: bytes) -> str:
             return kind
     if head[4:8] == b"ftyp":
         is_avif, is_heif = head[8:11] == b"avi", head[8:12] in (b"heic", b"heix", b"mif1", b"msf1")
-        return "is an AVIF picture" if is_avif else "is a HEIC picture" if is_heif else "is a video"
+        return (
+            "is an AVIF picture"
+            if is_avif
+            else "is a HEIC picture, which needs the extra `heic` (pip install 'specstyle[heic]')"
+            if is_heif
+            else "is a video"
+        )
     if b"<svg" in head.lower():
         return "is an SVG drawing"
     return "is a text file, whatever its name says" if is_text(head) else "is not a picture in a known format"

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from corpus.sounds import Case, sound_cases
+from corpus import pictures, sounds
 from specstyle.errors import FileError
+from specstyle.media.imagefiles import read_picture
 from specstyle.media.soundfiles import read_sound
 
 
@@ -19,8 +20,8 @@ def assert_one_line(message: str, name: str) -> None:
     assert len(message) < 400
 
 
-@pytest.mark.parametrize("case", sound_cases(), ids=lambda case: case.name)
-def test_sound(case: Case, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("case", sounds.sound_cases(), ids=lambda case: case.name)
+def test_sound(case: sounds.Case, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / case.name
     path.write_bytes(case.content)
     if case.error:
@@ -37,3 +38,20 @@ def test_sound(case: Case, tmp_path: Path, capfd: pytest.CaptureFixture[str]) ->
         found = found[: len(case.samples)]
     assert found.shape == case.samples.shape
     np.testing.assert_allclose(found, case.samples, rtol=0, atol=case.tolerance)
+
+
+@pytest.mark.parametrize("case", pictures.picture_cases(), ids=lambda case: case.name)
+def test_picture(case: pictures.Case, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / case.name
+    path.write_bytes(case.content)
+    if case.error:
+        with pytest.raises(FileError, match=case.error) as caught:
+            read_picture(path)
+        assert_one_line(str(caught.value), case.name)
+        return
+    picture = read_picture(path)
+    assert capfd.readouterr() == ("", "")
+    said = "; ".join(picture.notes)
+    assert re.search(case.note, said) if case.note else not said
+    found = picture.pixels.numpy().transpose(1, 2, 0)
+    np.testing.assert_allclose(found, case.pixels, rtol=0, atol=case.tolerance)
