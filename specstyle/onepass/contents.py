@@ -1,0 +1,88 @@
+"""Pictures to learn from: photographs of a folder, and scenes that the package draws itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from specstyle.engine.scales import resize
+from specstyle.errors import FileError
+from specstyle.media.imagefiles import read_picture
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+
+SCENES = 4
+"""Drawn pictures."""
+
+HELD_OUT = 6
+"""Every so many-th picture is not learned from."""
+
+SMALLEST, LARGEST = 0.7, 1.5
+"""How the longest side of a picture that is learned from may stand to the size asked for."""
+
+
+class PictureContents:
+    """Crops of pictures, mirrored, and lightened or darkened at random.
+
+    Args:
+        folder: Of photographs; ``None``: drawn scenes alone.
+        crop: Side of what is cut out, in pixels.
+        size: Longest side of a whole picture, about.
+
+    Attributes:
+        held_out: The middle of each picture that is not learned from, ``[N, 3, crop, crop]``.
+
+    Raises:
+        FileError: If the folder holds no picture, or one cannot be read.
+    """
+
+    def __init__(self, folder: Path | None, crop: int, size: int) -> None:
+        from specstyle.synthesis.pictures import drawn_scene
+
+        self._crop, self._size = crop, size
+        scenes = (drawn_scene(size, size * 4 // 3, seed=seed) for seed in range(SCENES))
+        pictures = [torch.from_numpy(scene).movedim(2, 0).float() for scene in scenes]
+        paths = [] if folder is None else sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+        if folder is not None and not paths:
+            raise FileError(f"{folder}: holds no picture ({', '.join(SUFFIXES)}); drop --data, or name another")
+        pictures += [read_picture(path).pixels.float() for path in paths]
+        sized = [_shrunk(picture, round(LARGEST * size)) for picture in pictures]
+        self._pictures = [p for number, p in enumerate(sized) if number % HELD_OUT]
+        held_out = [_scaled(p, size, crop) for p in sized[::HELD_OUT]]
+        middles = [((p.shape[1] - crop) // 2, (p.shape[2] - crop) // 2) for p in held_out]
+        self.held_out = torch.stack(
+            [p[:, y : y + crop, x : x + crop] for p, (y, x) in zip(held_out, middles, strict=True)]
+        )
+        self._photographs = len(paths)
+
+    def __call__(self, count: int, generator: torch.Generator) -> Tensor:
+        """Return crops, ``[count, 3, crop, crop]``."""
+        return torch.stack([self._cut(generator) for _ in range(count)])
+
+    def _cut(self, generator: torch.Generator) -> Tensor:
+        def draw(low: float, high: float) -> float:
+            return low + (high - low) * float(torch.rand((), generator=generator))
+
+        picture = self._pictures[int(draw(0, len(self._pictures)))]
+        picture = _scaled(picture, round(draw(SMALLEST, LARGEST) * self._size), self._crop)
+        y, x = (int(draw(0, side - self._crop + 1)) for side in picture.shape[1:])
+        crop = picture[:, y : y + self._crop, x : x + self._crop]
+        crop = crop.flip(2) if draw(0, 1) < 0.5 else crop
+        return crop.clamp(0.0, 1.0) ** (2.0 ** draw(-0.7, 0.7))
+
+
+def _shrunk(picture: Tensor, longest: int) -> Tensor:
+    """Return a picture whose longest side is at most that."""
+    factor = longest / max(picture.shape[1:])
+    if factor >= 1.0:
+        return picture
+    return resize(picture[None], *(max(round(side * factor), 1) for side in picture.shape[1:]))[0]
+
+
+def _scaled(picture: Tensor, longest: int, shortest: int) -> Tensor:
+    """Return a picture of a longest side, but no side of it shorter than the other number."""
+    factor = max(longest / max(picture.shape[1:]), shortest / min(picture.shape[1:]))
+    height, width = (max(round(side * factor), shortest) for side in picture.shape[1:])
+    return resize(picture[None], height, width)[0]

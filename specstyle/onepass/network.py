@@ -1,0 +1,143 @@
+"""A small network that stylizes an image in one pass, for one or more styles, at any strength."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+STRIDE = 4
+"""Pixels of the image per position of the coarsest maps: sides are brought to multiples of it."""
+
+WIDTHS = (16, 32, 80)
+"""Channels at full, half and a quarter of the size."""
+
+BLOCKS = 5
+"""Residual blocks at a quarter of the size."""
+
+HALO = 64
+"""Pixels around a pixel that can influence it, once the statistics are given; a multiple of ``STRIDE``."""
+
+GATE = 8
+"""Of the content itself, ``(1 - strength)^GATE`` stays in the output."""
+
+_EPSILON = 1e-5
+
+Moments = tuple[Tensor, Tensor]
+"""Mean and variance of each channel, ``[B, C, 1, 1]`` each."""
+
+
+class StyleNetwork(nn.Module):
+    """An image to the same image in a style: ``network(image, blend, strength)``.
+
+    All styles share the convolutions. What tells them apart are the scales and shifts after each instance
+    normalization, which are quadratic in strength; styles blend by blending these.
+
+    Args:
+        styles: How many.
+        channels: Of the image: 3 for pictures, 1 for spectrograms.
+
+    Reference:
+        Johnson, Alahi & Fei-Fei 2016; instance normalization: Ulyanov, Vedaldi & Lempitsky 2017; a scale and
+        a shift for each style: Dumoulin, Shlens & Kudlur 2017; resizing before convolution: Odena, Dumoulin &
+        Olah 2016; separable convolutions: Howard et al. 2017 (MobileNets).
+    """
+
+    def __init__(self, styles: int, channels: int = 3) -> None:
+        super().__init__()
+        self.styles, self.channels = styles, channels
+        full, half, quarter = WIDTHS
+        self.enter = _conv(channels, full, 5)
+        self.down = nn.ModuleList([_conv(full, half, 3, stride=2), _conv(half, quarter, 3, stride=2)])
+        self.blocks = nn.ModuleList([_separable(quarter, quarter) for _ in range(2 * BLOCKS)])
+        self.up = nn.ModuleList([_separable(quarter, half), _separable(half, full)])
+        self.leave = _conv(full, channels, 5, bias=True)
+        widths = (full, half, quarter, *[quarter] * (2 * BLOCKS), half, full)
+        self.norms = nn.ModuleList([_Norm(styles, width) for width in widths])
+
+    def forward(
+        self,
+        image: Tensor,
+        blend: Tensor,
+        strength: Tensor,
+        moments: Sequence[Moments] | None = None,
+        found: list[Moments] | None = None,
+    ) -> Tensor:
+        """Stylize.
+
+        Args:
+            image: ``[B, C, H, W]`` in 0..1, sides multiples of ``STRIDE``.
+            blend: Weight of each style, ``[B, styles]``; each row adds up to 1.
+            strength: From 0 (the content, exactly) to 1, ``[B]``.
+            moments: Of each normalization's input; ``None``: those of this image.
+            found: Takes them in.
+
+        Returns:
+            ``[B, C, H, W]`` in 0..1.
+        """
+        powers = torch.stack([torch.ones_like(strength), strength, strength.square()], 1)
+        condition = (blend[:, :, None] * powers[:, None]).flatten(1)
+        norms = _Norms(self.norms, condition, moments, found)
+        full = F.relu_(norms(self.enter(image)))
+        half = F.relu_(norms(self.down[0](full)))
+        maps = F.relu_(norms(self.down[1](half)))
+        for first, second in zip(self.blocks[::2], self.blocks[1::2], strict=True):
+            maps = maps + norms(second(F.relu_(norms(first(maps)))))
+        maps = F.relu_(norms(self.up[0](F.interpolate(maps, scale_factor=2.0)))) + half
+        maps = F.relu_(norms(self.up[1](F.interpolate(maps, scale_factor=2.0)))) + full
+        kept = (1.0 - strength)[:, None, None, None] ** GATE
+        return kept * image + (1.0 - kept) * torch.sigmoid(self.leave(maps))
+
+
+class _Norm(nn.Module):
+    """The scale and the shift of each style after one normalization, as polynomials in strength."""
+
+    def __init__(self, styles: int, width: int) -> None:
+        super().__init__()
+        start = torch.zeros(styles, 3, width)
+        self.shift = nn.Parameter(start.flatten(0, 1).clone())
+        start[:, 0] = 1.0
+        self.scale = nn.Parameter(start.flatten(0, 1))
+
+
+class _Norms:
+    """The normalizations in their order, for one run of the network."""
+
+    def __init__(
+        self,
+        norms: nn.ModuleList,
+        condition: Tensor,
+        moments: Sequence[Moments] | None,
+        found: list[Moments] | None,
+    ) -> None:
+        self._norms: Iterator[nn.Module] = iter(norms)
+        self._condition, self._found = condition, found
+        self._moments = None if moments is None else iter(moments)
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        norm = next(self._norms)
+        if self._moments is None:
+            mean = maps.mean((2, 3), keepdim=True)  # torch.var_mean takes twenty times as long
+            variance = (maps - mean).square().mean((2, 3), keepdim=True)
+        else:
+            mean, variance = next(self._moments)
+        if self._found is not None:
+            self._found.append((mean, variance))
+        scale, shift = (self._condition @ p for p in (norm.scale, norm.shift))
+        scale = scale[:, :, None, None] * (variance + _EPSILON).rsqrt()
+        return torch.addcmul(shift[:, :, None, None] - mean * scale, maps, scale)
+
+
+def _conv(channels: int, out: int, size: int, *, stride: int = 1, bias: bool = False) -> nn.Conv2d:
+    return nn.Conv2d(
+        channels, out, size, stride=stride, padding=size // 2, padding_mode="reflect", bias=bias
+    )
+
+
+def _separable(channels: int, out: int) -> nn.Sequential:
+    each = nn.Conv2d(
+        channels, channels, 3, padding=1, padding_mode="reflect", groups=channels, bias=False
+    )
+    return nn.Sequential(each, nn.Conv2d(channels, out, 1, bias=False))

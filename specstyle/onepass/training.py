@@ -1,0 +1,212 @@
+"""How a network learns its styles: the objective of a recipe on its outputs, strength in closed loop."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from specstyle.engine.losses import content_distance
+from specstyle.engine.objective import ContentTerm, StyleTerm, Term
+from specstyle.onepass.network import StyleNetwork
+
+BATCH = 2
+"""Contents a step, each with a style and a strength of its own."""
+
+LEARNING_RATE, LAST_RATE = 2e-3, 0.02
+"""Adam's at first, and the share of it that is left in the end, along a cosine."""
+
+LONGEST_GRADIENT = 1.0
+"""Norm that a gradient is cut to."""
+
+KNOTS = 6
+"""Strengths, from 0 to 1, at which a style's content weights are known; between them they are on lines."""
+
+WEAKEST = 0.1
+"""Strength from which on is learned: below it the output is the content, nearly."""
+
+GAIN = 0.3
+"""Of the logarithm of a content weight, for each unit of the content's share that is missing."""
+
+LOWEST_TILT, HIGHEST_TILT = -9.0, 6.0
+"""What that logarithm stays within."""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a network learns from.
+
+    Attributes:
+        features: Image ``[B, C, H, W]`` to maps by layer.
+        terms: For each style, the terms of its objective; the content's targets do not count.
+        contents: From a number and a generator to as many contents, ``[B, C, H, W]``.
+        held_out: Contents that are not learned from, ``[N, C, H, W]``.
+        left: From outputs and contents to the share of each content that is left.
+        aim: From a strength to the share that should be.
+    """
+
+    features: Callable[[Tensor], dict[str, Tensor]]
+    terms: Sequence[Sequence[Term]]
+    contents: Callable[[int, torch.Generator], Tensor]
+    held_out: Tensor
+    left: Callable[[Tensor, Tensor], list[float]]
+    aim: Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Report:
+    """How far a training is.
+
+    Attributes:
+        step: Steps made.
+        share: Of the whole, from 0 to 1.
+        style_loss: On contents held out at strength 0.5, for each style.
+        left: Of these contents, in the mean.
+    """
+
+    step: int
+    share: float
+    style_loss: tuple[float, ...]
+    left: float
+
+
+@dataclass
+class Trainer:
+    """Trains a network.
+
+    Args:
+        network: To be trained, on its device.
+        lesson: What it learns from.
+        seed: Of contents, styles and strengths.
+        minutes: How long, in all its parts; or else
+        steps: how many.
+    """
+
+    network: StyleNetwork
+    lesson: Lesson
+    seed: int = 0
+    minutes: float = 30.0
+    steps: int | None = None
+    step: int = 0
+    seconds: float = 0.0
+    tilts: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._adam = torch.optim.Adam(self.network.parameters(), LEARNING_RATE)
+        self.tilts = torch.linspace(3.0, -3.0, KNOTS).repeat(self.network.styles, 1)
+
+    @property
+    def share(self) -> float:
+        """How much of the training is done, from 0 to 1."""
+        done = self.step / self.steps if self.steps is not None else self.seconds / (60.0 * self.minutes)
+        return min(done, 1.0)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to go on."""
+        return {
+            "network": self.network.state_dict(),
+            "adam": self._adam.state_dict(),
+            "tilts": self.tilts,
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state."""
+        self.network.load_state_dict(state["network"])
+        self._adam.load_state_dict(state["adam"])
+        self.tilts, self.step, self.seconds = state["tilts"], state["step"], state["seconds"]
+
+    def advance(self) -> None:
+        """Make one step."""
+        started = time.monotonic()
+        generator = torch.Generator().manual_seed((self.seed << 32) + self.step)
+        contents = self.lesson.contents(BATCH, generator)
+        styles = torch.randint(self.network.styles, (BATCH,), generator=generator).tolist()
+        strengths = WEAKEST + (1.0 - WEAKEST) * torch.rand(BATCH, generator=generator)
+        for group in self._adam.param_groups:
+            cosine = 0.5 + 0.5 * math.cos(math.pi * self.share)
+            group["lr"] = LEARNING_RATE * (LAST_RATE + (1.0 - LAST_RATE) * cosine)
+        outputs = self.network(contents, self._blend(styles).to(contents), strengths.to(contents))
+        loss = self._losses(outputs, contents, styles, strengths).mean()
+        self._adam.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), LONGEST_GRADIENT)
+        self._adam.step()
+        self._weigh_content(outputs.detach(), contents, styles, strengths.tolist())
+        self.step += 1
+        self.seconds += time.monotonic() - started
+
+    @torch.no_grad()
+    def report(self) -> Report:
+        """Measure on what is held out."""
+        contents, losses, left = self.lesson.held_out, [], []
+        half = torch.full((len(contents),), 0.5).to(contents)
+        for style in range(self.network.styles):
+            outputs = self.network(contents, self._blend([style] * len(contents)).to(contents), half)
+            losses.append(float(style_loss(self.lesson, style, outputs).mean()))
+            left += self.lesson.left(outputs, contents)
+        return Report(self.step, self.share, tuple(losses), sum(left) / len(left))
+
+    def _blend(self, styles: Sequence[int]) -> Tensor:
+        return torch.eye(self.network.styles)[list(styles)]
+
+    def _losses(self, outputs: Tensor, contents: Tensor, styles: list[int], strengths: Tensor) -> Tensor:
+        """Return the loss of each output, ``[B]``."""
+        maps, losses = self.lesson.features(outputs), torch.zeros(len(outputs)).to(outputs)
+        with torch.no_grad():
+            targets = self.lesson.features(contents)
+        tilts = [self._tilt(*pair) for pair in zip(styles, strengths.tolist(), strict=True)]
+        factors = torch.tensor(tilts).exp().to(outputs)
+        heaviest = torch.zeros_like(losses)
+        for terms in zip(*(self.lesson.terms[style] for style in styles), strict=True):
+            term = terms[0]
+            if isinstance(term, ContentTerm):
+                distance = content_distance(term.form, maps[term.layer], targets[term.layer])
+                losses = losses + factors * term.weight * distance
+                heaviest = heaviest + factors * term.weight
+                continue
+            if isinstance(term, StyleTerm):
+                each = [t.target for t in terms if isinstance(t, StyleTerm)]
+                term = dataclasses.replace(term, target=torch.cat(each))
+            losses = losses + term.weight * term(outputs, maps)
+        return losses / (1.0 + heaviest)  # no strength is learned at the cost of another
+
+    def _tilt(self, style: int, strength: float) -> float:
+        """Return the logarithm of the factor on a style's content weights."""
+        return sum(float(self.tilts[style, knot]) * share for knot, share in _between(strength))
+
+    def _weigh_content(
+        self, outputs: Tensor, contents: Tensor, styles: list[int], strengths: list[float]
+    ) -> None:
+        """Change content weights by how much of each content is left, and how much should be."""
+        for style, strength, left in zip(
+            styles, strengths, self.lesson.left(outputs, contents), strict=True
+        ):
+            for knot, share in _between(strength):
+                self.tilts[style, knot] += GAIN * share * (self.lesson.aim(strength) - left)
+        self.tilts.clamp_(LOWEST_TILT, HIGHEST_TILT)
+
+
+def style_loss(lesson: Lesson, style: int, images: Tensor) -> Tensor:
+    """Return the weighted style loss of images, ``[B]``."""
+    maps = lesson.features(images)
+    terms = [term for term in lesson.terms[style] if isinstance(term, StyleTerm)]
+    each = [
+        t.weight * dataclasses.replace(t, target=t.target.expand(len(images), *t.target.shape[1:]))(images, maps)
+        for t in terms
+    ]
+    return torch.stack(each).sum(0)
+
+
+def _between(strength: float) -> list[tuple[int, float]]:
+    """Return the knots on either side of a strength, with their shares of it."""
+    place = strength * (KNOTS - 1)
+    below = min(int(place), KNOTS - 2)
+    return [(below, below + 1 - place), (below + 1, place - below)]
