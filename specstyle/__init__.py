@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         save_spectrogram,
         spectrogram_of,
     )
+    from specstyle.onepass.stylefile import Style, load_style
     from specstyle.recipes import RECIPES, Recipe
     from specstyle.run.api import (
         Progress,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
         transfer_audio,
         transfer_image,
     )
+    from specstyle.run.onepass import apply
+    from specstyle.run.training import train
 
 _HOMES = {
     "Loss": "specstyle.engine.objective",
@@ -47,14 +50,18 @@ _HOMES = {
     "Sound": "specstyle.media.sounds",
     "SpecstyleError": "specstyle.errors",
     "StopRun": "specstyle.engine.optimize",
+    "Style": "specstyle.onepass.stylefile",
+    "apply": "specstyle.run.onepass",
     "griffin_lim": "specstyle.media.inversion",
     "invert": "specstyle.media.inversion",
     "invert_spectrogram": "specstyle.media.spectrogramfile",
     "load_spectrogram": "specstyle.media.spectrogramfile",
+    "load_style": "specstyle.onepass.stylefile",
     "save_spectrogram": "specstyle.media.spectrogramfile",
     "spectrogram_of": "specstyle.media.spectrogramfile",
     "texture_audio": "specstyle.run.api",
     "texture_image": "specstyle.run.api",
+    "train": "specstyle.run.training",
     "transfer": "specstyle.run.api",
     "transfer_audio": "specstyle.run.api",
     "transfer_image": "specstyle.run.api",
@@ -71,16 +78,20 @@ __all__ = [
     "Sound",
     "SpecstyleError",
     "StopRun",
+    "Style",
     "__version__",
+    "apply",
     "evaluate",
     "griffin_lim",
     "invert",
     "invert_spectrogram",
     "load_spectrogram",
+    "load_style",
     "save_spectrogram",
     "spectrogram_of",
     "texture_audio",
     "texture_image",
+    "train",
     "transfer",
     "transfer_audio",
     "transfer_image",

@@ -22,7 +22,7 @@ _LEAD, _INK, _PAPER = "14130f", "1d2436", "f3e9d2"
 
 
 def stained_glass(height: int, width: int, seed: int = 0) -> Array:
-    """Draw panes of colored glass between lines of lead, each pane clouded and brighter towards its middle."""
+    """Draw panes of colored glass between lines of lead, clouded, and brighter towards their middles."""
     rng = np.random.default_rng(seed)
     shorter = min(height, width)
     count = round(height * width / (0.055 * shorter) ** 2)
@@ -67,7 +67,9 @@ def engraving(height: int, width: int, seed: int = 0) -> Array:
 
 def _clouds(shape: tuple[int, ...], rng: np.random.Generator, size: float) -> Array:
     """Return smooth noise of mean 0 and deviation 1, whose features are about so many pixels large."""
-    noise = ndimage.gaussian_filter(rng.normal(size=shape), (0.0,) * (len(shape) - 2) + (size, size), mode="wrap")
+    noise = ndimage.gaussian_filter(
+        rng.normal(size=shape), (0.0,) * (len(shape) - 2) + (size, size), mode="wrap"
+    )
     return np.asarray((noise - noise.mean()) / noise.std())
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.cli.batching import add_batch_command, add_sweep_command
+from specstyle.cli.onepass import add_onepass_commands
 from specstyle.cli.options import add_output_options
 from specstyle.cli.progress import INTERRUPTED, USAGE, ProgressLine, complain
 from specstyle.cli.spectrograms import add_spectrogram_commands
@@ -61,6 +62,7 @@ def add_commands(commands: Any) -> None:
     evaluate.set_defaults(action=_evaluate)
     add_batch_command(commands)
     add_sweep_command(commands)
+    add_onepass_commands(commands)
     add_spectrogram_commands(commands)
     _add_ui(commands)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,9 @@ def flag_of(field_name: str) -> str:
     return "--" + field_name.removesuffix("_s").replace("_", "-")
 
 
-def add_recipe_options(parser: argparse.ArgumentParser, *media: str) -> None:
+def add_recipe_options(
+    parser: argparse.ArgumentParser, *media: str, only: Container[str] | None = None
+) -> None:
     """Add a flag for every field of ``Recipe`` that has one and concerns one of some media.
 
     Flags that are not given leave no trace, so that the recipe decides.
@@ -78,10 +80,13 @@ def add_recipe_options(parser: argparse.ArgumentParser, *media: str) -> None:
     Args:
         parser: What to add to.
         media: ``audio``, ``image`` or both.
+        only: Fields, if not all.
     """
     groups: dict[str, Any] = {}
     for f in dataclasses.fields(Recipe):
         group = f.metadata.get("group")
+        if only is not None and f.name not in only:
+            continue
         if group is None or group in {"audio", "image"} - {*media} or not f.metadata["flag"]:
             continue
         if group not in groups:

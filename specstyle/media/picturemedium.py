@@ -125,13 +125,13 @@ class PictureMedium:
         ]
         none = (None,) * len(sources)
         parts = tuple(
-            self._mask(given, source, style, f"style mask {i}")
+            self.mask(given, source, style, f"style mask {i}")
             for i, (given, source, style) in enumerate(
                 zip(style_masks or none, sources, sized, strict=True), 1
             )
         )
         areas = [
-            self._mask(given, content_source, content, f"content mask {i}")
+            self.mask(given, content_source, content, f"content mask {i}")
             for i, given in enumerate(content_masks or none, 1)
         ]
         styles = [
@@ -143,8 +143,8 @@ class PictureMedium:
         full = content.image.new_ones((1, 1, *content.image.shape[2:]))
         return styles, tuple(full if area is None else area for area in areas), parts
 
-    def _mask(self, given: Any, of: Picture, picture: Encoded, role: str) -> Tensor | None:
-        """Return a mask in the size of an encoded picture; ``None`` if there is none."""
+    def mask(self, given: Any, of: Picture, picture: Encoded, role: str) -> Tensor | None:
+        """Return a mask in the size of an encoded picture, ``[1, 1, H, W]``; ``None`` if there is none."""
         if given is None or (isinstance(given, (str, Path)) and str(given) == "all"):
             return None
         source = _picture(given, role, self._longest())

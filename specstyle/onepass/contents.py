@@ -46,7 +46,9 @@ class PictureContents:
         pictures = [torch.from_numpy(scene).movedim(2, 0).float() for scene in scenes]
         paths = [] if folder is None else sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
         if folder is not None and not paths:
-            raise FileError(f"{folder}: holds no picture ({', '.join(SUFFIXES)}); drop --data, or name another")
+            raise FileError(
+                f"{folder}: holds no picture ({', '.join(SUFFIXES)}); drop --data, or name another"
+            )
         pictures += [read_picture(path).pixels.float() for path in paths]
         sized = [_shrunk(picture, round(LARGEST * size)) for picture in pictures]
         self._pictures = [p for number, p in enumerate(sized) if number % HELD_OUT]
@@ -57,20 +59,21 @@ class PictureContents:
         )
         self._photographs = len(paths)
 
-    def __call__(self, count: int, generator: torch.Generator) -> Tensor:
-        """Return crops, ``[count, 3, crop, crop]``."""
-        return torch.stack([self._cut(generator) for _ in range(count)])
+    def __call__(self, count: int, generator: torch.Generator, share: float = 1.0) -> Tensor:
+        """Return crops, ``[count, 3, H, H]`` with a share of the side of ``crop``."""
+        side = round(share * self._crop)
+        return torch.stack([self._cut(generator, side) for _ in range(count)])
 
-    def _cut(self, generator: torch.Generator) -> Tensor:
+    def _cut(self, generator: torch.Generator, side: int) -> Tensor:
         def draw(low: float, high: float) -> float:
             return low + (high - low) * float(torch.rand((), generator=generator))
 
         picture = self._pictures[int(draw(0, len(self._pictures)))]
         picture = _scaled(picture, round(draw(SMALLEST, LARGEST) * self._size), self._crop)
-        y, x = (int(draw(0, side - self._crop + 1)) for side in picture.shape[1:])
-        crop = picture[:, y : y + self._crop, x : x + self._crop]
+        y, x = (int(draw(0, whole - side + 1)) for whole in picture.shape[1:])
+        crop = picture[:, y : y + side, x : x + side]
         crop = crop.flip(2) if draw(0, 1) < 0.5 else crop
-        return crop.clamp(0.0, 1.0) ** (2.0 ** draw(-0.7, 0.7))
+        return crop.clamp(0.0, 1.0).pow(2.0 ** draw(-0.7, 0.7))
 
 
 def _shrunk(picture: Tensor, longest: int) -> Tensor:

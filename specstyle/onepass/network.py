@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +113,7 @@ class _Norms:
         moments: Sequence[Moments] | None,
         found: list[Moments] | None,
     ) -> None:
-        self._norms: Iterator[nn.Module] = iter(norms)
+        self._norms: Iterator[Any] = iter(norms)
         self._condition, self._found = condition, found
         self._moments = None if moments is None else iter(moments)
 
@@ -131,13 +132,9 @@ class _Norms:
 
 
 def _conv(channels: int, out: int, size: int, *, stride: int = 1, bias: bool = False) -> nn.Conv2d:
-    return nn.Conv2d(
-        channels, out, size, stride=stride, padding=size // 2, padding_mode="reflect", bias=bias
-    )
+    return nn.Conv2d(channels, out, size, stride=stride, padding=size // 2, padding_mode="reflect", bias=bias)
 
 
 def _separable(channels: int, out: int) -> nn.Sequential:
-    each = nn.Conv2d(
-        channels, channels, 3, padding=1, padding_mode="reflect", groups=channels, bias=False
-    )
+    each = nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect", groups=channels, bias=False)
     return nn.Sequential(each, nn.Conv2d(channels, out, 1, bias=False))

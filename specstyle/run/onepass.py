@@ -1,53 +1,168 @@
-"""Networks that stylize in one pass: trained by a recipe's objective, and applied to files."""
+"""Networks that stylize in one pass, applied: from a request to a result, as ``transfer`` gives it."""
 
 from __future__ import annotations
 
-import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from specstyle.media.pictures import Picture
-from specstyle.media.structure import edge_correlation
-from specstyle.onepass.contents import PictureContents
-from specstyle.onepass.training import Lesson
+import torch
+from torch import Tensor
+
+from specstyle import __version__
+from specstyle.errors import RecipeError
+from specstyle.media.base import Encoded
+from specstyle.media.color import gray_of
+from specstyle.media.colormatch import match_colors, match_gray
+from specstyle.media.picturemedium import PictureMedium
+from specstyle.onepass.stylefile import Style, load_style
+from specstyle.onepass.tiling import stylize
+from specstyle.recipes import Recipe, from_dict, to_dict
 from specstyle.run.api import ignore
-from specstyle.run.inputs import Session
-from specstyle.run.objective import build_objective
-from specstyle.run.request import Request
-from specstyle.run.settle import check_request, choose_device, settle_request
+from specstyle.run.request import Request, Result
+from specstyle.run.settle import choose_device
 
-CROP = 256
-"""Side in pixels of the contents that a network learns from."""
+CHANGEABLE = (
+    "strength", "size", "height", "width", "enlarge", "resampling", "truncate_sides", "color", "color_match",
+    "bits",
+)  # fmt: skip
+"""Fields of the recipe that a trained network still leaves open."""
 
 
-def lesson_of(request: Request, data: Path | None) -> tuple[Lesson, Session]:
-    """Return what a network learns from: the objective of a recipe for each style, and contents."""
-    check_request(request)
-    recipe, _ = settle_request(request)
-    recipe = recipe.replace(finish_network="", strength=0.5)
-    contents = PictureContents(data, CROP, recipe.size)
-    content = Picture(contents.held_out[0].clamp(0.0, 1.0))
-    seen = recipe.replace(size=CROP, style_scale=(recipe.size / CROP,))
-    session = Session(
-        dataclasses.replace(request, content=content), seen, choose_device(request.device), ignore
-    )
-    features = session.stages[-1].features
-    terms = [
-        build_objective(seen, features, session.content.image, [style]).terms for style in session.styles
+def apply(
+    style: str | Path | Style,
+    content: Any,
+    *,
+    blend: Mapping[str, float] | None = None,
+    content_mask: Any = None,
+    device: str = "auto",
+    on_note: Callable[[str], None] = ignore,
+    **overrides: Any,
+) -> Result:
+    """Stylize a picture in one pass.
+
+    Args:
+        style: A file of ``train``, the name of a style that comes along, or what ``load_style`` gives.
+        content: A path, an array or a ``Picture`` as for ``transfer_image``.
+        blend: Weight of each style by its name; ``None``: the one that is named, or the only one.
+        content_mask: Where the style applies, as for ``transfer_image``; with a blend also a list, a mask
+            for each of its styles.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        on_note: Called with each line that a user should know.
+        **overrides: ``strength`` from 0 (the content) to 1, ``size`` (the picture's own by default) and what
+            else of a recipe says how pictures are read, colored and written.
+
+    Returns:
+        The result: ``result.output`` is a ``Picture``.
+
+    Raises:
+        ValueError: If options do not fit together.
+        SpecstyleError: If the style or the content cannot be used.
+    """
+    masks = content_mask if isinstance(content_mask, (list, tuple)) else (content_mask,)
+    request = Request("image", content, (), overrides=overrides, device=device)
+    request = replace(request, content_masks=() if content_mask is None else tuple(masks))
+    loaded = style if isinstance(style, Style) else load_style(style)
+    return apply_request(request, style=loaded, blend=dict(blend or {}), on_note=on_note)
+
+
+def apply_request(
+    request: Request,
+    *,
+    style: Style,
+    blend: dict[str, float],
+    on_note: Callable[[str], None],
+    **_: Any,
+) -> Result:
+    """Do what a request asks, whose recipe and styles are a trained network's; see ``apply``."""
+    started = time.monotonic()
+    recipe = settled(style, request.overrides)
+    weights, device = style.blend(blend), choose_device(request.device)
+    names = tuple(blend) or (style.chosen,)
+    if len(request.content_masks) not in (0, 1, len(names)):
+        raise RecipeError(
+            f"there are {len(request.content_masks)} masks for {len(names)} styles; give one for each of "
+            "--blend, in its order, or one for all"
+        )
+    medium = PictureMedium(recipe, device=device)
+    source = medium.source(request.content, "content")
+    content = medium.encode_content(source)
+    if request.output is not None:
+        medium.check_output(request.output, source, content)
+    masks = [
+        medium.mask(given, source, content, f"content mask {number}")
+        for number, given in enumerate(request.content_masks, 1)
     ]
+    network = style.network.to(device)
+    image = content.image.expand(-1, network.channels, -1, -1)
+    if len(masks) < 2:
+        output = stylize(network, image, weights, recipe.strength)
+        output = output if not masks or masks[0] is None else torch.lerp(image, output, masks[0])
+    else:
+        output = _side_by_side(style, image, {n: float(w) for n, w in blend.items()}, masks, recipe.strength)
+    picture, figures = medium.finish(_colored(output, content, recipe), content, source)
+    for note in source.notes:
+        on_note(note)
+    record = {
+        "specstyle": __version__,
+        "medium": style.medium,
+        "onepass": {
+            "styles": list(style.styles),
+            "blend": dict(zip(style.names, (weights / weights.sum()).tolist(), strict=True)),
+        },
+        "recipe": to_dict(recipe),
+        "content": medium.describe(source),
+        "styles": [],
+        "image_shape": list(content.image.shape),
+        "network": {"name": "onepass", "origin": str(style.path or "memory"), "sha256": style.sha256},
+        "device": device.type,
+        "torch": torch.__version__,
+        "stopped": False,
+        **figures,
+        "notes": list(source.notes),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    return Result(picture, source, (), record, source.notes, output)
 
-    def left(outputs: Any, contents: Any) -> list[float]:
-        return [
-            edge_correlation(ours[None], theirs[None], longest=recipe.size)
-            for ours, theirs in zip(outputs, contents, strict=True)
-        ]
 
-    lesson = Lesson(
-        features,
-        terms,
-        contents,
-        contents.held_out.to(session.device),
-        left,
-        lambda strength: 1.0 - strength**2,
-    )
-    return lesson, session
+def settled(style: Style, overrides: Mapping[str, Any]) -> Recipe:
+    """Return the recipe that a style was trained by, with what may still be changed.
+
+    Raises:
+        ValueError: If the style is not for pictures, or a field cannot be changed any more.
+    """
+    if style.medium != "image":
+        raise ValueError(f"{style.path or 'the style'} is for {style.medium}, and this is for pictures")
+    fixed = [name for name in overrides if name not in CHANGEABLE]
+    if fixed:
+        raise ValueError(
+            f"{fixed[0]} cannot be changed after the training; what can: {', '.join(CHANGEABLE)}"
+        )
+    return from_dict({**style.recipe, "size": 0}).replace(**overrides)
+
+
+def _side_by_side(
+    style: Style, image: Tensor, blend: dict[str, float], masks: Sequence[Tensor | None], strength: float
+) -> Tensor:
+    """Return each style where its mask says, and the content elsewhere."""
+    full = image.new_ones((1, 1, *image.shape[2:]))
+    shares = [weight * (full if m is None else m) for weight, m in zip(blend.values(), masks, strict=True)]
+    total = torch.stack(shares).sum(0)
+    covered = torch.stack([full if m is None else m for m in masks]).amax(0)
+    output = (1.0 - covered) * image
+    for name, share in zip(blend, shares, strict=True):
+        if share.any():
+            alone = stylize(style.network, image, style.blend({name: 1.0}), strength)
+            output = output + covered * share / total.clamp_min(1e-6) * alone
+    return output
+
+
+def _colored(output: Tensor, content: Encoded, recipe: Recipe) -> Tensor:
+    """Bring colors, or grays, to the content's where the recipe says so."""
+    if content.image.shape[1] == 1:
+        return match_gray(gray_of(output, content.context.space), content.image)
+    if recipe.color_match == "none" or recipe.strength == 0:
+        return output
+    return match_colors(output, content.image, recipe.color_match)

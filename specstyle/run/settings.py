@@ -17,7 +17,7 @@ from specstyle.run.request import Request
 
 _KEPT = (
     "specstyle", "medium", "recipe", "content", "styles", "content_masks", "style_masks", "init", "weights",
-    "network", "seed", "precision", "stopped",
+    "network", "seed", "precision", "stopped", "onepass",
 )  # fmt: skip
 _OF_FILES = ("path", "sha256")
 
@@ -97,6 +97,8 @@ def request_like(
     settings = read_settings(path)
     given = {name: value for name, value in given.items() if value is not None and value != ()}
     overrides = dict(given.pop("overrides", {}))
+    if "onepass" in settings:
+        raise FileError(f"{path}: was made in one pass; `specstyle apply` repeats it, and --like does not")
     try:
         recipe = from_dict(settings["recipe"])
         if "init" in settings and "init" not in overrides and "recipe" not in given:

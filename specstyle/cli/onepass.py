@@ -1,0 +1,210 @@
+"""The commands for networks that stylize in one pass: ``train``, ``apply`` and ``styles``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from specstyle.cli.options import add_output_options, add_recipe_options, recipe_overrides
+from specstyle.cli.progress import FAILURE, complain
+from specstyle.errors import FileError, SpecstyleError, explain
+
+_TRAIN = """Train a small network that stylizes in one pass, by the objective of a recipe.
+
+Several styles share one network and can be blended; a .toml file lists styles with their sources and
+licenses. Contents are drawn by the program, and come from --data: networks that saw photographs are better on
+photographs. With --run-dir the same command goes on where it was stopped.
+"""
+_APPLY = """Stylize pictures in one pass, by a network that `specstyle train` made or that comes along.
+
+A folder as INPUT, or several INPUTs, make OUT a folder, with a picture in it for each.
+"""
+
+
+def add_onepass_commands(commands: Any) -> None:
+    """Add the commands to the parser's."""
+    raw = argparse.RawDescriptionHelpFormatter
+    train = commands.add_parser(
+        "train", help="train a network that stylizes at once", description=_TRAIN, formatter_class=raw
+    )
+    train.add_argument("styles", type=Path, nargs="+", metavar="STYLE", help="pictures, or a list (.toml)")
+    train.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="NAME.safetensors", help="file to write"
+    )
+    train.add_argument("--medium", choices=("image",), default="image", help="of the styles")
+    train.add_argument("--data", type=Path, metavar="FOLDER", help="photographs to learn from")
+    train.add_argument("--minutes", type=float, default=30.0, metavar="M", help="how long (default: 30)")
+    train.add_argument("--run-dir", type=Path, metavar="DIR", help="keep the training, and samples, in DIR")
+    train.add_argument("--recipe", default="default", metavar="R", help="a recipe's name or a .toml file")
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn at random")
+    train.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps")
+    train.add_argument("--force", action="store_true", help="replace an existing file")
+    add_output_options(train)
+    train.set_defaults(action=_train)
+    apply = commands.add_parser(
+        "apply", help="stylize pictures at once", description=_APPLY, formatter_class=raw
+    )
+    apply.add_argument("style", metavar="NAME", help="a trained style's file, or one of `specstyle styles`")
+    apply.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="pictures, or folders of them")
+    apply.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="file or folder to write"
+    )
+    apply.add_argument(
+        "--blend", type=_blend, default={}, metavar="A=1,B=2", help="weights of a file's styles"
+    )
+    apply.add_argument(
+        "--content-mask",
+        action="append",
+        default=[],
+        dest="content_masks",
+        metavar="FILE|all",
+        help="where the style applies (white) and does not (black); once, or once per style of --blend",
+    )
+    apply.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps")
+    apply.add_argument("--plot", action="store_true", help="also write a figure: content and result")
+    apply.add_argument("--no-metadata", action="store_true", help="keep no settings inside OUT")
+    apply.add_argument("--force", action="store_true", help="replace existing files")
+    add_output_options(apply)
+    add_recipe_options(apply, "image", only=APPLIED)
+    apply.set_defaults(action=_apply)
+    styles = commands.add_parser("styles", help="list the trained styles that come along")
+    styles.set_defaults(action=_styles, debug=False)
+
+
+APPLIED = ("strength", "size", "height", "width", "enlarge", "color", "color_match", "bits")
+"""Fields of a recipe that ``apply`` has a flag for."""
+
+
+def _blend(text: str) -> dict[str, float]:
+    """Read ``A=1,B=2``."""
+    try:
+        parts = [part.rsplit("=", 1) for part in text.split(",")]
+        return {name.strip(): float(weight) for name, weight in parts}
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected names and weights as in A=1,B=2, got {text!r}") from None
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    from specstyle.onepass.memory import keep_freed_memory
+    from specstyle.run.training import train
+
+    def say(line: str) -> None:
+        if not arguments.quiet:
+            print(line, file=sys.stderr, flush=True)
+
+    def report(found: Any, optimizer: Sequence[float]) -> None:
+        ours, theirs = (sum(losses) / len(losses) for losses in (found.style_loss, optimizer))
+        say(
+            f"step {found.step}, {100 * found.share:.0f} %: style loss {ours:.3f} on contents held out (an "
+            f"optimizer's: {theirs:.3f}), {found.left:.2f} of them left at strength 0.5 (aim: 0.75)"
+        )
+
+    names = ("medium", "data", "minutes", "run_dir", "recipe", "seed", "device", "force")
+    given = {name: getattr(arguments, name) for name in names}
+    keep_freed_memory()
+    style = train(arguments.styles, arguments.output, on_report=report, on_note=say, **given)
+    if not arguments.quiet:
+        print(f"wrote {arguments.output} ({', '.join(style.names)})")
+    return 0
+
+
+def _apply(arguments: argparse.Namespace) -> int:
+    from specstyle.onepass.memory import keep_freed_memory
+    from specstyle.onepass.stylefile import load_style
+    from specstyle.run.job import run_job
+    from specstyle.run.onepass import apply_request
+    from specstyle.run.request import Job, Request
+
+    keep_freed_memory()
+    style = load_style(arguments.style)
+    style.blend(arguments.blend)
+    pairs, failed = _outputs(arguments.inputs, arguments.output), 0
+    for source, output in pairs:
+        request = Request(
+            "image",
+            source,
+            (),
+            overrides=recipe_overrides(arguments),
+            content_masks=tuple(arguments.content_masks),
+            device=arguments.device,
+        )
+        job = Job(
+            request, output, force=arguments.force, plot=arguments.plot, metadata=not arguments.no_metadata
+        )
+
+        def note(line: str, name: str = source.name) -> None:
+            if not arguments.quiet:
+                print(f"{name}: {line}" if len(pairs) > 1 else line, file=sys.stderr, flush=True)
+
+        run = partial(apply_request, style=style, blend=arguments.blend)
+        try:
+            result, written = run_job(job, on_step=_nothing, on_note=note, on_stage=_nothing, run=run)
+        except SpecstyleError as error:
+            if len(pairs) == 1:
+                raise
+            failed += 1
+            complain(explain(error), FAILURE)
+            continue
+        if not arguments.quiet:
+            print(f"wrote {written[0]} in {result.record['seconds']:.1f} s")
+    if failed:
+        return complain(f"{failed} of {len(pairs)} pictures could not be stylized", FAILURE)
+    return 0
+
+
+def _nothing(_: Any) -> None:
+    """Do nothing."""
+
+
+def _outputs(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
+    """Return what is stylized, and where each result goes.
+
+    Raises:
+        FileError: If a folder holds no picture, or two results would have one name.
+    """
+    from specstyle.media.imagefiles import check_output_suffix
+    from specstyle.onepass.contents import SUFFIXES
+
+    found: list[Path] = []
+    for given in inputs:
+        inside = (
+            sorted(p for p in given.iterdir() if p.suffix.lower() in SUFFIXES) if given.is_dir() else [given]
+        )
+        if not inside:
+            raise FileError(f"{given}: holds no picture ({', '.join(SUFFIXES)}); name another folder")
+        found += inside
+    if len(inputs) == 1 and not inputs[0].is_dir():
+        return [(found[0], output)]
+    if output.suffix and not output.is_dir():
+        raise FileError(f"{output}: several pictures need a folder to go to; name one, without a suffix")
+
+    def name(path: Path) -> str:
+        try:
+            check_output_suffix(path)
+        except FileError:  # what is read, but not written
+            return path.stem + ".png"
+        return path.name
+
+    names = [name(path) for path in found]
+    twice = [each for each, count in Counter(names).items() if count > 1]
+    if twice:
+        raise FileError(
+            f"{twice[0]}: would be the name of {Counter(names)[twice[0]]} results; rename an input"
+        )
+    return [(path, output / each) for path, each in zip(found, names, strict=True)]
+
+
+def _styles(arguments: argparse.Namespace) -> int:
+    from specstyle.onepass.stylefile import load_style, shipped
+
+    for name in (known := shipped()):
+        style = load_style(name)
+        said = style.styles[style.names.index(name)]
+        about = "; ".join(said[key] for key in ("source", "license") if key in said)
+        print(f"{name:<{max(map(len, known))}}  {about}")
+    return 0

@@ -1,0 +1,70 @@
+"""A network over an image of any size: at once, or in tiles without seams."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from specstyle.engine.scales import resize
+from specstyle.onepass.network import HALO, STRIDE, Moments, StyleNetwork
+
+PIXELS_AT_ONCE = 2048 * 2048
+"""Larger images are stylized in tiles, with the statistics of a copy of this size: it takes about 2 GB."""
+
+TILE = 1024
+"""Side of a tile in pixels; a multiple of ``STRIDE``."""
+
+
+@torch.inference_mode()
+def stylize(
+    network: StyleNetwork,
+    image: Tensor,
+    blend: Tensor,
+    strength: float,
+    *,
+    pixels_at_once: int = PIXELS_AT_ONCE,
+    tile: int = TILE,
+) -> Tensor:
+    """Return an image in a style.
+
+    Args:
+        network: The styles.
+        image: ``[1, C, H, W]`` in 0..1, of any size from 8 x 8 on.
+        blend: Weight of each style, ``[styles]``, not negative and not all 0.
+        strength: From 0 to 1.
+        pixels_at_once: See ``PIXELS_AT_ONCE``.
+        tile: See ``TILE``.
+
+    Returns:
+        ``[1, C, H, W]`` in 0..1.
+    """
+    height, width = image.shape[2:]
+    condition = (blend[None] / blend.sum()).to(image), image.new_tensor([strength])
+    whole = _whole_strides(image)
+    if height * width <= pixels_at_once:
+        output: Tensor = network(whole, *condition)[..., :height, :width]
+        return output
+    # What is normalized by the statistics of a tile would have seams.
+    moments: list[Moments] = []
+    factor = math.sqrt(pixels_at_once / (height * width))
+    small = resize(image, *(max(int(side * factor), 8) for side in (height, width))).clamp(0.0, 1.0)
+    network(_whole_strides(small), *condition, found=moments)
+    output = torch.empty_like(image, memory_format=torch.contiguous_format)
+    for top in range(0, height, tile):
+        for left in range(0, width, tile):
+            y, x = max(top - HALO, 0), max(left - HALO, 0)
+            part = whole[..., y : top + tile + HALO, x : left + tile + HALO]
+            done = network(part, *condition, moments)[..., top - y :, left - x :]
+            target = output[..., top : top + tile, left : left + tile]
+            target.copy_(done[..., : target.shape[2], : target.shape[3]])
+    return output
+
+
+def _whole_strides(image: Tensor) -> Tensor:
+    """Return an image with its last row and column repeated, up to whole strides."""
+    down, right = (-side % STRIDE for side in image.shape[2:])
+    padded = F.pad(image, (0, right, 0, down), mode="replicate") if down or right else image
+    return padded.contiguous(memory_format=torch.channels_last)

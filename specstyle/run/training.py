@@ -1,0 +1,295 @@
+"""Networks that stylize in one pass, trained: from pictures of styles to a file."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from specstyle import figures
+from specstyle.engine.checkpoint import load_state, save_state
+from specstyle.errors import CheckpointError, FileError, ListError
+from specstyle.files import atomic, check_output, make_folder, sha256_of
+from specstyle.media.pictures import Picture
+from specstyle.media.structure import edge_correlation
+from specstyle.onepass.contents import PictureContents
+from specstyle.onepass.network import StyleNetwork
+from specstyle.onepass.stylefile import CHANNELS, Style, save_style
+from specstyle.onepass.training import Lesson, Report, Trainer, style_loss
+from specstyle.recipes import to_dict
+from specstyle.run.api import ignore, transfer
+from specstyle.run.inputs import Session
+from specstyle.run.objective import build_objective
+from specstyle.run.request import Request
+from specstyle.run.settle import check_request, choose_device, settle_request
+
+CROP = 256
+"""Side in pixels of the contents that a network learns from."""
+
+OPTIMIZER_STEPS = 100
+"""Of the optimizer that a network is held against."""
+
+REPORT_S = 60.0
+"""Seconds from one report to the next, and from one checkpoint to the next."""
+
+CHECKPOINT, SAMPLES = "training.pt", "samples.png"
+"""In the folder that keeps a training."""
+
+
+@dataclass(frozen=True)
+class Named:
+    """A style to be learned.
+
+    Attributes:
+        source: A path, or a ``Picture``.
+        described: Its ``name``, ``sha256``, and ``source`` and ``license`` as far as they are known.
+    """
+
+    source: Any
+    described: dict[str, str]
+
+
+def train(
+    styles: Any,
+    output: str | Path | None = None,
+    *,
+    medium: str = "image",
+    data: str | Path | None = None,
+    minutes: float = 30.0,
+    steps: int | None = None,
+    run_dir: str | Path | None = None,
+    seed: int = 0,
+    recipe: Any = "default",
+    device: str = "auto",
+    force: bool = False,
+    on_report: Callable[[Report, Sequence[float]], None] = lambda report, optimizer: None,
+    on_note: Callable[[str], None] = ignore,
+    **overrides: Any,
+) -> Style:
+    """Train a small network that stylizes in one pass, by the objective of a recipe.
+
+    Args:
+        styles: A picture's path, a list (``.toml``) of several, or a list of these.
+        output: The ``.safetensors`` file to write; ``None``: none.
+        medium: ``image``.
+        data: A folder of photographs to learn from, beside what is drawn.
+        minutes: How long, in all.
+        steps: How many steps, whatever time they take; ``None``: as ``minutes`` says.
+        run_dir: A folder that keeps the training: the same call goes on with it.
+        seed: Of the network, the contents, the styles and the strengths.
+        recipe: As for ``transfer_image``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        force: Replace an existing output.
+        on_report: Called about once a minute with a ``Report`` and each style's loss by the optimizer.
+        on_note: Called with each line that a user should know.
+        **overrides: Fields of the recipe to change.
+
+    Returns:
+        The styles, as ``apply`` takes them.
+
+    Raises:
+        ValueError: If options do not fit together.
+        SpecstyleError: If a file cannot be used.
+    """
+    if medium != "image":
+        raise ValueError(f"medium must be image, got {medium!r}: sounds cannot be trained yet")
+    if not (minutes > 0 if steps is None else steps > 0):
+        raise ValueError(f"minutes and steps must be above 0, got {minutes} and {steps}")
+    named = named_styles(styles)
+    path = None if output is None else Path(output)
+    if path is not None:
+        if path.suffix != ".safetensors":
+            raise FileError(f"{path}: a trained style is a .safetensors file; name it so")
+        check_output(path, force=force)
+    given = [style.source for style in named]
+    request = Request("image", None, given, recipe=recipe, overrides=overrides, seed=seed, device=device)
+    lesson, session, notes = lesson_of(request, None if data is None else Path(data))
+    for note in notes:
+        on_note(note)
+    torch.manual_seed(seed)
+    network = StyleNetwork(len(named), CHANNELS[medium]).to(session.device)
+    trainer = Trainer(network, lesson, seed=seed, minutes=minutes, steps=steps)
+    settled = to_dict(session.recipe.replace(size=lesson_size(session), style_scale=()))
+    described = [style.described for style in named]
+    plan = {"styles": described, "recipe": settled, "seed": seed, "data": None if data is None else str(data)}
+    folder = None if run_dir is None else Path(run_dir)
+    optimizer = _taken_up(folder, plan, trainer)
+    if not optimizer:
+        optimizer = _optimized(request, lesson, session, min(steps or OPTIMIZER_STEPS, OPTIMIZER_STEPS))
+    _advance(trainer, folder, plan, optimizer, on_report)
+    style = Style(network.cpu().eval().requires_grad_(False), medium, settled, tuple(described), None, path)
+    if len(named) == 1:
+        style = replace(style, chosen=style.names[0])
+    if path is not None:
+        make_folder(path.parent)
+        save_style(style, path)
+        style = replace(style, sha256=sha256_of(path))
+    return style
+
+
+def named_styles(given: Any) -> list[Named]:
+    """Return styles to be learned, with what is known of them; a ``.toml`` file lists some.
+
+    Raises:
+        ValueError: If there is none, or two have one name.
+        FileError: If a file is missing.
+        ListError: If a list cannot be read.
+    """
+    found: list[Named] = []
+    for item in given if isinstance(given, (list, tuple)) else [given]:
+        path = Path(item)
+        if not path.is_file():
+            raise FileError(
+                f"{path}: no such file; expected a picture of the style, or a list of them (.toml)"
+            )
+        found += _listed(path) if path.suffix.lower() == ".toml" else [_of_file(path, {})]
+    names = [style.described["name"] for style in found]
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"give one or more styles of different names, got {', '.join(names) or 'none'}")
+    return found
+
+
+def _of_file(path: Path, said: dict[str, str]) -> Named:
+    name = path.stem.lower().replace("_", "-").replace(" ", "-").replace("=", "-").replace(",", "-")
+    if not path.is_file():
+        raise FileError(f"{path}: no such file; expected a picture of the style {said.get('name', name)}")
+    return Named(path, {"name": name, "sha256": sha256_of(path), **said})
+
+
+def _listed(path: Path) -> list[Named]:
+    """Return the styles of a list: files beside it, or what the package draws."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    from specstyle.synthesis.patterns import PATTERNS
+
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))["style"]
+        found = []
+        for entry in entries:
+            said = {key: str(entry[key]) for key in ("name", "source", "license") if key in entry}
+            if "drawn" in entry:
+                pixels = torch.from_numpy(PATTERNS[entry["drawn"]](512, 640, seed=1)).movedim(2, 0).float()
+                digest = hashlib.sha256(pixels.numpy().tobytes()).hexdigest()
+                drawn = Picture(pixels, None, said["name"])
+                found.append(Named(drawn, {"sha256": digest, **said}))
+            else:
+                found.append(_of_file(path.parent / entry["file"], said))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ListError(
+            f"{path}: is no list of styles ({error}); expected tables [[style]] with name, file or drawn, "
+            "source and license"
+        ) from error
+    return found
+
+
+def lesson_of(request: Request, data: Path | None) -> tuple[Lesson, Session, tuple[str, ...]]:
+    """Return what a network learns from: the objective of a recipe for each style, and contents.
+
+    Returns:
+        The lesson, the session that it was made by, and what a user should know.
+    """
+    check_request(request)
+    recipe, notes = settle_request(request)
+    size, crop = recipe.size or 512, min(CROP, recipe.size or 512)
+    recipe = recipe.replace(finish_network="", strength=0.5, size=crop, style_scale=(size / crop,))
+    contents = PictureContents(data, crop, size)
+    content = Picture(contents.held_out[0].clamp(0.0, 1.0), None, "content")
+    session = Session(replace(request, content=content), recipe, choose_device(request.device), ignore)
+    features = session.stages[-1].features
+    terms = [
+        build_objective(recipe, features, session.content.image, [style]).terms for style in session.styles
+    ]
+
+    def left(outputs: Tensor, contents: Tensor) -> list[float]:
+        pairs = zip(outputs, contents, strict=True)
+        return [edge_correlation(ours[None], theirs[None], longest=size) for ours, theirs in pairs]
+
+    held_out = contents.held_out.to(session.device)
+    lesson = Lesson(features, terms, contents, held_out, left, lambda strength: 1.0 - strength**2)
+    return lesson, session, (*notes, *session.network.notes)
+
+
+def lesson_size(session: Session) -> int:
+    """Return the longest side of the pictures that a session's contents were cut from."""
+    return round(session.recipe.size * session.recipe.style_scale[0])
+
+
+def _optimized(request: Request, lesson: Lesson, session: Session, steps: int) -> list[float]:
+    """Return the style loss that the optimizer reaches on the first held-out content, for each style."""
+    losses, content = [], Picture(lesson.held_out[0].clamp(0.0, 1.0).cpu(), None, "content")
+    scales = len({stage.shape for stage in session.stages})
+    recipe = session.recipe.replace(steps=max(steps // scales, 1))
+    for number, style in enumerate(request.styles):
+        result = transfer(replace(request, content=content, styles=[style], recipe=recipe, overrides={}))
+        image = result.output.pixels[None].to(lesson.held_out)
+        losses.append(float(style_loss(lesson, number, image)))
+    return losses
+
+
+def _taken_up(folder: Path | None, plan: dict[str, Any], trainer: Trainer) -> list[float]:
+    """Go on with what a folder keeps; return the optimizer's losses, none if there is nothing."""
+    if folder is None:
+        return []
+    make_folder(folder)
+    if not (folder / CHECKPOINT).exists():
+        return []
+    kept = load_state(folder / CHECKPOINT)
+    if kept.get("plan") != plan:
+        raise CheckpointError(
+            f"{folder}: keeps another training (of other styles, settings or data); name another --run-dir"
+        )
+    trainer.restore(kept["trainer"])
+    optimizer: list[float] = kept["optimizer"]
+    return optimizer
+
+
+def _advance(
+    trainer: Trainer,
+    folder: Path | None,
+    plan: dict[str, Any],
+    optimizer: list[float],
+    on_report: Callable[[Report, Sequence[float]], None],
+) -> None:
+    """Train to the end; report, and keep it, from time to time and if it is interrupted."""
+
+    def keep() -> None:
+        if folder is not None:
+            save_state(
+                folder / CHECKPOINT, {"plan": plan, "trainer": trainer.state(), "optimizer": optimizer}
+            )
+
+    last = time.monotonic()
+    try:
+        while trainer.share < 1.0:
+            trainer.advance()
+            if trainer.share < 1.0 and time.monotonic() - last < REPORT_S:
+                continue
+            last = time.monotonic()
+            report = trainer.report()
+            if folder is not None:
+                with atomic(folder / SAMPLES) as temporary:
+                    _draw(report, [style["name"] for style in plan["styles"]], temporary)
+            on_report(report, optimizer)
+            keep()
+    except KeyboardInterrupt:
+        keep()
+        raise
+
+
+def _draw(report: Report, names: Sequence[str], path: Path) -> None:
+    """Write a sheet of held-out contents in each style, at a strength of 0.5."""
+    panels = [
+        (name, picture.movedim(0, 2).cpu().numpy())
+        for name, pictures in zip(names, report.samples, strict=True)
+        for picture in pictures
+    ]
+    figures.contact_sheet(panels, path, columns=len(report.samples[0]))
