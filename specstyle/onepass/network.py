@@ -50,7 +50,7 @@ class StyleNetwork(nn.Module):
         super().__init__()
         self.styles, self.channels = styles, channels
         full, half, quarter = WIDTHS
-        self.enter = _conv(channels, full, 5)
+        self.enter = _conv(channels + 1, full, 5)
         self.down = nn.ModuleList([_conv(full, half, 3, stride=2), _conv(half, quarter, 3, stride=2)])
         self.blocks = nn.ModuleList([_separable(quarter, quarter) for _ in range(2 * BLOCKS)])
         self.up = nn.ModuleList([_separable(quarter, half), _separable(half, full)])
@@ -63,8 +63,10 @@ class StyleNetwork(nn.Module):
         image: Tensor,
         blend: Tensor,
         strength: Tensor,
+        *,
         moments: Sequence[Moments] | None = None,
         found: list[Moments] | None = None,
+        origin: tuple[int, int] = (0, 0),
     ) -> Tensor:
         """Stylize.
 
@@ -74,6 +76,7 @@ class StyleNetwork(nn.Module):
             strength: From 0 (the content, exactly) to 1, ``[B]``.
             moments: Of each normalization's input; ``None``: those of this image.
             found: Takes them in.
+            origin: Row and column of the image in the whole that it is a part of.
 
         Returns:
             ``[B, C, H, W]`` in 0..1.
@@ -81,7 +84,8 @@ class StyleNetwork(nn.Module):
         powers = torch.stack([torch.ones_like(strength), strength, strength.square()], 1)
         condition = (blend[:, :, None] * powers[:, None]).flatten(1)
         norms = _Norms(self.norms, condition, moments, found)
-        full = F.relu_(norms(self.enter(image)))
+        noise = _noise(*image.shape[2:], origin).to(image).expand(len(image), 1, -1, -1)
+        full = F.relu_(norms(self.enter(torch.cat([image, noise], 1))))
         half = F.relu_(norms(self.down[0](full)))
         maps = F.relu_(norms(self.down[1](half)))
         for first, second in zip(self.blocks[::2], self.blocks[1::2], strict=True):
@@ -129,6 +133,18 @@ class _Norms:
         scale, shift = (self._condition @ p for p in (norm.scale, norm.shift))
         scale = scale[:, :, None, None] * (variance + _EPSILON).rsqrt()
         return torch.addcmul(shift[:, :, None, None] - mean * scale, maps, scale)
+
+
+def _noise(height: int, width: int, origin: tuple[int, int]) -> Tensor:
+    """Return noise in -0.5..0.5, ``[height, width]``: of each place the same, on any machine.
+
+    Where a content is flat, it gives a style something to paint on (Ulyanov et al. 2016, "Texture networks").
+    """
+    y, x = (torch.arange(start, start + n) for start, n in zip(origin, (height, width), strict=True))
+    mixed = (y[:, None] * 73_856_093) ^ (x * 19_349_663)
+    for factor in (1_274_126_177, 668_265_263):
+        mixed = ((mixed ^ (mixed >> 15)) * factor) & 0x7FFF_FFFF
+    return (mixed >> 7).float() / 2**24 - 0.5
 
 
 def _conv(channels: int, out: int, size: int, *, stride: int = 1, bias: bool = False) -> nn.Conv2d:

@@ -57,7 +57,7 @@ def stylize(
         for left in range(0, width, tile):
             y, x = max(top - HALO, 0), max(left - HALO, 0)
             part = whole[..., y : top + tile + HALO, x : left + tile + HALO]
-            done = network(part, *condition, moments)[..., top - y :, left - x :]
+            done = network(part, *condition, moments=moments, origin=(y, x))[..., top - y :, left - x :]
             target = output[..., top : top + tile, left : left + tile]
             target.copy_(done[..., : target.shape[2], : target.shape[3]])
     return output

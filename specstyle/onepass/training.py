@@ -139,7 +139,9 @@ class Trainer:
         for group in self._adam.param_groups:
             cosine = 0.5 + 0.5 * math.cos(math.pi * self.share)
             group["lr"] = LEARNING_RATE * (LAST_RATE + (1.0 - LAST_RATE) * cosine)
-        outputs = self.network(contents, self._blend(styles).to(contents), strengths.to(contents))
+        y, x = torch.randint(1 << 16, (2,), generator=generator).tolist()
+        blend = self._blend(styles).to(contents)
+        outputs = self.network(contents, blend, strengths.to(contents), origin=(y, x))
         loss = self._losses(outputs, contents, styles, strengths).mean()
         self._adam.zero_grad()
         torch.autograd.backward(loss)
