@@ -29,6 +29,7 @@ COPIES = {
     "bench/results/quality.md": "measurements/quality.md",
     "bench/results/tune.md": "measurements/tune.md",
     "bench/results/strength.md": "measurements/strength.md",
+    "bench/results/onepass.md": "measurements/onepass.md",
     "bench/results/lite.md": "measurements/lite.md",
     "bench/results/inversion.md": "measurements/inversion.md",
     "bench/NOTES.md": "measurements/speed.md",

@@ -84,7 +84,7 @@ class StyleNetwork(nn.Module):
         powers = torch.stack([torch.ones_like(strength), strength, strength.square()], 1)
         condition = (blend[:, :, None] * powers[:, None]).flatten(1)
         norms = _Norms(self.norms, condition, moments, found)
-        noise = _noise(*image.shape[2:], origin).to(image).expand(len(image), 1, -1, -1)
+        noise = _noise(image.shape[2], image.shape[3], origin).to(image).expand(len(image), 1, -1, -1)
         full = F.relu_(norms(self.enter(torch.cat([image, noise], 1))))
         half = F.relu_(norms(self.down[0](full)))
         maps = F.relu_(norms(self.down[1](half)))
