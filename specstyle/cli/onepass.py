@@ -13,6 +13,7 @@ from typing import Any
 from specstyle.cli.options import add_output_options, add_recipe_options, recipe_overrides
 from specstyle.cli.progress import FAILURE, complain
 from specstyle.errors import FileError, SpecstyleError, explain
+from specstyle.recipes.recipe import AT_ONCE
 
 _TRAIN = """Train a small network that stylizes in one pass, by the objective of a recipe.
 
@@ -22,7 +23,8 @@ photographs. With --run-dir the same command goes on where it was stopped.
 """
 _APPLY = """Stylize pictures in one pass, by a network that `specstyle train` made or that comes along.
 
-A folder as INPUT, or several INPUTs, make OUT a folder, with a picture in it for each.
+Pictures keep their size, unless --size says otherwise. A folder as INPUT, or several INPUTs, make OUT a
+folder, with a picture in it for each.
 """
 
 
@@ -70,14 +72,10 @@ def add_onepass_commands(commands: Any) -> None:
     apply.add_argument("--no-metadata", action="store_true", help="keep no settings inside OUT")
     apply.add_argument("--force", action="store_true", help="replace existing files")
     add_output_options(apply)
-    add_recipe_options(apply, "image", only=APPLIED)
+    add_recipe_options(apply, "image", only=AT_ONCE)
     apply.set_defaults(action=_apply)
     styles = commands.add_parser("styles", help="list the trained styles that come along")
     styles.set_defaults(action=_styles, debug=False)
-
-
-APPLIED = ("strength", "size", "height", "width", "enlarge", "color", "color_match", "bits")
-"""Fields of a recipe that ``apply`` has a flag for."""
 
 
 def _blend(text: str) -> dict[str, float]:

@@ -20,15 +20,10 @@ from specstyle.media.picturemedium import PictureMedium
 from specstyle.onepass.stylefile import Style, load_style
 from specstyle.onepass.tiling import stylize
 from specstyle.recipes import Recipe, from_dict, to_dict
+from specstyle.recipes.recipe import AT_ONCE
 from specstyle.run.api import ignore
 from specstyle.run.request import Request, Result
 from specstyle.run.settle import choose_device
-
-CHANGEABLE = (
-    "strength", "size", "height", "width", "enlarge", "resampling", "truncate_sides", "color", "color_match",
-    "bits",
-)  # fmt: skip
-"""Fields of the recipe that a trained network still leaves open."""
 
 
 def apply(
@@ -135,11 +130,9 @@ def settled(style: Style, overrides: Mapping[str, Any]) -> Recipe:
     """
     if style.medium != "image":
         raise ValueError(f"{style.path or 'the style'} is for {style.medium}, and this is for pictures")
-    fixed = [name for name in overrides if name not in CHANGEABLE]
+    fixed = [name for name in overrides if name not in AT_ONCE]
     if fixed:
-        raise ValueError(
-            f"{fixed[0]} cannot be changed after the training; what can: {', '.join(CHANGEABLE)}"
-        )
+        raise ValueError(f"{fixed[0]} cannot be changed after the training; what can: {', '.join(AT_ONCE)}")
     return from_dict({**style.recipe, "size": 0}).replace(**overrides)
 
 
