@@ -21,10 +21,11 @@ Several styles share one network and can be blended; a .toml file lists styles w
 licenses. Contents are drawn by the program, and come from --data: networks that saw photographs are better on
 photographs. With --run-dir the same command goes on where it was stopped.
 """
-_APPLY = """Stylize pictures in one pass, by a network that `specstyle train` made or that comes along.
+_APPLY = """Stylize pictures or sounds in one pass, by a network of `specstyle train` or one that comes along.
 
 Pictures keep their size, unless --size says otherwise. A folder as INPUT, or several INPUTs, make OUT a
-folder, with a picture in it for each.
+folder, with a result in it for each. With --stream a sound is read from standard input and played as it
+comes in, as WAV (or, with --pcm, as raw samples) on standard output.
 """
 
 
@@ -49,12 +50,17 @@ def add_onepass_commands(commands: Any) -> None:
     add_output_options(train)
     train.set_defaults(action=_train)
     apply = commands.add_parser(
-        "apply", help="stylize pictures at once", description=_APPLY, formatter_class=raw
+        "apply", help="stylize pictures or sounds at once", description=_APPLY, formatter_class=raw
     )
     apply.add_argument("style", metavar="NAME", help="a trained style's file, or one of `specstyle styles`")
-    apply.add_argument("inputs", type=Path, nargs="+", metavar="INPUT", help="pictures, or folders of them")
+    apply.add_argument("inputs", type=Path, nargs="*", metavar="INPUT", help="files, or folders of them")
+    apply.add_argument("-o", "--output", type=Path, metavar="OUT", help="file or folder to write")
+    apply.add_argument("--stream", action="store_true", help="play standard input to standard output")
     apply.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUT", help="file or folder to write"
+        "--pcm",
+        type=_pcm,
+        metavar="RATE:CHANNELS",
+        help="a stream is raw samples of 16 bits (little-endian), and no WAV: 44100:2",
     )
     apply.add_argument(
         "--blend", type=_blend, default={}, metavar="A=1,B=2", help="weights of a file's styles"
@@ -68,11 +74,12 @@ def add_onepass_commands(commands: Any) -> None:
         help="where the style applies (white) and does not (black); once, or once per style of --blend",
     )
     apply.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps")
+    apply.add_argument("--seed", type=int, default=0, metavar="N", help="of a sound's noise")
     apply.add_argument("--plot", action="store_true", help="also write a figure: content and result")
     apply.add_argument("--no-metadata", action="store_true", help="keep no settings inside OUT")
     apply.add_argument("--force", action="store_true", help="replace existing files")
     add_output_options(apply)
-    add_recipe_options(apply, "image", only=AT_ONCE)
+    add_recipe_options(apply, "image", "audio", only={*AT_ONCE["image"], *AT_ONCE["audio"]})
     apply.set_defaults(action=_apply)
     styles = commands.add_parser("styles", help="list the trained styles that come along")
     styles.set_defaults(action=_styles, debug=False)
@@ -85,6 +92,14 @@ def _blend(text: str) -> dict[str, float]:
         return {name.strip(): float(weight) for name, weight in parts}
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected names and weights as in A=1,B=2, got {text!r}") from None
+
+
+def _pcm(text: str) -> tuple[int, int]:
+    """Read ``44100:2``."""
+    rate, _, channels = text.partition(":")
+    if not (rate.isdigit() and channels.isdigit() and int(rate) > 0 and 0 < int(channels) <= 64):
+        raise argparse.ArgumentTypeError(f"expected a rate in Hz and channels as in 44100:2, got {text!r}")
+    return int(rate), int(channels)
 
 
 def _train(arguments: argparse.Namespace) -> int:
@@ -121,15 +136,20 @@ def _apply(arguments: argparse.Namespace) -> int:
     keep_freed_memory()
     style = load_style(arguments.style)
     style.blend(arguments.blend)
-    pairs, failed = _outputs(arguments.inputs, arguments.output), 0
+    if arguments.stream:
+        return _stream(arguments, style)
+    if not arguments.inputs or arguments.output is None:
+        raise ValueError("apply needs one INPUT at least, and -o OUT (or --stream)")
+    pairs, failed = _outputs(arguments.inputs, arguments.output, style.medium), 0
     for source, output in pairs:
         request = Request(
-            "image",
+            style.medium,
             source,
             (),
             overrides=recipe_overrides(arguments),
             content_masks=tuple(arguments.content_masks),
             device=arguments.device,
+            seed=arguments.seed,
         )
         job = Job(
             request, output, force=arguments.force, plot=arguments.plot, metadata=not arguments.no_metadata
@@ -151,7 +171,27 @@ def _apply(arguments: argparse.Namespace) -> int:
         if not arguments.quiet:
             print(f"wrote {written[0]} in {result.record['seconds']:.1f} s")
     if failed:
-        return complain(f"{failed} of {len(pairs)} pictures could not be stylized", FAILURE)
+        return complain(f"{failed} of {len(pairs)} could not be stylized", FAILURE)
+    return 0
+
+
+def _stream(arguments: argparse.Namespace, style: Any) -> int:
+    """Play standard input to standard output."""
+    from specstyle.onepass.streaming import stream
+    from specstyle.run.onepass import settled
+
+    if arguments.inputs or arguments.output is not None:
+        raise ValueError("--stream reads standard input and writes standard output; drop INPUT and -o")
+    if style.medium != "audio":
+        raise ValueError(f"{arguments.style} is a style for pictures, and a stream is a sound")
+    overrides = recipe_overrides(arguments)
+    if {*overrides} - {"strength"}:
+        raise ValueError("of a stream only --strength, --blend and --seed can be said")
+    strength = settled(style, overrides).strength
+    where = sys.stdin.buffer, sys.stdout.buffer
+    latency_s = stream(*where, style, arguments.blend, strength, pcm=arguments.pcm, seed=arguments.seed)
+    if not arguments.quiet:
+        print(f"played, {1000 * latency_s:.0f} ms behind", file=sys.stderr)
     return 0
 
 
@@ -159,33 +199,37 @@ def _nothing(_: Any) -> None:
     """Do nothing."""
 
 
-def _outputs(inputs: Sequence[Path], output: Path) -> list[tuple[Path, Path]]:
+def _outputs(inputs: Sequence[Path], output: Path, medium: str) -> list[tuple[Path, Path]]:
     """Return what is stylized, and where each result goes.
 
     Raises:
-        FileError: If a folder holds no picture, or two results would have one name.
+        FileError: If a folder holds nothing of a medium, or two results would have one name.
     """
-    from specstyle.media.imagefiles import check_output_suffix
-    from specstyle.onepass.contents import SUFFIXES
+    from specstyle.media import imagefiles, soundfiles
+    from specstyle.onepass.contents import SUFFIXES as PICTURES
 
+    what, suffixes, check_output_suffix = {
+        "image": ("picture", PICTURES, imagefiles.check_output_suffix),
+        "audio": ("sound", tuple(soundfiles.SUFFIXES), soundfiles.check_output_suffix),
+    }[medium]
     found: list[Path] = []
     for given in inputs:
         inside = (
-            sorted(p for p in given.iterdir() if p.suffix.lower() in SUFFIXES) if given.is_dir() else [given]
+            sorted(p for p in given.iterdir() if p.suffix.lower() in suffixes) if given.is_dir() else [given]
         )
         if not inside:
-            raise FileError(f"{given}: holds no picture ({', '.join(SUFFIXES)}); name another folder")
+            raise FileError(f"{given}: holds no {what} ({', '.join(suffixes)}); name another folder")
         found += inside
     if len(inputs) == 1 and not inputs[0].is_dir():
         return [(found[0], output)]
     if output.suffix and not output.is_dir():
-        raise FileError(f"{output}: several pictures need a folder to go to; name one, without a suffix")
+        raise FileError(f"{output}: several {what}s need a folder to go to; name one, without a suffix")
 
     def name(path: Path) -> str:
         try:
             check_output_suffix(path)
         except FileError:  # what is read, but not written
-            return path.stem + ".png"
+            return path.stem + (".png" if medium == "image" else ".wav")
         return path.name
 
     names = [name(path) for path in found]

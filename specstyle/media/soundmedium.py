@@ -21,7 +21,7 @@ from specstyle.media.equalize import colored_noise, equalize
 from specstyle.media.level import finish_sound
 from specstyle.media.masks import SoundMask, mask_of, mixed, sounding
 from specstyle.media.soundfiles import check_output_fits, read_sound
-from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, loudest, resample
+from specstyle.media.sounds import WHOLE, Part, Sound, channel_mixing, check_sound, loudest, resample
 from specstyle.media.spectrogramfile import Spectrogram
 from specstyle.media.waveform import WaveformCanvas
 
@@ -151,9 +151,8 @@ class SoundMedium:
             amount: Of the noise.
             kept: Of the content.
         """
-        white = _mixed_as(
-            content, torch.randn(content.samples.shape, generator=generator, dtype=torch.float64)
-        )
+        white = torch.randn(content.samples.shape, generator=generator, dtype=torch.float64)
+        white = channel_mixing(content.samples) @ white
         noise = self._colored(replace(content, samples=white), styles).samples
         level = content.samples.std(1, correction=0, keepdim=True)
         noise *= level / noise.std(1, correction=0, keepdim=True).clamp_min(torch.finfo(noise.dtype).tiny)
@@ -246,12 +245,21 @@ class SoundMedium:
             figures["spectral_convergence_db"] = max(found.spectral_convergence_db, -300.0)
         if amount > 0:
             sound = self.equalized(sound, styles, amount)
+        finished, level = self.mixed_and_leveled(sound, original)
+        return finished, {**figures, **level}, spectrogram
+
+    def mixed_and_leveled(self, made: Sound, original: Sound) -> tuple[Sound, dict[str, Any]]:
+        """Mix a sound with the content that it was made of as the recipe says, and bring it to its loudness.
+
+        Returns:
+            The sound, and what the record says of its level.
+        """
         mask, recipe = self._mask, self._recipe
         if recipe.silence == "keep":
             mask = replace(mask or SoundMask(), sounding=sounding(original))
         mix = None if mask is None else lambda made: mixed(original, made, mask)
-        finished, level = finish_sound(sound, original, recipe.level, loop=recipe.loop, mix=mix)
-        return finished, {**figures, "level": asdict(level)}, spectrogram
+        finished, level = finish_sound(made, original, recipe.level, loop=recipe.loop, mix=mix)
+        return finished, {"level": asdict(level)}
 
     def describe_encoding(self, content: Encoded) -> dict[str, Any]:
         """Return the transform that ran, with what the recipe left open."""
@@ -274,17 +282,6 @@ class SoundMedium:
 def _looped(samples: Tensor, length: int) -> Tensor:
     """Repeat or cut samples ``[channels, length']`` to a length."""
     return samples.repeat(1, -(-length // samples.shape[1]))[:, :length].contiguous()
-
-
-def _mixed_as(content: Sound, white: Tensor) -> Tensor:
-    """Return independent channels of noise mixed so that they correlate as a content's channels do."""
-    if len(white) == 1:
-        return white
-    norms = content.samples.norm(dim=1, keepdim=True)
-    unit = torch.where(norms > 0, content.samples / norms, 0.0)
-    strengths, axes = torch.linalg.eigh(unit @ unit.T)
-    noise: Tensor = axes @ (strengths.clamp_min(0.0).sqrt()[:, None] * (axes.T @ white))
-    return noise
 
 
 def _level_around(samples: Tensor, width: int) -> Tensor:

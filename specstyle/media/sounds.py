@@ -191,3 +191,16 @@ def resample(sound: Sound, sample_rate: int) -> Sound:
     changed = soxr.resample(interleaved, sound.sample_rate, sample_rate, quality="VHQ")
     samples = torch.from_numpy(np.ascontiguousarray(changed.T))
     return replace(sound, samples=samples, sample_rate=sample_rate)
+
+
+def channel_mixing(samples: Tensor) -> Tensor:
+    """Return what mixes independent noises so that they correlate as a sound's channels, ``[C, C]``.
+
+    Args:
+        samples: ``[C, length]``.
+    """
+    norms = samples.norm(dim=1, keepdim=True)
+    unit = torch.where(norms > 0, samples / norms, 0.0)
+    strengths, axes = torch.linalg.eigh(unit @ unit.T)
+    mixing: Tensor = axes * strengths.clamp_min(0.0).sqrt() @ axes.T
+    return mixing

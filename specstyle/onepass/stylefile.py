@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from specstyle.errors import FileError
 from specstyle.files import atomic, sha256_of
 from specstyle.onepass.network import StyleNetwork
+from specstyle.onepass.soundnetwork import SoundStyleNetwork
 
 FORMAT = 1
 METADATA = "specstyle-style"
@@ -21,8 +23,8 @@ METADATA = "specstyle-style"
 SHIPPED = Path(__file__).with_name("styles")
 """The styles that come along."""
 
-CHANNELS = {"image": 3, "audio": 1}
-"""Of the images of each medium."""
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {"image": StyleNetwork, "audio": SoundStyleNetwork}
+"""By medium: makes a network for a number of styles."""
 
 MOST_STYLES, LARGEST = 64, 16_000_000
 """Of a file: styles, and bytes."""
@@ -33,7 +35,7 @@ class Style:
     """One or more trained styles that share a network.
 
     Attributes:
-        network: The network.
+        network: A ``StyleNetwork``, or a ``SoundStyleNetwork``.
         medium: ``image`` or ``audio``.
         recipe: What it was trained by, as plain values.
         styles: Of each style ``name``, ``sha256`` of its picture or sound, and ``source`` and ``license`` as
@@ -43,7 +45,7 @@ class Style:
         sha256: Of the file.
     """
 
-    network: StyleNetwork
+    network: Any
     medium: str
     recipe: dict[str, Any]
     styles: tuple[dict[str, str], ...]
@@ -154,13 +156,13 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, said
 
 
-def _network(tensors: dict[str, Tensor], said: dict[str, Any]) -> StyleNetwork:
+def _network(tensors: dict[str, Tensor], said: dict[str, Any]) -> nn.Module:
     """Return the network of a file, whose tensors must be those of one, and finite."""
-    if said["medium"] not in CHANNELS:
+    if said["medium"] not in NETWORKS:
         raise ValueError(f"medium {said['medium']!r}")
     if not 1 <= len(said["styles"]) <= MOST_STYLES:
         raise ValueError(f"{len(said['styles'])} styles")
-    network = StyleNetwork(len(said["styles"]), CHANNELS[said["medium"]])
+    network = NETWORKS[said["medium"]](len(said["styles"]))
     expected = {name: value.shape for name, value in network.state_dict().items()}
     if {name: value.shape for name, value in tensors.items()} != expected:
         raise ValueError("tensors of other names or shapes")

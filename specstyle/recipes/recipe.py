@@ -15,8 +15,15 @@ from specstyle.recipes.checks import check_types, check_values, with_companions
 S5 = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 """The five style layers of Gatys et al. 2016 (their conv1_1 ... conv5_1, taken after the ReLU)."""
 
-AT_ONCE = ("strength", "size", "height", "width", "enlarge", "resampling", "color", "color_match", "bits")
-"""Fields that can still be changed where a trained network stylizes in one pass."""
+AT_ONCE = {
+    "image": (
+        "strength", "size", "height", "width", "enlarge", "resampling", "color", "color_match", "bits",
+    ),
+    "audio": (
+        "strength", "content_start_s", "content_duration_s", "keep_band", "mask", "silence", "mix", "level",
+    ),
+}  # fmt: skip
+"""Fields that can still be changed where a trained network stylizes in one pass, by medium."""
 
 TOWARDS_CONTENT, TOWARDS_STYLE = 2.0, 1.2
 """Powers of the ratio of the weights, below and above a strength of 0.5."""

@@ -17,6 +17,9 @@ from specstyle.media.base import Encoded
 from specstyle.media.color import gray_of
 from specstyle.media.colormatch import match_colors, match_gray
 from specstyle.media.picturemedium import PictureMedium
+from specstyle.media.soundfiles import check_output_fits
+from specstyle.media.soundmedium import SoundMedium
+from specstyle.onepass.playing import play
 from specstyle.onepass.stylefile import Style, load_style
 from specstyle.onepass.tiling import stylize
 from specstyle.recipes import Recipe, from_dict, to_dict
@@ -33,33 +36,42 @@ def apply(
     blend: Mapping[str, float] | None = None,
     content_mask: Any = None,
     device: str = "auto",
+    sample_rate: int | None = None,
+    seed: int = 0,
     on_note: Callable[[str], None] = ignore,
     **overrides: Any,
 ) -> Result:
-    """Stylize a picture in one pass.
+    """Stylize a picture or a sound in one pass.
 
     Args:
         style: A file of ``train``, the name of a style that comes along, or what ``load_style`` gives.
-        content: A path, an array or a ``Picture`` as for ``transfer_image``.
+        content: A path, an array, a ``Picture`` or a ``Sound``, as ``transfer_image`` and ``transfer_audio``
+            take it.
         blend: Weight of each style by its name; ``None``: the one that is named, or the only one.
         content_mask: Where the style applies, as for ``transfer_image``; with a blend also a list, a mask
             for each of its styles.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        sample_rate: Of samples given as an array, in Hz.
+        seed: Of the noise that sounds are made of.
         on_note: Called with each line that a user should know.
         **overrides: ``strength`` from 0 (the content) to 1, ``size`` (the picture's own by default) and what
-            else of a recipe says how pictures are read, colored and written.
+            else of a recipe says how pictures are read, colored and written, or sounds cut, mixed and
+            leveled.
 
     Returns:
-        The result: ``result.output`` is a ``Picture``.
+        The result: ``result.output`` is a ``Picture`` or a ``Sound``. A sound's has no image: none was
+        optimized.
 
     Raises:
         ValueError: If options do not fit together.
         SpecstyleError: If the style or the content cannot be used.
     """
     masks = content_mask if isinstance(content_mask, (list, tuple)) else (content_mask,)
-    request = Request("image", content, (), overrides=overrides, device=device)
-    request = replace(request, content_masks=() if content_mask is None else tuple(masks))
     loaded = style if isinstance(style, Style) else load_style(style)
+    request = Request(
+        loaded.medium, content, (), overrides=overrides, device=device, sample_rate=sample_rate, seed=seed
+    )
+    request = replace(request, content_masks=() if content_mask is None else tuple(masks))
     return apply_request(request, style=loaded, blend=dict(blend or {}), on_note=on_note)
 
 
@@ -75,6 +87,33 @@ def apply_request(
     started = time.monotonic()
     recipe = settled(style, request.overrides)
     weights, device = style.blend(blend), choose_device(request.device)
+    made = (_picture if style.medium == "image" else _sound)(request, style, recipe, blend, device)
+    for note in made.notes:
+        on_note(note)
+    record = {
+        "specstyle": __version__,
+        "medium": style.medium,
+        "onepass": {
+            "styles": list(style.styles),
+            "blend": dict(zip(style.names, (weights / weights.sum()).tolist(), strict=True)),
+        },
+        "recipe": to_dict(recipe),
+        "styles": [],
+        "network": {"name": "onepass", "origin": str(style.path or "memory"), "sha256": style.sha256},
+        "device": device.type,
+        "torch": torch.__version__,
+        "stopped": False,
+        **made.record,
+        "notes": list(made.notes),
+        "seconds": round(time.monotonic() - started, 3),
+    }
+    return replace(made, record=record)
+
+
+def _picture(
+    request: Request, style: Style, recipe: Recipe, blend: dict[str, float], device: torch.device
+) -> Result:
+    """Return a picture, with what the record says of it."""
     names = tuple(blend) or (style.chosen,)
     if len(request.content_masks) not in (0, 1, len(names)):
         raise RecipeError(
@@ -93,46 +132,41 @@ def apply_request(
     network = style.network.to(device)
     image = content.image.expand(-1, network.channels, -1, -1)
     if len(masks) < 2:
-        output = stylize(network, image, weights, recipe.strength)
+        output = stylize(network, image, style.blend(blend), recipe.strength)
         output = output if not masks or masks[0] is None else torch.lerp(image, output, masks[0])
     else:
         output = _side_by_side(style, image, {n: float(w) for n, w in blend.items()}, masks, recipe.strength)
     picture, figures = medium.finish(_colored(output, content, recipe), content, source)
-    for note in source.notes:
-        on_note(note)
-    record = {
-        "specstyle": __version__,
-        "medium": style.medium,
-        "onepass": {
-            "styles": list(style.styles),
-            "blend": dict(zip(style.names, (weights / weights.sum()).tolist(), strict=True)),
-        },
-        "recipe": to_dict(recipe),
-        "content": medium.describe(source),
-        "styles": [],
-        "image_shape": list(content.image.shape),
-        "network": {"name": "onepass", "origin": str(style.path or "memory"), "sha256": style.sha256},
-        "device": device.type,
-        "torch": torch.__version__,
-        "stopped": False,
-        **figures,
-        "notes": list(source.notes),
-        "seconds": round(time.monotonic() - started, 3),
-    }
-    return Result(picture, source, (), record, source.notes, output)
+    shape = {"content": medium.describe(source), "image_shape": list(content.image.shape)}
+    return Result(picture, source, (), {**shape, **figures}, source.notes, output)
+
+
+def _sound(
+    request: Request, style: Style, recipe: Recipe, blend: dict[str, float], device: torch.device
+) -> Result:
+    """Return a sound, with what the record says of it."""
+    if request.content_masks:
+        raise RecipeError("--content-mask is for pictures; drop it, or see --mask for sounds")
+    medium = SoundMedium(recipe, seed=request.seed, device=device, sample_rate=request.sample_rate)
+    source = medium.source(request.content, "content")
+    if request.output is not None:
+        check_output_fits(source, request.output)
+    made = play(style.network, source, style.blend(blend), recipe.strength, seed=request.seed)
+    sound, figures = medium.mixed_and_leveled(made, source)
+    record = {"content": medium.describe(source), **figures, "seed": request.seed}
+    return Result(sound, source, (), record, source.notes, torch.empty(0))
 
 
 def settled(style: Style, overrides: Mapping[str, Any]) -> Recipe:
     """Return the recipe that a style was trained by, with what may still be changed.
 
     Raises:
-        ValueError: If the style is not for pictures, or a field cannot be changed any more.
+        ValueError: If a field cannot be changed any more.
     """
-    if style.medium != "image":
-        raise ValueError(f"{style.path or 'the style'} is for {style.medium}, and this is for pictures")
-    fixed = [name for name in overrides if name not in AT_ONCE]
+    free = AT_ONCE[style.medium]
+    fixed = [name for name in overrides if name not in free]
     if fixed:
-        raise ValueError(f"{fixed[0]} cannot be changed after the training; what can: {', '.join(AT_ONCE)}")
+        raise ValueError(f"{fixed[0]} cannot be changed after the training; what can: {', '.join(free)}")
     return from_dict({**style.recipe, "size": 0}).replace(**overrides)
 
 

@@ -20,8 +20,7 @@ from specstyle.files import atomic, check_output, make_folder, sha256_of
 from specstyle.media.pictures import Picture
 from specstyle.media.structure import edge_correlation
 from specstyle.onepass.contents import PictureContents
-from specstyle.onepass.network import StyleNetwork
-from specstyle.onepass.stylefile import CHANNELS, Style, save_style
+from specstyle.onepass.stylefile import NETWORKS, Style, save_style
 from specstyle.onepass.training import Lesson, Report, Trainer, style_loss
 from specstyle.recipes import to_dict
 from specstyle.run.api import ignore, transfer
@@ -114,7 +113,7 @@ def train(
     for note in notes:
         on_note(note)
     torch.manual_seed(seed)
-    network = StyleNetwork(len(named), CHANNELS[medium]).to(session.device)
+    network: Any = NETWORKS[medium](len(named)).to(session.device)
     trainer = Trainer(network, lesson, seed=seed, minutes=minutes, steps=steps)
     settled = to_dict(session.recipe.replace(size=lesson_size(session), style_scale=()))
     described = [style.described for style in named]
