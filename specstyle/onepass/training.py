@@ -14,12 +14,13 @@ from torch import Tensor
 
 from specstyle.engine.losses import content_distance
 from specstyle.engine.objective import ContentTerm, StyleTerm, Term
+from specstyle.errors import SpecstyleError
 from specstyle.onepass.network import StyleNetwork
 
 BATCH = 2
 """Contents a step, each with a style and a strength of its own."""
 
-LEARNING_RATE, LAST_RATE = 2e-3, 0.02
+LEARNING_RATE, LAST_RATE = 1.5e-3, 0.02
 """Adam's at first, and the share of it that is left in the end, along a cosine."""
 
 LONGEST_GRADIENT = 1.0
@@ -133,16 +134,19 @@ class Trainer:
         started = time.monotonic()
         generator = torch.Generator().manual_seed((self.seed << 32) + self.step)
         size = FIRST_SIZE if self.share < FIRST_SHARE else 1.0
-        contents = self.lesson.contents(BATCH, generator, size)
+        contents = self.lesson.contents(BATCH, generator, size).to(self.lesson.held_out)
         styles = torch.randint(self.network.styles, (BATCH,), generator=generator).tolist()
         strengths = WEAKEST + (1.0 - WEAKEST) * torch.rand(BATCH, generator=generator)
         for group in self._adam.param_groups:
             cosine = 0.5 + 0.5 * math.cos(math.pi * self.share)
             group["lr"] = LEARNING_RATE * (LAST_RATE + (1.0 - LAST_RATE) * cosine)
         y, x = torch.randint(1 << 16, (2,), generator=generator).tolist()
-        blend = self._blend(styles).to(contents)
-        outputs = self.network(contents, blend, strengths.to(contents), origin=(y, x))
+        outputs = self.network(contents, self._blend(styles), strengths.to(contents), origin=(y, x))
         loss = self._losses(outputs, contents, styles, strengths).mean()
+        if not bool(loss.isfinite()):
+            raise SpecstyleError(
+                f"the loss is no finite number at step {self.step}; another --seed or recipe may do better"
+            )
         self._adam.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), LONGEST_GRADIENT)
@@ -157,14 +161,14 @@ class Trainer:
         contents, losses, left, samples = self.lesson.held_out, [], [], []
         half = torch.full((len(contents),), 0.5).to(contents)
         for style in range(self.network.styles):
-            outputs = self.network(contents, self._blend([style] * len(contents)).to(contents), half)
+            outputs = self.network(contents, self._blend([style] * len(contents)), half)
             losses.append(float(style_loss(self.lesson, style, outputs).mean()))
             left += self.lesson.left(outputs, contents)
             samples.append(outputs)
         return Report(self.step, self.share, tuple(losses), sum(left) / len(left), tuple(samples))
 
     def _blend(self, styles: Sequence[int]) -> Tensor:
-        return torch.eye(self.network.styles)[list(styles)]
+        return torch.eye(self.network.styles)[list(styles)].to(self.lesson.held_out)
 
     def _losses(self, outputs: Tensor, contents: Tensor, styles: list[int], strengths: Tensor) -> Tensor:
         """Return the loss of each output, ``[B]``."""
