@@ -16,6 +16,10 @@ class FileError(SpecstyleError):
     """A sound or picture that cannot be read, written or used."""
 
 
+class OutputExistsError(FileError):
+    """An output that was not there when a run began, and is there now."""
+
+
 class WeightsError(SpecstyleError):
     """Network weights that are missing, damaged or of the wrong shape."""
 
@@ -60,5 +64,8 @@ def explain(error: Exception) -> str:
     if is_out_of_memory(error):
         remedy = "use a smaller --size, a lower --sample-rate or a shorter sound"
         return f"not enough memory for this run; {remedy}"
+    if isinstance(error, OSError) and error.strerror:
+        name = "" if error.filename is None else f"{str(error.filename)[:200]}: "
+        return f"{name}{error.strerror}"
     first = (str(error).splitlines() or [""])[0]
     return f"unexpected {type(error).__name__}: {first} (--debug shows where)"

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
+import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from specstyle.errors import FileError
+from specstyle.errors import FileError, OutputExistsError
+
+_STALE_S = 10.0
+"""A file is written at once: what has not grown for so long is not being written."""
 
 
 def check_output(path: Path, *, force: bool) -> None:
@@ -28,6 +35,7 @@ def check_output(path: Path, *, force: bool) -> None:
     if path.exists() and not force:
         raise FileError(f"{path}: exists already; choose another name, or --force to replace it")
     missing = [folder for folder in path.parents if not folder.exists()]
+    _sweep(path)
     try:
         make_folder(path.parent)
         with atomic(path) as temporary:
@@ -37,6 +45,36 @@ def check_output(path: Path, *, force: bool) -> None:
         for folder in missing:
             with contextlib.suppress(OSError):
                 folder.rmdir()
+
+
+def is_url(path: Path) -> bool:
+    """Tell whether a path is meant to be an URL (of whose slashes ``Path`` keeps one)."""
+    return bool(re.match("(https?|ftps?|file|s3|data):", str(path))) and not path.exists()
+
+
+def read_bytes(path: Path, *, most: int = 2**26) -> bytes:
+    """Read a small file whole: a recipe, a list, a table.
+
+    Args:
+        path: The file.
+        most: Bytes that it may have.
+
+    Raises:
+        OSError: If it is none, or too large, or no ordinary file: a pipe or a device could block for ever.
+    """
+    if is_url(path):
+        raise OSError(errno.EINVAL, "it is an URL; download it, and give the file")
+    state = path.stat()
+    if not stat.S_ISREG(state.st_mode):
+        what = (
+            "a directory"
+            if stat.S_ISDIR(state.st_mode)
+            else "not an ordinary file, such as a pipe or a device"
+        )
+        raise OSError(errno.EINVAL, f"it is {what}")
+    if state.st_size > most:
+        raise OSError(errno.EFBIG, f"it has {state.st_size:,} bytes, and at most {most:,} are read")
+    return path.read_bytes()
 
 
 def make_folder(path: Path) -> bool:
@@ -54,11 +92,37 @@ def make_folder(path: Path) -> bool:
     return missing
 
 
+def _sweep(path: Path) -> None:
+    """Remove what killed runs left half written of a file."""
+    pattern = re.compile(re.escape(temporary_name(path, 0).name).replace(r"\.0\.", r"\.(\d+)\."))
+    with contextlib.suppress(OSError):
+        for part in path.parent.iterdir():
+            found = pattern.fullmatch(part.name)
+            # The process may be another machine's, which then writes at this moment.
+            if found and time.time() - part.stat().st_mtime > _STALE_S and not _is_alive(int(found[1])):
+                part.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
 @contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, *, new: bool = False) -> Iterator[Path]:
     """Give a temporary name beside ``path``, with its suffix; rename it at the end, or remove it on an error.
 
+    Args:
+        path: The file.
+        new: Replace nothing, not even what another process wrote meanwhile.
+
     Raises:
+        OutputExistsError: If the file shall be new, and is there.
         FileError: If the file cannot be written or renamed.
     """
     temporary = temporary_name(path, os.getpid())
@@ -66,15 +130,26 @@ def atomic(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         if temporary.exists():
-            temporary.replace(path)
+            (_rename_to_new if new else Path.replace)(temporary, path)
     except FileError as error:
         said = str(error).replace(str(temporary), str(path)).replace(temporary.name, path.name)
-        raise FileError(said) from error
+        raise type(error)(said) from error
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _rename_to_new(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)  # fails where something is, unlike a rename
+    except FileExistsError as error:
+        raise OutputExistsError(f"{path}: exists by now; choose another name") from error
+    except OSError as error:  # a file system without links
+        if path.exists():
+            raise OutputExistsError(f"{path}: exists by now; choose another name") from error
+        temporary.replace(path)
 
 
 def temporary_name(path: Path, pid: int) -> Path:

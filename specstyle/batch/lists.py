@@ -21,7 +21,7 @@ from specstyle.batch.jobs import (
     refuse,
 )
 from specstyle.errors import ListError
-from specstyle.media.soundfiles import SUFFIXES
+from specstyle.files import read_bytes
 
 REQUIRED = ("content", "style", "output")
 AS_THEY_ARE = ("recipe", "weights", "preprocessing", "device")
@@ -57,8 +57,8 @@ def read_csv(path: Path, common: dict[str, Any]) -> list[Task]:
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Give each row that is not blank, with its line: its cells that are not empty, by column."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_bytes(path).decode("utf-8-sig").replace("\r\n", "\n")
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8; save it as CSV UTF-8"
         raise ListError(f"{path}: cannot read the list of jobs: {reason}") from error
     # Which it is, the first line that is not blank says: the names of the columns.
@@ -185,5 +185,5 @@ def _inputs(folder: Path, ignored: list[str]) -> list[Path]:
 def _written_suffix(content: Path, medium: str) -> str:
     suffix = content.suffix.lower()
     if medium == "audio":
-        return suffix if suffix in SUFFIXES else ".wav"
-    return ".png" if suffix in (".bmp", ".gif") else suffix
+        return suffix if suffix in (".wav", ".flac", ".ogg") else ".wav"
+    return suffix if suffix in (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff") else ".png"

@@ -138,7 +138,7 @@ def state_of(task: Task) -> Outcome:
     try:
         record = json.loads(task.job.record_path.read_text(encoding="utf-8"))
         different = [name for name, (asked, found) in _both(task, record).items() if asked != found]
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         said = f"exists without a record of how it was made ({task.job.record_path.name})"
         return outcome_of(task, "differs", error=f"{said}; --force replaces it")
     if different:

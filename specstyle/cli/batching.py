@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from specstyle.cli.options import (
     add_shared_options,
     request_fields,
 )
-from specstyle.cli.progress import FAILURE, INTERRUPTED, complain
+from specstyle.cli.progress import FAILURE, complain, name_of_signal, printable
 from specstyle.errors import counted
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _batch(arguments: argparse.Namespace) -> int:
         tasks, path = read_csv(jobs, common), jobs.with_name(jobs.stem + ".results.csv")
     table, interrupted = _run_all(tasks, path, arguments)
     if not arguments.quiet:
-        print(table.format())
+        print(printable(table.format()))
         print(f"{table.told()}; the table is in {table.path}")
     return _end(table, interrupted=interrupted)
 
@@ -226,7 +227,7 @@ def _common(arguments: argparse.Namespace) -> dict[str, Any]:
     return common
 
 
-def _run_all(tasks: list[Task], path: Path, arguments: argparse.Namespace) -> tuple[Table, bool]:
+def _run_all(tasks: list[Task], path: Path, arguments: argparse.Namespace) -> tuple[Table, int]:
     """Run the jobs that are not finished yet.
 
     Args:
@@ -235,7 +236,7 @@ def _run_all(tasks: list[Task], path: Path, arguments: argparse.Namespace) -> tu
         arguments: Of the command line.
 
     Returns:
-        The outcomes, and whether Ctrl-C came.
+        The outcomes, and the number of the signal that came, or 0.
     """
     from specstyle.batch.results import Table, state_of
     from specstyle.batch.scheduler import run_tasks
@@ -253,7 +254,7 @@ def _run_all(tasks: list[Task], path: Path, arguments: argparse.Namespace) -> tu
         if state.status == "differs" and not arguments.force:
             complain(f"job {state.job}, {state.output}: {state.error}", FAILURE)
     if not todo:
-        return table, False
+        return table, 0
     pool = _pool(arguments, len(todo))
     _note(arguments, f"{len(todo)} of {len(tasks)} jobs to run, {pool.workers} at a time")
     ended = itertools.count(1)
@@ -272,9 +273,9 @@ def _run_all(tasks: list[Task], path: Path, arguments: argparse.Namespace) -> tu
             on_outcome=finished,
             on_note=lambda line: _note(arguments, line),
         )
-    except KeyboardInterrupt:
-        return table, True
-    return table, False
+    except KeyboardInterrupt as stop:
+        return table, getattr(stop, "number", int(signal.SIGINT))
+    return table, 0
 
 
 def _pool(arguments: argparse.Namespace, jobs: int) -> Pool:
@@ -290,7 +291,7 @@ def _pool(arguments: argparse.Namespace, jobs: int) -> Pool:
 
 def _note(arguments: argparse.Namespace, text: str) -> None:
     if not arguments.quiet:
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def _told(outcome: Outcome) -> str:
@@ -303,7 +304,8 @@ def _told(outcome: Outcome) -> str:
     return told
 
 
-def _end(table: Table, *, interrupted: bool) -> int:
+def _end(table: Table, *, interrupted: int) -> int:
     if interrupted:
-        return complain(f"stopped by Ctrl-C: {table.told()}; the same command goes on", INTERRUPTED)
+        by = name_of_signal(interrupted)
+        return complain(f"stopped by {by}: {table.told()}; the same command goes on", 128 + interrupted)
     return 0 if table.finished() else FAILURE

@@ -12,7 +12,7 @@ from typing import Any
 from specstyle.cli.batching import add_batch_command, add_sweep_command
 from specstyle.cli.onepass import add_onepass_commands
 from specstyle.cli.options import add_output_options
-from specstyle.cli.progress import INTERRUPTED, USAGE, ProgressLine, complain
+from specstyle.cli.progress import USAGE, ProgressLine, complain, name_of_signal
 from specstyle.cli.spectrograms import add_spectrogram_commands
 from specstyle.errors import SpecstyleError
 
@@ -138,7 +138,8 @@ def _demo(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         print("wrote " + ", ".join(str(path) for path in written))
     if stopped:
-        return complain("stopped by Ctrl-C; the rest of the demo was not made", INTERRUPTED)
+        by = name_of_signal(progress.signal)
+        return complain(f"stopped by {by}; the rest of the demo was not made", 128 + progress.signal)
     return 0
 
 

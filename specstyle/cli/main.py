@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import io
 import mimetypes
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +24,16 @@ from specstyle.cli.options import (
     request_fields,
 )
 from specstyle.cli.parser import Parser
-from specstyle.cli.progress import FAILURE, INTERRUPTED, USAGE, ProgressLine, complain
+from specstyle.cli.progress import (
+    FAILURE,
+    USAGE,
+    ProgressLine,
+    complain,
+    name_of_signal,
+    printable,
+    stop_at_once,
+    stopped_by,
+)
 from specstyle.errors import RunFinishedError, counted, explain
 from specstyle.recipes.recipe import Recipe
 
@@ -91,7 +103,8 @@ def build_parser(*, inputs_optional: bool = False) -> Parser:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and exit.
 
-    Exit codes: 0 done, 1 an input or the run failed, 2 wrong usage, 130 stopped by Ctrl-C.
+    Exit codes: 0 done, 1 an input or the run failed, 2 wrong usage, 130 stopped by Ctrl-C (143 by SIGTERM,
+    129 by SIGHUP).
     """
     given = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     named = any(word.partition("=")[0] in ("--like", "--resume") for word in given)
@@ -101,10 +114,15 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
     """Run a command; turn what it raises into one line and an exit code."""
+    for stream in (sys.stdout, sys.stderr):  # an encoding that lacks a letter is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return action(arguments)
-    except KeyboardInterrupt:
-        return complain("interrupted at once, without waiting for a result", INTERRUPTED)
+        with stopped_by(stop_at_once):
+            return action(arguments)
+    except KeyboardInterrupt as stop:
+        number = getattr(stop, "number", int(signal.SIGINT))
+        return complain("interrupted at once, without waiting for a result", 128 + number)
     except BrokenPipeError:
         sys.stderr.close()
         return FAILURE
@@ -128,19 +146,21 @@ def _run_medium(arguments: argparse.Namespace) -> int:
         for note in notes:
             progress.note(note)
         result, written = run_job(job, on_step=progress, on_note=progress.note, on_stage=progress.enter_stage)
-    return _end(job, result.record, written, quiet=arguments.quiet)
+    return _end(job, result.record, written, quiet=arguments.quiet, number=progress.signal)
 
 
-def _end(job: Job, record: dict[str, Any], written: Sequence[Path], *, quiet: bool) -> int:
-    """Tell what came of a run; return the exit code."""
+def _end(job: Job, record: dict[str, Any], written: Sequence[Path], *, quiet: bool, number: int) -> int:
+    """Tell what came of a run, which a signal may have stopped; return the exit code."""
     if not quiet:
-        print(summary(record))
-        print("wrote " + ", ".join(str(path) for path in written))
+        with contextlib.suppress(OSError):
+            print(summary(record))
+            print("wrote " + ", ".join(printable(str(path)) for path in written), flush=True)
     if record["stopped"]:
         more = "" if job.run_dir is None else f"; --resume {job.run_dir} goes on"
         return complain(
-            f"stopped by Ctrl-C at step {record['steps']}; the best result so far is in {written[0]}{more}",
-            INTERRUPTED,
+            f"stopped by {name_of_signal(number)} at step {record['steps']}; the best result so far is in "
+            f"{written[0]}{more}",
+            128 + number,
         )
     return 0
 

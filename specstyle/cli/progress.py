@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
-FAILURE, USAGE, INTERRUPTED = 1, 2, 130
-"""Exit codes: an input or the run failed, wrong usage, stopped by Ctrl-C."""
+FAILURE, USAGE = 1, 2
+"""Exit codes: an input or the run failed, wrong usage. Stopped by a signal: 128 and its number."""
+
+_STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 LINES_PER_RUN = 10
+
+
+class Stopped(KeyboardInterrupt):
+    """The program is asked to end at once.
+
+    Attributes:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+def stop_at_once(number: int, frame: FrameType | None) -> None:
+    """Take a signal for a wish to end at once.
+
+    Raises:
+        Stopped: Always.
+    """
+    raise Stopped(number)
+
+
+@contextlib.contextmanager
+def stopped_by(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
+    """Handle Ctrl-C, and the signals by which a shell or a scheduler ends a program; not under ``nohup``."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = [number for number in _STOPPING if signal.getsignal(number) != signal.SIG_IGN]
+        before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
+
+
+def name_of_signal(number: int) -> str:
+    """Return what to call a signal: ``Ctrl-C``, ``SIGTERM``."""
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
 
 
 class ProgressLine:
@@ -19,10 +64,13 @@ class ProgressLine:
 
     Before the first step, Ctrl-C ends the program at once, since there is nothing to keep. From then on the
     first Ctrl-C ends the run after the current step, the second one at once; while the result is being
-    finished, the first only says so.
+    finished, the first only says so. SIGTERM and SIGHUP count as Ctrl-C.
 
     Args:
         quiet: Show nothing.
+
+    Attributes:
+        signal: The number of the first of them, or of Ctrl-C.
     """
 
     def __init__(self, *, quiet: bool) -> None:
@@ -32,17 +80,18 @@ class ProgressLine:
         self._first: tuple[int, float] = (0, 0.0)
         self._stop = False
         self._stage = "read"
-        self._before: Any = None
+        self._handling = stopped_by(self._interrupted)
+        self.signal = int(signal.SIGINT)
 
     def __enter__(self) -> ProgressLine:
-        self._before = signal.signal(signal.SIGINT, self._interrupted)
+        self._handling.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-        signal.signal(signal.SIGINT, self._before)
+        self._handling.__exit__(None, None, None)
 
     def close(self) -> None:
         """End the bar; the next run, if there is one, begins with its reading."""
@@ -53,8 +102,8 @@ class ProgressLine:
 
     def _interrupted(self, number: int, frame: FrameType | None) -> None:
         if self._stop or self._stage == "read":
-            raise KeyboardInterrupt
-        self._stop = True
+            raise Stopped(number)
+        self._stop, self.signal = True, number
         doing = "stopping after this step" if self._stage == "optimize" else "the result is nearly finished"
         self.note(f"{doing} (Ctrl-C again: at once, without a result)")
 
@@ -66,10 +115,12 @@ class ProgressLine:
         """Show a line for the user."""
         if self._quiet:
             return
-        if self._bar is not None:
-            self._bar.write(text, file=sys.stderr)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        text = printable(text)
+        with contextlib.suppress(OSError):  # the terminal may be gone, and the run goes on without it
+            if self._bar is not None:
+                self._bar.write(text, file=sys.stderr)
+            else:
+                print(text, file=sys.stderr, flush=True)
 
     def __call__(self, progress: Any) -> None:
         """Show a step; end the run if Ctrl-C was pressed.
@@ -78,7 +129,8 @@ class ProgressLine:
             StopRun: If the user wants to stop.
         """
         if not self._quiet:
-            (self._draw if self._terminal else self._print)(progress)
+            with contextlib.suppress(OSError):
+                (self._draw if self._terminal else self._print)(progress)
         if self._stop:
             from specstyle.engine.optimize import StopRun
 
@@ -112,7 +164,13 @@ def _losses(losses: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in losses.items() if ":" not in name)
 
 
+def printable(text: str) -> str:
+    """Return a text with what would move a terminal's cursor, or is no letter at all, as escapes."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
 def complain(message: str, code: int) -> int:
     """Print one line on stderr; return the exit code."""
-    print(f"specstyle: {' '.join(message.split())}", file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(f"specstyle: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code

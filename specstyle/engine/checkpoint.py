@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from specstyle.errors import CheckpointError
 
-FORMAT = 1
+FORMAT = 2
 """Of the file. One that changes what it means gets the next number."""
 
 
@@ -29,7 +29,7 @@ def save_state(path: Path, values: dict[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.part")
     try:
         with temporary.open("wb") as file:
-            torch.save({"format": FORMAT, "values": values}, file)
+            torch.save({"format": FORMAT, "values": values, "checksums": _checksums(values)}, file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -65,7 +65,7 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
     """
     try:
         read = torch.load(path, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:  # what a damaged pickle raises is not of one kind
         raise CheckpointError(
             f"{path}: is no checkpoint that can be read; delete it, and --resume starts the run anew"
         ) from error
@@ -75,5 +75,19 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
             f"{path}: has checkpoint format {found}, and this version of specstyle reads {FORMAT}; resume it "
             "with the version that wrote it, or delete it to start the run anew"
         )
-    values: dict[str, Any] = read["values"]
+    values = read.get("values")
+    if not isinstance(values, dict) or read.get("checksums") != _checksums(values):
+        raise CheckpointError(f"{path}: is damaged; delete it, and --resume starts the run anew")
     return values
+
+
+def _checksums(value: Any) -> list[int]:
+    """Return the CRC-32 of each tensor and plain value in order: torch does not look at a file's own."""
+    if isinstance(value, torch.Tensor):
+        raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        return [zlib.crc32(raw.numpy().tobytes(), value.ndim)]
+    if isinstance(value, dict):
+        return [number for item in value.items() for number in _checksums(item)]
+    if isinstance(value, (list, tuple)):
+        return [number for item in value for number in _checksums(item)]
+    return [zlib.crc32(repr(value).encode())]

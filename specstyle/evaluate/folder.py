@@ -81,10 +81,16 @@ def write_csv(rows: Sequence[dict[str, Any]], path: Path | str) -> None:
     """
     if not rows:
         raise ValueError("there are no rows to write; score_folder makes some")
-    with atomic(Path(path)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    how: dict[str, Any] = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+    with atomic(Path(path)) as temporary, temporary.open("w", **how) as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+
+
+def _cell(value: Any) -> Any:
+    """Return a cell that a spreadsheet takes for text, not for a formula: names of files are anyone's."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def _sounds_of(folder: Path) -> list[Path]:

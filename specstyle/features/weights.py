@@ -223,6 +223,12 @@ def _layers_of(
                 f"{list(bias.shape)}, expected {list(expected)} and {list(expected[:1])}; "
                 "these are not VGG19's weights (a smaller network's belong to --network vgg19-lite)"
             )
+        for tensor in (weight, bias):
+            if tensor.dtype not in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+                raise WeightsError(
+                    f"{path}: features.{CONV_INDEX[name]} ({name}) holds {tensor.dtype} numbers; expected "
+                    "floating-point numbers of 16, 32 or 64 bits"
+                )
         if not (weight.isfinite().all() and bias.isfinite().all()):
             raise WeightsError(f"{path}: features.{CONV_INDEX[name]} ({name}) holds NaN or infinite values")
         tensors[name] = (weight.float(), bias.float())

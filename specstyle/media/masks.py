@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from specstyle.errors import FileError
-from specstyle.files import sha256_of
+from specstyle.files import read_bytes, sha256_of
 from specstyle.media.bandtext import read_band
 from specstyle.media.blocks import shaped
 from specstyle.media.imagefiles import read_picture
@@ -197,8 +197,8 @@ def read_mask(path: Path) -> SoundMask:
     if path.suffix.lower() != ".csv":
         return SoundMask(picture=read_picture(path).pixels.mean(0).double())
     try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = list(csv.reader(read_bytes(path).decode("utf-8-sig").splitlines()))
+    except (OSError, ValueError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "it is no table"
         raise FileError(f"{path}: the mask cannot be read: {reason}; give a PNG or a CSV file") from None
     names = [cell.strip() for cell in rows[0]] if rows else []

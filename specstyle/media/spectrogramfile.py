@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,13 @@ from specstyle.errors import FileError
 from specstyle.files import atomic, check_output, make_folder
 from specstyle.media.inversion import InversionResult, Method, Start, invert
 from specstyle.media.phase import check_magnitude
-from specstyle.media.soundfiles import check_output_suffix, read_sound, write_sound
+from specstyle.media.soundfiles import (
+    MAX_BYTES,
+    MAX_GROWTH,
+    check_output_suffix,
+    read_sound,
+    write_sound,
+)
 from specstyle.media.sounds import Sound
 from specstyle.media.stft import StftSettings, auto_stft, check_shape, stft
 
@@ -191,7 +198,11 @@ def _read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             loaded = np.load(file, allow_pickle=False)
             if not isinstance(loaded, np.lib.npyio.NpzFile):
                 raise FileError(f"{path} holds a single array; {_HINT}")
-            return {key: loaded[key] for key in loaded.files}
+            most = max(MAX_BYTES, MAX_GROWTH * path.stat().st_size)
+            size = sum(entry.file_size for entry in zipfile.ZipFile(file).infolist())
+            if size > most:
+                raise FileError(f"{path} grows to {size >> 20} MiB as it is read; give a part of it")
+            return {key: loaded[key] for key in loaded.files if key in (*_NEEDED, "win_length", "window")}
     except OSError as error:
         raise FileError(f"{path} cannot be read: {error.strerror or error}") from None
     except FileError:

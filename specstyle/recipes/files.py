@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.errors import RecipeError
+from specstyle.files import read_bytes
 from specstyle.recipes.older import up_to_date
 from specstyle.recipes.recipe import Recipe
 
@@ -61,7 +62,7 @@ def from_toml(text: str, *, on_note: Callable[[str], None] = lambda _: None) -> 
 
     try:
         values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise RecipeError(f"not valid TOML: {error}") from error
     return from_dict(values, on_note=on_note)
 
@@ -77,10 +78,10 @@ def read_recipe(path: Path, *, on_note: Callable[[str], None] = lambda _: None) 
         RecipeError: If the file is missing, unreadable or no recipe.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_bytes(path)
         # PowerShell writes UTF-16, and some editors a byte order mark.
         text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text file"
         raise RecipeError(
             f"{path}: cannot read the recipe: {reason}; `specstyle recipes NAME > FILE.toml` makes one"

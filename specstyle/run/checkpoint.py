@@ -16,7 +16,7 @@ import torch
 from specstyle import __version__
 from specstyle.engine.checkpoint import load_state, save_state
 from specstyle.engine.optimize import StopRun
-from specstyle.errors import CheckpointError, FileError, RecipeError, RunFinishedError
+from specstyle.errors import CheckpointError, FileError, RecipeError, RunFinishedError, SpecstyleError
 from specstyle.files import atomic, make_folder, sha256_of, write_json
 from specstyle.recipes import Recipe, files_of, read_recipe, to_toml
 from specstyle.run.outputs import Metrics, Watcher
@@ -61,28 +61,31 @@ class RunFolder:
     @property
     def status(self) -> str:
         """How far the run has come: ``running``, ``finishing``, ``stopped`` or ``finished``."""
-        return str(_read_json(self.path / "status.json").get("status", RUNNING))
+        try:
+            return str(_read_json(self.path / "status.json").get("status", RUNNING))
+        except CheckpointError:  # damaged: whatever it said, the run can be gone on with
+            return RUNNING
 
     @status.setter
     def status(self, value: str) -> None:
         with atomic(self.path / "status.json") as temporary:
             write_json(temporary, {"status": value})
 
+    def end(self, status: str) -> None:
+        """Take note of how a run ended; a finished one needs no checkpoint."""
+        self.status = status
+        if status == FINISHED:
+            with contextlib.suppress(OSError):
+                (self.path / "checkpoint.pt").unlink(missing_ok=True)
+
     def create(self, job: Job) -> None:
         """Begin to keep a job, whose inputs are files.
 
         Raises:
-            FileError: If the folder cannot be used, or keeps a run already, or the output would replace an
-                input: nothing could go on from there.
+            FileError: If the folder cannot be used, or keeps a run already.
         """
         recipe, _ = settle_request(job.request)
-        inputs = _files(job, recipe)
-        for path in inputs:
-            if job.output.exists() and path.exists() and job.output.samefile(path):
-                raise FileError(
-                    f"{job.output}: is an input of the run too, which --resume would need; name another "
-                    "output"
-                )
+        inputs = files_read(job, recipe)
         if not str(self.path) or self.path == Path():
             raise FileError("--run-dir needs the name of a folder of its own, and got the current one")
         if (self.path / "run.json").exists():
@@ -124,9 +127,20 @@ class RunFolder:
         """Return what was asked for, the options of the job, and what a user should know.
 
         Raises:
-            CheckpointError: If there is no run, or an input has changed.
+            CheckpointError: If there is no run, an input has changed, or ``run.json`` was.
         """
         values = _read_json(self.path / "run.json")
+        try:
+            return self._read(values)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, SpecstyleError):
+                raise
+            raise CheckpointError(
+                f"{self.path / 'run.json'}: is not as specstyle wrote it ({type(error).__name__}: {error}); "
+                "begin the run anew"
+            ) from error
+
+    def _read(self, values: dict[str, Any]) -> tuple[Request, dict[str, Any], tuple[str, ...]]:
         if not values:
             raise CheckpointError(
                 f"{self.path}: keeps no run; --run-dir DIR makes a run that --resume DIR can go on with"
@@ -227,7 +241,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read; the run has to be begun anew") from error
     return values if isinstance(values, dict) else {}
 
@@ -390,7 +404,7 @@ def opened(job: Job) -> Iterator[RunFolder | None]:
         folder.close()
 
 
-def _files(job: Job, recipe: Recipe) -> list[Path]:
+def files_read(job: Job, recipe: Recipe) -> list[Path]:
     """Return the files that a job reads."""
     request = job.request
     given = [request.content, *request.styles, *request.content_masks, *request.style_masks, request.weights]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from specstyle.errors import FileError
+from specstyle.errors import FileError, OutputExistsError
 from specstyle.files import atomic, check_output, make_folder, sha256_of, write_json
 from specstyle.media import imagefiles, soundfiles
 from specstyle.run.api import transfer
@@ -20,12 +22,14 @@ from specstyle.run.checkpoint import (
     Checkpoints,
     RunFolder,
     Stopping,
+    files_read,
     opened,
 )
 from specstyle.run.outputs import Snapshots, TensorBoard, Watcher, draw_figure, write_to
 from specstyle.run.report import ReportWriter
 from specstyle.run.request import Job, Progress, Result, Stage, TransferError
 from specstyle.run.settings import settings_text
+from specstyle.run.settle import settle_request
 
 REPORT_EVERY = 10
 """Steps from one report to the next on a GPU."""
@@ -59,7 +63,6 @@ def run_job(
         SpecstyleError: If an input, an option or the output cannot be used. A run that broke off on NaN
             leaves its last good result in the output and raises ``TransferError``.
     """
-    # Hashed before the run, since OUT may replace an input.
     inputs = _inputs(job)
     with opened(job) as folder:
         _check(job, folder)
@@ -94,7 +97,7 @@ def run_job(
             result, failed = error.result, error
         written = _finish(job, result, inputs, watchers=watchers, on_note=on_note, folder=folder)
         if folder is not None:
-            folder.status = STOPPED if failed or result.record["stopped"] else FINISHED
+            folder.end(STOPPED if failed or result.record["stopped"] else FINISHED)
         if failed is not None:
             raise TransferError(f"{failed}; it is in {written[0]}", result) from failed
     return result, written
@@ -117,12 +120,7 @@ def _finish(
     if medium == "image":
         keep["bits"] = record["recipe"]["bits"]
         keep["text"] = settings_text(record) if job.metadata else None
-    make_folder(job.output.parent)
-    with atomic(job.output) as output, atomic(job.record_path) as record_file:
-        for note in write_to(medium, result.output, output, **keep):
-            record["notes"] = [*record["notes"], note]
-            on_note(note)
-        write_json(record_file, record)
+    job, record = _written(job, result, record, keep, on_note)
     if folder is not None:
         folder.take_in(job.output, job.record_path)
     written, told = [job.output, job.record_path], dataclasses.replace(result, record=record)
@@ -134,12 +132,75 @@ def _finish(
     return written
 
 
+def _written(
+    job: Job, result: Result, record: dict[str, Any], keep: dict[str, Any], on_note: Callable[[str], None]
+) -> tuple[Job, dict[str, Any]]:
+    """Write the output, then its record, both or neither; return where, and the record.
+
+    What another run wrote to the same place meanwhile stays, and the output gets another name. Where it
+    cannot be written, it is brought to safety.
+    """
+    new = not (job.force or job.resumed)
+    others = (job.output.with_stem(f"{job.output.stem}-{i}") for i in itertools.count(2))
+    for place in itertools.chain([job.output], others):
+        here = dataclasses.replace(job, output=place)
+        said = {**record, "output": here.name_of(place)}
+        if place != job.output:
+            said["notes"] = [*said["notes"], f"{job.output} appeared while this ran; the result is {place}"]
+        try:
+            notes = _write(here, result, said, keep, new=new)
+        except OutputExistsError:
+            continue
+        except FileError as error:
+            raise FileError(_saved(job, result, keep, str(error))) from error
+        for note in said["notes"][len(record["notes"]) :] + notes:
+            on_note(note)
+        return here, {**said, "notes": said["notes"] + notes}
+    raise AssertionError
+
+
+def _write(job: Job, result: Result, record: dict[str, Any], keep: dict[str, Any], *, new: bool) -> list[str]:
+    """Write output and record; return what the format could not keep."""
+    make_folder(job.output.parent)
+    with atomic(job.record_path) as record_file, atomic(job.output, new=new) as output:
+        notes = list(write_to(job.request.medium, result.output, output, **keep))
+        try:
+            write_json(record_file, {**record, "notes": record["notes"] + notes})
+        except OSError as error:
+            raise FileError(f"{job.record_path}: cannot be written: {error.strerror}") from error
+        if not new:  # a kill from here on leaves no output beside the record of another one
+            job.record_path.unlink(missing_ok=True)
+    return notes
+
+
+def _saved(job: Job, result: Result, keep: dict[str, Any], said: str) -> str:
+    """Write a result that could not be written where it belongs to another place; return what to tell."""
+    made = None
+    if job.run_dir is None or job.run_dir.resolve() == job.output.parent.resolve():
+        made = Path(tempfile.mkdtemp(prefix="specstyle-"))
+    place = (made or job.run_dir or Path()) / job.output.name
+    try:
+        with atomic(place) as output:
+            write_to(job.request.medium, result.output, output, **keep)
+    except FileError:
+        if made is not None:
+            made.rmdir()
+        return said
+    return f"{said}; the result is in {place}"
+
+
 def _check(job: Job, folder: RunFolder | None) -> None:
     """Refuse what could not be written, before the run rather than after it."""
     medium = job.request.medium
     (soundfiles if medium == "audio" else imagefiles).check_output_suffix(job.output)
     if job.save_every < 0:
         raise ValueError(f"save_every must not be negative, got {job.save_every}")
+    outputs = [job.output, job.record_path, job.figure_path, job.report_path]
+    for path in _read_by(job):
+        if path.exists() and any(out.exists() and out.samefile(path) for out in outputs):
+            raise FileError(
+                f"{job.output}: is or would replace {path}, an input of the run; name another output"
+            )
     # What a run that is gone on with has written is its own.
     own = job.resumed and folder is not None and folder.status in (FINISHING, STOPPED)
     figure, page = ([job.figure_path] if job.plot else []), ([job.report_path] if job.report else [])
@@ -155,6 +216,12 @@ def _check(job: Job, folder: RunFolder | None) -> None:
         raise FileError(f"{job.steps_folder}: stands where --save-every needs a folder; rename it")
     if job.save_every and not job.force and job.steps_folder.is_dir() and any(job.steps_folder.iterdir()):
         raise FileError(f"{job.steps_folder}: holds files already; remove it, or --force to add to them")
+
+
+def _read_by(job: Job) -> list[Path]:
+    """Return the files that a job reads."""
+    recipe, _ = settle_request(job.request)
+    return files_read(job, recipe)
 
 
 def _watchers(job: Job, folder: RunFolder | None) -> list[Watcher]:

@@ -70,7 +70,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         found = json.loads(text or "null")
         if isinstance(found, dict) and found["specstyle"] and found["medium"] == "image":
             return found
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, RecursionError):
         pass
     raise FileError(
         f"{path}: holds no settings of a picture by specstyle; give one that specstyle wrote, without "
@@ -116,7 +116,7 @@ def request_like(
             overrides=overrides,
             **{"recipe": recipe, "seed": int(settings["seed"]), "precision": settings["precision"], **given},
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (LookupError, TypeError, AttributeError, RecursionError) as error:
         raise FileError(f"{path}: its settings are damaged ({error}); give the options themselves") from error
     notes: tuple[str, ...] = ()
     if settings["specstyle"] != __version__:

@@ -190,7 +190,6 @@ def test_a_run_is_kept_whole(tmp_path: Path) -> None:
     made = {str(p.relative_to(run_dir)) for p in run_dir.rglob("*") if p.is_file()}
     assert made == {
         ".lock",
-        "checkpoint.pt",
         "metrics.jsonl",
         "recipe.toml",
         "result.figure.png",
@@ -465,7 +464,7 @@ def test_an_output_in_the_place_of_an_input_is_refused(tmp_path: Path) -> None:
     given_job = dataclasses.replace(
         job(tmp_path, "sound, adam", "run"), output=tmp_path / "c.wav", force=True
     )
-    with pytest.raises(FileError, match="is an input of the run too"):
+    with pytest.raises(FileError, match="an input of the run; name another"):
         go(given_job)
     assert not (tmp_path / "run").exists()
 
