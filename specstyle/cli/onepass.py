@@ -171,7 +171,8 @@ def _apply(arguments: argparse.Namespace) -> int:
         if not arguments.quiet:
             print(f"wrote {written[0]} in {result.record['seconds']:.1f} s")
     if failed:
-        return complain(f"{failed} of {len(pairs)} could not be stylized", FAILURE)
+        what = {"image": "pictures", "audio": "sounds"}[style.medium]
+        return complain(f"{failed} of {len(pairs)} {what} could not be stylized", FAILURE)
     return 0
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from specstyle.errors import FileError, OutputExistsError
 from specstyle.files import atomic, check_output, make_folder, sha256_of, write_json
 from specstyle.media import imagefiles, soundfiles
+from specstyle.recipes import Recipe
 from specstyle.run.api import transfer
 from specstyle.run.cache import COLD, Cache
 from specstyle.run.checkpoint import (
@@ -220,8 +221,9 @@ def _check(job: Job, folder: RunFolder | None) -> None:
 
 def _read_by(job: Job) -> list[Path]:
     """Return the files that a job reads."""
-    recipe, _ = settle_request(job.request)
-    return files_read(job, recipe)
+    if job.request.styles:
+        return files_read(job, settle_request(job.request)[0])
+    return files_read(job, Recipe(mask=job.request.overrides.get("mask")))  # a trained network's
 
 
 def _watchers(job: Job, folder: RunFolder | None) -> list[Watcher]:
