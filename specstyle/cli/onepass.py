@@ -35,12 +35,14 @@ def add_onepass_commands(commands: Any) -> None:
     train = commands.add_parser(
         "train", help="train a network that stylizes at once", description=_TRAIN, formatter_class=raw
     )
-    train.add_argument("styles", type=Path, nargs="+", metavar="STYLE", help="pictures, or a list (.toml)")
+    train.add_argument(
+        "styles", type=Path, nargs="+", metavar="STYLE", help="pictures or sounds, or a list (.toml)"
+    )
     train.add_argument(
         "-o", "--output", type=Path, required=True, metavar="NAME.safetensors", help="file to write"
     )
-    train.add_argument("--medium", choices=("image",), default="image", help="of the styles")
-    train.add_argument("--data", type=Path, metavar="FOLDER", help="photographs to learn from")
+    train.add_argument("--medium", choices=("image", "audio"), default="image", help="of the styles")
+    train.add_argument("--data", type=Path, metavar="FOLDER", help="photographs or sounds to learn from")
     train.add_argument("--minutes", type=float, default=30.0, metavar="M", help="how long (default: 30)")
     train.add_argument("--run-dir", type=Path, metavar="DIR", help="keep the training, and samples, in DIR")
     train.add_argument("--recipe", default="default", metavar="R", help="a recipe's name or a .toml file")

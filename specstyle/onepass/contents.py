@@ -1,17 +1,31 @@
-"""Pictures to learn from: photographs of a folder, and scenes that the package draws itself."""
+"""What is learned from: photographs or sounds of a folder, and what the package draws and synthesizes."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from specstyle.engine.scales import resize
 from specstyle.errors import FileError
 from specstyle.media.imagefiles import read_picture
+from specstyle.media.soundfiles import SUFFIXES as SOUNDS_WRITTEN
+from specstyle.media.soundfiles import read_sound
+from specstyle.media.sounds import resample
+from specstyle.onepass.soundnetwork import SAMPLE_RATE
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+
+SOUND_SUFFIXES = tuple(SOUNDS_WRITTEN)
+
+TUNES, TAKES = ("plucked_melody", "voice_phrase"), 5
+"""Synthesized sounds, and how often each is drawn anew."""
+
+FAINT = 1e-8
+"""Mean square below which a stretch is silence."""
 
 SCENES = 4
 """Drawn pictures."""
@@ -74,6 +88,56 @@ class PictureContents:
         crop = picture[:, y : y + side, x : x + side]
         crop = crop.flip(2) if draw(0, 1) < 0.5 else crop
         return crop.clamp(0.0, 1.0).pow(2.0 ** draw(-0.7, 0.7))
+
+
+class SoundContents:
+    """Stretches of sounds.
+
+    Args:
+        folder: Of sounds; ``None``: synthesized ones alone.
+        length: Of a stretch, in samples at ``SAMPLE_RATE``.
+
+    Attributes:
+        held_out: A stretch of each sound that is not learned from, ``[N, length]``.
+
+    Raises:
+        FileError: If the folder holds no sound, or one cannot be read.
+    """
+
+    def __init__(self, folder: Path | None, length: int) -> None:
+        from specstyle.synthesis.sounds import SOUNDS
+
+        self._length, seconds = length, 2.0 * length / SAMPLE_RATE
+        made = [
+            torch.from_numpy(np.asarray(SOUNDS[name](seconds, SAMPLE_RATE, seed=seed))).float()
+            for seed in range(TAKES)
+            for name in TUNES
+        ]
+        paths = (
+            []
+            if folder is None
+            else sorted(p for p in folder.iterdir() if p.suffix.lower() in SOUND_SUFFIXES)
+        )
+        if folder is not None and not paths:
+            raise FileError(
+                f"{folder}: holds no sound ({', '.join(SOUND_SUFFIXES)}); drop --data, or name another"
+            )
+        for path in paths:
+            mono = replace(sound := read_sound(path), samples=sound.samples.mean(0, keepdim=True))
+            made.append(resample(mono, SAMPLE_RATE).samples[0].float())
+        long = [sound.repeat(-(-length // len(sound))) for sound in made if bool(sound.any())]
+        self._sounds = [sound for number, sound in enumerate(long) if number % HELD_OUT]
+        self.held_out = torch.stack([sound[:length] for sound in long[::HELD_OUT]])
+
+    def __call__(self, count: int, generator: torch.Generator, share: float = 1.0) -> Tensor:
+        """Return stretches that are not silent, ``[count, length]``."""
+        return torch.stack([self._cut(generator) for _ in range(count)])
+
+    def _cut(self, generator: torch.Generator) -> Tensor:
+        sound = self._sounds[int(torch.randint(len(self._sounds), (), generator=generator))]
+        start = int(torch.randint(len(sound) - self._length + 1, (), generator=generator))
+        found = sound[start : start + self._length]
+        return found if float(found.square().mean()) > FAINT else self._cut(generator)
 
 
 def _shrunk(picture: Tensor, longest: int) -> Tensor:

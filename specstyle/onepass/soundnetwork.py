@@ -143,6 +143,35 @@ class _Block(nn.Module):
         return maps + added
 
 
+def practice(
+    network: SoundStyleNetwork, samples: Tensor, blend: Tensor, strengths: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return the spectra that a network makes of sounds, and the equalized ones that it made them of.
+
+    Args:
+        network: The network.
+        samples: ``[B, length]``.
+        blend: Weight of each style, ``[B, styles]``.
+        strengths: ``[B]``.
+        generator: Of the noises.
+
+    Returns:
+        Complex, ``[B, n_bins, frames]`` each.
+    """
+    half, length = STFT.n_fft // 2, samples.shape[1]
+    spectra, wanted = spectra_of(F.pad(samples, (half, half))), blend @ network.spectra
+    gains = [
+        prepare(one.abs().square().mean(1), style, float(strength))
+        for one, style, strength in zip(spectra, wanted, strengths, strict=True)
+    ]
+    content = spectra * torch.stack(gains)[..., None]
+    normal = torch.randn(samples.shape, generator=generator)
+    sparse = torch.stack([impulses(length, generator) for _ in samples])
+    noises = [spectra_of(F.pad(n, (half, half))) * wanted.sqrt()[..., None] for n in (normal, sparse)]
+    random = torch.randn(len(samples), RANDOM, spectra.shape[2], generator=generator)
+    return network(content, noises, random, blend, strengths), content
+
+
 def prepare(power: Tensor, wanted: Tensor, strength: float) -> Tensor:
     """Return the gains that equalize a content to a style and bring its mean power to 1, ``[n_bins]``.
 

@@ -15,7 +15,6 @@ from torch import Tensor
 from specstyle.engine.losses import content_distance
 from specstyle.engine.objective import ContentTerm, StyleTerm, Term
 from specstyle.errors import SpecstyleError
-from specstyle.onepass.network import StyleNetwork
 
 BATCH = 2
 """Contents a step, each with a style and a strength of its own."""
@@ -38,8 +37,13 @@ WEAKEST = 0.1
 GAIN = 0.3
 """Of the logarithm of a content weight, for each unit of the content's share that is missing."""
 
-LOWEST_TILT, HIGHEST_TILT = -9.0, 6.0
-"""What that logarithm stays within."""
+
+def at_random_places(
+    network: Any, contents: Tensor, blend: Tensor, strengths: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return what a network makes of pictures, which may be anywhere in a larger one, and the pictures."""
+    y, x = torch.randint(1 << 16, (2,), generator=generator).tolist()
+    return network(contents, blend, strengths, origin=(y, x)), contents
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,9 @@ class Lesson:
         held_out: Contents that are not learned from, ``[N, C, H, W]``.
         left: From outputs and contents to the share of each content that is left.
         aim: From a strength to the share that should be.
+        made: From the network, contents, the weights of styles ``[B, styles]``, strengths ``[B]`` and a
+            generator to images of what the network makes, and of what its content is held against.
+        tilts: What the logarithms of factors on content weights stay within.
     """
 
     features: Callable[[Tensor], dict[str, Tensor]]
@@ -61,6 +68,8 @@ class Lesson:
     held_out: Tensor
     left: Callable[[Tensor, Tensor], list[float]]
     aim: Callable[[float], float]
+    made: Callable[[Any, Tensor, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]] = at_random_places
+    tilts: tuple[float, float] = (-9.0, 6.0)
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,7 @@ class Trainer:
         steps: how many.
     """
 
-    network: StyleNetwork
+    network: Any
     lesson: Lesson
     seed: int = 0
     minutes: float = 30.0
@@ -140,8 +149,8 @@ class Trainer:
         for group in self._adam.param_groups:
             cosine = 0.5 + 0.5 * math.cos(math.pi * self.share)
             group["lr"] = LEARNING_RATE * (LAST_RATE + (1.0 - LAST_RATE) * cosine)
-        y, x = torch.randint(1 << 16, (2,), generator=generator).tolist()
-        outputs = self.network(contents, self._blend(styles), strengths.to(contents), origin=(y, x))
+        given = (contents, self._blend(styles), strengths.to(contents))
+        outputs, contents = self.lesson.made(self.network, *given, generator)
         loss = self._losses(outputs, contents, styles, strengths).mean()
         if not bool(loss.isfinite()):
             raise SpecstyleError(
@@ -161,9 +170,11 @@ class Trainer:
         contents, losses, left, samples = self.lesson.held_out, [], [], []
         half = torch.full((len(contents),), 0.5).to(contents)
         for style in range(self.network.styles):
-            outputs = self.network(contents, self._blend([style] * len(contents)), half)
+            generator = torch.Generator().manual_seed(style)
+            blend = self._blend([style] * len(contents))
+            outputs, seen = self.lesson.made(self.network, contents, blend, half, generator)
             losses.append(float(style_loss(self.lesson, style, outputs).mean()))
-            left += self.lesson.left(outputs, contents)
+            left += self.lesson.left(outputs, seen)
             samples.append(outputs)
         return Report(self.step, self.share, tuple(losses), sum(left) / len(left), tuple(samples))
 
@@ -202,7 +213,7 @@ class Trainer:
         for style, strength, left in zip(styles, strengths, self.lesson.left(outputs, contents), strict=True):
             for knot, share in _between(strength):
                 self.tilts[style, knot] += GAIN * share * (self.lesson.aim(strength) - left)
-        self.tilts.clamp_(LOWEST_TILT, HIGHEST_TILT)
+        self.tilts.clamp_(*self.lesson.tilts)
 
 
 def style_loss(lesson: Lesson, style: int, images: Tensor) -> Tensor:

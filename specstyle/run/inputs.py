@@ -18,7 +18,7 @@ from specstyle import __version__
 from specstyle.engine.canvas import Canvas, Pixels
 from specstyle.engine.optimize import State
 from specstyle.engine.scales import resize, scale_shapes, sections
-from specstyle.engine.views import Seen, layers_of_callable
+from specstyle.engine.views import IMAGE, Seen, layers_of_callable
 from specstyle.errors import FileError, RecipeError
 from specstyle.evaluate.gain import gain_over_equalizer_db
 from specstyle.features.networks import Network
@@ -412,7 +412,8 @@ class Session:
 def _network_described(network: Network, features: Seen) -> dict[str, Any]:
     sha256 = network.sha256
     if sha256 is None:
-        sha256 = " ".join(fitted.sha256() for _, _, fitted, _ in features.parts)
+        parts = [fitted for _, _, fitted, names in features.parts if {*names} - {IMAGE}]
+        sha256 = " ".join(fitted.sha256() for fitted in parts)
     return {
         "name": network.name,
         "origin": network.origin,

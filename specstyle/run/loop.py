@@ -52,10 +52,19 @@ def gone_at(recipe: Recipe, layer: str) -> float:
         recipe: Of a sound.
         layer: What looks at partials is the tune, what looks at rises alone is the time.
     """
-    kind = "time" if layer.endswith("@flux") else "tune"
-    kept = getattr(recipe, f"keep_{kind}")
-    gone: float = (recipe.strength if kept is None else 1.0 - kept) ** LOSS_POWERS[kind]
+    kept = getattr(recipe, f"keep_{kind_of(layer)}")
+    gone: float = (recipe.strength if kept is None else 1.0 - kept) ** loss_power(layer)
     return gone
+
+
+def kind_of(layer: str) -> str:
+    """Return ``time`` for a content layer that looks at rises alone, ``tune`` for any other."""
+    return "time" if layer.endswith("@flux") else "tune"
+
+
+def loss_power(layer: str) -> float:
+    """Return the power of strength that is the relative loss of a sound's content layer."""
+    return LOSS_POWERS[kind_of(layer)]
 
 
 class ScaleLoop:

@@ -154,7 +154,7 @@ def _sound(
     made = play(style.network, source, style.blend(blend), recipe.strength, seed=request.seed)
     sound, figures = medium.mixed_and_leveled(made, source)
     record = {"content": medium.describe(source), **figures, "seed": request.seed}
-    return Result(sound, source, (), record, source.notes, torch.empty(0))
+    return Result(sound, source, (), record, source.notes, None)
 
 
 def settled(style: Style, overrides: Mapping[str, Any]) -> Recipe:

@@ -1,12 +1,14 @@
-"""Networks that stylize in one pass, trained: from pictures of styles to a file."""
+"""Networks that stylize in one pass, trained: from pictures or sounds of styles to a file."""
 
 from __future__ import annotations
 
 import hashlib
+import operator
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +17,27 @@ from torch import Tensor
 
 from specstyle import figures
 from specstyle.engine.checkpoint import load_state, save_state
+from specstyle.engine.losses import content_distance
+from specstyle.engine.objective import Term
+from specstyle.engine.views import Seen
 from specstyle.errors import CheckpointError, FileError, ListError
 from specstyle.files import atomic, check_output, make_folder, sha256_of
+from specstyle.media.audiosettings import AudioSettings, compress
 from specstyle.media.pictures import Picture
+from specstyle.media.sounds import Sound, resample
 from specstyle.media.structure import edge_correlation
-from specstyle.onepass.contents import PictureContents
+from specstyle.onepass.contents import PictureContents, SoundContents
+from specstyle.onepass.playing import long_term_power
+from specstyle.onepass.soundnetwork import SAMPLE_RATE, STFT, practice
 from specstyle.onepass.stylefile import NETWORKS, Style, save_style
 from specstyle.onepass.training import Lesson, Report, Trainer, style_loss
 from specstyle.recipes import to_dict
 from specstyle.run.api import ignore, transfer
 from specstyle.run.inputs import Session
+from specstyle.run.loop import loss_power
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Request
-from specstyle.run.settle import check_request, choose_device, settle_request
+from specstyle.run.settle import check_request, choose_device, seen_layers, settle_request
 
 CROP = 256
 """Side in pixels of the contents that a network learns from."""
@@ -38,6 +48,12 @@ OPTIMIZER_STEPS = 100
 REPORT_S = 60.0
 """Seconds from one report to the next, and from one checkpoint to the next."""
 
+STRETCH = 216 * STFT.hop_length
+"""Samples of the sounds that a network learns from: two and a half seconds."""
+
+TILTS_OF_SOUNDS = (-4.0, 2.5)
+"""See ``Lesson``: with more weight at low strengths no strength learns its style."""
+
 CHECKPOINT, SAMPLES = "training.pt", "samples.png"
 """In the folder that keeps a training."""
 
@@ -47,7 +63,7 @@ class Named:
     """A style to be learned.
 
     Attributes:
-        source: A path, or a ``Picture``.
+        source: A path, a ``Picture`` or a ``Sound``.
         described: Its ``name``, ``sha256``, and ``source`` and ``license`` as far as they are known.
     """
 
@@ -75,10 +91,10 @@ def train(
     """Train a small network that stylizes in one pass, by the objective of a recipe.
 
     Args:
-        styles: A picture's path, a list (``.toml``) of several, or a list of these.
+        styles: The path of a picture or a sound, a list (``.toml``) of several, or a list of these.
         output: The ``.safetensors`` file to write; ``None``: none.
-        medium: ``image``.
-        data: A folder of photographs to learn from, beside what is drawn.
+        medium: ``image`` or ``audio``.
+        data: A folder of photographs or sounds to learn from, beside what is drawn or synthesized.
         minutes: How long, in all.
         steps: How many steps, whatever time they take; ``None``: as ``minutes`` says.
         run_dir: A folder that keeps the training: the same call goes on with it.
@@ -97,25 +113,31 @@ def train(
         ValueError: If options do not fit together.
         SpecstyleError: If a file cannot be used.
     """
-    if medium != "image":
-        raise ValueError(f"medium must be image, got {medium!r}: sounds cannot be trained yet")
+    if medium not in NETWORKS:
+        raise ValueError(f"medium must be image or audio, got {medium!r}")
     if not (minutes > 0 if steps is None else steps > 0):
         raise ValueError(f"minutes and steps must be above 0, got {minutes} and {steps}")
-    named = named_styles(styles)
+    named = named_styles(styles, medium)
     path = None if output is None else Path(output)
     if path is not None:
         if path.suffix != ".safetensors":
             raise FileError(f"{path}: a trained style is a .safetensors file; name it so")
         check_output(path, force=force)
     given = [style.source for style in named]
-    request = Request("image", None, given, recipe=recipe, overrides=overrides, seed=seed, device=device)
+    request = Request(medium, None, given, recipe=recipe, overrides=overrides, seed=seed, device=device)
+    lesson_of = {"image": picture_lesson, "audio": sound_lesson}[medium]
     lesson, session, notes = lesson_of(request, None if data is None else Path(data))
     for note in notes:
         on_note(note)
     torch.manual_seed(seed)
     network: Any = NETWORKS[medium](len(named)).to(session.device)
     trainer = Trainer(network, lesson, seed=seed, minutes=minutes, steps=steps)
-    settled = to_dict(session.recipe.replace(size=lesson_size(session), style_scale=()))
+    settled = to_dict(session.recipe)
+    if medium == "image":
+        settled = to_dict(session.recipe.replace(size=lesson_size(session), style_scale=()))
+    else:
+        powers = [long_term_power(resample(s, SAMPLE_RATE).samples) for s in session.style_sources]
+        network.spectra.copy_(torch.stack([power / power.mean() for power in powers]))
     described = [style.described for style in named]
     plan = {"styles": described, "recipe": settled, "seed": seed, "data": None if data is None else str(data)}
     folder = None if run_dir is None else Path(run_dir)
@@ -133,7 +155,7 @@ def train(
     return style
 
 
-def named_styles(given: Any) -> list[Named]:
+def named_styles(given: Any, medium: str = "image") -> list[Named]:
     """Return styles to be learned, with what is known of them; a ``.toml`` file lists some.
 
     Raises:
@@ -145,10 +167,8 @@ def named_styles(given: Any) -> list[Named]:
     for item in given if isinstance(given, (list, tuple)) else [given]:
         path = Path(item)
         if not path.is_file():
-            raise FileError(
-                f"{path}: no such file; expected a picture of the style, or a list of them (.toml)"
-            )
-        found += _listed(path) if path.suffix.lower() == ".toml" else [_of_file(path, {})]
+            raise FileError(f"{path}: no such file; expected one of the style, or a list of them (.toml)")
+        found += _listed(path, medium) if path.suffix.lower() == ".toml" else [_of_file(path, {})]
     names = [style.described["name"] for style in found]
     if not names or len(set(names)) < len(names):
         raise ValueError(f"give one or more styles of different names, got {', '.join(names) or 'none'}")
@@ -158,20 +178,22 @@ def named_styles(given: Any) -> list[Named]:
 def _of_file(path: Path, said: dict[str, str]) -> Named:
     name = path.stem.lower().replace("_", "-").replace(" ", "-").replace("=", "-").replace(",", "-")
     if not path.is_file():
-        raise FileError(f"{path}: no such file; expected a picture of the style {said.get('name', name)}")
+        raise FileError(f"{path}: no such file; expected one of the style {said.get('name', name)}")
     return Named(path, {"name": name, "sha256": sha256_of(path), **said})
 
 
-def _listed(path: Path) -> list[Named]:
-    """Return the styles of a list: files beside it, or what the package draws."""
+def _listed(path: Path, medium: str) -> list[Named]:
+    """Return the styles of a medium in a list: files beside it, or what the package draws or synthesizes."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
         import tomli as tomllib
     from specstyle.synthesis.patterns import PATTERNS
+    from specstyle.synthesis.sounds import SOUNDS
 
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))["style"]
+        entries = [entry for entry in entries if entry.get("medium", "image") == medium]
         found = []
         for entry in entries:
             said = {key: str(entry[key]) for key in ("name", "source", "license") if key in entry}
@@ -180,18 +202,22 @@ def _listed(path: Path) -> list[Named]:
                 digest = hashlib.sha256(pixels.numpy().tobytes()).hexdigest()
                 drawn = Picture(pixels, None, said["name"])
                 found.append(Named(drawn, {"sha256": digest, **said}))
+            elif "synthesized" in entry:
+                samples = torch.from_numpy(SOUNDS[entry["synthesized"]](6.0, SAMPLE_RATE, seed=3))[None]
+                digest = hashlib.sha256(samples.numpy().tobytes()).hexdigest()
+                found.append(Named(Sound(samples, SAMPLE_RATE), {"sha256": digest, **said}))
             else:
                 found.append(_of_file(path.parent / entry["file"], said))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ListError(
-            f"{path}: is no list of styles ({error}); expected tables [[style]] with name, file or drawn, "
-            "source and license"
+            f"{path}: is no list of styles ({error}); expected tables [[style]] with name, medium, file "
+            "(or drawn, or synthesized), source and license"
         ) from error
     return found
 
 
-def lesson_of(request: Request, data: Path | None) -> tuple[Lesson, Session, tuple[str, ...]]:
-    """Return what a network learns from: the objective of a recipe for each style, and contents.
+def picture_lesson(request: Request, data: Path | None) -> tuple[Lesson, Session, tuple[str, ...]]:
+    """Return what a network learns of pictures: the objective of a recipe for each style, and contents.
 
     Returns:
         The lesson, the session that it was made by, and what a user should know.
@@ -203,10 +229,7 @@ def lesson_of(request: Request, data: Path | None) -> tuple[Lesson, Session, tup
     contents = PictureContents(data, crop, size)
     content = Picture(contents.held_out[0].clamp(0.0, 1.0), None, "content")
     session = Session(replace(request, content=content), recipe, choose_device(request.device), ignore)
-    features = session.stages[-1].features
-    terms = [
-        build_objective(recipe, features, session.content.image, [style]).terms for style in session.styles
-    ]
+    features, terms = _objectives(session)
 
     def left(outputs: Tensor, contents: Tensor) -> list[float]:
         pairs = zip(outputs, contents, strict=True)
@@ -217,6 +240,49 @@ def lesson_of(request: Request, data: Path | None) -> tuple[Lesson, Session, tup
     return lesson, session, (*notes, *session.network.notes)
 
 
+def sound_lesson(request: Request, data: Path | None) -> tuple[Lesson, Session, tuple[str, ...]]:
+    """Return the same for sounds."""
+    check_request(request)
+    recipe, notes = settle_request(request)
+    recipe = recipe.replace(strength=0.5, section_s=None, sample_rate=SAMPLE_RATE)
+    contents = SoundContents(data, STRETCH)
+    content = Sound(contents.held_out[:1].double(), SAMPLE_RATE, name="content")
+    session = Session(replace(request, content=content), recipe, choose_device(request.device), ignore)
+    features, terms = _objectives(session)
+    layers, seen = recipe.content_layers, tuple(seen_layers(recipe, "content"))
+    looks = features.only(seen)
+    settings = AudioSettings(**{n: getattr(recipe, n) for n in AudioSettings.__dataclass_fields__})
+
+    def image(spectra: Tensor) -> Tensor:
+        level = spectra.abs().square().mean((1, 2), keepdim=True).sqrt()
+        return compress(spectra.abs() / level.clamp_min(1e-9), settings)[:, None]
+
+    def made(*given: Any) -> tuple[Tensor, Tensor]:
+        output, equalized = practice(*given)
+        return image(output), image(equalized)
+
+    @torch.no_grad()
+    def left(outputs: Tensor, contents: Tensor) -> list[float]:
+        ours, theirs = looks(outputs), looks(contents)
+        gone = [
+            content_distance("relative", ours[name], theirs[name]) ** (1.0 / loss_power(layer))
+            for layer, name in zip(layers, seen, strict=True)
+        ]
+        found: list[float] = (1.0 - torch.stack(gone).mean(0)).tolist()
+        return found
+
+    held_out = contents.held_out.to(session.device)
+    aim = partial(operator.sub, 1.0)
+    lesson = Lesson(features, terms, contents, held_out, left, aim, made, TILTS_OF_SOUNDS)
+    return lesson, session, (*notes, *session.network.notes)
+
+
+def _objectives(session: Session) -> tuple[Seen, list[Sequence[Term]]]:
+    """Return the network of a session's last stage, and the terms of the objective of each style."""
+    features, image = session.stages[-1].features, session.content.image
+    return features, [build_objective(session.recipe, features, image, [s]).terms for s in session.styles]
+
+
 def lesson_size(session: Session) -> int:
     """Return the longest side of the pictures that a session's contents were cut from."""
     return round(session.recipe.size * session.recipe.style_scale[0])
@@ -224,13 +290,12 @@ def lesson_size(session: Session) -> int:
 
 def _optimized(request: Request, lesson: Lesson, session: Session, steps: int) -> list[float]:
     """Return the style loss that the optimizer reaches on the first held-out content, for each style."""
-    losses, content = [], Picture(lesson.held_out[0].clamp(0.0, 1.0).cpu(), None, "content")
+    losses, content = [], session.content_source
     scales = len({stage.shape for stage in session.stages})
     recipe = session.recipe.replace(steps=max(steps // scales, 1))
     for number, style in enumerate(request.styles):
         result = transfer(replace(request, content=content, styles=[style], recipe=recipe, overrides={}))
-        image = result.output.pixels[None].to(lesson.held_out)
-        losses.append(float(style_loss(lesson, number, image)))
+        losses.append(float(style_loss(lesson, number, torch.as_tensor(result.image).to(session.device))))
     return losses
 
 
@@ -287,7 +352,10 @@ def _advance(
 def _draw(report: Report, names: Sequence[str], path: Path) -> None:
     """Write a sheet of held-out contents in each style, at a strength of 0.5."""
     panels = [
-        (name, picture.movedim(0, 2).cpu().numpy())
+        (
+            name,
+            (picture if len(picture) == 3 else picture.flip(1).expand(3, -1, -1)).movedim(0, 2).cpu().numpy(),
+        )
         for name, pictures in zip(names, report.samples, strict=True)
         for picture in pictures
     ]

@@ -184,3 +184,35 @@ def test_a_picture_of_a_sound_style_is_refused(tmp_path: Path, capsys: pytest.Ca
         main(["apply", *flags])
     assert "picture" in capsys.readouterr().err
     assert not (tmp_path / "o.wav").exists()
+
+
+def test_a_sound_style_is_learned_and_goes_on_where_it_was_left(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "s.wav", noise(60000).numpy().T, 22050)
+    (tmp_path / "data").mkdir()
+    soundfile.write(tmp_path / "data" / "c.wav", np.sin(np.arange(90000) / 20.0)[:, None], 44100)
+    options = {
+        "medium": "audio",
+        "data": tmp_path / "data",
+        "network": "wide-random",
+        "recipe": "default-audio",
+    }
+    options |= {"style_layers": ["relu1"], "style_bands": 1, "n_filters": 8, "seed": 1}
+    reports = []
+    made = specstyle.train(
+        tmp_path / "s.wav",
+        tmp_path / "s.safetensors",
+        steps=4,
+        on_report=lambda report, optimizer: reports.append((report, optimizer)),
+        **options,
+    )
+    assert made.names == ("s",)
+    assert reports[-1][0].step == 4
+    assert all(np.isfinite(reports[-1][0].style_loss))
+    assert reports[-1][1][0] > 0
+    again = specstyle.train(tmp_path / "s.wav", steps=4, run_dir=tmp_path / "run", **options)
+    for one, other in zip(made.network.parameters(), again.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+    # The noise has the style's spectrum, which is white up to its Nyquist frequency.
+    spectrum = made.network.spectra[0]
+    assert float(spectrum[20:400].mean()) == pytest.approx(2.0, rel=0.1)
+    assert float(spectrum[600:].mean()) < 0.01
