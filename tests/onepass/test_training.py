@@ -14,7 +14,7 @@ import specstyle
 from specstyle.onepass.contents import PictureContents
 from specstyle.onepass.training import KNOTS, _between
 from specstyle.run.request import Request
-from specstyle.run.training import lesson_of, named_styles
+from specstyle.run.training import named_styles, picture_lesson
 
 TINY = {"size": 48, "style_layers": ("relu1_1", "relu2_1")}
 
@@ -30,7 +30,7 @@ def test_it_learns_its_style(workplace: Path) -> None:
     assert style.names == ("s",)
     assert len(optimizer) == 1
     request = Request("image", None, ["s.png"], overrides=TINY)
-    lesson, _, _ = lesson_of(request, None)
+    lesson, _, _ = picture_lesson(request, None)
     from specstyle.onepass.training import style_loss
 
     contents = float(style_loss(lesson, 0, lesson.held_out).mean())
@@ -70,7 +70,7 @@ def test_content_weights_follow_what_is_left(workplace: Path) -> None:
     from specstyle.onepass.network import StyleNetwork
     from specstyle.onepass.training import Trainer
 
-    lesson, _, _ = lesson_of(Request("image", None, ["s.png"], overrides=TINY), None)
+    lesson, _, _ = picture_lesson(Request("image", None, ["s.png"], overrides=TINY), None)
     contents = lesson.contents(2, torch.Generator().manual_seed(0), 1.0)
     for outputs, sign in ((contents, -1), (1.0 - contents.flip(3), 1)):
         trainer = Trainer(StyleNetwork(1), lesson, steps=1)
