@@ -104,7 +104,7 @@ GOOD = "c.wav,s.wav,ok.wav,,,,\n"
         (HEAD + "c.wav,s.wav,x.wav,,-1,,\n", "line 2: seed must be"),
         (HEAD + "c.wav,s.wav,x.wav,,,,9\n", "line 2: size is for pictures, and this job is a sound"),
         (HEAD + "c.wav,s.wav,x.wav,,,no.wav,\n", "line 2: .*no.wav does not exist"),
-        (HEAD + "c.wav,s.wav,x.mp3,,,,\n", "line 2: .*x.mp3"),
+        (HEAD + "c.wav,s.wav,x.m4a,,,,\n", "line 2: .*x.m4a"),
         (HEAD + GOOD + "c.wav,s.wav,./ok.wav,,,,\n", "line 3: the output ./ok.wav is that of .*line 2 too"),
         (HEAD + GOOD + "c.wav,s.wav,s.wav,,,,\n", "line 3: the output s.wav is an input of .*line 2"),
         (HEAD + "c.wav,s.wav,c.png/x.wav,,,,\n", "line 2: .*c.png is in its way"),

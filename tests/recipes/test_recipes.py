@@ -263,7 +263,7 @@ def test_a_wrong_file_is_refused_by_name(tmp_path: Path, text: str, message: str
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"none\.toml: cannot read the recipe: No such file"):
         read_recipe(tmp_path / "none.toml")
-    with pytest.raises(RecipeError, match="cannot read the recipe: Is a directory"):
+    with pytest.raises(RecipeError, match="cannot read the recipe: it is a directory"):
         read_recipe(tmp_path)
     (tmp_path / "bytes.toml").write_bytes(b"\x81\x00\xff")
     with pytest.raises(RecipeError, match="it is no text file"):
