@@ -72,6 +72,7 @@ def finish_sound(
     *,
     loop: bool = False,
     mix: Callable[[Sound], Sound] | None = None,
+    unbounded: bool = False,
 ) -> tuple[Sound, Level]:
     """Bring a sound to its content's level: without a mean, the balance of its channels as the content's.
 
@@ -93,6 +94,8 @@ def finish_sound(
         mode: See above.
         loop: Whether the sound's end flows into its beginning; so does the limiter's gain then.
         mix: Mixes the sound, at the content's level, with the content, before peaks are held.
+        unbounded: The file will hold floats, which full scale does not end: then nothing is turned down for
+            it, be it the content's own peaks, those of ``rms``, or more than a limiter should take.
 
     Returns:
         The sound, and what was done.
@@ -117,10 +120,14 @@ def finish_sound(
     elif mode == "peak":
         gain = _ratio(max(_peak(channel - channel.mean()) for channel in content.samples), _peak(samples))
     sound = replace(sound, samples=samples.mul_(gain))
+    full = 1.0 if unbounded else min(1.0, _ratio(1.0, _peak(content.samples)))
     if mix is not None:
         sound = mix(sound)
     if mode == "match":
-        return _limited(sound, content, Level(mode, _db(gain)), loop=loop, make_up=mix is None)
+        done = Level(mode, _db(gain))
+        return _limited(sound, content, done, full, loop=loop, make_up=mix is None, unbounded=unbounded)
+    if unbounded:
+        return sound, Level(mode, _db(gain))
     # A content that is mixed in comes back at its own level, and may reach full scale.
     limit = PEAK_LIMIT if mix is None else min(max(PEAK_LIMIT, _peak(content.samples)), 1.0)
     down = min(1.0, _ratio(limit, _peak(sound.samples)))
@@ -159,18 +166,21 @@ def _gate(content: Sound) -> float:
     return GATE_LUFS + _db(_peak(content.samples))
 
 
-def _limited(sound: Sound, content: Sound, level: Level, *, loop: bool, make_up: bool) -> tuple[Sound, Level]:
+def _limited(
+    sound: Sound, content: Sound, level: Level, full: float, *, loop: bool, make_up: bool, unbounded: bool
+) -> tuple[Sound, Level]:
     """Hold the peaks of a sound of matched loudness, and make up for what that takes of it.
 
     Args:
         sound: Changed in place.
         content: Whose peaks may be the ceiling.
         level: What was done so far.
+        full: What the content is turned down by to full scale.
         loop: Whether the end flows into the beginning.
         make_up: Whether to raise it again.
+        unbounded: Whether peaks may stay as they are where a limiter would take too much.
     """
     samples, rate = sound.samples.numpy(), sound.sample_rate
-    full = min(1.0, _ratio(1.0, _peak(content.samples)))
     sound.samples.mul_(full)
     level = replace(level, gain_db=level.gain_db + _db(full), quieter_db=0.0 - _db(full))
     peaks = true_peaks(samples, loop=loop)
@@ -198,6 +208,8 @@ def _limited(sound: Sound, content: Sound, level: Level, *, loop: bool, make_up:
         return curve, whole - loudness(curve)
 
     gain_db, (curve, lost) = 0.0, limit(0.0)
+    if lost > _MOST_LOST_DB and unbounded:
+        return sound, level
     if lost > _MOST_LOST_DB:
         low, high = -_db(float(peaks.max())), 0.0
         for _ in range(_HALVINGS):

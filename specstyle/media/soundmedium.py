@@ -20,7 +20,7 @@ from specstyle.media.base import Encoded
 from specstyle.media.equalize import colored_noise, equalize
 from specstyle.media.level import finish_sound
 from specstyle.media.masks import SoundMask, mask_of, mixed, sounding
-from specstyle.media.soundfiles import check_output_fits, read_sound
+from specstyle.media.soundfiles import SUFFIXES, check_output_fits, output_subtype, read_sound
 from specstyle.media.sounds import WHOLE, Part, Sound, channel_mixing, check_sound, loudest, resample
 from specstyle.media.spectrogramfile import Spectrogram
 from specstyle.media.waveform import WaveformCanvas
@@ -214,6 +214,7 @@ class SoundMedium:
         with_function: Inverse | None = None,
         styles: Sequence[Sound] = (),
         amount: float = 0.0,
+        output: Path | None = None,
     ) -> tuple[Sound, dict[str, Any], Spectrogram | None]:
         """Bring an image, or the samples of a waveform, to a sound of the content's loudness.
 
@@ -226,6 +227,7 @@ class SoundMedium:
             with_function: In the place of the recipe's phase reconstruction.
             styles: Whose spectrum it gets in the end.
             amount: How far, from 0 to 1.
+            output: Where it will be written: not every format ends at full scale.
 
         Returns:
             The sound, what the record says of it, and the magnitudes that it was made of, if there are any.
@@ -245,11 +247,18 @@ class SoundMedium:
             figures["spectral_convergence_db"] = max(found.spectral_convergence_db, -300.0)
         if amount > 0:
             sound = self.equalized(sound, styles, amount)
-        finished, level = self.mixed_and_leveled(sound, original)
+        finished, level = self.mixed_and_leveled(sound, original, output)
         return finished, {**figures, **level}, spectrogram
 
-    def mixed_and_leveled(self, made: Sound, original: Sound) -> tuple[Sound, dict[str, Any]]:
+    def mixed_and_leveled(
+        self, made: Sound, original: Sound, output: Path | None
+    ) -> tuple[Sound, dict[str, Any]]:
         """Mix a sound with the content that it was made of as the recipe says, and bring it to its loudness.
+
+        Args:
+            made: The sound.
+            original: The content.
+            output: The file that it goes to; floats may pass full scale there.
 
         Returns:
             The sound, and what the record says of its level.
@@ -258,7 +267,11 @@ class SoundMedium:
         if recipe.silence == "keep":
             mask = replace(mask or SoundMask(), sounding=sounding(original))
         mix = None if mask is None else lambda made: mixed(original, made, mask)
-        finished, level = finish_sound(made, original, recipe.level, loop=recipe.loop, mix=mix)
+        suffix = "" if output is None else output.suffix.lower()
+        unbounded = suffix in SUFFIXES and output_subtype(original, suffix) in ("FLOAT", "DOUBLE")
+        finished, level = finish_sound(
+            made, original, recipe.level, loop=recipe.loop, mix=mix, unbounded=unbounded
+        )
         return finished, {"level": asdict(level)}
 
     def describe_encoding(self, content: Encoded) -> dict[str, Any]:

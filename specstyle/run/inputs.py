@@ -341,6 +341,7 @@ class Session:
             with_function=self.request.invert,
             styles=self.style_sources,
             amount=self.style_share if self.recipe.equalize else 0.0,
+            output=self.request.output,
         )
 
     def result(

@@ -219,11 +219,18 @@ class Estimate:
         return plain * (4 / 3 if tiled else 1.0)
 
     def notes(self) -> tuple[str, ...]:
-        """Return what a user should know of a large run."""
+        """Return what a user should know of a large run.
+
+        Raises:
+            RecipeError: If it does not fit into the limit that the user set.
+        """
         run = self._run
         planned, limit = self.plan(len(run.stages) - 1), run.request.memory_limit
         seconds = self.seconds()
         limit = limit if planned.free < free_memory(run.device) else None
+        if limit is not None and not planned.fits:
+            held = held_memory(run.device)
+            raise RecipeError(describe(planned, run.recipe, run.request.medium, limit=limit, held=held))
         tight = not planned.fits or (limit is not None and planned.free < LITTLE)
         notes: tuple[str, ...] = ()
         if seconds > LONG_RUN_S or planned.size is not None or planned.needed > LARGE_RUN or tight:
@@ -390,7 +397,7 @@ def describe(plan: Plan, recipe: Recipe, medium: str, *, limit: float | None = N
         return f"{text}; it may not be enough: take {smaller}"
     least = math.ceil(10 * (held + plan.needed / SHARE) / GIB) / 10
     return (
-        f"memory: --memory-limit {limit:g} is too low: the process holds {held / GIB:.1f} GiB before the "
+        f"--memory-limit {limit:g} is too low: the process holds {held / GIB:.1f} GiB before the "
         f"first step, which takes about {plan.needed / GIB:.1f} GiB more; raise it to {least:.1f} or more, "
         f"or take {smaller}"
     )

@@ -152,7 +152,7 @@ def _sound(
     if request.output is not None:
         check_output_fits(source, request.output)
     made = play(style.network, source, style.blend(blend), recipe.strength, seed=request.seed)
-    sound, figures = medium.mixed_and_leveled(made, source)
+    sound, figures = medium.mixed_and_leveled(made, source, request.output)
     record = {"content": medium.describe(source), **figures, "seed": request.seed}
     return Result(sound, source, (), record, source.notes, None)
 

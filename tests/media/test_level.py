@@ -141,6 +141,20 @@ def test_a_content_beyond_full_scale_counts_as_turned_down_to_it() -> None:
     assert lufs(found) == pytest.approx(lufs(sound(content / 4)), abs=0.5)
 
 
+@pytest.mark.parametrize("mode", ["match", "rms", "peak"])
+def test_floats_are_not_turned_down_for_a_clip_that_their_file_does_not_have(mode: str) -> None:
+    for content, made in ((4.0 * noise(), crackle(seed=3)), (0.5 * np.sign(noise()), crackle(seed=3))):
+        found, level = finish_sound(sound(made), sound(content), mode, unbounded=True)
+        if mode == "match":
+            assert lufs(found) == pytest.approx(lufs(sound(content)), abs=0.2)
+        elif mode == "rms":
+            np.testing.assert_allclose(rms(found.samples), rms(torch.from_numpy(content)), rtol=1e-3)
+        else:
+            largest = np.abs(content - content.mean(1, keepdims=True)).max()
+            assert float(found.samples.abs().max()) == pytest.approx(largest, rel=1e-9)
+        assert level.quieter_db <= 0.2
+
+
 @pytest.mark.parametrize("exponent", [-30, -8, -2])
 def test_a_quieter_content_gives_the_same_quieter(exponent: int) -> None:
     """Whatever the standard's absolute gate says of it."""
