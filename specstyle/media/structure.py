@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -13,6 +11,10 @@ BLUR = 128
 """The standard deviation of the blur before edges are taken is the longest side divided by this."""
 
 
+_FLAT = 1e-10
+"""Square of an edge that is none: the root has a gradient there."""
+
+
 def _edges(image: Tensor, longest: int) -> Tensor:
     """Return the strength of the edges of blurred lightness, ``[B, 1, H - 1, W - 1]``."""
     from torchvision.transforms.functional import gaussian_blur
@@ -20,11 +22,15 @@ def _edges(image: Tensor, longest: int) -> Tensor:
     gray = luma(image) if image.shape[1] == 3 else image
     sigma = max(longest / BLUR, 0.3)
     radius = min(round(3 * sigma) + 1, min(image.shape[2:]) - 1)
-    smooth = gaussian_blur(gray, [2 * radius + 1] * 2, [sigma, sigma])
+    smooth = gaussian_blur(gaussian_blur(gray, [1, 2 * radius + 1], sigma), [2 * radius + 1, 1], sigma)
     across = smooth[..., 1:, 1:] - smooth[..., 1:, :-1]
     down = smooth[..., 1:, 1:] - smooth[..., :-1, 1:]
-    edges: Tensor = (across.square() + down.square()).sqrt()
+    edges: Tensor = (across.square() + down.square() + _FLAT).sqrt()
     return edges
+
+
+_NOTHING = 1e-14
+"""Of sums of squares of edges, multiplied: less is rounding."""
 
 
 @torch.no_grad()
@@ -40,7 +46,13 @@ def edge_correlation(image: Tensor, content: Tensor, *, longest: int | None = No
         The correlation of the magnitudes of the gradients of the blurred luma. Of a picture without any edge
         it is 0.
     """
-    whole = longest or max(image.shape[2:])
-    ours, theirs = (_edges(i, whole).flatten() for i in (image, content))
-    found = float(torch.corrcoef(torch.stack([ours, theirs]))[0, 1])
-    return 0.0 if math.isnan(found) else found
+    return float(edge_correlations(image, content, longest=longest))
+
+
+def edge_correlations(images: Tensor, contents: Tensor, *, longest: int | None = None) -> Tensor:
+    """Return the same for each picture of a batch, ``[B]``, with a gradient."""
+    whole = longest or max(images.shape[2:])
+    ours, theirs = (_edges(i, whole).flatten(1) for i in (images, contents))
+    ours, theirs = (edges - edges.mean(1, keepdim=True) for edges in (ours, theirs))
+    scale = ours.square().sum(1) * theirs.square().sum(1)
+    return torch.where(scale > _NOTHING, (ours * theirs).sum(1) / scale.clamp_min(_NOTHING).sqrt(), 0.0)

@@ -34,7 +34,7 @@ KNOTS = 6
 WEAKEST = 0.1
 """Strength from which on is learned: below it the output is the content, nearly."""
 
-GAIN = 0.3
+GAIN = 1.0
 """Of the logarithm of a content weight, for each unit of the content's share that is missing."""
 
 
@@ -55,8 +55,9 @@ class Lesson:
         terms: For each style, the terms of its objective; the content's targets do not count.
         contents: From a number, a generator and a share of their full size to contents, ``[B, C, H, W]``.
         held_out: Contents that are not learned from, ``[N, C, H, W]``.
-        left: From outputs and contents to the share of each content that is left.
+        left: From outputs and contents to the share of each content that is left, ``[B]``, with a gradient.
         aim: From a strength to the share that should be.
+        held: What a share that is missing weighs beside the recipe's content loss.
         made: From the network, contents, the weights of styles ``[B, styles]``, strengths ``[B]`` and a
             generator to images of what the network makes, and of what its content is held against.
         tilts: What the logarithms of factors on content weights stay within.
@@ -66,8 +67,9 @@ class Lesson:
     terms: Sequence[Sequence[Term]]
     contents: Callable[[int, torch.Generator, float], Tensor]
     held_out: Tensor
-    left: Callable[[Tensor, Tensor], list[float]]
+    left: Callable[[Tensor, Tensor], Tensor]
     aim: Callable[[float], float]
+    held: float = 0.0
     made: Callable[[Any, Tensor, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]] = at_random_places
     tilts: tuple[float, float] = (-9.0, 6.0)
 
@@ -114,7 +116,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self._adam = torch.optim.Adam(self.network.parameters(), LEARNING_RATE)
-        self.tilts = torch.linspace(3.0, -3.0, KNOTS).repeat(self.network.styles, 1)
+        self.tilts = torch.linspace(4.0, -6.0, KNOTS).clamp(*self.lesson.tilts).repeat(self.network.styles, 1)
 
     @property
     def share(self) -> float:
@@ -151,7 +153,8 @@ class Trainer:
             group["lr"] = LEARNING_RATE * (LAST_RATE + (1.0 - LAST_RATE) * cosine)
         given = (contents, self._blend(styles), strengths.to(contents))
         outputs, contents = self.lesson.made(self.network, *given, generator)
-        loss = self._losses(outputs, contents, styles, strengths).mean()
+        left = self.lesson.left(outputs, contents)
+        loss = self._losses(outputs, contents, left, styles, strengths).mean()
         if not bool(loss.isfinite()):
             raise SpecstyleError(
                 f"the loss is no finite number at step {self.step}; another --seed or recipe may do better"
@@ -160,7 +163,7 @@ class Trainer:
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), LONGEST_GRADIENT)
         self._adam.step()
-        self._weigh_content(outputs.detach(), contents, styles, strengths.tolist())
+        self._weigh_content(left.tolist(), styles, strengths.tolist())
         self.step += 1
         self.seconds += time.monotonic() - started
 
@@ -174,14 +177,16 @@ class Trainer:
             blend = self._blend([style] * len(contents))
             outputs, seen = self.lesson.made(self.network, contents, blend, half, generator)
             losses.append(float(style_loss(self.lesson, style, outputs).mean()))
-            left += self.lesson.left(outputs, seen)
+            left += self.lesson.left(outputs, seen).tolist()
             samples.append(outputs)
         return Report(self.step, self.share, tuple(losses), sum(left) / len(left), tuple(samples))
 
     def _blend(self, styles: Sequence[int]) -> Tensor:
         return torch.eye(self.network.styles)[list(styles)].to(self.lesson.held_out)
 
-    def _losses(self, outputs: Tensor, contents: Tensor, styles: list[int], strengths: Tensor) -> Tensor:
+    def _losses(
+        self, outputs: Tensor, contents: Tensor, left: Tensor, styles: list[int], strengths: Tensor
+    ) -> Tensor:
         """Return the loss of each output, ``[B]``."""
         maps, losses = self.lesson.features(outputs), torch.zeros(len(outputs)).to(outputs)
         with torch.no_grad():
@@ -200,19 +205,18 @@ class Trainer:
                 each = [t.target for t in terms if isinstance(t, StyleTerm)]
                 term = dataclasses.replace(term, target=torch.cat(each))
             losses = losses + term.weight * term(outputs, maps)
+        losses = losses + heaviest * self.lesson.held * (1.0 - left)
         return losses / (1.0 + heaviest)  # no strength is learned at the cost of another
 
     def _tilt(self, style: int, strength: float) -> float:
         """Return the logarithm of the factor on a style's content weights."""
         return sum(float(self.tilts[style, knot]) * share for knot, share in _between(strength))
 
-    def _weigh_content(
-        self, outputs: Tensor, contents: Tensor, styles: list[int], strengths: list[float]
-    ) -> None:
+    def _weigh_content(self, left: list[float], styles: list[int], strengths: list[float]) -> None:
         """Change content weights by how much of each content is left, and how much should be."""
-        for style, strength, left in zip(styles, strengths, self.lesson.left(outputs, contents), strict=True):
+        for found, style, strength in zip(left, styles, strengths, strict=True):
             for knot, share in _between(strength):
-                self.tilts[style, knot] += GAIN * share * (self.lesson.aim(strength) - left)
+                self.tilts[style, knot] += GAIN * share * (self.lesson.aim(strength) - found)
         self.tilts.clamp_(*self.lesson.tilts)
 
 

@@ -25,7 +25,7 @@ from specstyle.files import atomic, check_output, make_folder, sha256_of
 from specstyle.media.audiosettings import AudioSettings, compress
 from specstyle.media.pictures import Picture
 from specstyle.media.sounds import Sound, resample
-from specstyle.media.structure import edge_correlation
+from specstyle.media.structure import edge_correlations
 from specstyle.onepass.contents import PictureContents, SoundContents
 from specstyle.onepass.playing import long_term_power
 from specstyle.onepass.soundnetwork import SAMPLE_RATE, STFT, practice
@@ -41,6 +41,9 @@ from specstyle.run.settle import check_request, choose_device, seen_layers, sett
 
 CROP = 256
 """Side in pixels of the contents that a network learns from."""
+
+EDGES = 30.0
+"""What an edge that is missing weighs beside the content loss: it holds a picture without its details."""
 
 OPTIMIZER_STEPS = 100
 """Of the optimizer that a network is held against."""
@@ -231,12 +234,8 @@ def picture_lesson(request: Request, data: Path | None) -> tuple[Lesson, Session
     session = Session(replace(request, content=content), recipe, choose_device(request.device), ignore)
     features, terms = _objectives(session)
 
-    def left(outputs: Tensor, contents: Tensor) -> list[float]:
-        pairs = zip(outputs, contents, strict=True)
-        return [edge_correlation(ours[None], theirs[None], longest=size) for ours, theirs in pairs]
-
-    held_out = contents.held_out.to(session.device)
-    lesson = Lesson(features, terms, contents, held_out, left, lambda strength: 1.0 - strength**2)
+    held_out, left = contents.held_out.to(session.device), partial(edge_correlations, longest=size)
+    lesson = Lesson(features, terms, contents, held_out, left, lambda strength: 1.0 - strength**2, EDGES)
     return lesson, session, (*notes, *session.network.notes)
 
 
@@ -262,18 +261,17 @@ def sound_lesson(request: Request, data: Path | None) -> tuple[Lesson, Session, 
         return image(output), image(equalized)
 
     @torch.no_grad()
-    def left(outputs: Tensor, contents: Tensor) -> list[float]:
+    def left(outputs: Tensor, contents: Tensor) -> Tensor:
         ours, theirs = looks(outputs), looks(contents)
         gone = [
             content_distance("relative", ours[name], theirs[name]) ** (1.0 / loss_power(layer))
             for layer, name in zip(layers, seen, strict=True)
         ]
-        found: list[float] = (1.0 - torch.stack(gone).mean(0)).tolist()
-        return found
+        return 1.0 - torch.stack(gone).mean(0)
 
     held_out = contents.held_out.to(session.device)
     aim = partial(operator.sub, 1.0)
-    lesson = Lesson(features, terms, contents, held_out, left, aim, made, TILTS_OF_SOUNDS)
+    lesson = Lesson(features, terms, contents, held_out, left, aim, 0.0, made, TILTS_OF_SOUNDS)
     return lesson, session, (*notes, *session.network.notes)
 
 

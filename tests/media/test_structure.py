@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from specstyle.media.structure import BLUR, edge_correlation
+from specstyle.media.structure import BLUR, edge_correlation, edge_correlations
 
 
 def picture(seed: int, height: int = 96, width: int = 128) -> torch.Tensor:
@@ -19,6 +19,21 @@ def test_a_picture_is_all_there_and_another_is_not() -> None:
     assert edge_correlation(1.0 - 0.5 * one, one) == pytest.approx(1.0, abs=1e-5)  # edges have no sign
     assert abs(edge_correlation(one, picture(1))) < 0.3  # some 200 blobs: correlations spread by 0.07
     assert edge_correlation(torch.full_like(one, 0.5), one) == 0.0
+
+
+def test_a_batch_is_its_pictures_one_by_one_and_has_a_gradient() -> None:
+    images, contents = (
+        torch.cat([picture(0), picture(1)]).double(),
+        torch.cat([picture(1), picture(2)]).double(),
+    )
+    found = edge_correlations(images, contents, longest=512)
+    alone = [edge_correlation(i[None], c[None], longest=512) for i, c in zip(images, contents, strict=True)]
+    assert found.tolist() == pytest.approx(alone, abs=1e-10)  # float64
+    leaf = images[:1, :, :24, :24].clone().requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda x: edge_correlations(x, contents[:1, :, :24, :24]), leaf)
+    flat = torch.full_like(leaf, 0.5).requires_grad_(True)
+    (gradient,) = torch.autograd.grad(edge_correlations(flat, contents[:1, :, :24, :24]).sum(), flat)
+    assert gradient.isfinite().all()
 
 
 def test_more_of_another_picture_is_less_of_the_first() -> None:
