@@ -6,7 +6,9 @@ import struct
 from typing import BinaryIO
 
 import numpy as np
+import soxr
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from specstyle.errors import FileError
@@ -14,8 +16,13 @@ from specstyle.onepass.playing import HOP, LATENCY, Player
 from specstyle.onepass.soundnetwork import SAMPLE_RATE
 from specstyle.onepass.stylefile import Style
 
-CHUNK = 8 * HOP
-"""Samples that are waited for: fewer would play more often what came before them."""
+CHUNK_S = 8 * HOP / SAMPLE_RATE
+"""What is waited for: less would play more often what came before it."""
+
+RESAMPLING_S = 0.01
+"""What a resampler may keep back, there and back again (seen: 3 ms)."""
+
+Array = NDArray[np.float32]
 
 UNKNOWN = 0xFFFFFFFF
 """Length of a WAV whose end is not known yet."""
@@ -45,32 +52,49 @@ def stream(
         seed: Of the noise.
 
     Raises:
-        FileError: If the stream is no WAV of 16 bits, or of another rate than the styles work at.
+        FileError: If the stream is no WAV of 16 bits.
     """
     rate, channels = _wav_header(source) if pcm is None else pcm
-    if rate != SAMPLE_RATE:
-        raise FileError(
-            f"standard input: has {rate} Hz, and styles work at {SAMPLE_RATE} Hz; convert it on its way"
-        )
     if pcm is None:
         sink.write(_header(rate, channels))
     player = Player(style.network, style.blend(blend), strength, channels=channels, seed=seed)
-    rest, size = b"", 2 * channels
-    while data := source.read(CHUNK * size):
-        data = rest + data
-        whole = len(data) - len(data) % size
-        rest = data[whole:]
-        numbers = np.frombuffer(data[:whole], "<i2").reshape(-1, channels).T
-        _write(sink, player.push(torch.from_numpy(numbers.astype(np.float32) / 32768.0)))
-    _write(sink, player.finish())
-    return (LATENCY + CHUNK) / SAMPLE_RATE
+    there, back = (_Resampler(*rates, channels) for rates in ((rate, SAMPLE_RATE), (SAMPLE_RATE, rate)))
+    size, left = 2 * channels, 0
+    while data := source.read(round(CHUNK_S * rate) * size):
+        numbers = np.frombuffer(data[: len(data) - len(data) % size], "<i2").reshape(-1, channels)
+        left += len(numbers)
+        played = player.push(there(numbers.astype(np.float32) / 32768.0))
+        left -= _write(sink, back(played.T.numpy()), left)
+    rest = torch.cat([player.push(there.finish()), player.finish()], 1).T.numpy()
+    ending = torch.cat([back(rest), back.finish()], 1)
+    _write(sink, torch.nn.functional.pad(ending, (0, max(left - ending.shape[1], 0))), left)
+    return LATENCY / SAMPLE_RATE + CHUNK_S + (RESAMPLING_S if rate != SAMPLE_RATE else 0.0)
 
 
-def _write(sink: BinaryIO, samples: Tensor) -> None:
+class _Resampler:
+    """Samples ``[n, channels]`` of one rate to ``[channels, m]`` of another, piece by piece."""
+
+    def __init__(self, rate: int, other: int, channels: int) -> None:
+        self._stream = soxr.ResampleStream(rate, other, channels, "float32") if rate != other else None
+        self._channels = channels
+
+    def __call__(self, samples: Array, *, last: bool = False) -> Tensor:
+        samples = np.ascontiguousarray(samples, np.float32)
+        found = samples if self._stream is None else self._stream.resample_chunk(samples, last=last)
+        return torch.from_numpy(np.ascontiguousarray(found.reshape(-1, self._channels).T))
+
+    def finish(self) -> Tensor:
+        return self(np.zeros((0, self._channels), np.float32), last=True)
+
+
+def _write(sink: BinaryIO, samples: Tensor, most: int) -> int:
+    """Write samples, but no more than that; return how many."""
+    samples = samples[:, :most]
     if samples.shape[1]:
         values = (samples * 32768.0).round().clamp(-32768, 32767).to(torch.int16)
         sink.write(values.T.contiguous().numpy().astype("<i2").tobytes())
         sink.flush()
+    return samples.shape[1]
 
 
 def _wav_header(source: BinaryIO) -> tuple[int, int]:
