@@ -1,9 +1,9 @@
-"""Kill runs at random moments with SIGKILL, go on with each, and compare the result to an uninterrupted run.
+"""End runs at random moments by random signals, go on with each, and compare with an uninterrupted run.
 
 python bench/kills.py [--runs 5] [--seed 0]
 
 Moments are drawn over the whole life of a process: while it imports, before the first checkpoint, in the
-middle of a step or of a file. A process is killed until it ends before its moment comes.
+middle of a step or of a file. A process is ended (KILL, TERM, HUP, INT) until it ends by itself before that.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 
 OPTIMIZERS = {"adam": ["--lr", "0.02"], "lbfgs": [], "sgd": ["--lr", "20"]}
 STEPS = {"adam": 60, "lbfgs": 60, "sgd": 60}
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 SPECSTYLE = [sys.executable, "-m", "specstyle"]
 
 
@@ -41,12 +42,14 @@ def run_and_kill(begin: list[str], run_dir: Path, generator: random.Random, long
         try:
             code = process.wait(timeout=generator.uniform(0.0, longest_s))
         except subprocess.TimeoutExpired:
-            process.kill()
+            number = generator.choice(SIGNALS)
+            process.send_signal(number)
             code = process.wait()
+            # Before it can handle a signal, a program ends by it.
+            if code not in (0, -number, 128 + number):
+                raise SystemExit(f"a run ended with exit code {code} after {number.name}") from None
         if code == 0:
             return kills
-        if code != -signal.SIGKILL:
-            raise SystemExit(f"a run ended by itself with exit code {code}")
         kills += 1
 
 

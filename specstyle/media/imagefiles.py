@@ -21,6 +21,7 @@ from specstyle.media.exif import UNKNOWN, Origin, origin_of
 from specstyle.media.imagecolor import FloatArray, has_deep_color, in_floats, open_ended
 from specstyle.media.imagewriting import check_output_fits, check_output_suffix, write_picture
 from specstyle.media.pictures import Picture
+from specstyle.media.quiet import silent_stderr
 from specstyle.media.sniffing import SNIFFED_BYTES, reason_of, sound_format, what_it_is
 
 __all__ = [
@@ -169,7 +170,8 @@ def _opened(file: Any, path: Path) -> Image.Image:
             head[:3] == b"\xff\xd8\xff"
         ):  # not by `open`, which refuses phones' largest before they are reduced
             return JpegImageFile(file)
-        return Image.open(file, formats=formats)
+        with silent_stderr():
+            return Image.open(file, formats=formats)
     except UnidentifiedImageError as error:
         raise FileError(
             f"{path}: {what_it_is(head)}; expected {_ACCEPTED}; convert it or give another file"
@@ -211,10 +213,9 @@ def _decode(image: Image.Image, path: Path, notes: list[str], *, deep: bool = Fa
     """Decode the first frame and turn it upright."""
     if deep:
         notes.append("16 bits per channel were read as 8")
-    if image.format in _ANIMATED and getattr(image, "is_animated", False):
-        notes.append(f"only the first of several {_ANIMATED[image.format]} is read")
     try:
-        image.load()
+        with silent_stderr():
+            image.load()
     except MemoryError:
         raise
     except Exception as error:  # what a decoder raises on damaged data is not of one kind
@@ -223,6 +224,9 @@ def _decode(image: Image.Image, path: Path, notes: list[str], *, deep: bool = Fa
             raise _damaged(path, image.format or "picture", error) from error
         image = ended
         notes.append("the file has no end mark; nothing of the picture is missing")
+    with contextlib.suppress(Exception), silent_stderr():  # what follows may be damaged in as many ways
+        if image.format in _ANIMATED and getattr(image, "is_animated", False):
+            notes.append(f"only the first of several {_ANIMATED[image.format]} is read")
     if image.format == "TIFF" and image.mode == "P":
         _mend_palette(image)
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from specstyle.files import is_url
 from specstyle.media.channels import XIPH_MASKS, from_vorbis
 from specstyle.media.containers import film_format, foreign_kind
 from specstyle.media.filmsounds import FilmSound
+from specstyle.media.quiet import silent_stderr
 from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, resample
 from specstyle.media.soundstreams import streams_of
 from specstyle.media.soundwriting import (
@@ -45,7 +45,7 @@ _BLOCK = 2**16
 _MAX_RATE = 10_000_000
 _ACCEPTED = "WAV, FLAC, OGG, MP3 or AIFF"
 
-MAX_BYTES = 2**30
+MAX_BYTES = 2**29
 """Decoded bytes that any file may grow to."""
 
 MAX_GROWTH = 200
@@ -155,7 +155,7 @@ class _Pieces:
             source = os.fsencode(self._path) if os.name == "posix" else str(self._path)
         else:
             source.seek(0)
-        with _quiet():
+        with silent_stderr():
             file = _Sequential(source)
         with file:
             yield file
@@ -185,7 +185,7 @@ class _Pieces:
         while not ends and (wanted is None or seen < wanted):
             size = _BLOCK if wanted is None else min(_BLOCK, wanted - seen)
             try:
-                with _quiet():
+                with silent_stderr():
                     block = file.read(size, dtype="float64", always_2d=True)
             except soundfile.SoundFileError:
                 if not seen:
@@ -199,24 +199,6 @@ class _Pieces:
             self.notes.append(
                 f"is cut off or damaged: it promises {promised} samples; the {seen} that are there were read"
             )
-
-
-_LOCK = threading.Lock()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep from the terminal what libmpg123 writes there, past Python, of a damaged MP3."""
-    with _LOCK:
-        kept = os.dup(2)
-        try:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 2)
-            os.close(nowhere)
-            yield
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 def _collected(source: Any, part: Part, path: Path) -> tuple[np.ndarray[Any, Any], int]:

@@ -199,9 +199,7 @@ def _check(job: Job, folder: RunFolder | None) -> None:
     outputs = [job.output, job.record_path, job.figure_path, job.report_path]
     for path in _read_by(job):
         if path.exists() and any(out.exists() and out.samefile(path) for out in outputs):
-            raise FileError(
-                f"{job.output}: is or would replace {path}, an input of the run; name another output"
-            )
+            raise FileError(f"{job.output}: would replace {path}, an input of the run; name another output")
     # What a run that is gone on with has written is its own.
     own = job.resumed and folder is not None and folder.status in (FINISHING, STOPPED)
     figure, page = ([job.figure_path] if job.plot else []), ([job.report_path] if job.report else [])

@@ -215,6 +215,10 @@ def png_cases() -> Iterator[Case]:
         several = saved(values, kind, save_all=True, append_images=[second], **how)
         expected = np.asarray(Image.open(io.BytesIO(saved(values, kind, **how))).convert("RGB")) / 255
         yield Case(f"two.{kind.lower()}", several, expected, note=f"only the first of several {note}")
+    several = saved(values, "GIF", save_all=True, append_images=[second])
+    expected = np.asarray(Image.open(io.BytesIO(saved(values, "GIF"))).convert("RGB")) / 255
+    at = several.rfind(b"\x2c")
+    yield Case("second-frame-cut.gif", several[: at + 9], expected, note="only the first|^$")
     gps = Image.Exif()
     gps[0x8825] = {1: "N"}
     yield Case("gps.png", saved(values, "PNG", exif=gps), exact, note="GPS")

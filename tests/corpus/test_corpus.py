@@ -55,3 +55,15 @@ def test_picture(case: pictures.Case, tmp_path: Path, capfd: pytest.CaptureFixtu
     assert re.search(case.note, said) if case.note else not said
     found = picture.pixels.numpy().transpose(1, 2, 0)
     np.testing.assert_allclose(found, case.pixels, rtol=0, atol=case.tolerance)
+
+
+def test_the_page_counts_them() -> None:
+    """docs/explanation/testing.md tells how many files of each kind there are."""
+    page = (Path(__file__).parents[2] / "docs/explanation/testing.md").read_text(encoding="utf-8")
+    told = re.findall(r"^\| [^|]+ \| (\d+) \| (\d+) \|", page, re.MULTILINE)
+    makers = (
+        sounds.mpeg_cases, sounds.chunk_cases, sounds.ogg_cases, sounds.channel_cases, sounds.foreign_cases,
+        pictures.tiff_cases, pictures.png_cases, pictures.jpeg_cases, pictures.foreign_cases,
+    )  # fmt: skip
+    kinds = [list(make()) for make in makers]
+    assert told == [(str(len(cases)), str(sum(bool(c.error) for c in cases))) for cases in kinds]

@@ -10,12 +10,16 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from corpus.sounds import VORBIS, WAV_ORDER, encoded, in_vorbis_order, noise, sound_cases
+from corpus.sounds import VORBIS, WAV_ORDER, encoded, in_vorbis_order, mpeg_cases, noise, sound_cases
+from hypothesis import given
+from hypothesis import strategies as st
 
 from specstyle.errors import FileError
-from specstyle.media import soundfiles
+from specstyle.media import mpeg, soundfiles
 from specstyle.media.soundfiles import Sound, read_sound, write_sound
 from specstyle.media.sounds import Part
+
+MPEG = list(mpeg_cases())
 
 TAGS = {"title": "Title", "artist": "A", "album": "B", "date": "2020", "tracknumber": "3", "genre": "G",
         "comment": "Cafe", "copyright": "me", "license": "CC0"}  # fmt: skip
@@ -172,3 +176,18 @@ def test_a_film_without_pyav_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
         FileError, match=r"is an MP4 or M4A file, whose sound needs .*pip install 'specstyle\[film\]'"
     ):
         read_sound(tmp_path / "a.m4a")
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.binary(min_size=1, max_size=300)), max_size=4))
+def test_what_stands_between_frames_changes_none_of_them(junk: list[tuple[int, bytes]]) -> None:
+    """Where three and more follow each other: fewer could be chance."""
+    case = next(c for c in MPEG if c.name == "con-8000-1-noxing.mp3")
+    [clean] = mpeg.streams(case.content)
+    size = clean.largest  # at a constant bit rate and 8 kHz all frames are as large
+    assert len(case.content) == size * clean.n_frames == size * 30
+    content = bytearray(case.content)
+    for place, data in sorted(junk, reverse=True):
+        content[5 * size * place : 5 * size * place] = data.replace(b"\xff", b"\xfe")
+    [found] = mpeg.streams(bytes(content))
+    assert found.n_frames == clean.n_frames
+    assert found.data == clean.data
