@@ -28,6 +28,9 @@ from specstyle.media.waveform import WaveformCanvas
 GAP_S = 0.046
 """A content's level is taken over so long where noise is to fill its gaps."""
 
+GRAIN_S = 0.2
+"""Length of a grain of the style: a stroke fits into it, and no word."""
+
 FAINT_NOISE = 0.1
 """Noise under what is as loud as the content's level, beside it: -20 dB."""
 
@@ -139,21 +142,22 @@ class SoundMedium:
         *,
         kept: float = 1.0,
     ) -> Sound:
-        """Return the content with noise of the styles' spectrum in its gaps: the seed of a texture.
+        """Return the content with grains of the styles in its gaps: the seed of a texture.
 
-        The noise fills the room that is left under the content's own level (over ``GAP_S``), so that a
-        silence starts as full as the style is, and a tone nearly as clear as it was.
+        They come from random places, and fill the room that is left under the content's own level (over
+        ``GAP_S``), so that a silence starts as full as the style is, with its strokes, and a tone nearly as
+        clear as it was.
 
         Args:
             content: The content.
-            styles: Whose spectrum the noise has.
+            styles: Whose grains these are.
             generator: Source of randomness.
             amount: Of the noise.
             kept: Of the content.
         """
-        white = torch.randn(content.samples.shape, generator=generator, dtype=torch.float64)
-        white = channel_mixing(content.samples) @ white
-        noise = self._colored(replace(content, samples=white), styles).samples
+        grains = self._grains(content, styles, generator)
+        mixed_grains = replace(content, samples=channel_mixing(content.samples) @ grains)
+        noise = self._colored(mixed_grains, styles).samples
         level = content.samples.std(1, correction=0, keepdim=True)
         noise *= level / noise.std(1, correction=0, keepdim=True).clamp_min(torch.finfo(noise.dtype).tiny)
         loudest = 10 ** ((self._recipe.init_noise_db or 0.0) / 20)
@@ -161,6 +165,30 @@ class SoundMedium:
         room = loudest * (1.0 - _level_around(samples, round(GAP_S * content.sample_rate)) / level)
         noise *= room.nan_to_num_(0.0).clamp_(min(loudest, FAINT_NOISE), loudest)
         return replace(content, samples=samples + amount * noise)
+
+    def _grains(self, like: Sound, styles: Sequence[Sound], generator: torch.Generator) -> Tensor:
+        """Return pieces of the styles from random places, faded into each other, of a sound's shape.
+
+        Reference:
+            Roads 1988, "Introduction to granular synthesis".
+        """
+        channels, length = like.samples.shape
+        sources = [resample(_heard(style), like.sample_rate).samples for style in styles]
+        shares = torch.tensor(self._recipe.style_blend or (1.0,) * len(sources))
+        size = min(round(GRAIN_S * like.sample_rate), *(s.shape[1] for s in sources)) // 2 * 2
+        fade = torch.hann_window(size, dtype=torch.float64).sqrt()
+        found = torch.zeros(channels, length + 2 * size, dtype=torch.float64)
+        starts = range(0, length + size, size // 2)
+        picks = torch.multinomial(shares, channels * len(starts), replacement=True, generator=generator)
+        places = torch.rand(channels, len(starts), 2, generator=generator, dtype=torch.float64)
+        for channel in range(channels):
+            for number, start in enumerate(starts):
+                source = sources[int(picks[channel * len(starts) + number])]
+                row, place = places[channel, number].tolist()
+                first = int(place * (source.shape[1] - size + 1))
+                piece = source[int(row * len(source)), first : first + size]
+                found[channel, start : start + size] += fade * piece
+        return found[:, size // 2 : size // 2 + length]
 
     def waveform(
         self,

@@ -143,12 +143,6 @@ def _check_together(recipe: Any) -> None:
             f"canvas waveform has one scale and contradicts smallest_scale {recipe.smallest_scale}; "
             "use --canvas image"
         )
-    more = recipe.smallest_scale is not None or recipe.finish_network
-    if recipe.section_s is not None and (recipe.canvas == "waveform" or more):
-        raise RecipeError(
-            "section_s is for spectrogram images of one scale: it needs canvas image, and neither "
-            "smallest_scale nor finish_network"
-        )
     if recipe.style_bands > 1 and recipe.style_loss != "gram_relative":
         raise RecipeError(
             f"style_bands {recipe.style_bands} needs style_loss gram_relative, not {recipe.style_loss}; "

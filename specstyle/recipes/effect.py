@@ -25,7 +25,7 @@ _ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
     (
         "canvas",
         ("image",),
-        ("phase", "phase_method", "phase_iterations", "phase_momentum", "clip"),
+        ("phase", "phase_method", "phase_iterations", "phase_momentum", "clip", "section_s"),
     ),
 )
 """A field, values of it, and the fields that matter with these values only."""

@@ -186,7 +186,7 @@ class Recipe:
     section_s: float | None = _option(
         None,
         "a longer sound is optimized in sections of at most so many seconds, one after the other, each of "
-        "which overlaps the one before it by half a second; none: as a whole",
+        "which overlaps the one before it by half a second; none, or at several scales: as a whole",
         group="optimizer",
     )
     history: int = _option(10, "L-BFGS: remembered steps", group="optimizer")
@@ -335,9 +335,9 @@ class Recipe:
     )
     init_noise_db: float | None = _option(
         None,
-        "for --init content: add noise with the styles' spectrum, in the content's gaps up to so many dB re "
-        "its level, and no more than -20 dB under what is as loud as that; without "
-        "it, what a style puts into silence is the same in every frame (none: no noise)",
+        "for --init content: add grains of the styles, in the content's gaps up to so many dB re its level, "
+        "and no more than -20 dB under what is as loud as that; without them, what a style puts into silence "
+        "is the same in every frame (none: none)",
         group="audio",
     )
     equalize: bool = _option(

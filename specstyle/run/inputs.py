@@ -209,7 +209,10 @@ class Session:
     def _sections(self) -> list[tuple[int, int]]:
         """Return the columns of each section of a sound, or of all of it."""
         frames = self.content.image.shape[3]
-        if self.sound is None or self.recipe.section_s is None:
+        alone = (
+            self.waveform is None and self.recipe.smallest_scale is None and not self.recipe.finish_network
+        )
+        if self.sound is None or self.recipe.section_s is None or not alone:
             return [(0, frames)]
         context = self.content.context
         rate = context.working_rate / context.stft.hop_length
