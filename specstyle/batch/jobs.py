@@ -15,8 +15,8 @@ from specstyle.recipes.text import field_reader
 from specstyle.run.request import Job, Request
 from specstyle.run.settle import check_request, choose_device, settle_precision, settle_request
 
-SOUNDS = (*soundfiles.SUFFIXES, ".mp3", ".aiff", ".aif", ".oga", ".opus")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif")
+SOUNDS = (*soundfiles.SUFFIXES, ".oga", ".mp2", ".m4a", ".m4b", ".aac", ".wma", ".mka", ".wv", ".ape")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic")
 """Suffixes of inputs, to tell a medium from a name."""
 
 FIELDS = {f.name: str(f.type) for f in dataclasses.fields(Recipe) if f.name not in ("name", "source")}

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import mmap
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from specstyle.errors import counted
 from specstyle.media import mpeg
 from specstyle.media.containers import Chunk, chunks, missing_bytes
+from specstyle.media.ogg import Page, pages
 from specstyle.media.sniffing import sound_format
 
 _MPEG_IN_WAV = (0x50, 0x55)
@@ -111,32 +111,11 @@ def _mended(content: Any, bounds: tuple[int, int], data: Chunk | None, code: int
 # -- Ogg -----------------------------------------------------------------------------------------------------
 
 
-class _Page(NamedTuple):
-    start: int
-    flags: int
-    serial: bytes
-    body: int
-    end: int
-
-
-def _pages(content: Any) -> Iterator[_Page]:
-    """Find the whole pages of an Ogg file (RFC 3533, section 6)."""
-    position = content.find(b"OggS")
-    while position >= 0 and position + 27 <= len(content):
-        segments = content[position + 26]
-        body = position + 27 + segments
-        end = body + sum(content[position + 27 : body])
-        if end > len(content):
-            return
-        yield _Page(position, content[position + 5], content[position + 14 : position + 18], body, end)
-        position = content.find(b"OggS", end)
-
-
 def _of_ogg(content: Any) -> Streams:
     """Take the sound out of each of the chains that were joined."""
-    chains: list[list[_Page]] = []
+    chains: list[list[Page]] = []
     end = 0
-    for page in _pages(content):
+    for page in pages(content):
         begins = bool(page.flags & 2)
         if begins and not (chains and chains[-1][-1].flags & 2):
             chains.append([])

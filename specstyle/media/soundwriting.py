@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,6 +12,7 @@ import torch
 
 from specstyle.errors import FileError
 from specstyle.media.channels import PLAIN_MASKS, to_vorbis
+from specstyle.media.ogg import set_serial
 from specstyle.media.sounds import Sound, resample
 
 SUFFIXES = {
@@ -68,12 +68,6 @@ _MAX_VORBIS_RATE = 192_000
 _MAX_FLAC_RATE = 655_350
 _MAX_ODD_FLAC_RATE = 65_535
 """In Hz; a FLAC header has 16 bits for a rate in Hz or in tens of Hz (RFC 9639, section 9.1.2)."""
-
-SERIAL = 0x53504543
-"""The serial number that every Ogg stream gets ("SPEC"); with one stream in a file any number will do."""
-
-_OGG_HEADER_BYTES = 27
-_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def check_output_suffix(path: Path | str) -> str:
@@ -207,50 +201,6 @@ def _remove_chance(file: BinaryIO, kind: str) -> None:
         if peak >= 0:
             file.seek(peak + 12)
             file.write(bytes(4))
-
-
-def set_serial(file: BinaryIO, serial: int = SERIAL) -> None:
-    """Give the one stream of an Ogg file another serial number, in place.
-
-    libsndfile draws one, so that the same sound written twice gives two different files. The checksum of each
-    page goes with it.
-
-    Args:
-        file: Open for reading and writing.
-        serial: From 0 to 2^32 - 1.
-
-    Raises:
-        FileError: If the file is no unbroken chain of Ogg pages.
-    """
-    position = 0
-    while True:
-        file.seek(position)
-        header = file.read(_OGG_HEADER_BYTES)
-        if not header:
-            return
-        if len(header) < _OGG_HEADER_BYTES or header[:4] != b"OggS":
-            raise FileError(f"byte {position} of the Ogg file begins no page; write .wav or .flac instead")
-        segments = file.read(header[26])
-        page = bytearray(header + segments + file.read(sum(segments)))
-        page[14:18] = struct.pack("<I", serial)
-        page[22:26] = bytes(4)
-        page[22:26] = struct.pack("<I", page_checksum(bytes(page)))
-        file.seek(position)
-        file.write(page[:_OGG_HEADER_BYTES])
-        position += len(page)
-
-
-def page_checksum(page: bytes) -> int:
-    """Return the checksum of an Ogg page whose checksum field holds zeros.
-
-    It is the CRC-32 with generator 0x04c11db7 and neither preset nor final inversion, highest bit first
-    (RFC 3533, section 6): zlib's CRC over mirrored bytes, mirrored, once its two inversions are undone.
-
-    Args:
-        page: The whole page, header included.
-    """
-    crc = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int(f"{crc:032b}"[::-1], 2)
 
 
 def _as_written(block: np.ndarray[Any, Any], subtype: str) -> np.ndarray[Any, Any]:

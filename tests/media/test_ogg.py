@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specstyle.errors import FileError
-from specstyle.media import soundwriting as ogg
+from specstyle.media import ogg
 from specstyle.media.soundfiles import Sound, read_sound, write_sound
 
 
