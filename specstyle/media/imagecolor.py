@@ -38,21 +38,23 @@ def in_floats(images: list[Image.Image], step: int, notes: list[str]) -> tuple[F
         Colors from 0 to 1, ``[3, H, W]``, and alpha from 0 to 1, ``[1, H, W]``, or None.
     """
     first = images[0]
-    width, height = first.width // step, first.height // step
+    width, height = -(-first.width // step), -(-first.height // step)
     colors, alpha = np.empty((3, height, width), np.float32), None
     # Where a file does not say what white is, all of it is looked at.
     rows = height if first.mode in ("I", "F") else max(_STRIP // (first.width * step), 1)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        parts = [image.crop((0, top * step, width * step, bottom * step)) for image in images]
+        box = (0, top * step, first.width, min(bottom * step, first.height))
+        parts = [image.crop(box) for image in images]
         for part in parts:
             part.tag_v2 = getattr(first, "tag_v2", {})  # type: ignore[attr-defined]
         values, opacity = deep_to_srgb(*parts) if len(parts) == 2 else to_srgb(parts[0], notes)
         values = _brightened(values, first, notes)
         if step > 1:
             weight = np.ones(values.shape[:2], np.float32) if opacity is None else np.maximum(opacity, 1e-6)
-            values = _means(values * weight[..., None], step) / _means(weight[..., None], step)
-            opacity = None if opacity is None else _means(opacity[..., None], step)[..., 0]
+            values = _sums(values * weight[..., None], step) / _sums(weight, step)[..., None]
+            if opacity is not None:
+                opacity = _sums(opacity, step) / _sums(np.ones_like(opacity), step)
         colors[:, top:bottom] = values.transpose(2, 0, 1)
         if opacity is not None:
             alpha = np.empty((1, height, width), np.float32) if alpha is None else alpha
@@ -60,12 +62,12 @@ def in_floats(images: list[Image.Image], step: int, notes: list[str]) -> tuple[F
     return colors, alpha
 
 
-def _means(values: FloatArray, step: int) -> FloatArray:
-    """Return the means of blocks of step times step pixels of ``[H, W, C]``."""
-    height, width, channels = values.shape
-    blocks = values.reshape(height // step, step, width // step, step, channels)
-    means: FloatArray = blocks.mean((1, 3), dtype=np.float32)
-    return means
+def _sums(values: FloatArray, step: int) -> FloatArray:
+    """Return the sums of blocks of step times step pixels of ``[H, W, ...]``; the last ones may be smaller."""
+    height, width = values.shape[:2]
+    rows = np.add.reduceat(values, np.arange(0, height, step), axis=0)
+    sums: FloatArray = np.add.reduceat(rows, np.arange(0, width, step), axis=1)
+    return sums
 
 
 def _brightened(values: FloatArray, image: Image.Image, notes: list[str]) -> FloatArray:

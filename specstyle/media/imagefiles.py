@@ -112,7 +112,10 @@ def _read(
     origin = origin_of(image, notes)
     if longest is not None and pixels > LARGE:
         step = max(max(image.size) // (2 * longest), 1)
-    floats = 12 * (image.width // step) * (image.height // step)
+    size = [-(-side // step) for side in image.size]
+    if size[0] * size[1] < pixels:
+        notes.append(f"read at {size[0]} x {size[1]} pixels: all that a small result needs of {pixels:,}")
+    floats = 12 * size[0] * size[1]
     if image.mode in ("I", "F"):  # all of it at once, in float64
         floats = 36 * image.width * image.height
     if floats > MAX_BYTES and pixels > MAX_GROWTH * path.stat().st_size:

@@ -59,15 +59,32 @@ def test_author_date_and_resolution_go_along(suffix: str, bits: int, tmp_path: P
 
 def test_a_large_jpeg_is_reduced_as_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imagefiles, "LARGE", 10_000)
-    for suffix, shape in ((".jpg", (100, 200)), (".png", (80, 160))):
+    for suffix, shape in ((".jpg", (100, 200)), (".png", (80, 160))):  # width and height lie on their side
         photograph(tmp_path / f"a{suffix}", (800, 400))
         picture = read_picture(tmp_path / f"a{suffix}", 80)
         assert (picture.width, picture.height) == shape
+        assert picture.notes == (
+            f"read at {shape[0]} x {shape[1]} pixels: all that a small result needs of 320,000",
+        )
         whole = read_picture(tmp_path / f"a{suffix}").pixels
         step = 800 // shape[1]
         means = whole.reshape(3, shape[1], step, shape[0], step).mean((2, 4))
         # A JPEG's reduction is a cosine transform's, not quite a mean.
         torch.testing.assert_close(picture.pixels, means, rtol=0, atol=1e-6 if suffix == ".png" else 0.02)
+
+
+def test_no_row_or_column_is_lost_where_a_picture_is_reduced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imagefiles, "LARGE", 1)
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 101, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    found = read_picture(tmp_path / "a.png", 10).pixels.numpy()
+    assert found.shape == (3, 10, 21)
+    blocks = [
+        [pixels[y : y + 5, x : x + 5].mean((0, 1)) / 255 for x in range(0, 101, 5)] for y in range(0, 50, 5)
+    ]
+    np.testing.assert_allclose(found.transpose(1, 2, 0), blocks, rtol=0, atol=1e-6)
 
 
 def test_a_transparent_pixel_does_not_count_where_a_picture_is_reduced(
