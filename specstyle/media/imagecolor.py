@@ -63,7 +63,7 @@ def in_floats(images: list[Image.Image], step: int, notes: list[str]) -> tuple[F
 
 
 def _sums(values: FloatArray, step: int) -> FloatArray:
-    """Return the sums of blocks of step times step pixels of ``[H, W, ...]``; the last ones may be smaller."""
+    """Return the sums of blocks of step times step pixels of ``[H, W, ...]``; the last may be smaller."""
     height, width = values.shape[:2]
     rows = np.add.reduceat(values, np.arange(0, height, step), axis=0)
     sums: FloatArray = np.add.reduceat(rows, np.arange(0, width, step), axis=1)
