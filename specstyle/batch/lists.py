@@ -61,6 +61,8 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8; save it as CSV UTF-8"
         raise ListError(f"{path}: cannot read the list of jobs: {reason}") from error
+    if "\0" in text:
+        raise ListError(f"{path}: cannot read the list of jobs: it holds zero bytes; save it as CSV UTF-8")
     # Which it is, the first line that is not blank says: the names of the columns.
     first = next((line for line in text.split("\n") if line.strip(" ,;\t")), "")
     reader = csv.reader(io.StringIO(text), delimiter=max(",;\t", key=first.count), strict=True)

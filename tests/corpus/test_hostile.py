@@ -213,6 +213,11 @@ def test_names_do_not_move_the_cursor(cli: Callable[..., Outcome]) -> None:
     assert r"a\x1b[2J\x07\u202eb.wav" in outcome.err
 
 
+def test_a_list_with_zero_bytes(cli: Callable[..., Outcome], tmp_path: Path) -> None:
+    (tmp_path / "l.csv").write_text("content,style,output\nc.wav,s\0.wav,o.wav\n")
+    assert "zero bytes" in refused(cli, ["batch", "l.csv"]).err
+
+
 def test_cells_are_no_formulas(tmp_path: Path) -> None:
     names = ["=1+1", "+a", "-b", "@c", "d", ""]
     write_csv([{"file": name, "x": -1.5} for name in names], tmp_path / "t.csv")
