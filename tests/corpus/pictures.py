@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 import zlib
@@ -255,5 +256,6 @@ def foreign_cases() -> Iterator[Case]:
         yield Case(f"bomb-{mode}.png", file.getvalue(), error="grows to 1934 MiB")
 
 
+@functools.cache
 def picture_cases() -> list[Case]:
     return [*tiff_cases(), *png_cases(), *jpeg_cases(), *foreign_cases()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import struct
 from collections.abc import Iterator
@@ -346,5 +347,6 @@ def foreign_cases() -> Iterator[Case]:
         yield Case(f"broken.{name}", magic + bytes(200), error="specstyle.film|cannot be read|no sound")
 
 
+@functools.cache
 def sound_cases() -> list[Case]:
     return [*mpeg_cases(), *chunk_cases(), *ogg_cases(), *channel_cases(), *foreign_cases()]
