@@ -209,24 +209,19 @@ def _outputs(inputs: Sequence[Path], output: Path, medium: str) -> list[tuple[Pa
         FileError: If a folder holds nothing of a medium, or two results would have one name.
     """
     from specstyle.media import imagefiles, soundfiles
-    from specstyle.onepass.contents import SUFFIXES as PICTURES
+    from specstyle.onepass.contents import files_in
 
-    what, suffixes, check_output_suffix = {
-        "image": ("picture", PICTURES, imagefiles.check_output_suffix),
-        "audio": ("sound", tuple(soundfiles.SUFFIXES), soundfiles.check_output_suffix),
+    check_output_suffix = {
+        "image": imagefiles.check_output_suffix,
+        "audio": soundfiles.check_output_suffix,
     }[medium]
     found: list[Path] = []
     for given in inputs:
-        inside = (
-            sorted(p for p in given.iterdir() if p.suffix.lower() in suffixes) if given.is_dir() else [given]
-        )
-        if not inside:
-            raise FileError(f"{given}: holds no {what} ({', '.join(suffixes)}); name another folder")
-        found += inside
+        found += files_in(given, medium) if given.is_dir() else [given]
     if len(inputs) == 1 and not inputs[0].is_dir():
         return [(found[0], output)]
     if output.suffix and not output.is_dir():
-        raise FileError(f"{output}: several {what}s need a folder to go to; name one, without a suffix")
+        raise FileError(f"{output}: several inputs need a folder to go to; name one, without a suffix")
 
     def name(path: Path) -> str:
         try:

@@ -58,11 +58,7 @@ class PictureContents:
         self._crop, self._size = crop, size
         scenes = (drawn_scene(size, size * 4 // 3, seed=seed) for seed in range(SCENES))
         pictures = [torch.from_numpy(scene).movedim(2, 0).float() for scene in scenes]
-        paths = [] if folder is None else sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
-        if folder is not None and not paths:
-            raise FileError(
-                f"{folder}: holds no picture ({', '.join(SUFFIXES)}); drop --data, or name another"
-            )
+        paths = [] if folder is None else files_in(folder, "image")
         pictures += [read_picture(path).pixels.float() for path in paths]
         sized = [_shrunk(picture, round(LARGEST * size)) for picture in pictures]
         self._pictures = [p for number, p in enumerate(sized) if number % HELD_OUT]
@@ -71,7 +67,6 @@ class PictureContents:
         self.held_out = torch.stack(
             [p[:, y : y + crop, x : x + crop] for p, (y, x) in zip(held_out, middles, strict=True)]
         )
-        self._photographs = len(paths)
 
     def __call__(self, count: int, generator: torch.Generator, share: float = 1.0) -> Tensor:
         """Return crops, ``[count, 3, H, H]`` with a share of the side of ``crop``."""
@@ -113,15 +108,7 @@ class SoundContents:
             for seed in range(TAKES)
             for name in TUNES
         ]
-        paths = (
-            []
-            if folder is None
-            else sorted(p for p in folder.iterdir() if p.suffix.lower() in SOUND_SUFFIXES)
-        )
-        if folder is not None and not paths:
-            raise FileError(
-                f"{folder}: holds no sound ({', '.join(SOUND_SUFFIXES)}); drop --data, or name another"
-            )
+        paths = [] if folder is None else files_in(folder, "audio")
         for path in paths:
             mono = replace(sound := read_sound(path), samples=sound.samples.mean(0, keepdim=True))
             made.append(resample(mono, SAMPLE_RATE).samples[0].float())
@@ -138,6 +125,19 @@ class SoundContents:
         start = int(torch.randint(len(sound) - self._length + 1, (), generator=generator))
         found = sound[start : start + self._length]
         return found if float(found.square().mean()) > FAINT else self._cut(generator)
+
+
+def files_in(folder: Path, medium: str) -> list[Path]:
+    """Return the pictures or sounds of a folder by their names.
+
+    Raises:
+        FileError: If there is no such folder, or none of them in it.
+    """
+    what, suffixes = {"image": ("pictures", SUFFIXES), "audio": ("sounds", SOUND_SUFFIXES)}[medium]
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in suffixes)
+    if not paths:
+        raise FileError(f"{folder}: is no folder with {what} ({', '.join(suffixes)}); name another")
+    return paths
 
 
 def _shrunk(picture: Tensor, longest: int) -> Tensor:

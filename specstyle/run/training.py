@@ -31,7 +31,7 @@ from specstyle.onepass.playing import long_term_power
 from specstyle.onepass.soundnetwork import SAMPLE_RATE, STFT, practice
 from specstyle.onepass.stylefile import NETWORKS, Style, save_style
 from specstyle.onepass.training import Lesson, Report, Trainer, style_loss
-from specstyle.recipes import to_dict
+from specstyle.recipes import Recipe, to_dict
 from specstyle.run.api import ignore, transfer
 from specstyle.run.inputs import Session
 from specstyle.run.loop import loss_power
@@ -129,16 +129,15 @@ def train(
     given = [style.source for style in named]
     request = Request(medium, None, given, recipe=recipe, overrides=overrides, seed=seed, device=device)
     lesson_of = {"image": picture_lesson, "audio": sound_lesson}[medium]
-    lesson, session, notes = lesson_of(request, None if data is None else Path(data))
-    for note in notes:
+    lesson, session, learned = lesson_of(request, None if data is None else Path(data))
+    for note in session.network.notes:
         on_note(note)
-    torch.manual_seed(seed)
-    network: Any = NETWORKS[medium](len(named)).to(session.device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network: Any = NETWORKS[medium](len(named)).to(session.device)
     trainer = Trainer(network, lesson, seed=seed, minutes=minutes, steps=steps)
-    settled = to_dict(session.recipe)
-    if medium == "image":
-        settled = to_dict(session.recipe.replace(size=lesson_size(session), style_scale=()))
-    else:
+    settled = to_dict(learned)
+    if medium == "audio":
         powers = [long_term_power(resample(s, SAMPLE_RATE).samples) for s in session.style_sources]
         network.spectra.copy_(torch.stack([power / power.mean() for power in powers]))
     described = [style.described for style in named]
@@ -219,31 +218,30 @@ def _listed(path: Path, medium: str) -> list[Named]:
     return found
 
 
-def picture_lesson(request: Request, data: Path | None) -> tuple[Lesson, Session, tuple[str, ...]]:
+def picture_lesson(request: Request, data: Path | None) -> tuple[Lesson, Session, Recipe]:
     """Return what a network learns of pictures: the objective of a recipe for each style, and contents.
 
     Returns:
-        The lesson, the session that it was made by, and what a user should know.
+        The lesson, the session that it was made by, and the recipe, for whole pictures.
     """
     check_request(request)
-    recipe, notes = settle_request(request)
+    recipe = settle_request(request)[0].replace(finish_network="", strength=0.5, style_scale=())
     size, crop = recipe.size or 512, min(CROP, recipe.size or 512)
-    recipe = recipe.replace(finish_network="", strength=0.5, size=crop, style_scale=(size / crop,))
+    seen = recipe.replace(size=crop, style_scale=(size / crop,))
     contents = PictureContents(data, crop, size)
     content = Picture(contents.held_out[0].clamp(0.0, 1.0), None, "content")
-    session = Session(replace(request, content=content), recipe, choose_device(request.device), ignore)
+    session = Session(replace(request, content=content), seen, choose_device(request.device), ignore)
     features, terms = _objectives(session)
 
     held_out, left = contents.held_out.to(session.device), partial(edge_correlations, longest=size)
     lesson = Lesson(features, terms, contents, held_out, left, lambda strength: 1.0 - strength**2, EDGES)
-    return lesson, session, (*notes, *session.network.notes)
+    return lesson, session, recipe
 
 
-def sound_lesson(request: Request, data: Path | None) -> tuple[Lesson, Session, tuple[str, ...]]:
+def sound_lesson(request: Request, data: Path | None) -> tuple[Lesson, Session, Recipe]:
     """Return the same for sounds."""
     check_request(request)
-    recipe, notes = settle_request(request)
-    recipe = recipe.replace(strength=0.5, section_s=None, sample_rate=SAMPLE_RATE)
+    recipe = settle_request(request)[0].replace(strength=0.5, section_s=None, sample_rate=SAMPLE_RATE)
     contents = SoundContents(data, STRETCH)
     content = Sound(contents.held_out[:1].double(), SAMPLE_RATE, name="content")
     session = Session(replace(request, content=content), recipe, choose_device(request.device), ignore)
@@ -272,18 +270,13 @@ def sound_lesson(request: Request, data: Path | None) -> tuple[Lesson, Session, 
     held_out = contents.held_out.to(session.device)
     aim = partial(operator.sub, 1.0)
     lesson = Lesson(features, terms, contents, held_out, left, aim, 0.0, made, TILTS_OF_SOUNDS)
-    return lesson, session, (*notes, *session.network.notes)
+    return lesson, session, recipe
 
 
 def _objectives(session: Session) -> tuple[Seen, list[Sequence[Term]]]:
     """Return the network of a session's last stage, and the terms of the objective of each style."""
     features, image = session.stages[-1].features, session.content.image
     return features, [build_objective(session.recipe, features, image, [s]).terms for s in session.styles]
-
-
-def lesson_size(session: Session) -> int:
-    """Return the longest side of the pictures that a session's contents were cut from."""
-    return round(session.recipe.size * session.recipe.style_scale[0])
 
 
 def _optimized(request: Request, lesson: Lesson, session: Session, steps: int) -> list[float]:

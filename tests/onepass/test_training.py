@@ -97,7 +97,7 @@ def test_contents_are_drawn_the_same_for_the_same_seed(workplace: Path) -> None:
     assert first.shape == (3, 3, 24, 24)
     assert 0.0 <= float(first.min()) < float(first.max()) <= 1.0
     Path("empty").mkdir()
-    with pytest.raises(specstyle.SpecstyleError, match="holds no picture"):
+    with pytest.raises(specstyle.SpecstyleError, match="is no folder with pictures"):
         PictureContents(Path("empty"), 32, 48)
 
 
@@ -122,7 +122,7 @@ def test_a_list_names_files_and_what_is_drawn(workplace: Path) -> None:
         (["s.png", "-o", "x.bin"], 1, "name it so"),
         (["s.png", "s.png", "-o", "x.safetensors"], 2, "different names"),
         (["s.png", "-o", "x.safetensors", "--minutes", "0"], 2, "above 0"),
-        (["s.png", "-o", "x.safetensors", "--data", "nowhere"], 1, "nowhere"),
+        (["s.png", "-o", "x.safetensors", "--data", "nowhere"], 1, "is no folder"),
         (["s.wav", "-o", "x.safetensors"], 1, "is a sound"),
     ],
 )
