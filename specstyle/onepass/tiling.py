@@ -12,10 +12,10 @@ from specstyle.engine.scales import resize
 from specstyle.onepass.network import HALO, STRIDE, Moments, StyleNetwork
 
 PIXELS_AT_ONCE = 2048 * 2048
-"""Larger images are stylized in tiles, with the statistics of a copy of this size: it takes about 2 GB."""
+"""Larger images are stylized in tiles: at once, these take 3 GB."""
 
 TILE = 1024
-"""Side of a tile in pixels; a multiple of ``STRIDE``."""
+"""Side of a tile in pixels; a multiple of ``STRIDE``. Statistics are those of a copy of so many pixels."""
 
 
 @torch.inference_mode()
@@ -49,7 +49,7 @@ def stylize(
         return output
     # What is normalized by the statistics of a tile would have seams.
     moments: list[Moments] = []
-    factor = math.sqrt(pixels_at_once / (height * width))
+    factor = math.sqrt(min(pixels_at_once, TILE * TILE) / (height * width))
     small = resize(image, *(max(int(side * factor), 8) for side in (height, width))).clamp(0.0, 1.0)
     network(_whole_strides(small), *condition, found=moments)
     output = torch.empty_like(image, memory_format=torch.contiguous_format)
