@@ -1,8 +1,8 @@
 """Make the figures of the documentation, and the sounds on its first page, from the demo's inputs.
 
 Everything here starts from sounds and pictures that examples/synthesis draws: no recording, no photograph, no
-download; but picture_recipes, on a photograph and a painting, which is left out where they are not at hand.
-All of them take some minutes on one core, and picture_recipes forty minutes more.
+download; but picture_recipes and first_page, on photographs, paintings and recordings, which are left out where
+they are not at hand. All of them take some minutes on one core, and picture_recipes forty minutes more.
 
 Usage: python docs/figures.py [NAME ...]    (all of them if none is named)
 """
@@ -13,6 +13,7 @@ import io
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from PIL import Image, ImageDraw
 import specstyle
 from specstyle.evaluate import evaluate
 from specstyle.figures import RANGE_DB, spectrogram_db
-from specstyle.media.soundfiles import write_sound
+from specstyle.media.soundfiles import read_sound, write_sound
+from specstyle.media.sounds import Part
 from specstyle.media.stft import StftSettings, stft
 from specstyle.synthesis.pictures import PICTURES
 from specstyle.synthesis.sounds import SOUNDS
@@ -403,6 +405,52 @@ def picture_recipes() -> None:
     pictures("picture-recipes", shown, columns=4, colors=0)
 
 
+RECORDED = {
+    "trumpet": ("music/trumpet.ogg", 0.0, 3.1),
+    "rain-recorded": ("esc10/rain-1-29561-A.ogg", 0.0, None),
+    "speech": ("music/speech.ogg", 1.0, 6.0),
+    "sea-recorded": ("esc10/sea_waves-1-91359-A.ogg", 0.0, None),
+}
+"""Recordings on the first page: where they are, and which part of them."""
+
+
+PAINTED_CAT = "cat-by-starry-night"
+
+
+def first_page() -> None:
+    """A photograph painted like a painting, and two recordings played by two others, full quality."""
+    data, photographs = PAINTINGS.parent, find_spec("skimage")
+    paths = {name: data / path for name, (path, _, _) in RECORDED.items()}
+    if photographs is None or not all(path.is_file() for path in paths.values()):
+        print("first_page left out: scikit-image or the recordings are not on this machine")
+        return
+    shown = {}
+    for name, (_, start, duration) in RECORDED.items():
+        shown[name] = read_sound(paths[name], Part(start, duration))
+    for result, content, style in (
+        ("trumpet-by-rain", "trumpet", "rain-recorded"),
+        ("speech-by-sea", "speech", "sea-recorded"),
+    ):
+        shown[result] = specstyle.transfer_audio(shown[content], shown[style]).output
+    for name, heard in shown.items():
+        write_sound(heard, HERE / "sounds" / f"{name}.ogg")
+    panels = [("a trumpet", shown["trumpet"]), ("rain", shown["rain-recorded"])]
+    panels.append(("the trumpet played by the rain", shown["trumpet-by-rain"]))
+    spectrograms("trumpet-by-rain", panels, columns=3)
+    cat = Path(str(photographs.origin)).parent / "data" / "chelsea.png"
+    painting = PAINTINGS / "starry_night.jpg"
+    painted_cat = specstyle.transfer_image(cat, painting, size=600).output.pixels.movedim(0, 2).numpy()
+    images = [Image.open(path).convert("RGB") for path in (cat, painting)]
+    images.append(Image.fromarray((255 * painted_cat).round().astype(np.uint8)))
+    images = [i.resize((round(i.width * 300 / i.height), 300), Image.Resampling.LANCZOS) for i in images]
+    row = Image.new("RGB", (sum(i.width for i in images) + 24, 300), "white")
+    left = 0
+    for image in images:
+        row.paste(image, (left, 0))
+        left += image.width + 12
+    row.save(HERE / "figures" / f"{PAINTED_CAT}.jpg", quality=90)
+
+
 FIGURES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
@@ -420,6 +468,7 @@ FIGURES: dict[str, Callable[[], None]] = {
         picture_masks,
         style_scale,
         picture_recipes,
+        first_page,
     )
 }
 

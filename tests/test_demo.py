@@ -61,14 +61,15 @@ def test_demo(cli: Callable[..., Outcome]) -> None:
                 assert picture.format == "PNG"
                 assert ("figure" in name) or picture.size == (48, 48)
         else:
-            assert json.loads(path.read_text(encoding="utf-8"))["steps"] >= 2
+            record = json.loads(path.read_text(encoding="utf-8"))
+            assert record["steps"] >= 2 if record["styles"] else "at-once" in name
 
 
 def test_it_takes_the_networks_of_a_cpu(cli: Callable[..., Outcome]) -> None:
     code, _, _ = cli("demo", "here", "--quiet")
     assert code == 0
     used = {json.loads(p.read_text(encoding="utf-8"))["network"]["name"] for p in Path("here").glob("*.json")}
-    assert used == {"vgg19-lite"}
+    assert used == {"vgg19-lite", "onepass"}
 
 
 def test_the_same_twice_and_in_silence(cli: Callable[..., Outcome]) -> None:

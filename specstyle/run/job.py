@@ -44,7 +44,7 @@ def run_job(
     on_stage: Callable[[Stage], None],
     cache: Cache = COLD,
     keep_now: Callable[[], bool] | None = None,
-    run: Callable[..., Result] = transfer,
+    run: Callable[..., Result] | None = None,
 ) -> tuple[Result, list[Path]]:
     """Run a job.
 
@@ -55,7 +55,7 @@ def run_job(
         on_stage: Called as each stage of the run begins.
         cache: Networks and styles of earlier runs; by default nothing is kept.
         keep_now: Asked between steps whether to write a checkpoint at once; for a job with a ``run_dir``.
-        run: What makes a result of the request, as ``transfer`` does.
+        run: What makes a result of the request, as ``transfer``, which it is by default, does.
 
     Returns:
         The result, and the files written.
@@ -84,7 +84,7 @@ def run_job(
         try:
             # Every tenth step is enough to watch a GPU; what is kept is reported.
             seldom = math.gcd(REPORT_EVERY, job.save_every)
-            result = run(
+            result = (run or transfer)(
                 dataclasses.replace(job.request, output=job.output, report_every=seldom),
                 on_step=report,
                 on_note=on_note,
