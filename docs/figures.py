@@ -1,8 +1,8 @@
 """Make the figures of the documentation, and the sounds on its first page, from the demo's inputs.
 
 Everything here starts from sounds and pictures that examples/synthesis draws: no recording, no photograph, no
-download; but picture_recipes and first_page, on photographs, paintings and recordings, which are left out where
-they are not at hand. All of them take some minutes on one core, and picture_recipes forty minutes more.
+download; but picture_recipes and first_page, on photographs, paintings and recordings, which are left out
+where these are not at hand. All of them take some minutes on one core, picture_recipes forty minutes more.
 
 Usage: python docs/figures.py [NAME ...]    (all of them if none is named)
 """
