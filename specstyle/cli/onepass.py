@@ -116,7 +116,8 @@ def _train(arguments: argparse.Namespace) -> int:
         ours, theirs = (sum(losses) / len(losses) for losses in (found.style_loss, optimizer))
         say(
             f"step {found.step}, {100 * found.share:.0f} %: style loss {ours:.3f} on contents held out (an "
-            f"optimizer's: {theirs:.3f}), {found.left:.2f} of them left at strength 0.5 (aim: 0.75)"
+            f"optimizer's: {theirs:.3f}), {found.left:.2f} of them left at strength 0.5 (aim: "
+            f"{found.aim:.2f})"
         )
 
     names = ("medium", "data", "minutes", "run_dir", "recipe", "seed", "device", "force")

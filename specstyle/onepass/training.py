@@ -83,6 +83,7 @@ class Report:
         share: Of the whole, from 0 to 1.
         style_loss: On contents held out at strength 0.5, for each style.
         left: Of these contents, in the mean.
+        aim: What should be left.
         samples: These contents in each style, ``[N, C, H, W]`` each.
     """
 
@@ -90,6 +91,7 @@ class Report:
     share: float
     style_loss: tuple[float, ...]
     left: float
+    aim: float
     samples: tuple[Tensor, ...]
 
 
@@ -179,7 +181,8 @@ class Trainer:
             losses.append(float(style_loss(self.lesson, style, outputs).mean()))
             left += self.lesson.left(outputs, seen).tolist()
             samples.append(outputs)
-        return Report(self.step, self.share, tuple(losses), sum(left) / len(left), tuple(samples))
+        mean, aim = sum(left) / len(left), self.lesson.aim(0.5)
+        return Report(self.step, self.share, tuple(losses), mean, aim, tuple(samples))
 
     def _blend(self, styles: Sequence[int]) -> Tensor:
         return torch.eye(self.network.styles)[list(styles)].to(self.lesson.held_out)

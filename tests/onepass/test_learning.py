@@ -27,6 +27,7 @@ def test_it_learns_its_style(workplace: Path) -> None:
     )
     report, optimizer = reports[-1]
     assert report.step == 60
+    assert report.aim == 0.75
     assert style.names == ("s",)
     assert len(optimizer) == 1
     request = Request("image", None, ["s.png"], overrides=TINY)

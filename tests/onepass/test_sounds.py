@@ -224,6 +224,7 @@ def test_a_sound_style_is_learned_and_goes_on_where_it_was_left(tmp_path: Path) 
     )
     assert made.names == ("s",)
     assert reports[-1][0].step == 4
+    assert reports[-1][0].aim == 0.5
     assert all(np.isfinite(reports[-1][0].style_loss))
     assert reports[-1][1][0] > 0
     again = specstyle.train(tmp_path / "s.wav", steps=4, run_dir=tmp_path / "run", **options)
