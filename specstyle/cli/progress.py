@@ -152,7 +152,7 @@ class ProgressLine:
             return
         made, spent = progress.step - self._first[0], time.monotonic() - self._first[1]
         left = f", {spent / made * (progress.steps - progress.step):.0f} s left" if made else ""
-        scale = f", scale {progress.scale}/{progress.scales}" if progress.scales > 1 else ""
+        scale = f", {progress.part} {progress.scale}/{progress.scales}" if progress.scales > 1 else ""
         print(
             f"step {progress.step}/{progress.steps}{scale}: {_losses(progress.losses)}{left}",
             file=sys.stderr,

@@ -288,6 +288,7 @@ class ScaleLoop:
                 losses=step.losses,
                 image=image,
                 result=lambda: run.finish(image(), step.parameters())[0],
+                part="scale" if stage.columns is None else "section",
             )
         )
 

@@ -29,11 +29,12 @@ class Progress:
     Attributes:
         step: Evaluations made, over all scales.
         steps: Evaluations that there will be.
-        scale: Number of the current scale, from 1.
-        scales: Number of scales.
+        scale: Number of the current scale, from 1; of the current section, where a long sound goes in some.
+        scales: Number of scales, or sections.
         losses: Weighted losses: ``total``, by group (``content``, ``style``, ``tv``), by term.
         image: Returns a copy of the current image, ``[B, C, h, w]``.
         result: Returns the current image as a finished sound or picture. This costs a phase reconstruction.
+        part: What ``scale`` counts: ``scale`` or ``section``.
     """
 
     step: int
@@ -43,6 +44,7 @@ class Progress:
     losses: dict[str, float]
     image: Callable[[], Tensor]
     result: Callable[[], Any]
+    part: str = "scale"
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def test_a_short_sound_is_one_section() -> None:
 def test_stopped_in_the_first_section_the_rest_is_told() -> None:
     def stop(progress: specstyle.Progress) -> None:
         if progress.step == 5:
-            assert progress.scales == 2
+            assert (progress.part, progress.scales) == ("section", 2)
             assert progress.image().shape[3] > 1.5 * RATE / HOP
             raise StopRun
 
