@@ -1,8 +1,8 @@
 """Make the figures of the documentation, and the sounds on its first page, from the demo's inputs.
 
 Everything here starts from sounds and pictures that examples/synthesis draws: no recording, no photograph, no
-download; but picture_recipes and first_page, on photographs, paintings and recordings, which are left out
-where these are not at hand. All of them take some minutes on one core, picture_recipes forty minutes more.
+download; but picture_recipes, first_page and pairs, on photographs, paintings and recordings, which are left
+out where these are not at hand. They take some minutes on one core, and picture_recipes forty minutes more.
 
 Usage: python docs/figures.py [NAME ...]    (all of them if none is named)
 """
@@ -451,6 +451,25 @@ def first_page() -> None:
     row.save(HERE / "figures" / f"{PAINTED_CAT}.jpg", quality=90)
 
 
+def pairs() -> None:
+    """Each pair of `bench/tune.py` by the default: a figure, and all its sounds."""
+    sys.path.append(str(HERE.parent / "bench"))
+    from tunes import load_pairs
+
+    found, absent = load_pairs()
+    if absent:
+        print(f"pairs left out: {', '.join(absent)} are not on this machine")
+        return
+    for pair in found:
+        result = specstyle.transfer_audio(pair.content, pair.style).output
+        content, style = pair.name.replace("_", "-").split(" + ")
+        name = f"{content}-by-{style}"
+        for called, one in {name: result, content: pair.content, style: pair.style}.items():
+            write_sound(one, HERE / "sounds" / "pairs" / f"{called}.ogg")
+        panels = [(content, pair.content), (style, pair.style), ("result", result)]
+        spectrograms(f"pairs/{name}", panels, columns=3)
+
+
 FIGURES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
@@ -469,6 +488,7 @@ FIGURES: dict[str, Callable[[], None]] = {
         style_scale,
         picture_recipes,
         first_page,
+        pairs,
     )
 }
 

@@ -1,4 +1,4 @@
-"""The issue's list of bad input, by the command line: one clear line, an exit code, nothing left behind."""
+"""A list of bad input, by the command line: one clear line, an exit code, nothing left behind."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tree(folder: Path) -> dict[str, bytes | None]:
 
 
 def refuses(run: Callable[..., Outcome], *argv: str | Path, code: int, words: tuple[str, ...]) -> Outcome:
-    """Run a command and hold it to the issue: one line, its exit code, no file made or changed."""
+    """Run a command and hold it to what errors are: one line, its exit code, no file made or changed."""
     folder = Path.cwd()
     before = tree(folder)
     outcome = run(*argv)

@@ -165,7 +165,7 @@ def libraries_db(
 @pytest.mark.parametrize(("pairs", "better_db"), [(32, 3.0), (100, 1.0)])
 @pytest.mark.parametrize("kind", sorted(SIGNALS))
 def test_better_than_the_libraries(kind: str, pairs: int, better_db: float) -> None:
-    """What issue 3 asks for on every clip; bench/inversion.py has the medians on longer ones."""
+    """What is promised of every clip; bench/inversion.py has the medians on longer ones."""
     magnitude = stft(SIGNALS[kind](), SETTINGS).abs()
     ours = invert(magnitude, SETTINGS, LENGTH, iterations=pairs).spectral_convergence_db
     theirs = min(libraries_db(magnitude, pairs))
