@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         transfer_audio,
         transfer_image,
     )
-    from specstyle.run.onepass import apply
+    from specstyle.run.onepass import any_style, apply
     from specstyle.run.training import train
 
 _HOMES = {
@@ -51,6 +51,7 @@ _HOMES = {
     "SpecstyleError": "specstyle.errors",
     "StopRun": "specstyle.engine.optimize",
     "Style": "specstyle.onepass.stylefile",
+    "any_style": "specstyle.run.onepass",
     "apply": "specstyle.run.onepass",
     "griffin_lim": "specstyle.media.inversion",
     "invert": "specstyle.media.inversion",
@@ -80,6 +81,7 @@ __all__ = [
     "StopRun",
     "Style",
     "__version__",
+    "any_style",
     "apply",
     "evaluate",
     "griffin_lim",

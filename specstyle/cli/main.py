@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import dataclasses
 import io
-import mimetypes
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from specstyle.cli.options import (
     add_recipe_options,
     add_run_options,
     flag_of,
+    medium_of,
     request_fields,
 )
 from specstyle.cli.parser import Parser
@@ -225,8 +225,7 @@ def _request(arguments: argparse.Namespace) -> tuple[Request, tuple[str, ...]]:
     if getattr(arguments, "like", None) is not None:
         return request_like(arguments.like, content=content, styles=styles, **given)
     if arguments.medium == "texture":
-        kind, _ = mimetypes.guess_type(styles[0])
-        medium = "image" if kind is not None and kind.startswith("image/") else "audio"
+        medium = medium_of(styles[0])
         other, what = ("audio", "sounds") if medium == "image" else ("image", "pictures")
         for field in dataclasses.fields(Recipe):
             if field.name in given["overrides"] and field.metadata.get("group") == other:

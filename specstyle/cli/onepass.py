@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from specstyle.cli.options import add_output_options, add_recipe_options, recipe_overrides
+from specstyle.cli.options import add_output_options, add_recipe_options, medium_of, recipe_overrides
 from specstyle.cli.progress import FAILURE, complain
 from specstyle.errors import FileError, SpecstyleError, explain
 from specstyle.recipes.recipe import AT_ONCE
@@ -23,6 +23,7 @@ photographs. With --run-dir the same command goes on where it was stopped.
 """
 _APPLY = """Stylize pictures or sounds in one pass, by a network of `specstyle train` or one that comes along.
 
+`any` is a network that takes any sound as the style, untrained: the last INPUT is the style then.
 Pictures keep their size, unless --size says otherwise. A folder as INPUT, or several INPUTs, make OUT a
 folder, with a result in it for each. With --stream a sound is read from standard input and played as it
 comes in, as WAV (or, with --pcm, as raw samples) on standard output.
@@ -54,7 +55,8 @@ def add_onepass_commands(commands: Any) -> None:
     apply = commands.add_parser(
         "apply", help="stylize pictures or sounds at once", description=_APPLY, formatter_class=raw
     )
-    apply.add_argument("style", metavar="NAME", help="a trained style's file, or one of `specstyle styles`")
+    named = "a trained style's file, one of `specstyle styles`, or any"
+    apply.add_argument("style", metavar="NAME", help=named)
     apply.add_argument("inputs", type=Path, nargs="*", metavar="INPUT", help="files, or folders of them")
     apply.add_argument("-o", "--output", type=Path, metavar="OUT", help="file or folder to write")
     apply.add_argument("--stream", action="store_true", help="play standard input to standard output")
@@ -131,13 +133,12 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _apply(arguments: argparse.Namespace) -> int:
     from specstyle.onepass.memory import keep_freed_memory
-    from specstyle.onepass.stylefile import load_style
     from specstyle.run.job import run_job
     from specstyle.run.onepass import apply_request
     from specstyle.run.request import Job, Request
 
     keep_freed_memory()
-    style = load_style(arguments.style)
+    style, shown = _style(arguments)
     style.blend(arguments.blend)
     if arguments.stream:
         return _stream(arguments, style)
@@ -148,7 +149,7 @@ def _apply(arguments: argparse.Namespace) -> int:
         request = Request(
             style.medium,
             source,
-            (),
+            shown,
             overrides=recipe_overrides(arguments),
             content_masks=tuple(arguments.content_masks),
             device=arguments.device,
@@ -177,6 +178,23 @@ def _apply(arguments: argparse.Namespace) -> int:
         what = {"image": "pictures", "audio": "sounds"}[style.medium]
         return complain(f"{failed} of {len(pairs)} {what} could not be stylized", FAILURE)
     return 0
+
+
+def _style(arguments: argparse.Namespace) -> tuple[Any, tuple[Path, ...]]:
+    """Return the style that is named, and the file that shows it: with ``any``, the last input."""
+    from specstyle.onepass.stylefile import load_style
+    from specstyle.run.onepass import any_style
+
+    if arguments.style != "any":
+        return load_style(arguments.style), ()
+    if len(arguments.inputs) < (1 if arguments.stream else 2):
+        raise ValueError("apply any needs a STYLE behind the inputs: specstyle apply any INPUT STYLE -o OUT")
+    source = arguments.inputs.pop()
+    if medium_of(source) == "image":
+        raise ValueError(
+            f"{source}: any takes sounds; for pictures use `specstyle image`, or train a style"
+        )
+    return any_style(source), (source,)
 
 
 def _stream(arguments: argparse.Namespace, style: Any) -> int:
@@ -248,4 +266,5 @@ def _styles(arguments: argparse.Namespace) -> int:
         said = style.styles[style.names.index(name)]
         about = "; ".join(said[key] for key in ("source", "license") if key in said)
         print(f"{name:<{max(map(len, known))}}  {about}")
+    print(f"{'any':<{max(map(len, known))}}  the sound that you give as the last input")
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import mimetypes
 from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,12 @@ def _converter(annotation: str) -> tuple[Callable[[str], Any], str]:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return parse, metavar
+
+
+def medium_of(path: Path) -> str:
+    """Return ``image`` if a file's name is a picture's, else ``audio``."""
+    kind, _ = mimetypes.guess_type(path.name)
+    return "image" if kind is not None and kind.startswith("image/") else "audio"
 
 
 def flag_of(field_name: str) -> str:

@@ -23,6 +23,9 @@ METADATA = "specstyle-style"
 SHIPPED = Path(__file__).with_name("styles")
 """The styles that come along."""
 
+ANY = Path(__file__).with_name("any.safetensors")
+"""The network that takes any sound as the style."""
+
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {"image": StyleNetwork, "audio": SoundStyleNetwork}
 """By medium: makes a network for a number of styles."""
 
@@ -116,7 +119,7 @@ def load_style(name: str | Path) -> Style:
                 "name a .safetensors file of `specstyle train`"
             )
         path, chosen = known[str(name)], str(name)
-    tensors, said = _read(path)
+    tensors, said = read_file(path)
     try:
         network = _network(tensors, said)
         medium, recipe = said["medium"], dict(said["recipe"])
@@ -131,8 +134,12 @@ def load_style(name: str | Path) -> Style:
     return found if len(styles) > 1 or chosen else Style(**{**vars(found), "chosen": found.names[0]})
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return a file's tensors and what it says of itself."""
+def read_file(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return a file's tensors and what it says of itself.
+
+    Raises:
+        FileError: If there is none, or it is damaged, too large or of another format.
+    """
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -162,7 +169,16 @@ def _network(tensors: dict[str, Tensor], said: dict[str, Any]) -> nn.Module:
         raise ValueError(f"medium {said['medium']!r}")
     if not 1 <= len(said["styles"]) <= MOST_STYLES:
         raise ValueError(f"{len(said['styles'])} styles")
-    network = NETWORKS[said["medium"]](len(said["styles"]))
+    network: nn.Module = filled(NETWORKS[said["medium"]](len(said["styles"])), tensors)
+    return network
+
+
+def filled(network: Any, tensors: dict[str, Tensor]) -> Any:
+    """Return a network with the tensors of a file, ready for use.
+
+    Raises:
+        ValueError: If they are not those of the network, or not finite.
+    """
     expected = {name: value.shape for name, value in network.state_dict().items()}
     if {name: value.shape for name, value in tensors.items()} != expected:
         raise ValueError("tensors of other names or shapes")

@@ -213,12 +213,12 @@ class Trainer:
 
     def _tilt(self, style: int, strength: float) -> float:
         """Return the logarithm of the factor on a style's content weights."""
-        return sum(float(self.tilts[style, knot]) * share for knot, share in _between(strength))
+        return sum(float(self.tilts[style, knot]) * share for knot, share in between(strength))
 
     def _weigh_content(self, left: list[float], styles: list[int], strengths: list[float]) -> None:
         """Change content weights by how much of each content is left, and how much should be."""
         for found, style, strength in zip(left, styles, strengths, strict=True):
-            for knot, share in _between(strength):
+            for knot, share in between(strength):
                 self.tilts[style, knot] += GAIN * share * (self.lesson.aim(strength) - found)
         self.tilts.clamp_(*self.lesson.tilts)
 
@@ -235,7 +235,7 @@ def style_loss(lesson: Lesson, style: int, images: Tensor) -> Tensor:
     return torch.stack(each).sum(0)
 
 
-def _between(strength: float) -> list[tuple[int, float]]:
+def between(strength: float) -> list[tuple[int, float]]:
     """Return the knots on either side of a strength, with their shares of it."""
     place = strength * (KNOTS - 1)
     below = min(int(place), KNOTS - 2)

@@ -13,14 +13,18 @@ from torch import Tensor
 
 from specstyle import __version__
 from specstyle.errors import RecipeError
+from specstyle.files import sha256_of
 from specstyle.media.base import Encoded
 from specstyle.media.color import gray_of
 from specstyle.media.colormatch import match_colors, match_gray
 from specstyle.media.picturemedium import PictureMedium
 from specstyle.media.soundfiles import check_output_fits
 from specstyle.media.soundmedium import SoundMedium
+from specstyle.media.sounds import resample
+from specstyle.onepass.anysound import AnySoundNetwork
 from specstyle.onepass.playing import play
-from specstyle.onepass.stylefile import Style, load_style
+from specstyle.onepass.soundnetwork import SAMPLE_RATE
+from specstyle.onepass.stylefile import ANY, Style, filled, load_style, read_file
 from specstyle.onepass.tiling import stylize
 from specstyle.recipes import Recipe, from_dict, to_dict
 from specstyle.recipes.recipe import AT_ONCE
@@ -75,6 +79,36 @@ def apply(
     return apply_request(request, style=loaded, blend=dict(blend or {}), on_note=on_note)
 
 
+def any_style(style: Any, *, sample_rate: int | None = None) -> Style:
+    """Take any sound as a style, without a training.
+
+    Args:
+        style: A path, an array of samples or a ``Sound``, or a list of them, which can be blended.
+        sample_rate: Of samples given as an array, in Hz.
+
+    Returns:
+        The style, as ``apply`` takes it. It is called as its file is.
+
+    Raises:
+        ValueError: If two styles have one name.
+        SpecstyleError: If a sound cannot be used.
+    """
+    tensors, said = read_file(ANY)
+    medium = SoundMedium(
+        from_dict(said["recipe"]), seed=0, device=torch.device("cpu"), sample_rate=sample_rate
+    )
+    given = style if isinstance(style, (list, tuple)) else [style]
+    sources = [medium.source(one, "style") for one in given]
+    mono = [resample(source, SAMPLE_RATE).samples.mean(0).float() for source in sources]
+    network = filled(AnySoundNetwork(), tensors).network(mono)
+    described = tuple({"name": Path(source.name).stem} for source in sources)
+    chosen = described[0]["name"] if len(described) == 1 else None
+    found = Style(network, "audio", said["recipe"], described, chosen, ANY, sha256_of(ANY))
+    if len(set(found.names)) < len(described):
+        raise ValueError(f"styles need different names to be blended by, got {', '.join(found.names)}")
+    return found
+
+
 def apply_request(
     request: Request,
     *,
@@ -98,7 +132,7 @@ def apply_request(
             "blend": dict(zip(style.names, (weights / weights.sum()).tolist(), strict=True)),
         },
         "recipe": to_dict(recipe),
-        "styles": [],
+        "styles": [dict(said) for said in style.styles[: len(request.styles)]],  # those shown to `any`
         "network": {"name": "onepass", "origin": str(style.path or "memory"), "sha256": style.sha256},
         "device": device.type,
         "torch": torch.__version__,

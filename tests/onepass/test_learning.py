@@ -12,7 +12,7 @@ from commands import Outcome
 
 import specstyle
 from specstyle.onepass.contents import PictureContents
-from specstyle.onepass.training import KNOTS, _between
+from specstyle.onepass.training import KNOTS, between
 from specstyle.run.request import Request
 from specstyle.run.training import named_styles, picture_lesson
 
@@ -83,7 +83,7 @@ def test_content_weights_follow_what_is_left(workplace: Path) -> None:
 
 @pytest.mark.parametrize("strength", [0.0, 0.13, 0.4, 1.0])
 def test_knots_carry_a_strength(strength: float) -> None:
-    places = [(knot / (KNOTS - 1), share) for knot, share in _between(strength)]
+    places = [(knot / (KNOTS - 1), share) for knot, share in between(strength)]
     assert sum(share for _, share in places) == pytest.approx(1.0)
     assert sum(place * share for place, share in places) == pytest.approx(strength)
     assert all(share >= -1e-12 for _, share in places)
