@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         transfer_audio,
         transfer_image,
     )
+    from specstyle.run.film import film
     from specstyle.run.onepass import any_style, apply
     from specstyle.run.training import train
 
@@ -53,6 +54,7 @@ _HOMES = {
     "Style": "specstyle.onepass.stylefile",
     "any_style": "specstyle.run.onepass",
     "apply": "specstyle.run.onepass",
+    "film": "specstyle.run.film",
     "griffin_lim": "specstyle.media.inversion",
     "invert": "specstyle.media.inversion",
     "invert_spectrogram": "specstyle.media.spectrogramfile",
@@ -84,6 +86,7 @@ __all__ = [
     "any_style",
     "apply",
     "evaluate",
+    "film",
     "griffin_lim",
     "invert",
     "invert_spectrogram",

@@ -11,6 +11,7 @@ from typing import Any
 
 from specstyle.cli.batching import add_batch_command, add_sweep_command
 from specstyle.cli.doctor import add_doctor_command
+from specstyle.cli.film import add_film_command
 from specstyle.cli.onepass import add_onepass_commands
 from specstyle.cli.options import add_output_options
 from specstyle.cli.progress import USAGE, ProgressLine, complain, name_of_signal
@@ -64,6 +65,7 @@ def add_commands(commands: Any) -> None:
     add_batch_command(commands)
     add_sweep_command(commands)
     add_onepass_commands(commands)
+    add_film_command(commands)
     add_doctor_command(commands)
     add_spectrogram_commands(commands)
     _add_ui(commands)

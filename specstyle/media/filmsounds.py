@@ -30,20 +30,8 @@ class FilmSound:
     """
 
     def __init__(self, path: Path, kind: str, described: str) -> None:
-        try:
-            import av
-        except ImportError:
-            raise FileError(
-                f"{path} is {described}, whose sound needs the extra `film`: pip install 'specstyle[film]', "
-                "or convert it to WAV"
-            ) from None
-        av.logging.set_level(None)
-        self._av: Any = av
+        self._av, self._container = opened(path, kind, described, "a sound")
         self._path = path
-        try:
-            self._container = av.open(os.fspath(path), format=kind, metadata_errors="replace")
-        except (av.FFmpegError, OSError, ValueError) as error:
-            raise self._damaged(error) from None
         if not self._container.streams.audio or not self._container.streams.audio[0].rate:
             raise FileError(f"{path} has no sound; give a file with a sound track")
         self._stream = self._container.streams.audio[0]
@@ -81,7 +69,7 @@ class FilmSound:
                     yield block
         except (self._av.FFmpegError, ValueError) as error:
             if not seen:
-                raise self._damaged(error) from None
+                raise _damaged(self._path, "a sound", error) from None
             self.notes.append(f"is damaged or cut off ({reason_of(error)}); what is there was read")
         if not self.notes and seen / self.sample_rate < self._promised_s - _SLACK_S:
             self.notes.append(
@@ -91,5 +79,35 @@ class FilmSound:
         if not seen:
             raise FileError(f"{self._path} has no sound that can be decoded; get the whole file")
 
-    def _damaged(self, error: Exception) -> FileError:
-        return FileError(f"{self._path} cannot be read as a sound: {reason_of(error)}; get the whole file")
+
+def opened(path: Path, kind: str, described: str, what: str) -> tuple[Any, Any]:
+    """Open a file.
+
+    Args:
+        path: The file.
+        kind: FFmpeg's name of its format.
+        described: What to call the format.
+        what: What is wanted of it: ``a sound`` or ``a film``.
+
+    Returns:
+        PyAV, and its container.
+
+    Raises:
+        FileError: If PyAV is not installed, or the file is damaged.
+    """
+    try:
+        import av
+    except ImportError:
+        hint = ", or convert it to WAV" if what == "a sound" else ""
+        raise FileError(
+            f"{path} is {described}, which needs the extra `film`: pip install 'specstyle[film]'{hint}"
+        ) from None
+    av.logging.set_level(None)
+    try:
+        return av, av.open(os.fspath(path), format=kind, metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise _damaged(path, what, error) from None
+
+
+def _damaged(path: Path, what: str, error: Exception) -> FileError:
+    return FileError(f"{path} cannot be read as {what}: {reason_of(error)}; get the whole file")

@@ -65,6 +65,7 @@ class StyleNetwork(nn.Module):
         strength: Tensor,
         *,
         moments: Sequence[Moments] | None = None,
+        kept: float = 1.0,
         found: list[Moments] | None = None,
         origin: tuple[int, int] = (0, 0),
     ) -> Tensor:
@@ -75,7 +76,8 @@ class StyleNetwork(nn.Module):
             blend: Weight of each style, ``[B, styles]``; each row adds up to 1.
             strength: From 0 (the content, exactly) to 1, ``[B]``.
             moments: Of each normalization's input; ``None``: those of this image.
-            found: Takes them in.
+            kept: Share of ``moments``; the rest are those of this image.
+            found: Takes in what was used.
             origin: Row and column of the image in the whole that it is a part of.
 
         Returns:
@@ -83,7 +85,7 @@ class StyleNetwork(nn.Module):
         """
         powers = torch.stack([torch.ones_like(strength), strength, strength.square()], 1)
         condition = (blend[:, :, None] * powers[:, None]).flatten(1)
-        norms = _Norms(self.norms, condition, moments, found)
+        norms = _Norms(self.norms, condition, moments, kept, found)
         noise = _noise(image.shape[2], image.shape[3], origin).to(image).expand(len(image), 1, -1, -1)
         full = F.relu_(norms(self.enter(torch.cat([image, noise], 1))))
         half = F.relu_(norms(self.down[0](full)))
@@ -92,8 +94,8 @@ class StyleNetwork(nn.Module):
             maps = maps + norms(second(F.relu_(norms(first(maps)))))
         maps = F.relu_(norms(self.up[0](F.interpolate(maps, scale_factor=2.0)))) + half
         maps = F.relu_(norms(self.up[1](F.interpolate(maps, scale_factor=2.0)))) + full
-        kept = (1.0 - strength)[:, None, None, None] ** GATE
-        return kept * image + (1.0 - kept) * torch.sigmoid(self.leave(maps))
+        own = (1.0 - strength)[:, None, None, None] ** GATE
+        return own * image + (1.0 - own) * torch.sigmoid(self.leave(maps))
 
 
 class _Norm(nn.Module):
@@ -115,19 +117,23 @@ class _Norms:
         norms: nn.ModuleList,
         condition: Tensor,
         moments: Sequence[Moments] | None,
+        kept: float,
         found: list[Moments] | None,
     ) -> None:
         self._norms: Iterator[Any] = iter(norms)
-        self._condition, self._found = condition, found
+        self._condition, self._found, self._kept = condition, found, kept
         self._moments = None if moments is None else iter(moments)
 
     def __call__(self, maps: Tensor) -> Tensor:
         norm = next(self._norms)
-        if self._moments is None:
+        given = None if self._moments is None else next(self._moments)
+        if given is None or self._kept < 1.0:
             mean = maps.mean((2, 3), keepdim=True)  # torch.var_mean takes twenty times as long
             variance = (maps - mean).square().mean((2, 3), keepdim=True)
+            if given is not None:
+                mean, variance = mean.lerp(given[0], self._kept), variance.lerp(given[1], self._kept)
         else:
-            mean, variance = next(self._moments)
+            mean, variance = given
         if self._found is not None:
             self._found.append((mean, variance))
         scale, shift = (self._condition @ p for p in (norm.scale, norm.shift))

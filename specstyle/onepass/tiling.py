@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -25,6 +26,9 @@ def stylize(
     blend: Tensor,
     strength: float,
     *,
+    moments: Sequence[Moments] | None = None,
+    kept: float = 1.0,
+    found: list[Moments] | None = None,
     pixels_at_once: int = PIXELS_AT_ONCE,
     tile: int = TILE,
 ) -> Tensor:
@@ -35,6 +39,9 @@ def stylize(
         image: ``[1, C, H, W]`` in 0..1, of any size from 8 x 8 on.
         blend: Weight of each style, ``[styles]``, not negative and not all 0.
         strength: From 0 to 1.
+        moments: Of the image before, in a film; with ``kept`` and ``found`` see ``StyleNetwork.forward``.
+        kept: Share of ``moments``.
+        found: Takes in what was used.
         pixels_at_once: See ``PIXELS_AT_ONCE``.
         tile: See ``TILE``.
 
@@ -45,19 +52,19 @@ def stylize(
     condition = (blend[None] / blend.sum()).to(image), image.new_tensor([strength])
     whole = _whole_strides(image)
     if height * width <= pixels_at_once:
-        output: Tensor = network(whole, *condition)[..., :height, :width]
-        return output
+        output: Tensor = network(whole, *condition, moments=moments, kept=kept, found=found)
+        return output[..., :height, :width]
     # What is normalized by the statistics of a tile would have seams.
-    moments: list[Moments] = []
+    found = [] if found is None else found
     factor = math.sqrt(min(pixels_at_once, TILE * TILE) / (height * width))
     small = resize(image, *(max(int(side * factor), 8) for side in (height, width))).clamp(0.0, 1.0)
-    network(_whole_strides(small), *condition, found=moments)
+    network(_whole_strides(small), *condition, moments=moments, kept=kept, found=found)
     output = torch.empty_like(image, memory_format=torch.contiguous_format)
     for top in range(0, height, tile):
         for left in range(0, width, tile):
             y, x = max(top - HALO, 0), max(left - HALO, 0)
             part = whole[..., y : top + tile + HALO, x : left + tile + HALO]
-            done = network(part, *condition, moments=moments, origin=(y, x))[..., top - y :, left - x :]
+            done = network(part, *condition, moments=found, origin=(y, x))[..., top - y :, left - x :]
             target = output[..., top : top + tile, left : left + tile]
             target.copy_(done[..., : target.shape[2], : target.shape[3]])
     return output

@@ -173,7 +173,7 @@ def test_a_film_without_pyav_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "av", None)
     (tmp_path / "a.m4a").write_bytes(b"\x00\x00\x00\x18ftypM4A " + bytes(200))
     with pytest.raises(
-        FileError, match=r"is an MP4 or M4A file, whose sound needs .*pip install 'specstyle\[film\]'"
+        FileError, match=r"is an MP4 or M4A file, which needs .*pip install 'specstyle\[film\]'"
     ):
         read_sound(tmp_path / "a.m4a")
 
