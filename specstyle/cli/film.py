@@ -9,11 +9,12 @@ from typing import Any
 from specstyle.cli.options import add_output_options, add_recipe_options, recipe_overrides
 from specstyle.cli.progress import ProgressLine, printable
 
-_FILM = """Stylize a film's pictures, its sound or both in one pass; what is not named is copied as it is.
+_FILM = """Stylize a film's pictures, its sound or both; what is not named is copied as it is.
 
-A STYLE is a trained style's file, or one of `specstyle styles`. Pictures keep their times, the sound its
-rate and its length. Each picture is made beside the one before, so that it does not flicker. With --run-dir
-the same command goes on where it was stopped. Needs the extra `film` (pip install 'specstyle[film]').
+A STYLE is a trained style's file, or one of `specstyle styles`; or a picture or a sound, for the optimizer,
+which takes much longer. Pictures keep their times, the sound its rate and its length. Each picture is made
+beside the one before, so that it does not flicker. With --run-dir the same command goes on where it was
+stopped. Needs the extra `film` (pip install 'specstyle[film]').
 """
 
 
@@ -21,7 +22,7 @@ def add_film_command(commands: Any) -> None:
     """Add the command to the parser's."""
     film = commands.add_parser(
         "film",
-        help="stylize a film at once",
+        help="stylize a film",
         description=_FILM,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

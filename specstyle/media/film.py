@@ -103,7 +103,7 @@ class Film:
             self.notes.append(f"{self.path.name} is transparent in parts, and the result is not")
 
     def packets(self, kind: str) -> Iterator[Any]:
-        """Yield the packets of the ``video`` or the ``audio``, an empty one at the end; take note of a cut."""
+        """Yield the packets of the ``video`` or the ``audio``, an empty one last; take note of a cut."""
         end, said = 0.0, ""
         av, container = self._av, self.open()
         with container:

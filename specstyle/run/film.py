@@ -13,43 +13,31 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from specstyle import __version__
 from specstyle.engine.checkpoint import load_state, save_state
 from specstyle.errors import CheckpointError, FileError, OutputExistsError
 from specstyle.files import atomic, check_output, make_folder, sha256_of, write_json
-from specstyle.media.film import Film, Still
+from specstyle.media.film import Film
 from specstyle.media.filmwriting import check_film_output, write_film, write_pictures
-from specstyle.media.flow import Movement
+from specstyle.media.flow import opencv
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import Sound
 from specstyle.onepass.stylefile import Style, load_style
-from specstyle.onepass.tiling import stylize
-from specstyle.recipes import to_dict
-from specstyle.run.api import ignore
+from specstyle.run.api import ignore, transfer
+from specstyle.run.filmpictures import AtOnce, Look, Optimized, flicker, stylized_stills
 from specstyle.run.onepass import apply_request, settled
 from specstyle.run.request import Progress, Request
-from specstyle.run.settle import choose_device
 
 PART = 25
 """Pictures from one checkpoint to the next."""
-
-KEPT = 0.9
-"""Of a network's statistics, the share of those of the picture before."""
-
-CUT = 0.1
-"""Where less than this share of a picture was in the one before, another scene begins."""
 
 BYTES_PER_PIXEL = 0.25
 """Of an encoded picture; see ``bench/film.py``."""
 
 CHECKPOINT, SOUND = "film.pt", "sound.wav"
 """In the folder that keeps a run."""
-
-Pixels = NDArray[np.uint8]
 
 
 def film(
@@ -66,16 +54,16 @@ def film(
     on_step: Callable[[Progress], None] = ignore,
     on_note: Callable[[str], None] = ignore,
 ) -> dict[str, Any]:
-    """Stylize a film's pictures, its sound or both in one pass; what is not named is copied as it is.
+    """Stylize a film's pictures, its sound or both; what is not named is copied as it is.
 
     Pictures come out upright, with their times and their size, the sound with its rate and its length.
 
     Args:
         content: The film.
         output: The film to write (``media.filmwriting.FORMATS``); its record goes beside it.
-        picture: A style for its pictures, as ``apply`` takes it.
-        sound: A style for its sound.
-        strength: From 0 to 1; ``None``: as the styles were trained for.
+        picture: A style for its pictures: as ``apply`` takes it, or the path of a picture, for the optimizer.
+        sound: A style for its sound: the same, or the path of a sound.
+        strength: From 0 to 1; ``None``: as the styles' recipes say.
         run_dir: A folder that keeps the run: the same call goes on with it.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         seed: Of a sound's noise.
@@ -93,85 +81,94 @@ def film(
     """
     started = time.monotonic()
     source, path = Path(content), Path(output)
-    styles = {"video": _style(picture, "image"), "audio": _style(sound, "audio")}
-    made = [kind for kind, style in styles.items() if style is not None]
-    if not made:
-        raise ValueError(
-            "say what is stylized: a style for the pictures (--picture), the sound (--sound) or both"
-        )
+    given = {"video": _style(picture, "image"), "audio": _style(sound, "audio")}
+    styles = {kind: style for kind, style in given.items() if style is not None}
+    if not styles:
+        raise ValueError("give a style for the pictures (--picture), for the sound (--sound), or both")
     original = Film(source)
-    _check(original, path, made, styles, force=force)
+    _check(original, path, styles, force=force)
     overrides = {} if strength is None else {"strength": strength}
-    recipes = {kind: settled(style, overrides) for kind, style in styles.items() if style is not None}
-    chosen = {
-        kind: {
-            "styles": list(style.names) if style.chosen is None else [style.chosen],
-            "sha256": style.sha256,
-            "recipe": to_dict(recipes[kind]),
-        }
-        for kind, style in styles.items()
-        if style is not None
-    }
-    digest = sha256_of(source)
-    plan = {"content": digest, "styles": chosen, "seed": seed, "suffix": path.suffix.lower()}
+    chosen = {kind: _described(style, overrides) for kind, style in styles.items()}
+    plan = {"content": sha256_of(source), "styles": chosen, "seed": seed, "suffix": path.suffix.lower()}
     with _folder(run_dir, path) as folder:
         kept = _taken_up(folder, plan)
-        _check_room(original, folder, path, kept, pictures="video" in made)
+        _check_room(original, folder, path, kept, pictures="video" in styles)
+        common: dict[str, Any] = {"overrides": overrides, "device": device, "seed": seed}
         new_sound = None
-        if styles["audio"] is not None:
-            request = Request("audio", source, (), overrides=overrides, device=device, seed=seed)
-            new_sound = _sound(request, styles["audio"], folder, kept, on_note)
-        if styles["video"] is not None:
-            look = _AtOnce(styles["video"], recipes["video"].strength, choose_device(device))
+        if "audio" in styles:
+            new_sound = _sound(Request("audio", source, (), **common), styles["audio"], folder, kept, on_note)
+        if "video" in styles:
+            style, request = styles["video"], Request("image", None, (), **common)
+            look = AtOnce(style, request) if isinstance(style, Style) else Optimized(style, request)
             _pictures(original, look, folder, kept, on_step)
-        for dropped in original.dropped:
-            original.notes.append(f"{source.name} has {dropped}, which the result has not")
         path = _written(original, path, folder, kept, new_sound, force=force)
-    for note in original.notes:
+    notes = [*original.notes, *(f"{source.name} has {more}; the result has not" for more in original.dropped)]
+    for note in notes:
         on_note(note)
+    figures = {"frames": kept["frames"], "size": list(original.size), "flicker": flicker(kept)}
     record = {
         "specstyle": __version__,
         "medium": "film",
-        "content": {"path": str(source), "sha256": digest},
+        "content": {"path": str(source), "sha256": plan["content"]},
         "output": str(path),
         "styles": chosen,
-        **_figures(kept, original),
-        **({} if new_sound is None else {"sound": kept["sound"]}),
+        **(figures if "video" in styles else {}),
+        **({"sound": kept["sound"]} if "audio" in styles else {}),
         "seed": seed,
         "torch": torch.__version__,
-        "notes": original.notes,
+        "notes": notes,
         "seconds": round(time.monotonic() - started, 3),
     }
-    with atomic(path.with_name(path.name + ".json")) as temporary:
+    with atomic(_record_path(path)) as temporary:
         write_json(temporary, record)
     return record
 
 
-def _style(given: str | Path | Style | None, medium: str) -> Style | None:
-    """Load a style, which must be one of its medium."""
-    if given is None:
-        return None
-    style = given if isinstance(given, Style) else load_style(given)
-    if style.medium != medium:
+def _style(given: str | Path | Style | None, medium: str) -> Style | Path | None:
+    """Load a style, which must be one of its medium; a picture or a sound is for the optimizer."""
+    if given is None or isinstance(given, Style):
+        style = given
+    elif Path(given).suffix in ("", ".safetensors"):
+        style = load_style(given)
+    elif Path(given).is_file():
+        return Path(given)
+    else:
+        raise FileError(f"{given}: no such file; give a trained style, or a picture or a sound")
+    if style is not None and style.medium != medium:
         what = {"image": "pictures", "audio": "sounds"}
         raise ValueError(f"{given} is a style for {what[style.medium]}, not for {what[medium]}")
-    style.blend({})
+    if style is not None:
+        style.blend({})
     return style
 
 
-def _check(original: Film, path: Path, made: list[str], styles: dict[str, Any], *, force: bool) -> None:
+def _described(style: Style | Path, overrides: dict[str, Any]) -> dict[str, Any]:
+    """Return what the record says of a style."""
+    if isinstance(style, Path):
+        return {"path": str(style), "sha256": sha256_of(style), **overrides}
+    strength = settled(style, overrides).strength
+    return {"name": style.chosen or style.names[0], "sha256": style.sha256, "strength": strength}
+
+
+def _check(original: Film, path: Path, styles: dict[str, Style | Path], *, force: bool) -> None:
     """Refuse what cannot be done, before the run rather than after it."""
     for kind, word in (("video", "picture"), ("audio", "sound")):
-        if kind in made and kind not in original.has:
+        if kind in styles and kind not in original.has:
             raise FileError(f"{original.path} has no {word}; leave --{word} out, or give a film that has one")
-    read = [original.path, *(s.path for s in styles.values() if s is not None and s.path is not None)]
-    record = path.with_name(path.name + ".json")
+    if "video" in styles:
+        opencv()
+    read = [original.path, *(s if isinstance(s, Path) else s.path for s in styles.values())]
     for one in read:
-        if any(out.exists() and out.samefile(one) for out in (path, record)):
+        outputs = (path, _record_path(path))
+        if one is not None and any(out.exists() and out.samefile(one) for out in outputs):
             raise FileError(f"{path}: would replace {one}, an input of the run; name another output")
-    check_film_output(path, original, made)
+    check_film_output(path, original, list(styles))
     check_output(path, force=force)
-    check_output(record, force=force)
+    check_output(_record_path(path), force=force)
+
+
+def _record_path(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
 
 
 @contextlib.contextmanager
@@ -211,17 +208,20 @@ def _check_room(original: Film, folder: Path, path: Path, kept: dict[str, Any], 
         free = shutil.disk_usage(place).free
         if free < needed:
             raise FileError(
-                f"{place}: the film needs about {needed / 1e9:.1f} GB there, and {free / 1e9:.1f} GB are free; make "
-                "room, or name another place"
+                f"{place}: the film needs about {needed / 1e9:.1f} GB there, and {free / 1e9:.1f} are free; "
+                "make room, or name another place"
             )
 
 
 def _sound(
-    request: Request, style: Style, folder: Path, kept: dict[str, Any], on_note: Callable[[str], None]
+    request: Request, style: Style | Path, folder: Path, kept: dict[str, Any], on_note: Callable[[str], None]
 ) -> Sound:
     """Return the stylized sound, made now or before."""
     if "sound" not in kept:
-        result = apply_request(request, style=style, blend={}, on_note=on_note)
+        if isinstance(style, Path):
+            result = transfer(replace(request, styles=(style,)), on_note=on_note)
+        else:
+            result = apply_request(request, style=style, blend={}, on_note=on_note)
         with atomic(folder / SOUND) as temporary:
             replace(result.output, subtype="FLOAT", tags=()).save(temporary)
         kept["sound"] = result.record
@@ -229,42 +229,15 @@ def _sound(
     return read_sound(folder / SOUND)
 
 
-class _AtOnce:
-    """A picture in a style, in one pass."""
-
-    def __init__(self, style: Style, strength: float, device: torch.device) -> None:
-        self._network, self._blend = style.network.to(device), style.blend({})
-        self._strength, self._device = strength, device
-
-    def __call__(self, still: Pixels, movement: Movement | None, kept: dict[str, Any]) -> Pixels:
-        """Return a picture, beside the one before if there is a movement from there."""
-        moments = None
-        if movement is not None:
-            moments = [
-                (mean.to(self._device), variance.to(self._device)) for mean, variance in kept["moments"]
-            ]
-        kept["moments"] = []
-        image = torch.from_numpy(still).to(self._device).movedim(2, 0)[None] / 255.0
-        made = stylize(
-            self._network,
-            image,
-            self._blend,
-            self._strength,
-            moments=moments,
-            kept=KEPT,
-            found=kept["moments"],
-        )
-        pixels = made[0].movedim(0, 2).contiguous().cpu().numpy()
-        if movement is not None:
-            pixels = movement.carried(_unit(kept["before"].numpy()), pixels)
-        return np.rint(255.0 * pixels).astype(np.uint8)
-
-
 def _pictures(
-    original: Film, look: _AtOnce, folder: Path, kept: dict[str, Any], on_step: Callable[[Progress], None]
+    original: Film,
+    look: Look,
+    folder: Path,
+    kept: dict[str, Any],
+    on_step: Callable[[Progress], None],
 ) -> None:
     """Make the pictures that are not there yet, part by part."""
-    stills = _stylized(original, look, kept, on_step)
+    stills = stylized_stills(original, look, kept, on_step)
     for first in stills:
         name = f"part-{len(kept['parts']):05}.mp4"
         with atomic(folder / name) as temporary:
@@ -272,53 +245,6 @@ def _pictures(
             write_pictures(temporary, original, kept["plan"]["suffix"], some)
         kept["parts"].append([name, first.pts])
         save_state(folder / CHECKPOINT, kept)
-
-
-def _stylized(
-    original: Film, look: _AtOnce, kept: dict[str, Any], on_step: Callable[[Progress], None]
-) -> Iterator[Still]:
-    """Yield the pictures that are not there yet, and take note of what the next one needs."""
-    stills, before = original.pictures(), None
-    for still in itertools.islice(stills, kept["frames"]):
-        before = still.pixels
-    for still in stills:
-        movement = None if before is None else Movement(before, still.pixels)
-        if movement is not None and movement.seen.mean() < CUT:
-            movement = None
-        pixels = look(still.pixels, movement, kept)
-        if movement is not None and before is not None:
-            pairs = ((kept["before"].numpy(), pixels), (before, still.pixels))
-            for number, (one, other) in enumerate(pairs):
-                kept["errors"][number] += movement.error(_unit(one), _unit(other))
-            kept["errors"][2] += 3.0 * float(movement.seen.sum())
-        kept["before"], before = torch.from_numpy(pixels), still.pixels
-        kept["frames"] += 1
-        steps = max(original.frames, kept["frames"])
-        losses = {f"flicker of {k}": v for k, v in _flicker(kept).items()}
-        on_step(Progress(kept["frames"], steps, 1, 1, losses, _no_image, _no_image))
-        yield Still(pixels, still.pts, still.duration)
-
-
-def _unit(pixels: Pixels) -> NDArray[np.float32]:
-    return pixels.astype(np.float32) / np.float32(255.0)
-
-
-def _no_image() -> Any:
-    raise ValueError("a film's pictures are in its parts")
-
-
-def _flicker(kept: dict[str, Any]) -> dict[str, float]:
-    """Return the root mean square of what changed, beside what moved, in the result and in the content."""
-    *errors, weight = kept["errors"]
-    if not weight:
-        return {}
-    return {name: math.sqrt(e / weight) for name, e in zip(("output", "content"), errors, strict=True)}
-
-
-def _figures(kept: dict[str, Any], original: Film) -> dict[str, Any]:
-    if not kept["frames"]:
-        return {}
-    return {"frames": kept["frames"], "size": list(original.size), "flicker": _flicker(kept)}
 
 
 def _written(
