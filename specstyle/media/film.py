@@ -58,6 +58,8 @@ class Film:
         with container:
             found = {kind: self.stream(container, kind) for kind in ("video", "audio")}
             self.has = tuple(kind for kind, stream in found.items() if stream is not None)
+            if not self.has:
+                raise FileError(f"{path} has neither pictures nor sound that can be read; get the whole film")
             self.duration_s = (container.duration or 0) / 1e6
             self.dropped = self._extras(container, found)
             if found["video"] is not None:
@@ -160,7 +162,7 @@ class Film:
 def _format_of(path: Path) -> tuple[str, str]:
     """Return FFmpeg's name of a film's format, and one for a user."""
     if not path.is_file():
-        raise FileError(f"{path} is no file; give a film")
+        raise FileError(f"{path}: no such file; give a film")
     with path.open("rb") as file:
         head = file.read(256)
     found = film_format(head)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import math
 import shutil
 import tempfile
@@ -224,7 +225,7 @@ def _sound(
             result = apply_request(request, style=style, blend={}, on_note=on_note)
         with atomic(folder / SOUND) as temporary:
             replace(result.output, subtype="FLOAT", tags=()).save(temporary)
-        kept["sound"] = result.record
+        kept["sound"] = json.loads(json.dumps(result.record))
         save_state(folder / CHECKPOINT, kept)
     return read_sound(folder / SOUND)
 
@@ -254,8 +255,8 @@ def _written(
     parts = [(folder / name, start) for name, start in kept["parts"]]
     others = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
     for place in itertools.chain([path], others):
-        with contextlib.suppress(OutputExistsError), atomic(place, new=not force) as temporary:
-            write_film(temporary, original, pictures=parts, sound=sound)
-        if place.exists():
+        with contextlib.suppress(OutputExistsError):
+            with atomic(place, new=not force) as temporary:
+                write_film(temporary, original, pictures=parts, sound=sound)
             return place
     raise AssertionError

@@ -161,3 +161,27 @@ def test_the_network_can_be_exported() -> None:
     exported = torch.export.export(network, given_).module()
     # The same operations, perhaps fused.
     torch.testing.assert_close(exported(*given_), network(*given_), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("pixels_at_once", [10**9, 1000])
+def test_statistics_of_the_image_before_are_kept_in_part(pixels_at_once: int) -> None:
+    network, blend = drawn(), torch.tensor([1.0, 0.0])
+    one, other = picture(64, 48, seed=1), picture(64, 48, seed=2)
+    found: dict[str, list[Any]] = {"one": [], "other": [], "mixed": []}
+
+    def run(image: Tensor, name: str, **given: Any) -> Tensor:
+        return stylize(
+            network, image, blend, 0.7, found=found[name], pixels_at_once=pixels_at_once, tile=32, **given
+        )
+
+    run(one, "one")
+    alone = run(other, "other")
+    again = run(other, "mixed", moments=found["one"], kept=0.0)
+    torch.testing.assert_close(again, alone)
+    found["mixed"] = []
+    run(other, "mixed", moments=found["one"], kept=0.75)
+    assert len(found["mixed"]) == len(network.norms)
+    # Of the first normalization, whose input does not depend on those before.
+    for number in range(2):
+        expected = 0.75 * found["one"][0][number] + 0.25 * found["other"][0][number]
+        torch.testing.assert_close(found["mixed"][0][number], expected)
