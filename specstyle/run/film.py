@@ -106,15 +106,18 @@ def film(
     notes = [*original.notes, *(f"{source.name} has {more}; the result has not" for more in original.dropped)]
     for note in notes:
         on_note(note)
-    figures = {"frames": kept["frames"], "size": list(original.size), "flicker": flicker(kept)}
+    figures: dict[str, Any] = {}
+    if "video" in styles:
+        figures = {"frames": kept["frames"], "size": list(original.size), "flicker": flicker(kept)}
+    if "audio" in styles:
+        figures["sound"] = kept["sound"]
     record = {
         "specstyle": __version__,
         "medium": "film",
         "content": {"path": str(source), "sha256": plan["content"]},
         "output": str(path),
         "styles": chosen,
-        **(figures if "video" in styles else {}),
-        **({"sound": kept["sound"]} if "audio" in styles else {}),
+        **figures,
         "seed": seed,
         "torch": torch.__version__,
         "notes": notes,

@@ -231,6 +231,12 @@ def test_what_cannot_be_done_gets_one_line(
     assert {path.name: path.read_bytes() for path in films.iterdir()} == before
 
 
+def test_a_sound_alone_is_stylized(films: Path) -> None:
+    record = specstyle.film("blind.mp4", "o.m4v", sound="rain")
+    assert "frames" not in record
+    assert read_sound(Path("o.m4v")).samples.shape == read_sound(Path("blind.mp4")).samples.shape
+
+
 def test_a_disk_that_is_too_small_is_told_before(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(".")._replace(free=1000)
     monkeypatch.setattr("specstyle.run.film.shutil.disk_usage", lambda _: usage)
