@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -26,7 +27,7 @@ import specstyle
 from specstyle.evaluate import evaluate
 from specstyle.figures import RANGE_DB, spectrogram_db
 from specstyle.media.soundfiles import read_sound, write_sound
-from specstyle.media.sounds import Part
+from specstyle.media.sounds import Part, resample
 from specstyle.media.stft import StftSettings, stft
 from specstyle.synthesis.pictures import PICTURES
 from specstyle.synthesis.sounds import SOUNDS
@@ -416,6 +417,8 @@ RECORDED = {
 
 PAINTED_CAT = "cat-by-starry-night"
 
+FILM_STYLE = "starry-night"
+
 
 def first_page() -> None:
     """A photograph painted like a painting, and two recordings played by two others, full quality."""
@@ -470,6 +473,32 @@ def pairs() -> None:
         spectrograms(f"pairs/{name}", panels, columns=3)
 
 
+def film() -> None:
+    """Pictures of a film of five seconds, that of ``bench/film.py``, beside each of them stylized alone."""
+    sys.path.append(str(HERE.parent))
+    from bench.film import RATE as FILM_RATE
+    from bench.film import pan
+    from specstyle.media.film import Film
+
+    recording = PAINTINGS.parent / RECORDED["trumpet"][0]
+    if find_spec("skimage") is None or not recording.is_file():
+        print("film left out: scikit-image or the recordings are not on this machine")
+        return
+    trumpet = resample(read_sound(recording), FILM_RATE).samples[0].numpy()
+    with tempfile.TemporaryDirectory() as folder:
+        content = pan(Path(folder) / "pan.mp4", 5.0, np.resize(trumpet, 5 * FILM_RATE))
+        result = Path(folder) / "result.mp4"
+        print(specstyle.film(content, result, picture=FILM_STYLE, sound="rain")["flicker"])
+        before, after = (list(Film(path).pictures()) for path in (content, result))
+    style, numbers = specstyle.load_style(FILM_STYLE), (40, 41, 42, 100)
+    panels = [(f"picture {number}", before[number].pixels / 255) for number in numbers]
+    for number in numbers:
+        alone = specstyle.apply(style, before[number].pixels).output.pixels.movedim(0, 2).numpy()
+        panels.append(("alone", alone))
+    panels += [("in the film", after[number].pixels / 255) for number in numbers]
+    pictures("film", panels, columns=4, colors=0)
+
+
 FIGURES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
@@ -489,6 +518,7 @@ FIGURES: dict[str, Callable[[], None]] = {
         picture_recipes,
         first_page,
         pairs,
+        film,
     )
 }
 

@@ -79,8 +79,13 @@ class Film:
         """Name what is not taken over."""
         used = [stream.index for stream in found.values() if stream is not None]
         rest = [stream.type for stream in container.streams if stream.index not in used]
-        words = {"video": "further picture", "audio": "further sound track", "subtitle": "subtitle track"}
+        words = {
+            "video": "further picture track",
+            "audio": "further sound track",
+            "subtitle": "subtitle track",
+        }
         names = [words.get(kind, "track of other data") for kind in rest]
+        names += ["chapter" for _ in container.chapters()]
         return [counted(names.count(name), name) for name in dict.fromkeys(names)]
 
     def _look(self, stream: Any) -> None:
