@@ -47,9 +47,10 @@ def write(
     rate: int = RATE,
     tracks: int = 1,
     turn: int = 0,
+    late: int = 0,
     **of_context: Any,
 ) -> Path:
-    """Write a film; ``times`` are in units of ``time_base``."""
+    """Write a film; ``times`` are in units of ``time_base``, ``late`` is in samples."""
     with av.open(str(path), "w") as out:
         video: Any = None
         if len(stills):
@@ -77,7 +78,7 @@ def write(
         out.mux([] if video is None else video.encode(None))
         for stream in audio:
             frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound).reshape(1, -1), "dbl", layout)
-            frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+            frame.sample_rate, frame.pts, frame.time_base = rate, late, Fraction(1, rate)
             out.mux([*stream.encode(frame), *stream.encode(None)])
     return path
 

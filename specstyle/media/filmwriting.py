@@ -6,11 +6,13 @@ import contextlib
 import heapq
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch.nn import functional as F
 
 from specstyle.errors import FileError
 from specstyle.media.film import Film, Still
@@ -181,7 +183,10 @@ def _encoded(sound: Sound, out: Any, encoder: str, layout: str, start_s: float) 
         stream.codec_context.format = "s32"
     else:
         stream.codec_context.bit_rate = 96_000 * len(sound.samples)
-    return _sound_packets(sound, stream, layout, round(start_s * sound.sample_rate))
+    # A late sound begins with silence: of when a track begins, MP4 knows milliseconds alone.
+    start = round(start_s * sound.sample_rate)
+    sound = replace(sound, samples=F.pad(sound.samples, (max(start, 0), 0)))
+    return _sound_packets(sound, stream, layout, min(start, 0))
 
 
 def _sound_packets(sound: Sound, stream: Any, layout: str, start: int) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import Outcome
-from films import FLASH, FPS, RATE, click, packets, read, scene, write
+from films import FLASH, FPS, RATE, av, click, packets, read, scene, write
 from scipy.signal import correlate
 
 import specstyle
@@ -59,6 +59,17 @@ def test_flash_and_click_stay_where_they_are(workplace: Path, cli: Cli, name: st
     record = json.loads(Path(f"{out}.json").read_text())
     assert record["frames"] == COUNT
     assert 0 < record["flicker"]["content"] < record["flicker"]["output"] < 0.2
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv"])
+def test_a_late_sound_stays_late(workplace: Path, name: str) -> None:
+    codecs = ("libx264", "flac")
+    film = write(Path("in.mkv"), scene(COUNT), click(0.7, 0.1), codecs=codecs, late=RATE // 2)
+    specstyle.film(film, name, sound="rain")
+    place = int(read_sound(Path(name)).samples[0].abs().argmax())
+    assert 0 <= place - (RATE // 2 + round(0.1 * RATE)) <= 12
+    with av.open(name) as made:
+        assert next(made.decode(audio=0)).pts == 0
 
 
 @pytest.mark.parametrize(
