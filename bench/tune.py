@@ -56,7 +56,7 @@ def frontier(scores: dict[str, list[dict[str, float]]], path: Path) -> None:
     figure = Figure((6.0, 4.0), layout="constrained", dpi=120)
     axes = figure.add_subplot(xlabel="envelope variance, SNR dB (style)", ylabel="notes kept, F1 (tune)")
     for name, rows in scores.items():
-        kept = [row["notes"] for row in rows if not math.isnan(row["notes"])]
+        kept = [row["notes"] for row in rows if row["notes"] is not None and not math.isnan(row["notes"])]
         x, y = median(row["snr_var"] for row in rows), median(kept)
         axes.plot(x, y, "o", color="C0" if name.startswith("default") else "C1")
         label = name.removeprefix("default-audio:")
