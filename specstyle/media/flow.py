@@ -20,6 +20,9 @@ BRIGHTER = 0.1
 EDGE = 6
 """Pixels along the borders that are not carried on: a network's artifacts there would move inwards."""
 
+SMALLEST = 16
+"""Side in pixels: OpenCV 5.0 crashes on narrower pictures."""
+
 DETAIL, AROUND, MOST = 3.0, 8.0, 1.6
 """Of detail: its size in pixels, how far around its contrast is taken, how much that is raised at most."""
 
@@ -32,8 +35,9 @@ class Movement:
         now: The same, of the next picture.
 
     Attributes:
-        seen: From 0 to 1, ``[H, W, 1]``, float32: whether the pixel can be found in the picture before. The
-            flow there leads back to where it came from, and the brightness is the same.
+        found: From 0 to 1, ``[H, W, 1]``, float32: whether the pixel is in the picture before. The flow there
+            leads back to where it came from, and the brightness is the same.
+        seen: The same, without what was at the borders.
 
     Raises:
         FileError: If OpenCV is not installed.
@@ -53,13 +57,18 @@ class Movement:
         self._x, self._y = columns + back[..., 0], rows + back[..., 1]
         there = self.warped(forth)
         squares = (back**2).sum(2) + (there**2).sum(2)
-        seen = ((back + there) ** 2).sum(2) < 0.01 * squares + 0.5
-        seen &= np.abs(self.warped(grays[0].astype(np.float32)) - grays[1]) < 255.0 * BRIGHTER
-        seen &= (self._x >= EDGE) & (self._x <= width - 1 - EDGE)
-        seen &= (self._y >= EDGE) & (self._y <= height - 1 - EDGE)
-        # Soft borders, on the inner side.
-        seen = cv2.erode(seen.astype(np.float32), np.ones((5, 5)))
-        self.seen: Array = cv2.GaussianBlur(seen, (5, 5), 0)[..., None]
+        same = ((back + there) ** 2).sum(2) < 0.01 * squares + 0.5
+        same &= np.abs(self.warped(grays[0].astype(np.float32)) - grays[1]) < 255.0 * BRIGHTER
+
+        def within(edge: int) -> Array:
+            """Return where that holds inside of an edge, with soft borders on the inner side."""
+            inside = (self._x >= edge) & (self._x <= width - 1 - edge)
+            inside &= (self._y >= edge) & (self._y <= height - 1 - edge)
+            hard = cv2.erode((same & inside).astype(np.float32), np.ones((5, 5)))
+            soft: Array = cv2.GaussianBlur(hard, (5, 5), 0)[..., None]
+            return soft
+
+        self.found, self.seen = within(0), within(EDGE)
 
     def warped(self, image: Array) -> Array:
         """Return an image of the picture before, ``[H, W]`` or ``[H, W, C]``, float32, moved to this one."""

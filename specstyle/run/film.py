@@ -22,7 +22,7 @@ from specstyle.errors import CheckpointError, FileError, OutputExistsError
 from specstyle.files import atomic, check_output, make_folder, sha256_of, write_json
 from specstyle.media.film import Film
 from specstyle.media.filmwriting import check_film_output, write_film, write_pictures
-from specstyle.media.flow import opencv
+from specstyle.media.flow import SMALLEST, opencv
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import Sound
 from specstyle.onepass.stylefile import Style, load_style
@@ -161,6 +161,10 @@ def _check(original: Film, path: Path, styles: dict[str, Style | Path], *, force
             raise FileError(f"{original.path} has no {word}; leave --{word} out, or give a film that has one")
     if "video" in styles:
         opencv()
+        if min(original.size) < SMALLEST:
+            raise FileError(
+                f"{original.path} has pictures of less than {SMALLEST} pixels a side; give larger ones"
+            )
     read = [original.path, *(s if isinstance(s, Path) else s.path for s in styles.values())]
     for one in read:
         outputs = (path, _record_path(path))

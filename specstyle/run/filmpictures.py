@@ -83,7 +83,7 @@ class Optimized:
         with tempfile.TemporaryDirectory() as folder:
             if movement is not None:
                 moved = movement.warped(_unit(kept["before"].numpy())).clip(0.0, 1.0)
-                start = _unit(still) + movement.seen * (moved - _unit(still))
+                start = _unit(still) + movement.found * (moved - _unit(still))
                 path = Path(folder) / "start.png"
                 write_picture(Picture(torch.from_numpy(start).movedim(2, 0)), path)
                 given |= {"init": str(path), "smallest_scale": size, "steps": WARM_STEPS}

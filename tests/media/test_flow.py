@@ -37,6 +37,7 @@ def test_a_shift_is_found(shift: tuple[int, int]) -> None:
     assert movement.seen.min() >= 0
     if shift == (0, 0):
         assert not movement.seen[:EDGE].any()
+        assert movement.found.mean() > 0.95
 
 
 def test_another_scene_is_not_taken_for_a_movement() -> None:

@@ -204,6 +204,7 @@ def films(workplace: Path) -> Path:
     write(Path("silent.mp4"), scene(6))
     write(Path("blind.mp4"), (), click(0.5, 0.1))
     write(Path("odd.mkv"), (), click(0.5, 0.1, rate=10000), codecs=("libx264", "flac"), rate=10000)
+    write(Path("tiny.mp4"), scene(3, 12, 40))
     os.link("in.mp4", "twin.mp4")
     Path("text.mp4").write_text("no film at all")
     Path("cut.mp4").write_bytes(Path("in.mp4").read_bytes()[:2000])
@@ -220,6 +221,7 @@ def films(workplace: Path) -> Path:
         (["in.mp4", "-o", "o.gif", "--sound", "rain"], 1, "films are written as .mp4"),
         (["silent.mp4", "-o", "o.mp4", "--sound", "rain"], 1, "has no sound; leave --sound out"),
         (["blind.mp4", "-o", "o.mp4", "--picture", "engraving"], 1, "has no picture; leave --picture out"),
+        (["tiny.mp4", "-o", "o.mp4", "--picture", "engraving"], 1, "below 16 pixels a side"),
         (["odd.mkv", "-o", "o.mp4", "--sound", "rain"], 1, "takes no sound of 10000 Hz"),
         (["in.mp4", "-o", "in.mp4", "--sound", "rain", "--force"], 1, "would replace in.mp4"),
         (["in.mp4", "-o", "twin.mp4", "--sound", "rain", "--force"], 1, "would replace in.mp4"),
