@@ -221,7 +221,7 @@ def films(workplace: Path) -> Path:
         (["in.mp4", "-o", "o.gif", "--sound", "rain"], 1, "films are written as .mp4"),
         (["silent.mp4", "-o", "o.mp4", "--sound", "rain"], 1, "has no sound; leave --sound out"),
         (["blind.mp4", "-o", "o.mp4", "--picture", "engraving"], 1, "has no picture; leave --picture out"),
-        (["tiny.mp4", "-o", "o.mp4", "--picture", "engraving"], 1, "below 16 pixels a side"),
+        (["tiny.mp4", "-o", "o.mp4", "--picture", "engraving"], 1, "less than 16 pixels a side"),
         (["odd.mkv", "-o", "o.mp4", "--sound", "rain"], 1, "takes no sound of 10000 Hz"),
         (["in.mp4", "-o", "in.mp4", "--sound", "rain", "--force"], 1, "would replace in.mp4"),
         (["in.mp4", "-o", "twin.mp4", "--sound", "rain", "--force"], 1, "would replace in.mp4"),
