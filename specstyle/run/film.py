@@ -141,8 +141,9 @@ def _style(given: str | Path | Style | None, medium: str) -> Style | Path | None
     if style is not None and style.medium != medium:
         what = {"image": "pictures", "audio": "sounds"}
         raise ValueError(f"{given} is a style for {what[style.medium]}, not for {what[medium]}")
-    if style is not None:
-        style.blend({})
+    if style is not None and style.chosen is None:
+        held = ", ".join(style.names)
+        raise ValueError(f"{given} holds {held}, and a film takes one style; give a file with one")
     return style
 
 
@@ -151,7 +152,7 @@ def _described(style: Style | Path, overrides: dict[str, Any]) -> dict[str, Any]
     if isinstance(style, Path):
         return {"path": str(style), "sha256": sha256_of(style), **overrides}
     strength = settled(style, overrides).strength
-    return {"name": style.chosen or style.names[0], "sha256": style.sha256, "strength": strength}
+    return {"name": style.chosen, "sha256": style.sha256, "strength": strength}
 
 
 def _check(original: Film, path: Path, styles: dict[str, Style | Path], *, force: bool) -> None:

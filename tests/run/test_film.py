@@ -19,6 +19,7 @@ from scipy.signal import correlate
 import specstyle
 from specstyle.errors import CheckpointError, FileError
 from specstyle.media.soundfiles import read_sound
+from specstyle.onepass.stylefile import SHIPPED
 from specstyle.run.api import transfer
 from specstyle.run.filmpictures import AtOnce
 from specstyle.run.request import Request
@@ -217,6 +218,7 @@ def films(workplace: Path) -> Path:
         (["in.mp4", "-o", "o.mp4"], 2, "give a style"),
         (["in.mp4", "-o", "o.mp4", "--picture", "rain"], 2, "rain is a style for sounds"),
         (["in.mp4", "-o", "o.mp4", "--sound", "engraving"], 2, "engraving is a style for pictures"),
+        (["in.mp4", "-o", "o.mp4", "--picture", str(SHIPPED / "pictures.safetensors")], 2, "takes one style"),
         (["in.mp4", "-o", "o.mp4", "--sound", "nowhere.wav"], 1, "no such file"),
         (["in.mp4", "-o", "o.gif", "--sound", "rain"], 1, "films are written as .mp4"),
         (["silent.mp4", "-o", "o.mp4", "--sound", "rain"], 1, "has no sound; leave --sound out"),
