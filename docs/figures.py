@@ -9,6 +9,7 @@ Usage: python docs/figures.py [NAME ...]    (all of them if none is named)
 
 from __future__ import annotations
 
+import base64
 import io
 import sys
 import tempfile
@@ -499,6 +500,30 @@ def film() -> None:
     pictures("film", panels, columns=4, colors=0)
 
 
+def _few_colors(image: str) -> str:
+    """Return a PNG in base64 with few colors, so that it is small."""
+    small = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(image))) as whole:
+        whole.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return base64.b64encode(small.getvalue()).decode()
+
+
+def notebooks() -> None:
+    """Run the notebooks of examples/notebooks, and keep what they show."""
+    import nbclient
+    import nbformat
+
+    for path in sorted((HERE.parent / "examples" / "notebooks").glob("*.ipynb")):
+        notebook: Any = nbformat.read(path, as_version=4)
+        nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3", record_timing=False).execute()
+        notebook.metadata.pop("language_info", None)  # of this machine's Python
+        for output in (output for cell in notebook.cells for output in cell.get("outputs", ())):
+            if "image/png" in output.get("data", {}):
+                output["data"]["image/png"] = _few_colors(output["data"]["image/png"])
+        nbformat.write(notebook, path)
+        print(f"{path.name}: {path.stat().st_size / 1024:.0f} KB")
+
+
 FIGURES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
@@ -518,6 +543,7 @@ FIGURES: dict[str, Callable[[], None]] = {
         picture_recipes,
         first_page,
         pairs,
+        notebooks,
         film,
     )
 }
