@@ -44,6 +44,7 @@ from specstyle.run.request import Request
 from specstyle.synthesis.sounds import SOUNDS
 
 HEIGHT, WIDTH, FPS, RATE = 288, 512, 25, 44100
+HALF = {"strength": 0.5}
 STYLES = ("starry-night", "the-scream", "engraving")
 
 
@@ -100,7 +101,8 @@ def measure_flicker(folder: Path, optimizer: bool) -> None:
     """Print a row for each style."""
     path = pan(folder / "pan.mp4", 0.4 if optimizer else 3.0)
     looks: dict[str, Callable[[], Look]] = {
-        name: lambda name=name: AtOnce(load_style(name), Request("image", None, ())) for name in STYLES
+        name: lambda name=name: AtOnce(load_style(name), Request("image", None, (), overrides=HALF))
+        for name in STYLES
     }
     if optimizer:
         painting = find("starry_night")
@@ -135,7 +137,7 @@ def measure_sync(folder: Path) -> None:
     path = pan(folder / "click.mp4", 2.0, samples)
     for suffix in (".mp4", ".mkv"):
         out = folder / f"out{suffix}"
-        film(path, out, picture="starry-night", sound="rain", force=True)
+        film(path, out, picture="starry-night", sound="rain", strength=0.5, force=True)
         one, two = (read_sound(p).samples[0].numpy() for p in (out, path))
         lag = int(np.abs(correlate(one, two, "full")).argmax()) - (len(two) - 1)
         times = [[still.pts * f.time_base for still in f.pictures()] for f in (Film(out), Film(path))]

