@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from specstyle import figures
 from specstyle.engine.scales import resize
+from specstyle.media.loudness import loudness_lufs, rms_db
 from specstyle.run.outputs import panel_titles
 from specstyle.run.request import Result
 
@@ -25,20 +26,24 @@ PICTURE = 1600
 DIFFERENCE_DB = 40.0
 """End of the color scale of a difference, either way."""
 
+PEAKS = 400
+"""Parts of a waveform as a page draws it."""
+
 _ROWS = 512
+SHARED = Path(__file__).parent / "run" / "pages"
 
 
 def render(template: Path, **values: Any) -> str:
     """Return an HTML page: a template (Jinja2) with its values, none of which is taken as markup.
 
     Args:
-        template: The file; those that it includes lie beside it.
+        template: The file; those that it includes lie beside it, or are the player of all pages.
         values: By the names that the template has for them, all of which are needed.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(template.parent),
+        loader=FileSystemLoader([template.parent, SHARED]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -62,14 +67,30 @@ def panels_of(medium: str, result: Result, *, texture: bool) -> list[dict[str, A
     return panels if texture else [*panels, *_sound_difference(result)]
 
 
+def heard(sound: Any) -> dict[str, Any]:
+    """Return what the player needs of a sound beside its file and its spectrogram.
+
+    Its length and its highest frequency, its loudness in LUFS (of less than 0.4 s: its level in dB re full
+    scale) and, for its waveform, the largest magnitude of each of ``PEAKS`` parts, in percent.
+    """
+    samples, rate = sound.samples.numpy(), sound.sample_rate
+    level = loudness_lufs(samples, rate)
+    parts = np.array_split(np.abs(samples).max(0), min(PEAKS, samples.shape[1]))
+    return {
+        "duration_s": round(samples.shape[1] / rate, 4),
+        "nyquist_hz": rate / 2,
+        "level_db": round((rms_db(samples) or -100.0) if level is None else level, 2),
+        "peaks": [round(100.0 * float(part.max())) for part in parts],
+    }
+
+
 def _sound_panel(title: str, sound: Any) -> dict[str, Any]:
     levels_db, duration_s = figures.spectrogram_db(sound.samples.numpy(), sound.sample_rate)
     channels = sound.samples.shape[0]
     return {
+        **heard(sound),
         "title": title,
         "text": f"{duration_s:.2f} s, {sound.sample_rate} Hz, {channels} channel{'s' * (channels > 1)}",
-        "duration_s": duration_s,
-        "nyquist_hz": sound.sample_rate / 2,
         "image": _png(figures.levels_png(levels_db, size=_fewer_rows(levels_db))),
         "audio": _audio(sound),
     }

@@ -21,7 +21,8 @@ from specstyle.errors import RecipeError, SpecstyleError, is_out_of_memory
 from specstyle.recipes import Recipe
 from specstyle.run.inputs import Session, Stage
 from specstyle.run.objective import build_objective
-from specstyle.run.settle import check_tile, convolutions_in, seen_layers
+from specstyle.run.request import Request
+from specstyle.run.settle import check_tile, choose_device, convolutions_in, seen_layers, settle_request
 
 GIB = 2**30
 
@@ -242,6 +243,16 @@ class Estimate:
             about = readable(seconds)
             notes += (f"time: very roughly {about} on this device; Ctrl-C keeps the result so far",)
         return notes
+
+
+def foreseen_s(request: Request) -> float:
+    """Return the seconds that the optimization of a request will take here, 0 if that is hardly any.
+
+    Raises:
+        SpecstyleError: If its inputs or options cannot be used.
+    """
+    recipe, _ = settle_request(request)
+    return Estimate(Session(request, recipe, choose_device(request.device), lambda _: None)).seconds()
 
 
 def plan(

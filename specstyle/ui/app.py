@@ -13,18 +13,19 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from specstyle import __version__
-from specstyle.ui.jobs import Jobs
-from specstyle.ui.settings import BOUNDS, MEDIA, offers, read_settings
-from specstyle.ui.uploads import Uploads
+from specstyle.pages import SHARED, render
+from specstyle.ui.jobs import Asked, Jobs
+from specstyle.ui.settings import KINDS, MEDIA, fields, offers, trained
+from specstyle.ui.uploads import EXAMPLES, Uploads
 from specstyle.ui.words import Limits, Refusal
 
 PAGE = Path(__file__).parent / "page"
-"""All files of the page."""
+"""All files of the page but the player, which reports have, too."""
 
 mimetypes.add_type("text/javascript", ".js")  # whatever this machine says of it
 MAX_JSON = 65_536
@@ -49,28 +50,22 @@ def make_app(folder: Path, limits: Limits) -> Starlette:
         jobs.start()
         yield
         await run_in_threadpool(jobs.close)
+        uploads.clear()
 
     def page(request: Request) -> Response:
-        return FileResponse(PAGE / "index.html")
+        jobs.warm()
+        return HTMLResponse(_page(limits))
 
-    def options(request: Request) -> Response:
-        return JSONResponse(
-            {
-                "version": __version__,
-                "recipes": {medium: offers(medium) for medium in MEDIA},
-                "bounds": BOUNDS,
-                "upload_bytes": limits.upload_bytes,
-                "upload_mb": limits.upload_mb,
-                "styles": limits.styles,
-            }
-        )
+    def player(request: Request) -> Response:
+        return FileResponse(SHARED / f"player.{request.path_params['kind']}")
 
     return Starlette(
         routes=[
-            Route("/api/options", options),
-            *_upload_routes(uploads),
+            *_upload_routes(uploads, jobs),
             *_job_routes(jobs, uploads),
             Route("/", page),
+            Route("/index.html", page),
+            Route("/player.{kind:str}", player),
             Mount("/", StaticFiles(directory=PAGE)),
         ],
         exception_handlers={HTTPException: _refused, Exception: _broken},
@@ -78,9 +73,30 @@ def make_app(folder: Path, limits: Limits) -> Starlette:
     )
 
 
-def _upload_routes(uploads: Uploads) -> list[Route]:
+def _page(limits: Limits) -> str:
+    recipes = {medium: offers(medium) for medium in MEDIA}
+    said = {"recipes": recipes, "examples": EXAMPLES, "styles": limits.styles}
+    return render(
+        PAGE / "index.html",
+        version=__version__,
+        kinds=KINDS,
+        groups=fields(),
+        trained={medium: trained(medium) for medium in MEDIA},
+        examples=EXAMPLES,
+        data={**said, "upload_bytes": limits.upload_bytes, "upload_mb": limits.upload_mb},
+    )
+
+
+def _upload_routes(uploads: Uploads, jobs: Jobs) -> list[Route]:
     async def receive(request: Request) -> Response:
         name = request.query_params.get("name", "")
+        if "job" in request.query_params:
+            path, save_as = jobs.get(request.query_params["job"]).shown_file(
+                request.query_params.get("file", "")
+            )
+            return JSONResponse(
+                (await run_in_threadpool(uploads.copy, path, name or save_as or path.name)).described(), 201
+            )
         length = request.headers.get("content-length", "")
         try:
             path = await uploads.receive(name, int(length) if length.isdecimal() else None, request.stream())
@@ -89,24 +105,46 @@ def _upload_routes(uploads: Uploads) -> list[Route]:
         upload = await run_in_threadpool(uploads.take_in, path, name)
         return JSONResponse(upload.described(), 201)
 
+    def described(request: Request) -> Response:
+        return JSONResponse(uploads.get(request.path_params["id"]).described())
+
+    def drop(request: Request) -> Response:
+        uploads.drop(request.path_params["id"])
+        return JSONResponse({})
+
     def show(request: Request) -> Response:
         return FileResponse(uploads.shown_file(request.path_params["id"], request.path_params["name"]))
 
-    return [Route("/api/uploads", receive, methods=["POST"]), Route("/files/uploads/{id}/{name}", show)]
+    return [
+        Route("/api/uploads", receive, methods=["POST"]),
+        Route("/api/uploads/{id}", described),
+        Route("/api/uploads/{id}", drop, methods=["DELETE"]),
+        Route("/files/uploads/{id}/{name}", show),
+    ]
 
 
 def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
-    async def add(request: Request) -> Response:
+    async def asked(request: Request) -> Asked:
         values = await _json(request)
-        content, styles = uploads.get(values.get("content")), values.get("styles")
+        styles = values.get("styles", [])
         if not isinstance(styles, list):
             raise Refusal("styles: expected a list of chosen files")
-        given = [uploads.get(style) for style in styles]
-        settings = read_settings(values.get("settings", {}), content.medium)
-        entry = await run_in_threadpool(jobs.add, content, given, settings)
-        return JSONResponse(entry.brief(), 201)
+        one = {
+            role: None if values.get(role) is None else await run_in_threadpool(uploads.get, values[role])
+            for role in ("content", "mask")
+        }
+        given = [await run_in_threadpool(uploads.get, style) for style in styles]
+        kind = str(values.get("kind", "style"))
+        return Asked(kind, one["content"], tuple(given), one["mask"], values.get("settings", {}))
+
+    async def add(request: Request) -> Response:
+        return JSONResponse((await run_in_threadpool(jobs.add, await asked(request))).brief(), 201)
+
+    async def foresee(request: Request) -> Response:
+        return JSONResponse({"seconds": await run_in_threadpool(jobs.foreseen_s, await asked(request))})
 
     def listed(request: Request) -> Response:
+        uploads.keep(request.query_params.get("chosen", "").split(","))
         return JSONResponse(jobs.listed())
 
     def described(request: Request) -> Response:
@@ -124,11 +162,10 @@ def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
         return JSONResponse({})
 
     def live(request: Request) -> Response:
-        watch = jobs.get(request.path_params["id"]).watch
-        picture = None if watch is None else watch.picture
-        if picture is None:
+        found = jobs.get(request.path_params["id"]).live
+        if found is None or found.picture is None:
             raise Refusal("there is no picture of this job now", 404)
-        return Response(picture[1], media_type="image/png")
+        return Response(found.picture[1], media_type="image/png")
 
     def show(request: Request) -> Response:
         path, save_as = jobs.get(request.path_params["id"]).shown_file(request.path_params["name"])
@@ -137,6 +174,7 @@ def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
     return [
         Route("/api/jobs", add, methods=["POST"]),
         Route("/api/jobs", listed),
+        Route("/api/estimate", foresee, methods=["POST"]),
         Route("/api/jobs/{id}", described),
         Route("/api/jobs/{id}", remove, methods=["DELETE"]),
         Route("/api/jobs/{id}/{what}", change, methods=["POST"]),
@@ -148,13 +186,13 @@ def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
 async def _json(request: Request) -> dict[str, Any]:
     """Return the values of a request, read no further than is sensible."""
     body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_JSON:
-            raise Refusal("the request is too long", 413)
     try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > MAX_JSON:
+                raise Refusal("the request is too long", 413)
         values = json.loads(body)
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, ClientDisconnect):
         values = None
     if not isinstance(values, dict):
         raise Refusal("the request is no JSON object")
@@ -163,7 +201,8 @@ async def _json(request: Request) -> dict[str, Any]:
 
 async def _refused(request: Request, error: Exception) -> Response:
     refusal = error if isinstance(error, HTTPException) else Refusal(str(error))
-    return JSONResponse({"error": refusal.detail}, refusal.status_code)
+    said = {"error": refusal.detail, "field": getattr(refusal, "field", "")}
+    return JSONResponse(said, refusal.status_code)
 
 
 async def _broken(request: Request, error: Exception) -> Response:

@@ -3,26 +3,64 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from specstyle.files import atomic, write_json
+from specstyle.onepass.stylefile import load_style
+from specstyle.run.api import texture_request
 from specstyle.run.checkpoint import FINISHED, RunFolder, resumed_job
-from specstyle.run.request import Job, Request
-from specstyle.ui.settings import request_fields
-from specstyle.ui.uploads import SHOWN
-from specstyle.ui.watching import Watch, curves, main_losses
-from specstyle.ui.words import Refusal, plain
+from specstyle.run.onepass import apply_request
+from specstyle.run.request import Job, Request, Result
+from specstyle.ui.settings import chosen, points_of
+from specstyle.ui.words import Refusal, plain, said_of
 
-FORMAT = 1
+FORMAT = 2
 """Of ``job.json``."""
+
+CURVE_POINTS = 300
+"""Of a curve that is sent to a page."""
 
 State = Literal["waiting", "running", "finishing", "stopped", "finished", "failed"]
 
+ACTIVE = ("running", "finishing")
 _SUFFIX = {"audio": ".wav", "image": ".png"}
-_KEPT = ("number", "medium", "files", "settings", "state", "said", "notes")
+_KEPT = (
+    "number", "kind", "medium", "files", "settings", "state", "said", "notes", "results", "view", "began",
+    "seconds",
+)  # fmt: skip
+
+
+@dataclass
+class Live:
+    """What is known of a job that runs: where it is, its losses, its picture, and wishes for it.
+
+    Attributes:
+        state: In plain values.
+        rows: The losses of each step of the part that runs.
+        picture: Its step, and the picture as a PNG.
+        part: Which of its runs is on.
+        looked: When a page last looked.
+        asked: When its end was asked for.
+        leave: Whether that is the server's end.
+        at_once: Whether to wait no more.
+        out_of_time: Whether the clock asked.
+    """
+
+    state: dict[str, Any] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    picture: tuple[int, bytes] | None = None
+    part: int = 0
+    looked: float = 0.0
+    asked: float | None = None
+    leave: bool = False
+    at_once: bool = False
+    out_of_time: bool = False
 
 
 @dataclass
@@ -32,24 +70,35 @@ class Entry:
     Attributes:
         folder: Its own; its name is the job's id.
         number: Its place in the queue.
+        kind: One of ``settings.KINDS``.
         medium: ``audio`` or ``image``.
-        files: Of the content and then each style: the user's ``name``, the ``file`` here, and what it is.
-        settings: What was chosen, see ``settings.CHOICES``.
+        files: Of the content, each style and the mask: its ``stem`` and the user's ``name`` for it, the
+            ``file`` here, and what it is.
+        settings: What was chosen, see ``settings.check_settings``.
         state: What it does.
         said: Why it was stopped or failed.
         notes: What a user should know.
-        watch: Looks on while it runs.
+        results: What each run's result is, as far as it is there.
+        view: What the content is, as far as it is heard.
+        began: When it was asked for, in ISO 8601.
+        seconds: That it has worked.
+        live: While it runs.
     """
 
     folder: Path
     number: int
+    kind: str
     medium: str
     files: list[dict[str, Any]]
     settings: dict[str, Any]
     state: State = "waiting"
     said: str = ""
     notes: list[str] = field(default_factory=list)
-    watch: Watch | None = None
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    view: dict[str, Any] = field(default_factory=dict)
+    began: str = ""
+    seconds: float = 0.0
+    live: Live | None = None
 
     @property
     def id(self) -> str:
@@ -57,35 +106,83 @@ class Entry:
         return self.folder.name
 
     @property
-    def result(self) -> Path:
-        """Where the result goes."""
-        return self.folder / "run" / f"result{_SUFFIX[self.medium]}"
+    def points(self) -> list[tuple[str, dict[str, Any]]]:
+        """Title and own settings of each of its runs."""
+        return points_of(self.settings, self.kind)
 
-    def request(self) -> Request:
+    def run_dir(self, place: int) -> Path:
+        """Return the folder of a run."""
+        return self.folder / f"run-{place}"
+
+    def result(self, place: int) -> Path:
+        """Return where the result of a run goes."""
+        return self.run_dir(place) / f"result{_SUFFIX[self.medium]}"
+
+    def _paths(self, stem: str) -> tuple[Path, ...]:
+        return tuple(self.folder / f["file"] for f in self.files if f["stem"].startswith(stem))
+
+    def request(self, place: int = 0) -> Request:
         """Return what a new run is asked for."""
-        content, *styles = (self.folder / file["file"] for file in self.files)
-        return Request(self.medium, content, tuple(styles), **request_fields(self.settings))
-
-    def job(self) -> Job:
-        """Return the run: a new one, or the one that the folder keeps."""
-        run_dir = self.folder / "run"
-        if (run_dir / "run.json").exists():
-            return resumed_job(run_dir)[0]
-        shown = {str((self.folder / file["file"]).absolute()): file["name"] for file in self.files}
-        return Job(
-            self.request(), self.result, force=True, plot=True, report=True, run_dir=run_dir, shown=shown
+        overrides = {**chosen(self.settings), **self.points[place][1]}
+        seed, recipe = overrides.pop("seed", 0), self.settings.get("recipe", "default")
+        styles, mask = self._paths("style"), self._paths("mask")
+        if self.kind == "texture":
+            request = texture_request(styles, overrides, medium=self.medium)
+            return dataclasses.replace(request, recipe=recipe, seed=seed)
+        masks: tuple[Path, ...] = ()
+        if mask and self.medium == "audio":
+            overrides["mask"] = str(mask[0])
+        elif mask:
+            masks = mask * max(len(styles), 1)
+        (content,) = self._paths("content")
+        asked = {"overrides": overrides, "seed": seed, "content_masks": masks}
+        return Request(
+            self.medium, content, styles, **asked, **({} if self.kind == "once" else {"recipe": recipe})
         )
+
+    def job(self, place: int) -> tuple[Job, Callable[..., Result] | None]:
+        """Return a run, a new one or the one that its folder keeps, and what makes it if that is a network.
+
+        Raises:
+            RunFinishedError: If there is nothing left to do.
+        """
+        run_dir = self.run_dir(place)
+        if (run_dir / "run.json").exists():
+            return resumed_job(run_dir)[0], None
+        request, output = self.request(place), self.result(place)
+        shown = {str((self.folder / file["file"]).absolute()): file["name"] for file in self.files}
+        if self.kind != "once":
+            return Job(request, output, force=True, report=True, run_dir=run_dir, shown=shown), None
+        blend = {name: float(weight) for name, weight in self.settings["once"].items()}
+        run = partial(apply_request, style=load_style(next(iter(blend))), blend=blend)
+        return Job(request, output, force=True, shown=shown), run
 
     def plain(self, text: str) -> str:
         """Return a message with the user's names of the files."""
         names = {self.folder / file["file"]: file["name"] for file in self.files}
-        return plain(text.replace(f"{self.folder}/run/", ""), names)
+        for place in range(len(self.points)):
+            text = text.replace(f"{self.run_dir(place)}/", "")
+        return plain(text, names)
 
-    def note(self, text: str) -> None:
-        """Take in what a user should know; the second part of a run says much of it again."""
-        said = self.plain(text)
-        if said not in self.notes:
-            self.notes.append(said)
+    def told(self, error: Exception) -> str:
+        """Return what to tell of an error."""
+        return self.plain(said_of(error))
+
+    def hear(self, live: Live, kind: str, *said: Any) -> None:
+        """Take in what its worker tells."""
+        if kind == "state":
+            live.state = said[0]
+            live.rows += said[1]
+        elif kind == "picture":
+            live.picture = (said[0], said[1])
+        elif kind == "part":
+            live.part, live.rows = said[0], []
+        elif kind == "note" and said[0] not in self.notes:  # the second part of a run says much again
+            self.notes.append(said[0])
+        elif kind == "stage":
+            self.state = "finishing" if said[0] == "finish" else "running"
+        elif kind == "shown":
+            self.results[str(said[0])], self.view = said[1:]
 
     def save(self) -> None:
         """Write the job down."""
@@ -95,45 +192,33 @@ class Entry:
 
     def brief(self) -> dict[str, Any]:
         """Return what the list shows."""
-        content, *styles = (file["name"] for file in self.files)
-        watch = self.watch  # the worker may take it away meanwhile
-        run = {} if watch is None else watch.state()
+        live, kept = self.live, ("id", "number", "kind", "medium", "state", "began", "seconds", "settings")
+        shown = f"result-{max(self.results)}" if self.results else self.files[0]["stem"]
         return {
-            "id": self.id,
-            "number": self.number,
-            "medium": self.medium,
-            "content": content,
-            "styles": styles,
-            "state": self.state,
-            **{name: run[name] for name in ("step", "steps") if name in run},
+            **{name: getattr(self, name) for name in kept},
+            "content": "".join(self._names("content")) or "a texture",
+            "styles": [*self._names("style"), *self.settings.get("once", ())],
+            "parts": [title for title, _ in self.points],
+            "thumbnail": f"{shown}.preview.png",
+            **({} if live is None else {**live.state, "part": live.part, "stopping": live.asked is not None}),
         }
+
+    def _names(self, stem: str) -> list[str]:
+        return [file["name"] for file in self.files if file["stem"].startswith(stem)]
 
     def described(self) -> dict[str, Any]:
-        """Return all that the page shows; whoever asks is looking."""
-        watch = self.watch
-        if watch is not None:
-            watch.look()
-        run = {} if watch is None else watch.state()
-        rows = self._rows_on_disk() if watch is None else watch.rows()
-        return {
-            **self.brief(),
-            **run,
-            "files": self.files,
-            "settings": self.settings,
-            "said": self.said,
-            "notes": self.notes,
-            "losses": curves(rows),
-            "has_result": self.result.exists(),
-            "has_figure": (self.folder / "run" / "result.figure.png").exists(),
-        }
+        """Return all that the page shows."""
+        live = self.live  # the worker may take it away meanwhile
+        picture = None if live is None or live.picture is None else live.picture[0]
+        rows = self._rows_on_disk() if live is None else live.rows
+        kept = {name: getattr(self, name) for name in ("files", "said", "notes", "results", "view")}
+        return {**self.brief(), **kept, "picture": picture, "losses": curves(rows)}
 
     def _rows_on_disk(self) -> list[dict[str, float]]:
-        rows = []
+        path = self.run_dir(int(max(self.results, default="0"))) / "metrics.jsonl"
         with contextlib.suppress(OSError, ValueError):
-            for line in (self.folder / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines():
-                row = json.loads(line)
-                rows.append({"step": row.pop("step"), **main_losses(row)})
-        return rows
+            return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return []
 
     def shown_file(self, name: str) -> tuple[Path, str | None]:
         """Return a file of the job by what the page calls it, and the name to save it under, if any.
@@ -141,25 +226,50 @@ class Entry:
         Raises:
             Refusal: If there is none.
         """
-        run, suffix = self.folder / "run", _SUFFIX[self.medium]
-        stems = [Path(file["name"]).stem for file in self.files]
-        saved = f"{stems[0]} in the style of {' and '.join(stems[1:])}"[:100]
-        known: dict[str, tuple[Path, str | None]] = {
-            "figure.png": (run / "result.figure.png", None),
-            "preview.png": (self.result, None),
-            "listen.wav": (self.folder / "result.listen.wav", None),
-            f"result{suffix}": (self.result, f"{saved}{suffix}"),
-            "record.json": (run / f"result{suffix}.json", f"{saved}.json"),
-            "recipe.toml": (run / "recipe.toml", f"{saved}.toml"),
-            "report.html": (run / "result.report.html", f"{saved}.html"),
-        }
-        for file in self.files:
-            stem = Path(file["file"]).stem
-            known |= {f"{stem}.{shown}": (self.folder / f"{stem}.{shown}", None) for shown in SHOWN}
+        suffix, brief = _SUFFIX[self.medium], self.brief()
+        stem = f"{brief['content']} in the style of {' and '.join(map(_stem, brief['styles']))}"
+        stem = stem.replace(brief["content"], _stem(brief["content"]), 1)[:100].replace("/", "-")
+        known: dict[str, tuple[Path, str | None]] = {"view.png": (self.folder / "view.png", None)}
+        for place, (title, _) in enumerate(self.points):
+            run, saved = self.run_dir(place), stem if len(self.points) == 1 else f"{stem} ({title})"
+            known |= {
+                f"result-{place}{suffix}": (self.result(place), f"{saved}{suffix}"),
+                f"shown-{place}{suffix}": (self.result(place), None),
+                f"record-{place}.json": (run / f"result{suffix}.json", f"{saved}.json"),
+                f"recipe-{place}.toml": (run / "recipe.toml", f"{saved}.toml"),
+                f"report-{place}.html": (run / "result.report.html", f"{saved}.html"),
+            }
+        known |= {file["stem"]: (self.folder / file["file"], file["name"]) for file in self.files}
+        for stem in (*(file["stem"] for file in self.files), *(f"result-{i}" for i in self.results), "view"):
+            for shown in ("preview.png", "listen.wav"):
+                known[f"{stem}.{shown}"] = (self.folder / f"{stem}.{shown}", None)
         path, save_as = known.get(name, (None, None))
         if path is None or not path.is_file():
             raise Refusal("there is no such file", 404)
         return path, save_as
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem
+
+
+def curves(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the losses at some hundred steps at most, the last one among them."""
+    rows = [row for i, row in enumerate(rows) if i == 0 or row["step"] > rows[i - 1]["step"]]
+    stride = max(-(-len(rows) // CURVE_POINTS), 1)
+    return rows[::-1][::stride][::-1]
+
+
+def read(folder: Path) -> Entry:
+    """Return the job that a folder keeps.
+
+    Raises:
+        ValueError: If it is none, or of another version; and what reading it raises.
+    """
+    values = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    if values.get("format") != FORMAT:
+        raise ValueError("of another version")
+    return Entry(folder, **{name: values[name] for name in _KEPT})
 
 
 def load(folder: Path) -> Entry | None:
@@ -168,12 +278,11 @@ def load(folder: Path) -> Entry | None:
     One that ran when the server ended is stopped now.
     """
     try:
-        values = json.loads((folder / "job.json").read_text(encoding="utf-8"))
-        if values.get("format") != FORMAT:
-            return None
-        entry = Entry(folder, **{name: values[name] for name in _KEPT})
-        if entry.state in ("running", "finishing"):
-            finished = RunFolder(folder / "run").status == FINISHED
+        entry = read(folder)
+        if entry.state in ACTIVE:
+            last = len(entry.points) - 1
+            finished = entry.kind != "once" and RunFolder(entry.run_dir(last)).status == FINISHED
+            finished = finished and str(last) in entry.results
             entry.state = "finished" if finished else "stopped"
             entry.said = "" if finished else "The server was ended while this ran."
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

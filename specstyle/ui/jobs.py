@@ -1,27 +1,85 @@
-"""The list of jobs, and the one worker that runs them in turn."""
+"""The list of jobs, and the two workers that run them: one what takes a second, one what is optimized."""
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import secrets
 import shutil
 import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from specstyle.errors import CheckpointError, SpecstyleError
-from specstyle.run.cache import Cache
 from specstyle.run.checkpoint import RunFolder
-from specstyle.run.job import run_job
-from specstyle.run.request import Result, TransferError
+from specstyle.run.memory import foreseen_s
 from specstyle.run.settle import settle_request
-from specstyle.ui.job import Entry, State, load
-from specstyle.ui.uploads import Upload, give, write_listenable
-from specstyle.ui.watching import LeaveRun, Watch
-from specstyle.ui.words import Limits, Refusal, said_of
+from specstyle.ui.job import Entry, Live, State, load
+from specstyle.ui.settings import KINDS, check_settings, field_named
+from specstyle.ui.uploads import Upload, give
+from specstyle.ui.watching import LOOKED_AT_S, work
+from specstyle.ui.words import Limits, Refusal
 
 END_S = 30.0
-"""Seconds that the end of the server waits for the current step."""
+"""Seconds that the end of the server, or of a job that shall stop, waits for the current step."""
+
+FINISH_S = 300.0
+"""Seconds that the end of a job waits for its result to be made."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a page asks for.
+
+    Attributes:
+        kind: One of ``settings.KINDS``.
+        content: Of all but a texture.
+        styles: Of all but a trained network.
+        mask: Painted on the content.
+        settings: As a page sent them.
+    """
+
+    kind: str
+    content: Upload | None
+    styles: tuple[Upload, ...]
+    mask: Upload | None
+    settings: Any
+
+    @property
+    def uploads(self) -> dict[str, Upload]:
+        """All files, by what they are called in a job."""
+        styles = {f"style-{i}": upload for i, upload in enumerate(self.styles, 1)}
+        given = {"content": self.content, **styles, "mask": self.mask}
+        return {stem: upload for stem, upload in given.items() if upload is not None}
+
+    def entry(self, folder: Path, limits: Limits) -> Entry:
+        """Return the job, whose files are still where they were sent to; ``Refusal`` if they do not fit."""
+        if self.kind not in KINDS:
+            raise Refusal(f"kind: expected one of {', '.join(KINDS)}")
+        if (self.content is None) != (self.kind == "texture"):
+            raise Refusal("choose a content for all but a texture", field="content")
+        if not (self.kind != "once") <= len(self.styles) <= limits.styles:
+            raise Refusal(f"choose 1 to {limits.styles} styles, got {len(self.styles)}", field="style")
+        media = [upload.medium for stem, upload in self.uploads.items() if stem != "mask"]
+        if len({*media}) > 1 or (self.mask is not None and self.mask.medium != "image"):
+            said = "a sound and a picture cannot be mixed; choose two sounds or two pictures"
+            raise Refusal(said, field="style")
+        files = [
+            {**one.described(), "stem": stem, "file": f"{one.path.parent.name}/{one.path.name}"}
+            for stem, one in self.uploads.items()
+        ]
+        settings = check_settings(self.settings, self.kind, media[0])
+        entry = Entry(folder, 0, self.kind, media[0], files, settings)
+        try:
+            for place in range(len(entry.points)) if self.kind != "once" else ():
+                settle_request(entry.request(place))
+        except (SpecstyleError, ValueError) as error:
+            raise Refusal(entry.told(error), field=field_named(str(error))) from error
+        return entry
 
 
 class Jobs:
@@ -41,213 +99,232 @@ class Jobs:
         self._folder.mkdir(exist_ok=True)
         found = (load(path) for path in self._folder.iterdir())
         self._jobs = {entry.id: entry for entry in found if entry is not None}
-        self._changed = threading.Condition()
-        self._ends = False
-        self._cache = Cache()
-        self._worker = threading.Thread(target=self._work, name="specstyle-worker", daemon=True)
+        self._changed, self._measuring = threading.Condition(), threading.Lock()
+        self._ends = self._seen = False
+        self._workers = [threading.Thread(target=self._work, args=(lane,), daemon=True) for lane in (0, 1)]
 
     def start(self) -> None:
         """Begin to work."""
-        self._worker.start()
+        for worker in self._workers:
+            worker.start()
+
+    def warm(self) -> None:
+        """Make ready for a job, since somebody has opened the page."""
+        with self._changed:
+            self._seen = True
+            self._changed.notify_all()
 
     def close(self) -> None:
         """End: the job that runs is kept, and can be gone on with."""
         with self._changed:
             self._ends = True
             for entry in self._jobs.values():
-                if entry.watch is not None and entry.state == "running":
-                    entry.watch.ask_to_stop(leave=True)
+                if entry.live is not None:
+                    entry.live.asked, entry.live.leave = time.monotonic(), True
             self._changed.notify_all()
-        if self._worker.is_alive():
-            self._worker.join(END_S)
+        for worker in self._workers:
+            if worker.is_alive():
+                worker.join(END_S + 5.0)
         self._lock.close()
 
     # -- what the page asks for ------------------------------------------------------------------------------
 
-    def add(self, content: Upload, styles: list[Upload], settings: dict[str, Any]) -> Entry:
-        """Put a new job at the end of the queue.
-
-        Raises:
-            Refusal: If its parts do not fit together, or too many wait.
-        """
-        sources = (content, *styles)
-        if len({upload.medium for upload in sources}) > 1:
-            raise Refusal("a sound and a picture cannot be mixed; choose two sounds or two pictures")
-        if not 1 <= len(styles) <= self._limits.styles:
-            raise Refusal(f"choose 1 to {self._limits.styles} styles, got {len(styles)}")
-        with self._changed:
-            self._check_room()
-            folder = self._folder / secrets.token_hex(8)
-            folder.mkdir()
-            stems = ["content", *(f"style-{i}" for i in range(1, len(sources)))]
-            files = [
-                {**upload.described(), "file": give(upload, folder, stem).name, "stem": stem}
-                for upload, stem in zip(sources, stems, strict=True)
-            ]
-            entry = Entry(folder, self._next_number(), content.medium, files, settings)
-            try:
-                settle_request(entry.request())
-            except (SpecstyleError, ValueError) as error:
-                shutil.rmtree(folder, ignore_errors=True)
-                raise Refusal(said_of(error)) from error
+    def add(self, asked: Asked) -> Entry:
+        """Put a new job at the end of the queue; ``Refusal`` if it cannot be run, or too many wait."""
+        folder = self._folder / secrets.token_hex(8)
+        entry = asked.entry(folder, self._limits)
+        folder.mkdir()
+        try:
+            for file in entry.files:
+                file["file"] = give(asked.uploads[file["stem"]], folder, file["stem"]).name
+            entry.began = datetime.now().astimezone().isoformat(timespec="seconds")
             self._enqueue(entry)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise Refusal(
+                f"the job cannot be kept: {error.strerror}; make room and try again", 507
+            ) from error
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return entry
 
-    def get(self, identity: str) -> Entry:
-        """Return a job.
+    def foreseen_s(self, asked: Asked) -> float | None:
+        """Return how long a job will take, ``None`` for what takes no time; ``Refusal`` if it would fail."""
+        if not asked.uploads or asked.kind == "once":
+            return None
+        entry = asked.entry(next(iter(asked.uploads.values())).path.parent.parent, self._limits)
+        with self._measuring:
+            try:
+                return sum(foreseen_s(entry.request(place)) for place in range(len(entry.points)))
+            except (SpecstyleError, ValueError, OSError) as error:
+                raise Refusal(entry.told(error), field=field_named(str(error))) from error
 
-        Raises:
-            Refusal: If there is none.
-        """
-        try:
-            return self._jobs[identity]
-        except KeyError:
-            raise Refusal("there is no such job; it may have been removed", 404) from None
+    def get(self, identity: str) -> Entry:
+        """Return a job, ``Refusal`` if there is none; whoever asks is looking."""
+        entry = self._jobs.get(identity)
+        if entry is None:
+            raise Refusal("there is no such job; it may have been removed", 404)
+        if (live := entry.live) is not None:
+            live.looked = time.monotonic()
+        return entry
 
     def listed(self) -> list[dict[str, Any]]:
         """Return all jobs for the list, the newest first; those that wait with their place in the queue."""
         with self._changed:
-            waiting = [entry.id for entry in self._waiting()]
+            places = {entry.id: i for lane in (0, 1) for i, entry in enumerate(self._waiting(lane), 1)}
             entries = sorted(self._jobs.values(), key=lambda entry: -entry.number)
-            briefs = [entry.brief() for entry in entries]
-        for brief in briefs:
-            if brief["state"] == "waiting":
-                brief["position"] = waiting.index(brief["id"]) + 1
-        return briefs
+            return [{**entry.brief(), "position": places.get(entry.id)} for entry in entries]
 
     def stop(self, identity: str) -> None:
-        """End a job with the best result so far, or take it out of the queue.
-
-        Raises:
-            Refusal: If it neither waits nor runs.
-        """
+        """End a job with the best result so far, or take it out of the queue; a second time, at once."""
         with self._changed:
             entry = self.get(identity)
             if entry.state == "waiting":
                 entry.state, entry.said = "stopped", "Taken out of the queue."
                 entry.save()
-            elif entry.state == "running" and entry.watch is not None:
-                entry.watch.ask_to_stop()
+            elif (live := entry.live) is not None:
+                live.at_once = live.asked is not None
+                live.asked = live.asked or time.monotonic()
             else:
                 raise Refusal(f"this job is {entry.state}; there is nothing to stop", 409)
 
     def go_on(self, identity: str) -> None:
-        """Put a stopped job into the queue again.
-
-        Raises:
-            Refusal: If it was not stopped, or too many wait.
-        """
+        """Put a stopped job into the queue again."""
         with self._changed:
             entry = self.get(identity)
             if entry.state != "stopped":
                 raise Refusal(f"this job is {entry.state}; only a stopped one can be gone on with", 409)
-            self._check_room()
-            entry.number = self._next_number()
             self._enqueue(entry)
 
     def remove(self, identity: str) -> None:
-        """Delete a job and its files.
-
-        Raises:
-            Refusal: If it runs.
-        """
+        """Delete a job and its files, unless it runs."""
         with self._changed:
             entry = self.get(identity)
-            if entry.state in ("running", "finishing"):
+            if entry.live is not None:
                 raise Refusal("this job is running; stop it first", 409)
             del self._jobs[identity]
         shutil.rmtree(entry.folder, ignore_errors=True)
 
     # -- the queue -------------------------------------------------------------------------------------------
 
-    def _waiting(self) -> list[Entry]:
-        waiting = [entry for entry in self._jobs.values() if entry.state == "waiting"]
-        return sorted(waiting, key=lambda entry: entry.number)
-
-    def _next_number(self) -> int:
-        return max((entry.number for entry in self._jobs.values()), default=0) + 1
-
-    def _check_room(self) -> None:
-        if len(self._waiting()) >= self._limits.waiting:
-            raise Refusal(f"{self._limits.waiting} jobs wait already; try again when one is done", 429)
+    def _waiting(self, *lanes: int) -> list[Entry]:
+        waiting = (one for one in self._jobs.values() if one.state == "waiting")
+        return sorted((one for one in waiting if (one.kind == "once") in lanes), key=lambda one: one.number)
 
     def _enqueue(self, entry: Entry) -> None:
-        entry.state, entry.said, entry.watch = "waiting", "", None
-        entry.save()
-        self._jobs[entry.id] = entry
-        self._changed.notify_all()
-
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                while not self._ends and not self._waiting():
-                    self._changed.wait()
-                if self._ends:
-                    return
-                entry = self._waiting()[0]
-                try:
-                    recipe, _ = settle_request(entry.request())
-                except Exception as error:  # of another version, say: the worker goes on with the next
-                    entry.state, entry.said = "failed", entry.plain(said_of(error))
-                    continue
-                entry.state = "running"
-                entry.watch = Watch(entry.medium, recipe, self._limits.minutes * 60)
-            self._run(entry, entry.watch)
-
-    def _run(self, entry: Entry, watch: Watch) -> None:
-        """Run a job to its end, whatever that is."""
-        try:
+        with self._changed:
+            if len(self._waiting(0, 1)) >= self._limits.waiting:
+                raise Refusal(f"{self._limits.waiting} jobs wait already; try again when one is done", 429)
+            entry.number = max((one.number for one in self._jobs.values()), default=0) + 1
+            entry.state, entry.said = "waiting", ""
             entry.save()
-            result, _ = run_job(
-                entry.job(),
-                on_step=watch,
-                on_note=entry.note,
-                on_stage=lambda stage: self._enter(entry, stage),
-                cache=self._cache,
-                keep_now=watch.keep_now,
-            )
-            _write_copy(entry, result)
-            end = self._end_of(result, watch)
-            if end[0] == "finished":  # it may be large, and nothing goes on from it
-                (entry.folder / "run" / "checkpoint.pt").unlink(missing_ok=True)
-        except LeaveRun:
-            return  # as it is kept: the next server finds it
-        except Exception as error:  # a job that fails must not end the worker
-            if isinstance(error, TransferError) and error.result is not None:
-                _write_copy(entry, error.result)
-            end = ("failed", entry.plain(said_of(error)))
-        with self._changed:
-            entry.state, entry.said = end
-            entry.watch = None
-            with contextlib.suppress(SpecstyleError):  # the disk is full: the list still tells
+            self._jobs[entry.id] = entry
+            self._changed.notify_all()
+
+    def _work(self, lane: int) -> None:
+        process = Process()
+        while (entry := self._next(lane, process)) is not None:
+            began, live = time.monotonic(), entry.live or Live()
+            try:
                 entry.save()
+                state, said = self._run(entry, live, process)
+            except Exception as error:  # the worker goes on with the next
+                process.end()
+                state, said = "failed", entry.told(error)
+            with self._changed, contextlib.suppress(SpecstyleError):  # the disk is full: the list still tells
+                entry.live, entry.state, entry.said = None, state, said
+                entry.seconds = round(entry.seconds + time.monotonic() - began, 1)
+                entry.save()
+        process.end()
 
-    def _enter(self, entry: Entry, stage: str) -> None:
+    def _next(self, lane: int, process: Process) -> Entry | None:
+        """Wait for a job, and return it as one that runs; ``None`` at the end of the server."""
         with self._changed:
-            entry.state = "finishing" if stage == "finish" else "running"
+            while not self._ends and not self._waiting(lane):
+                if self._seen:  # a first job need not wait for libraries
+                    process.line()
+                self._changed.wait()
+            if self._ends:
+                return None
+            entry = self._waiting(lane)[0]
+            entry.state, entry.live = "running", Live(looked=time.monotonic())
+            return entry
 
-    def _end_of(self, result: Result, watch: Watch) -> tuple[State, str]:
-        if not result.record["stopped"]:
-            return "finished", ""
-        step = result.record["steps"]
-        if watch.out_of_time:
-            minutes = f"{self._limits.minutes:g} minute{'' if self._limits.minutes == 1 else 's'}"
-            return "stopped", (
-                f"Stopped at step {step} after {minutes}, the most that this server gives one job. "
-                "This is the best result so far; Go on gives it as long again."
-            )
-        return "stopped", f"Stopped at step {step}. This is the best result so far."
+    def _run(self, entry: Entry, live: Live, process: Process) -> tuple[State, str]:
+        """Have a job run to its end, whatever that is; return its state, and why."""
+        line, told, looked, began = process.line(), False, 0.0, time.monotonic()
+        line.send(entry.folder)
+        while True:
+            now = time.monotonic()
+            if now - began > self._limits.minutes * 60 and live.asked is None:
+                live.asked, live.out_of_time = now, True
+            if live.asked is not None and not told:
+                line.send("leave" if live.leave else "stop")
+                told = True
+            elif now - live.looked < LOOKED_AT_S and now - looked > 1.0:
+                line.send("look")
+                looked = now
+            patience = FINISH_S if entry.state == "finishing" and not live.leave else END_S
+            if live.at_once or (live.asked is not None and now - live.asked > patience):
+                process.end()
+                return "stopped", self._why(live, "Ended within a step. Go on takes up what was kept last.")
+            if not line.poll(0.1):
+                continue
+            try:
+                kind, *said = line.recv()
+            except EOFError:
+                process.end()
+                return "failed", "its process was ended from outside, perhaps for want of memory; take less"
+            if kind == "end":
+                return said[0], self._why(live, said[1])
+            with self._changed:
+                entry.hear(live, kind, *said)
+
+    def _why(self, live: Live, said: str) -> str:
+        if not live.out_of_time:
+            return said
+        minutes = f"{self._limits.minutes:g} minute{'' if self._limits.minutes == 1 else 's'}"
+        why = f"after {minutes}, the most that this server gives one job."
+        return f"{said.replace('.', f' {why}', 1)} Go on gives it as long again."
 
 
-def _write_copy(entry: Entry, result: Result) -> None:
-    if entry.medium == "audio":
-        write_listenable(result.output, entry.folder / "result.listen.wav")
+class Process:
+    """A process that works on jobs, started when it is needed."""
+
+    def __init__(self) -> None:
+        self._line: Connection | None = None
+        self._process: Any = None
+
+    def line(self) -> Connection:
+        """Return the line to it."""
+        if self._line is None or not self._process.is_alive():
+            self.end()
+            forks = "forkserver" in multiprocessing.get_all_start_methods()
+            context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
+            if forks:  # libraries are read once
+                context.set_forkserver_preload(["specstyle.ui.watching"])
+            self._line, theirs = context.Pipe()
+            self._process = context.Process(target=work, args=(theirs,), daemon=True)
+            self._process.start()
+            theirs.close()
+        return self._line
+
+    def end(self) -> None:
+        """Hang up; what does not end then is ended."""
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+            self._process.join(0.2)
+            self._process.kill()
+            self._process.join()
+            self._process.close()
 
 
 def _locked(folder: Path) -> RunFolder:
     """Make a folder that is this server's alone."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = RunFolder(folder)
         lock.lock()
     except CheckpointError as error:

@@ -1,18 +1,24 @@
-"""Serves the page on this machine, and to this machine only."""
+"""Serves the page on this machine, and to who knows its address only."""
 
 from __future__ import annotations
 
-import re
+import asyncio
+import contextlib
+import logging
+import os
+import secrets
 import socket
 import threading
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from specstyle.errors import SpecstyleError
 from specstyle.ui.app import make_app
@@ -24,15 +30,18 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 """The only address: nobody else's machine reaches it."""
 
+CONNECTIONS = 400
+"""Of all pages at once; more are told to come again."""
 
-_OWN_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?")
+LOG_LINES = 200
+"""Of what the server writes on its terminal, at most."""
 
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    "Referrer-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
@@ -41,7 +50,7 @@ _HEADERS = {
 def serve(
     folder: Path, *, port: int, limits: Limits, browser: bool, on_address: Callable[[str], None]
 ) -> None:
-    """Serve until Ctrl-C.
+    """Serve until Ctrl-C; what is written meanwhile is for this user alone.
 
     Args:
         folder: Where uploads and jobs are kept.
@@ -53,24 +62,55 @@ def serve(
     Raises:
         SpecstyleError: If the port or the folder cannot be used.
     """
+    os.umask(0o077)
     listener = listen(port)
     try:
-        server = make_server(make_app(folder.resolve(), limits))
-        address = f"http://{HOST}:{listener.getsockname()[1]}"
+        app = make_app(folder.resolve(), limits)
+        token = token_of(folder)
+        server = make_server(app, token, limits)
+        address = f"http://{HOST}:{listener.getsockname()[1]}/{token}/"
         on_address(address)
-        if browser:
-            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        if browser:  # by a file of this user's, since others see the command lines of processes
+            door = folder.resolve() / "page.html"
+            door.write_text(f'<!doctype html><meta http-equiv="refresh" content="0; url={address}">', "utf-8")
+            threading.Thread(target=webbrowser.open, args=(door.as_uri(),), daemon=True).start()
         server.run(sockets=[listener])
     finally:
         listener.close()
 
 
-def make_server(app: ASGIApp) -> uvicorn.Server:
+def token_of(folder: Path) -> str:
+    """Return the secret part of the address: the same each time for the same folder, so that links last."""
+    path = folder / "token"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if len(found := path.read_text("ascii").strip()) == 32 and found.isalnum():
+            return found
+    token = secrets.token_hex(16)
+    path.touch(0o600)
+    path.write_text(token, "ascii")
+    return token
+
+
+def make_server(app: ASGIApp, token: str, limits: Limits) -> uvicorn.Server:
     """Return what serves an application on a socket, to this machine's own pages."""
+    logging.getLogger("uvicorn.error").addFilter(_Bounded())
+
+    class Protocol(H11Protocol):
+        """Ends a connection on which nothing is asked, or nothing whole."""
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.loop.call_later(limits.idle_s, self._end_if_silent)
+
+        def _end_if_silent(self) -> None:
+            cycle: Any = self.cycle  # of the first request
+            if cycle is None:
+                self.transport.close()
+
     return uvicorn.Server(
         uvicorn.Config(
-            guarded(app),
-            http="h11",
+            guarded(app, token, limits),
+            http=Protocol,
             ws="none",
             loop="asyncio",
             lifespan="on",
@@ -78,9 +118,23 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_keep_alive=round(limits.idle_s),
             timeout_graceful_shutdown=3,
         )
     )
+
+
+class _Bounded(logging.Filter):
+    """Lets no more than ``LOG_LINES`` records pass."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = LOG_LINES
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self._left -= 1
+        return self._left >= 0
 
 
 def listen(port: int) -> socket.socket:
@@ -96,11 +150,11 @@ def listen(port: int) -> socket.socket:
         raise SpecstyleError(f"port {port} cannot be used: {reason}; name another one with --port") from error
 
 
-def guarded(app: ASGIApp) -> ASGIApp:
-    """Return an application that only this machine's own pages reach.
+def guarded(app: ASGIApp, token: str, limits: Limits) -> ASGIApp:
+    """Return an application that only who knows the token reaches, from this machine's own pages.
 
-    A page of another site in the same browser can reach this machine's ports, too. The browser is told to
-    fetch nothing from elsewhere.
+    A page of another site in the same browser can reach this machine's ports, too, and so can other users.
+    The browser is told to fetch nothing from elsewhere.
     """
 
     async def serve_or_refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,24 +165,33 @@ def guarded(app: ASGIApp) -> ASGIApp:
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        problem = _problem(scope["method"], Headers(scope=scope)) if scope["type"] == "http" else None
+        async def receive_soon() -> Message:
+            try:
+                return await asyncio.wait_for(receive(), limits.idle_s)
+            except asyncio.TimeoutError:
+                return {"type": "http.disconnect"}
+
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        problem = _problem(scope["path"], token, Headers(scope=scope))
         served = app if problem is None else JSONResponse({"error": problem}, 403)
-        await served(scope, receive, send_with_headers)
+        await served({**scope, "root_path": f"/{token}"}, receive_soon, send_with_headers)
 
-    return serve_or_refuse
+    # Another site's name may point to this machine (DNS rebinding).
+    return TrustedHostMiddleware(serve_or_refuse, allowed_hosts=["localhost", HOST], www_redirect=False)
 
 
-def _problem(method: str, headers: Headers) -> str | None:
+def _problem(path: str, token: str, headers: Headers) -> str | None:
     """Say what is wrong with where a request comes from."""
-    host = headers.get("host", "").lower()
-    if not _OWN_HOST.fullmatch(host):
-        # DNS rebinding: another site's name may point to this machine.
-        return "this server answers to localhost and 127.0.0.1 only; open the address that it printed"
+    first = path.split("/")[1] if path.count("/") > 1 else ""
+    if not secrets.compare_digest(first.encode(), token.encode()):
+        return "open the address that `specstyle ui` printed"
     origin = headers.get("origin")
-    if origin is not None and origin.lower() != f"http://{host}":
+    if origin is not None and origin.lower() != f"http://{headers.get('host', '')}".lower():
         return "requests from other sites are refused"
-    # The browser's own word on who asks. Following a link to the page itself is no harm.
-    follows_link = method == "GET" and headers.get("sec-fetch-mode") == "navigate"
-    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not follows_link:
+    # The browser's own word on who asks. The page itself may be opened from a link or a file.
+    opens = headers.get("sec-fetch-mode") == "navigate" and path == f"/{token}/"
+    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not opens:
         return "requests from other sites are refused"
     return None

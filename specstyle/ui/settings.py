@@ -1,84 +1,194 @@
-"""What a job on the page can be asked for, and nothing else."""
+"""What a job on the page can be asked for, and nothing else; what the page says of it is the recipe's own."""
 
 from __future__ import annotations
 
-import math
+import dataclasses
+import re
+from functools import cache
 from typing import Any
 
-from specstyle.recipes import DEFAULTS, PUBLISHED, RECIPES
-from specstyle.ui.words import Refusal
+from specstyle.features.networks import NETWORKS
+from specstyle.onepass.stylefile import load_style, shipped
+from specstyle.recipes import DEFAULTS, PUBLISHED, RECIPES, Recipe
+from specstyle.recipes.recipe import AT_ONCE
+from specstyle.recipes.text import field_reader
+from specstyle.run.request import Request
+from specstyle.run.settle import settle_request
+from specstyle.ui.words import Refusal, plain
 
 MEDIA = ("audio", "image")
+KINDS = {"style": "Optimized", "once": "At once", "texture": "Texture", "sweep": "Compare"}
+"""What a page makes: by optimization, by a trained network, from noise, or several to choose from."""
 
-BOUNDS: dict[str, tuple[float, float]] = {
-    "strength": (0.0, 1.0),
-    "steps": (1, 10_000),
-    "size": (32, 8192),
-    "duration_s": (0.1, 600.0),
-    "seed": (0, 2**53 - 1),
+GROUPS = {
+    "How much of each": "keep_tune keep_time silence keep_band mix level color color_match style_scale",
+    "Length and size": "content_start_s content_duration_s preview_s duration_s size loop",
+    "Computing": "network steps seed",
 }
-"""Smallest and largest value of each number; a page's numbers are exact up to 2^53."""
+"""Fields of a recipe, and ``seed``, that the page has under "Settings"."""
 
-_WHOLE = ("steps", "size", "seed")
-_ONLY_FOR = {"size": "image", "duration_s": "audio"}
+ALONE = ("strength", "style_blend")
+"""Fields that have a place of their own."""
+
+_ONLY_TEXTURE = ("duration_s", "loop")
+_TEXTURE = (*_ONLY_TEXTURE, "style_blend", "size", "network", "steps", "seed")
+_MOST = {"steps": 10_000, "size": 8192, "duration_s": 600, "seed": 2**53 - 1}
+_MOST_VALUES = 8
+_NETWORKS = ("auto", *NETWORKS)
+_SEED = "of random weights, noise and phase: another number makes another result"
+_TYPES = {f.name: str(f.type) for f in dataclasses.fields(Recipe)} | {"seed": "int"}
+_ABOUT: dict[str, Any] = {f.name: f.metadata for f in dataclasses.fields(Recipe)}
+_ABOUT["seed"] = {"help": _SEED, "group": "run", "choices": ()}
+_NAMES = {*" ".join(GROUPS.values()).split(), *ALONE}
 
 
-CHOICES: dict[str, Any] = {
-    "recipe": "default",
-    "strength": 0.5,
-    "steps": None,
-    "size": None,
-    "duration_s": None,
-    "seed": 0,
-}
-"""What can be chosen for a job, and what is where nothing was; ``None``: the recipe's own."""
+def label_of(name: str) -> str:
+    """Return what the page calls a field.
+
+    >>> label_of("content_start_s")
+    'content start'
+    """
+    return name.removesuffix("_s").replace("_", " ")
 
 
-def read_settings(values: Any, medium: str) -> dict[str, Any]:
-    """Return the checked choices of a job from what a page sent: a value for each of ``CHOICES``.
+def used(kind: str, medium: str) -> set[str]:
+    """Return the fields that a kind of job on a medium may change."""
+    here = {name for name in _NAMES if _ABOUT[name]["group"] not in {*MEDIA} - {medium}}
+    if kind == "once":
+        return here & {*AT_ONCE[medium], *(["seed"] if medium == "audio" else [])}
+    return here & {*_TEXTURE} if kind == "texture" else here - {*_ONLY_TEXTURE}
+
+
+def fields() -> dict[str, list[dict[str, Any]]]:
+    """Return what the page shows of each field, by group."""
+    return {title: [_shown(name) for name in names.split()] for title, names in GROUPS.items()}
+
+
+def _shown(name: str) -> dict[str, Any]:
+    about, kind = _ABOUT[name], _TYPES[name]
+    choices = _NETWORKS if name == "network" else about["choices"]
+    return {
+        "name": name,
+        "label": label_of(name) + (", s" if name.endswith("_s") else ""),
+        "help": plain(about["help"]),
+        "choices": ("true", "false") if kind == "bool" else choices,
+        "number": kind.split(" ")[0] in ("int", "float"),
+        "uses": " ".join(f"{k}-{m}" for k in KINDS for m in MEDIA if name in used(k, m)),
+    }
+
+
+def read(name: str, text: Any) -> Any:
+    """Return a field's value from what a page sent.
+
+    Raises:
+        Refusal: If it is none.
+    """
+    label, most = label_of(name), _MOST.get(name)
+    try:
+        value = field_reader(_TYPES[name])[0](str(text).strip())
+    except ValueError as error:
+        raise Refusal(f"{label}: {error}", field=name) from None
+    if most is not None and value is not None and not 0 <= value <= most:
+        raise Refusal(f"{label}: expected a number from 0 to {most:g}, got {text}", field=name)
+    if name == "network" and value not in _NETWORKS:
+        raise Refusal(f"network: expected one of {', '.join(_NETWORKS)}, got {value}", field=name)
+    return value
+
+
+def check_settings(values: Any, kind: str, medium: str) -> dict[str, Any]:
+    """Return what a page sent of a job's settings, if all of it can be asked for.
 
     Args:
-        values: Of JSON.
+        values: ``recipe``, fields as text, of ``once`` the trained styles' weights by name, of ``sweep``
+            the field to ``vary`` and its ``values`` as text.
+        kind: One of ``KINDS``.
         medium: ``audio`` or ``image``.
 
     Raises:
         Refusal: If something is unknown, of another type or out of bounds.
     """
-    if not isinstance(values, dict) or not set(values) <= set(CHOICES):
-        raise Refusal(f"settings must be an object with no more than: {', '.join(sorted(CHOICES))}")
-    recipe = values.get("recipe", "default")  # the name of one that comes with specstyle, never a file
-    offered = [offer["name"] for offer in offers(medium)]
-    if not isinstance(recipe, str) or recipe not in offered:
-        raise Refusal(f"recipe: expected one of {', '.join(offered)}; choose one from the list")
-    numbers = {name: _number(name, value, medium) for name, value in values.items() if name in BOUNDS}
-    chosen = {name: value for name, value in numbers.items() if value is not None}
-    return {**CHOICES, "recipe": recipe, **chosen}
+    known = {*used(kind, medium), "recipe", "once", "vary", "values"}
+    if not isinstance(values, dict) or not set(values) <= known:
+        raise Refusal(f"settings must be an object with no more than: {', '.join(sorted(known))}")
+    offered = [offer["name"] for offer in offers(medium)]  # names of what comes along, never a file
+    if values.get("recipe", "default") not in offered:
+        raise Refusal(f"recipe: expected one of {', '.join(offered)}", field="recipe")
+    for name, text in values.items():
+        if name in _TYPES:
+            read(name, text)
+    points_of(values, kind)
+    if kind == "once":
+        _check_once(values.get("once"), medium)
+    return values
 
 
-def request_fields(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the choices of a job as fields of ``Request``."""
-    names = ("strength", "steps", "size", "duration_s")
-    overrides = {name: settings[name] for name in names if settings[name] is not None}
-    return {"recipe": settings["recipe"], "seed": settings["seed"], "overrides": overrides}
+def _check_once(once: Any, medium: str) -> None:
+    there = [name for name, _ in trained(medium)]
+    if not isinstance(once, dict) or not once or not set(once) <= set(there):
+        raise Refusal(f"choose a trained style: {', '.join(there)}", field="once")
+    if not all(type(weight) in (int, float) and 0 < weight <= 1 for weight in once.values()):
+        raise Refusal("the weight of a trained style is a number above 0, up to 1", field="once")
 
 
-def _number(name: str, value: Any, medium: str) -> Any:
-    if value is None:
-        return None
-    low, high = BOUNDS[name]
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not is_number or not low <= value <= high or (name in _WHOLE and value != int(value)):
-        kind = "a whole number" if name in _WHOLE else "a number"
-        raise Refusal(f"{name.replace('_s', '')}: expected {kind} from {low:g} to {high:g}, got {value!r}")
-    if _ONLY_FOR.get(name, medium) != medium:
-        what = {"audio": "sounds", "image": "pictures"}[_ONLY_FOR[name]]
-        raise Refusal(f"{name.replace('_s', '')} is for {what} only; leave it empty")
-    return int(value) if name in _WHOLE else float(value)
+def points_of(values: dict[str, Any], kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return each run of a job: its title, and what is its own of the settings."""
+    if kind != "sweep":
+        return [("result", {})]
+    name, texts = values.get("vary"), [text.strip() for text in str(values.get("values", "")).split(",")]
+    if name not in {*used(kind, "audio"), *used(kind, "image")} or _TYPES[str(name)].startswith("tuple"):
+        raise Refusal("vary: expected a setting with one value", field="vary")
+    if not 2 <= len(set(texts)) == len(texts) <= _MOST_VALUES:
+        raise Refusal(
+            f"values: expected 2 to {_MOST_VALUES} different ones with commas between", field="values"
+        )
+    try:
+        return [(f"{label_of(str(name))} {text}", {str(name): read(str(name), text)}) for text in texts]
+    except Refusal as error:
+        raise Refusal(str(error.detail), field="values") from error
 
 
+def chosen(values: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that a job's settings change."""
+    return {name: read(name, text) for name, text in values.items() if name in _TYPES}
+
+
+def field_named(message: str) -> str:
+    """Return the part of the form that a message is about, as far as it says."""
+    said = re.search(r"\((content|style)( \d+)?\)", message)
+    if said is not None:
+        return said[1]
+    words = re.findall(r"[a-z_]+", message.lower().replace("-", "_"))
+    return next((name for word in words for name in _NAMES if word in (name, name.removesuffix("_s"))), "")
+
+
+@cache
+def trained(medium: str) -> list[tuple[str, str]]:
+    """Return the trained styles that come along for a medium: names, and where each comes from."""
+    found = []
+    for path in dict.fromkeys(shipped().values()):
+        style = load_style(path)
+        if style.medium == medium:
+            found += [(said["name"], said.get("source", "")) for said in style.styles]
+    return found
+
+
+@cache
 def offers(medium: str) -> list[dict[str, Any]]:
-    """Return the recipes for a medium: name, and where it comes from."""
+    """Return the recipes for a medium: name, where it comes from, and its value of each field as text."""
     own = [recipe.name for (its, _), recipe in DEFAULTS.items() if its == medium]
     said = {"default": "the one that suits the medium; start here"}
-    names = (*said, *own, *PUBLISHED)
-    return [{"name": name, "source": said.get(name) or RECIPES[name].source} for name in names]
+    found = []
+    for name in (*said, *own, *PUBLISHED):
+        recipe, _ = settle_request(Request(medium, "", ("",), recipe=name))
+        values = {field: _text(getattr(recipe, field)) for field in _NAMES - {"seed"}}
+        source = said.get(name) or RECIPES[name].source
+        found.append({"name": name, "source": source, "values": {**values, "seed": "0"}})
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool) or value is None:
+        return "none" if value is None else str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

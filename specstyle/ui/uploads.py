@@ -1,31 +1,42 @@
-"""Files that a page sends: taken in under names of our own, looked at, and kept for a while."""
+"""Files that a page sends: taken in under names of our own, looked at, and kept while a page has them."""
 
 from __future__ import annotations
 
-import dataclasses
+import os
 import re
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from specstyle import figures
+import torch
+
 from specstyle.errors import FileError, SpecstyleError
 from specstyle.media.containers import foreign_kind
-from specstyle.media.imagefiles import read_picture
+from specstyle.media.imagefiles import Picture, read_picture
 from specstyle.media.pictures import check_picture
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import Sound, check_sound
 from specstyle.run.outputs import write_source
-from specstyle.ui.watching import LARGEST_SIDE, SPECTROGRAM
-from specstyle.ui.words import Limits, Refusal, said_of
+from specstyle.ui.watching import show
+from specstyle.ui.words import MEGABYTE, Limits, Refusal, said_of
 
-SHOWN = ("preview.png", "listen.wav")
-"""What the page shows of a file, beside it."""
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "audio": {"style": ("plucked_melody", "rain"), "once": ("plucked_melody", "fire"), "seconds": 3.0},
+    "image": {
+        "style": ("drawn_scene", "brush_texture"),
+        "once": ("drawn_scene", "starry-night"),
+        "size": 384,
+    },
+}
+"""By medium: content and style to try, optimized and at once, synthesized; and how large."""
 
 _LONGEST_NAME = 120
+_NO_LONGER = "a chosen file is no longer here; choose it again"
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,7 @@ class Upload:
         name: What the user calls it.
         medium: ``audio`` or ``image``.
         path: Where it is.
-        about: What it is: ``seconds``, ``sample_rate`` and ``channels``, or ``width`` and ``height``.
+        about: What it is, as ``show`` tells it.
     """
 
     id: str
@@ -52,28 +63,49 @@ class Upload:
 
 
 class Uploads:
-    """Keeps the last files that were sent.
+    """Keeps the files that were sent, as long as a page has them chosen, or there is room.
 
     Args:
         folder: Where to; what an earlier server left there is removed.
         limits: What is accepted.
+        clock: Of seconds.
     """
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
-        self._folder, self._limits = folder, limits
+    def __init__(self, folder: Path, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._folder, self._limits, self._clock = folder, limits, clock
         self._kept: dict[str, Upload] = {}
-        shutil.rmtree(folder, ignore_errors=True)
+        self._chosen_at: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self.clear()
         folder.mkdir(parents=True)
 
+    def clear(self) -> None:
+        """Remove all."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def get(self, identity: Any) -> Upload:
-        """Return a file by its id.
+        """Return a file by its id, an example's if it names one.
 
         Raises:
             Refusal: If there is none.
         """
+        if isinstance(identity, str) and identity.startswith("example."):
+            with self._lock:  # made once
+                if identity not in self._kept and identity[8:] in _example_names():
+                    self._kept[identity] = self._example(identity)
         if not isinstance(identity, str) or identity not in self._kept:
-            raise Refusal("a chosen file is no longer here; choose it again", 404)
+            raise Refusal(_NO_LONGER, 404)
         return self._kept[identity]
+
+    def keep(self, identities: Iterable[str]) -> None:
+        """Take note that a page has files chosen."""
+        self._chosen_at.update((one, self._clock()) for one in identities if one in self._kept)
+
+    def drop(self, identity: str) -> None:
+        """Remove a file that nobody has chosen any more."""
+        if not identity.startswith("example.") and self._kept.pop(identity, None) is not None:
+            self._chosen_at.pop(identity, None)
+            shutil.rmtree(self._folder / identity, ignore_errors=True)
 
     async def receive(self, name: str, promised: int | None, body: AsyncIterator[bytes]) -> Path:
         """Write a file as it comes in.
@@ -88,10 +120,8 @@ class Uploads:
         """
         if promised is not None and promised > self._limits.upload_bytes:
             raise self._too_large(name)
-        identity = secrets.token_hex(8)
-        home = self._folder / identity
-        home.mkdir()
-        path = home / identity  # what it holds says what it is
+        self._make_room()
+        path = self._new()
         try:
             size = 0
             with path.open("wb") as file:
@@ -101,9 +131,34 @@ class Uploads:
                         raise self._too_large(name)
                     file.write(piece)
         except BaseException:
-            shutil.rmtree(home, ignore_errors=True)
+            shutil.rmtree(path.parent, ignore_errors=True)
             raise
         return path
+
+    def _new(self) -> Path:
+        identity = secrets.token_hex(8)
+        (self._folder / identity).mkdir()
+        return self._folder / identity / identity  # what it holds says what it is
+
+    def _make_room(self) -> None:
+        """Remove what no page has chosen, where all of it is too much.
+
+        Raises:
+            Refusal: If that does not suffice.
+        """
+        with self._lock:
+            since = self._clock() - self._limits.unused_s
+            old = (one for one in list(self._kept) if self._chosen_at.get(one, since) < since)
+            while (
+                sum(path.stat().st_size for path in self._folder.glob("*/*"))
+                > self._limits.kept_mb * MEGABYTE
+            ):
+                oldest = next(old, None)
+                if oldest is None:
+                    raise Refusal(
+                        "too many files are chosen on this server; start a job, or take some out", 507
+                    )
+                self.drop(oldest)
 
     def _too_large(self, name: str) -> Refusal:
         return Refusal(
@@ -111,6 +166,17 @@ class Uploads:
             "give a smaller file, or start it with a larger --max-upload-mb",
             413,
         )
+
+    def copy(self, path: Path, name: str) -> Upload:
+        """Take in a file of a job.
+
+        Raises:
+            Refusal: If there is no room.
+        """
+        self._make_room()
+        target = self._new()
+        shutil.copyfile(path, target)
+        return self.take_in(target, name)
 
     def take_in(self, path: Path, name: str) -> Upload:
         """Look at a file that came in, and make what the page shows of it.
@@ -121,18 +187,32 @@ class Uploads:
         name = shown(name)
         try:
             medium, source = _read(path, self._limits.sound_minutes)
-            (path.parent / "preview.png").write_bytes(_preview(source))
-            if medium == "audio":
-                write_listenable(source, path.parent / "listen.wav")
-        except (SpecstyleError, ValueError, MemoryError) as error:
+            about = show(source, path.parent)
+        except (SpecstyleError, ValueError, MemoryError, OSError) as error:
             shutil.rmtree(path.parent, ignore_errors=True)
             raise Refusal(said_of(error, {path: name}), 422) from error
-        upload = Upload(path.parent.name, name, medium, path, _about(source))
+        upload = Upload(path.parent.name, name, medium, path, about)
         self._kept[upload.id] = upload
-        while len(self._kept) > self._limits.kept_uploads:
-            oldest = self._kept.pop(next(iter(self._kept)))
-            shutil.rmtree(oldest.path.parent, ignore_errors=True)
+        self.keep([upload.id])
         return upload
+
+    def _example(self, identity: str) -> Upload:
+        from specstyle.synthesis.pictures import PICTURES
+        from specstyle.synthesis.sounds import SOUNDS
+
+        name, folder = identity[8:], self._folder / identity
+        source: Any
+        folder.mkdir(exist_ok=True)
+        if name in SOUNDS:
+            samples = torch.from_numpy(SOUNDS[name](EXAMPLES["audio"]["seconds"], 22050, seed=0))[None]
+            medium, source = "audio", Sound(samples, 22050, "PCM_16", name)
+        else:
+            size = EXAMPLES["image"]["size"]
+            pixels = torch.from_numpy(PICTURES[name](size, size, seed=0)).movedim(2, 0).float()
+            medium, source = "image", Picture(pixels, None, name)
+        path = folder / f"{name}.{'wav' if medium == 'audio' else 'png'}"
+        write_source(medium, source, path)
+        return Upload(identity, name.replace("_", " "), medium, path, show(source, folder))
 
     def shown_file(self, identity: str, name: str) -> Path:
         """Return ``preview.png`` or ``listen.wav`` of a file.
@@ -146,19 +226,34 @@ class Uploads:
         return path
 
 
+SHOWN = ("preview.png", "listen.wav")
+"""What the page shows of a file, beside it."""
+
+
+def _example_names() -> set[str]:
+    return {name for one in EXAMPLES.values() for name in (*one["style"], one["once"][0])}
+
+
 def give(upload: Upload, folder: Path, stem: str) -> Path:
-    """Put a file and what the page shows of it into a job's folder; return where the file is."""
+    """Put a file and what the page shows of it into a job's folder; return where the file is.
+
+    Raises:
+        Refusal: If it was removed meanwhile.
+        OSError: If there is no room.
+    """
     target = folder / f"{stem}.file"
-    shutil.copyfile(upload.path, target)
-    for beside in (upload.path.parent / name for name in SHOWN):
-        if beside.exists():
-            shutil.copyfile(beside, folder / f"{stem}.{beside.name}")
+    try:
+        for path in {upload.path, *upload.path.parent.glob("*.*")}:
+            to = target if path == upload.path else folder / f"{stem}.{path.name}"
+            try:
+                os.link(path, to)
+            except FileNotFoundError:
+                raise
+            except OSError:  # a file system without links
+                shutil.copyfile(path, to)
+    except FileNotFoundError as error:
+        raise Refusal(_NO_LONGER, 404) from error
     return target
-
-
-def write_listenable(sound: Sound, path: Path) -> None:
-    """Write what every browser can play, whatever the sound's own sample format is."""
-    write_source("audio", dataclasses.replace(sound, subtype="PCM_16"), path)
 
 
 def shown(name: str) -> str:
@@ -191,23 +286,3 @@ def _read(path: Path, longest_minutes: float) -> tuple[str, Any]:
         )
     check_sound(sound, role="sound", min_samples=1)
     return "audio", sound
-
-
-def _preview(source: Any) -> bytes:
-    """Return a ``Sound``'s spectrogram or a small copy of a ``Picture`` as a PNG."""
-    if isinstance(source, Sound):
-        levels_db, _ = figures.spectrogram_db(source.samples.numpy(), source.sample_rate)
-        return figures.levels_png(levels_db, size=SPECTROGRAM)
-    pixels = source.pixels.float()
-    if source.alpha is not None:  # what is transparent is shown on mid-gray
-        alpha = source.alpha.float()
-        pixels = pixels * alpha + 0.5 * (1.0 - alpha)
-    return figures.picture_png(pixels, longest=LARGEST_SIDE)
-
-
-def _about(source: Any) -> dict[str, Any]:
-    if not isinstance(source, Sound):
-        return {"width": source.width, "height": source.height}
-    channels, length = source.samples.shape
-    rate = source.sample_rate
-    return {"seconds": round(length / rate, 3), "sample_rate": rate, "channels": channels}

@@ -1,10 +1,14 @@
-"""Looks on at a run for the page: numbers, curves, a picture now and then; and brings it a wish to stop."""
+"""Works on a page's jobs in a process of its own, so that one that does not end can be ended."""
 
 from __future__ import annotations
 
-import threading
+import contextlib
+import dataclasses
+import signal
 import time
 from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +16,20 @@ from torch import Tensor
 
 from specstyle import figures
 from specstyle.engine.optimize import StopRun
+from specstyle.errors import RunFinishedError
 from specstyle.media.audiosettings import AudioSettings, expand
+from specstyle.media.sounds import Sound
+from specstyle.pages import heard
 from specstyle.recipes import Recipe
-from specstyle.run.request import Progress
+from specstyle.run.cache import Cache
+from specstyle.run.job import run_job
+from specstyle.run.outputs import write_source
+from specstyle.run.request import Progress, Result, TransferError
+from specstyle.run.settle import settle_request
+from specstyle.ui.job import Entry, read
+
+TELL_EVERY_S = 0.2
+"""Seconds from one word on a run's losses to the next."""
 
 PICTURE_EVERY_S = 0.5
 """Seconds from one picture to the next, at least."""
@@ -28,14 +43,10 @@ LOOKED_AT_S = 5.0
 PATIENCE_S = 10.0
 """How long a wish to stop waits for a checkpoint, so that the run can go on without a loss."""
 
-CURVE_POINTS = 300
-"""Of a curve that is sent to a page."""
-
-
 LARGEST_SIDE = 640
 """Of a picture for the page, in pixels."""
 
-SPECTROGRAM = (768, 256)
+SPECTROGRAM = (1024, 320)
 """Width and height of a spectrogram for the page, in pixels."""
 
 
@@ -44,44 +55,40 @@ class LeaveRun(Exception):  # noqa: N818 (it is a request, not an error)
 
 
 class Watch:
-    """Takes in the steps of one run, and answers from other threads.
+    """Takes in the steps of one run, tells the server of them, and brings its wish to stop.
 
     Args:
+        line: To the server.
         medium: ``audio`` or ``image``.
         recipe: Settled.
-        seconds: That the run may take.
         clock: Of seconds.
     """
 
     def __init__(
-        self, medium: str, recipe: Recipe, seconds: float, clock: Callable[[], float] = time.monotonic
+        self, line: Connection, medium: str, recipe: Recipe, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._medium, self._recipe, self._seconds, self._clock = medium, recipe, seconds, clock
-        self._lock = threading.Lock()
-        self._began, self._first, self._last = clock(), (0, 0.0), 0.0
-        self._now: Progress | None = None
-        self._rows: list[dict[str, float]] = []
-        self._looked = self._drawn = self._pause = 0.0
+        self._line, self._medium, self._recipe, self._clock = line, medium, recipe, clock
+        self._first: tuple[int, float] | None = None
+        self._rows: list[dict[str, Any]] = []
+        self._told = self._drawn = self._pause = -1e9
+        self._looked = clock()
         self._asked: float | None = None
         self._kept = self._leave = False
-        self.out_of_time = False
-        self.picture: tuple[int, bytes] | None = None
-
-    def ask_to_stop(self, *, leave: bool = False) -> None:
-        """Ask for the end of the run, as soon as it is kept: with the best result so far, or without one."""
-        with self._lock:
-            self._asked = self._clock() if self._asked is None else self._asked
-            self._leave = leave or self._leave
-
-    def look(self) -> None:
-        """Take note that a page is looking."""
-        self._looked = self._clock()
 
     def keep_now(self) -> bool:
         """Return whether the run is to be kept at once, since it will be stopped."""
-        with self._lock:
-            self._kept = self._asked is not None
-            return self._kept
+        try:
+            while self._line.poll():
+                said = self._line.recv()
+                if said == "look":
+                    self._looked = self._clock()
+                    continue
+                self._asked = self._clock() if self._asked is None else self._asked
+                self._leave = self._leave or said == "leave"
+        except (EOFError, OSError):  # the server is gone
+            self._asked, self._leave = -1e9, True
+        self._kept = self._asked is not None
+        return self._kept
 
     def __call__(self, progress: Progress) -> None:
         """Take in a step.
@@ -91,58 +98,37 @@ class Watch:
             LeaveRun: If the server ends.
         """
         now = self._clock()
-        with self._lock:
-            if self._now is None or progress.step <= self._first[0]:
-                self._first = (progress.step, now)
-            self._now, self._last = progress, now
-            self._rows.append({"step": progress.step, **main_losses(progress.losses)})
+        if self._first is None or progress.step <= self._first[0]:
+            self._first = (progress.step, now)
+        self._rows.append({"step": progress.step, "scale": progress.scale, **progress.losses})
+        kept = self._kept
+        self.keep_now()
+        if now - self._told > TELL_EVERY_S or progress.step == progress.steps:
+            self._tell(progress, now)
         self._draw(progress, now)
-        if now - self._began > self._seconds and self._asked is None:
-            self.out_of_time = True
-            self.ask_to_stop()
-        with self._lock:
-            if self._asked is None or not (self._kept or now - self._asked > PATIENCE_S):
-                return
-            leave = self._leave
-        raise LeaveRun if leave else StopRun
+        if self._asked is not None and (kept or now - self._asked > PATIENCE_S):
+            raise LeaveRun if self._leave else StopRun
+
+    def _tell(self, now: Progress, at: float) -> None:
+        """Tell where the run is, in plain values."""
+        first, since = self._first or (now.step, at)
+        made = now.step - first
+        left = round((at - since) / made * (now.steps - now.step), 1) if made else None
+        said = {"step": now.step, "steps": now.steps, "scale": now.scale, "scales": now.scales}
+        with contextlib.suppress(OSError):  # the next wish says that the server is gone
+            self._line.send(("state", {**said, "seconds_left": left}, self._rows))
+        self._rows, self._told = [], at
 
     def _draw(self, progress: Progress, now: float) -> None:
         """Make a picture if somebody looks and enough time has passed."""
-        due = self._drawn + max(PICTURE_EVERY_S, self._pause)
-        if self.picture is not None and (now < due or now - self._looked > LOOKED_AT_S):
+        if now < self._drawn + max(PICTURE_EVERY_S, self._pause) or now - self._looked > LOOKED_AT_S:
             return
         began = self._clock()
         png = live_png(progress.image(), self._medium, self._recipe)
         self._drawn = self._clock()
         self._pause = (self._drawn - began) / PICTURE_SHARE
-        self.picture = (progress.step, png)
-
-    def state(self) -> dict[str, Any]:
-        """Return where the run is, in plain values."""
-        with self._lock:
-            now = self._now
-            if now is None:
-                return {}
-            made = now.step - self._first[0]
-            left = None
-            if made:  # a step that takes long is no reason to promise more of them
-                each = (self._last - self._first[1]) / made
-                since = self._clock() - self._last
-                left = round(max(each * (now.steps - now.step) - since, 0.0), 1)
-            return {
-                "step": now.step,
-                "steps": now.steps,
-                "scale": now.scale,
-                "scales": now.scales,
-                "seconds_left": left,
-                "stopping": self._asked is not None,
-                "picture": None if self.picture is None else self.picture[0],
-            }
-
-    def rows(self) -> list[dict[str, float]]:
-        """Return the losses of each step that was reported."""
-        with self._lock:
-            return list(self._rows)
+        with contextlib.suppress(OSError):
+            self._line.send(("picture", progress.step, png))
 
 
 def live_png(image: Tensor, medium: str, recipe: Recipe) -> bytes:
@@ -165,15 +151,78 @@ def live_png(image: Tensor, medium: str, recipe: Recipe) -> bytes:
     return figures.levels_png(levels_db, size=SPECTROGRAM)
 
 
-def main_losses(losses: dict[str, Any]) -> dict[str, float]:
-    """Leave out the losses of single layers."""
-    return {name: float(value) for name, value in losses.items() if ":" not in name}
+def show(source: Any, folder: Path, stem: str = "") -> dict[str, Any]:
+    """Write what a page shows of a sound or picture: a preview, and what every browser plays.
+
+    Returns:
+        Of a picture its ``width`` and ``height``, of a sound what its panel says and its ``channels``.
+    """
+    if isinstance(source, Sound):
+        levels_db, _ = figures.spectrogram_db(source.samples.numpy(), source.sample_rate)
+        (folder / f"{stem}preview.png").write_bytes(figures.levels_png(levels_db, size=SPECTROGRAM))
+        write_source("audio", dataclasses.replace(source, subtype="PCM_16"), folder / f"{stem}listen.wav")
+        return {**heard(source), "channels": source.samples.shape[0], "sample_rate": source.sample_rate}
+    pixels = source.pixels.float()
+    if source.alpha is not None:  # what is transparent is shown on mid-gray
+        alpha = source.alpha.float()
+        pixels = pixels * alpha + 0.5 * (1.0 - alpha)
+    (folder / f"{stem}preview.png").write_bytes(figures.picture_png(pixels, longest=LARGEST_SIDE))
+    return {"width": source.width, "height": source.height}
 
 
-def curves(rows: list[dict[str, float]]) -> dict[str, list[float | None]]:
-    """Return losses by name at some hundred steps at most, the last one among them."""
-    rows = [row for i, row in enumerate(rows) if i == 0 or row["step"] > rows[i - 1]["step"]]
-    stride = max(-(-len(rows) // CURVE_POINTS), 1)
-    taken = rows[::-1][::stride][::-1]
-    names = ("step", "total", "content", "style", "tv")
-    return {name: [row.get(name) for row in taken] for name in names if any(name in row for row in taken)}
+def work(line: Connection) -> None:
+    """Run jobs as the server names their folders, until it hangs up."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the server's, which then hangs up
+    cache = Cache()
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            asked = line.recv()
+            if isinstance(asked, Path):  # and no wish for one that has just ended
+                entry = read(asked)
+                line.send(("end", *_done(entry, line, cache)))
+
+
+def _done(entry: Entry, line: Connection, cache: Cache) -> tuple[str, str]:
+    """Do what is left of a job; return how it ended, and why."""
+    place = 0
+    try:
+        for place in range(len(entry.points)):
+            try:
+                job, run = entry.job(place)
+            except RunFinishedError:
+                continue
+            if run is not None and job.record_path.exists():
+                continue
+            line.send(("part", place))
+            watch = Watch(line, entry.medium, Recipe() if run else settle_request(job.request)[0])
+            result, _ = run_job(
+                job,
+                on_step=watch,
+                on_note=lambda note: line.send(("note", entry.plain(note))),
+                on_stage=lambda stage: line.send(("stage", stage)),
+                cache=cache,
+                keep_now=watch.keep_now,
+                run=run,
+            )
+            _show(entry, place, result, line)
+            if result.record["stopped"]:
+                return "stopped", f"Stopped at step {result.record['steps']}. This is the best result so far."
+    except LeaveRun:
+        return "running", ""  # the next server finds it
+    except Exception as error:  # a job that fails must not end the worker
+        if isinstance(error, TransferError) and error.result is not None:
+            _show(entry, place, error.result, line)
+        return "failed", entry.told(error)
+    return "finished", ""
+
+
+def _show(entry: Entry, place: int, result: Result, line: Connection) -> None:
+    """Write what the page shows of a result, and tell what it is."""
+    content = {}
+    if entry.medium == "audio":
+        content = show(result.content, entry.folder, "view.")
+    else:  # to compare, at the result's own size
+        longest = max(result.output.width, result.output.height)
+        pixels = result.content.pixels.float()
+        (entry.folder / "view.png").write_bytes(figures.picture_png(pixels, longest=longest))
+    line.send(("shown", place, show(result.output, entry.folder, f"result-{place}."), content))

@@ -24,7 +24,9 @@ class Limits:
         waiting: Jobs in the queue.
         styles: Of one job.
         sound_minutes: Of one sound.
-        kept_uploads: Files that were chosen and may still become part of a job.
+        kept_mb: Of all files that were chosen and may still become part of a job.
+        unused_s: Seconds after which a chosen file may go, if no page has it chosen any more.
+        idle_s: Seconds that a connection may stay silent while something is awaited from it.
     """
 
     upload_mb: float = 200.0
@@ -32,7 +34,9 @@ class Limits:
     waiting: int = 20
     styles: int = 8
     sound_minutes: float = 30.0
-    kept_uploads: int = 40
+    kept_mb: float = 4000.0
+    unused_s: float = 600.0
+    idle_s: float = 30.0
 
     def __post_init__(self) -> None:
         for name, flag in (("upload_mb", "--max-upload-mb"), ("minutes", "--max-minutes")):
@@ -51,10 +55,12 @@ class Refusal(HTTPException):
     Args:
         message: Why.
         status: Of HTTP.
+        field: What of the form it is about, if that is known.
     """
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(self, message: str, status: int = 400, *, field: str = "") -> None:
         super().__init__(status, message)
+        self.field = field
 
 
 def plain(text: str, names: Mapping[Path, str] | None = None) -> str:

@@ -155,7 +155,9 @@ def test_a_sound_in_a_browser(tmp_path: Path) -> None:
         assert lit(page, "#losses canvas") > 10
         box = page.locator(".panel canvas").first.bounding_box()
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.keyboard.down("Control")
         page.mouse.wheel(0, -300)
+        page.keyboard.up("Control")
         page.wait_for_function("document.body.dataset.window !== undefined")
         t0, t1, f0, f1 = map(float, page.evaluate("document.body.dataset.window").split())
         assert 0 < t0 < t1 < 4001 / 8000

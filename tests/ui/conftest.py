@@ -22,7 +22,7 @@ from specstyle.ui.app import make_app
 from specstyle.ui.server import listen, make_server
 from specstyle.ui.words import Limits
 
-RATE = 8000
+RATE, TOKEN = 8000, "0123456789abcdef" * 2
 INPUTS = {"audio": ("c.wav", "s.wav"), "image": ("c.png", "s.png")}
 
 
@@ -36,14 +36,14 @@ class Client:
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://127.0.0.1:{self.port}/{TOKEN}/"
 
     def ask(
-        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+        self, method: str, path: str, body: Any = None, headers: Any = None, root: str = f"/{TOKEN}"
     ) -> tuple[int, dict[str, str], bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         with contextlib.closing(connection):
-            connection.request(method, path, body, headers or {})
+            connection.request(method, root + path, body, headers or {})
             response = connection.getresponse()
             return response.status, {k.lower(): v for k, v in response.getheaders()}, response.read()
 
@@ -56,11 +56,10 @@ class Client:
         status, _, body = self.ask("POST", f"/api/uploads?name={quote(name)}", data)
         return status, json.loads(body)
 
-    def begin(self, medium: str, **settings: Any) -> str:
+    def begin(self, medium: str, kind: str = "style", **settings: Any) -> str:
         content, style = (self.send(name)[1]["id"] for name in INPUTS[medium])
-        status, job = self.json(
-            "POST", "/api/jobs", {"content": content, "styles": [style], "settings": settings}
-        )
+        asked = {"kind": kind, "content": None if kind == "texture" else content, "settings": settings}
+        status, job = self.json("POST", "/api/jobs", {**asked, "styles": [] if kind == "once" else [style]})
         assert status == 201, job
         return str(job["id"])
 
@@ -85,7 +84,7 @@ class Client:
 @contextlib.contextmanager
 def running(folder: Path, limits: Limits, inputs: Path) -> Iterator[Client]:
     listener = listen(0)
-    server = make_server(make_app(folder, limits))
+    server = make_server(make_app(folder, limits), TOKEN, limits)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -11,7 +11,8 @@ import torch
 from specstyle import Progress, StopRun
 from specstyle.recipes import RECIPES
 from specstyle.ui import watching
-from specstyle.ui.watching import LeaveRun, Watch, curves
+from specstyle.ui.job import curves
+from specstyle.ui.watching import LeaveRun, Watch
 from specstyle.ui.words import plain
 
 
@@ -20,6 +21,29 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+class Line:
+    """The server's end, as far as a watch sees it."""
+
+    def __init__(self) -> None:
+        self.told: list[Any] = []
+        self.wishes: list[str] = []
+        self.gone = False
+
+    def send(self, said: Any) -> None:
+        self.told.append(said)
+
+    def poll(self) -> bool:
+        return self.gone or bool(self.wishes)
+
+    def recv(self) -> str:
+        if self.gone:
+            raise EOFError
+        return self.wishes.pop(0)
+
+    def all(self, kind: str) -> list[Any]:
+        return [said for said in self.told if said[0] == kind]
 
 
 def step(number: int, steps: int = 100, scale: int = 1) -> Progress:
@@ -33,12 +57,17 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def watch(clock: Clock) -> Watch:
-    return Watch("image", RECIPES["default-image"], 60.0, clock)
+def line() -> Line:
+    return Line()
+
+
+@pytest.fixture
+def watch(clock: Clock, line: Any) -> Watch:
+    return Watch(line, "image", RECIPES["default-image"], clock)
 
 
 def test_pictures_are_few_and_only_for_who_looks(
-    watch: Watch, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    watch: Watch, clock: Clock, line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cost = 0.01
 
@@ -47,77 +76,63 @@ def test_pictures_are_few_and_only_for_who_looks(
         return b"png"
 
     monkeypatch.setattr(watching, "live_png", draw)
-    drawn = []
     for number in range(1, 500):
         if number <= 400:
-            watch.look()
+            line.wishes.append("look")
         cost = 0.01 if number <= 200 else 0.2  # a large picture
         clock.now += 0.1
         watch(step(number, 500))
-        assert watch.picture is not None
-        drawn.append(watch.picture[0])
-    assert 30 <= len(set(drawn[:200])) <= 41  # twice a second
-    assert 9 <= len(set(drawn[200:400])) <= 12  # a tenth of the time
-    assert len(set(drawn[460:])) == 1  # nobody looks
+    drawn = [said[1] for said in line.all("picture")]
+    assert 30 <= len([n for n in drawn if n <= 200]) <= 41  # twice a second
+    assert 9 <= len([n for n in drawn if 200 < n <= 400]) <= 12  # a tenth of the time
+    assert not [n for n in drawn if n > 460]  # nobody looks
+    rows = [row["step"] for said in line.all("state") for row in said[2]]
+    assert rows == list(range(1, rows[-1] + 1))  # none twice, none left out
 
 
-@pytest.mark.parametrize(("leave", "raised"), [(False, StopRun), (True, LeaveRun)])
+@pytest.mark.parametrize(
+    ("wishes", "raised"), [(["stop"], StopRun), (["stop", "leave"], LeaveRun), ([], LeaveRun)]
+)
 def test_a_wish_to_stop_waits_until_the_run_is_kept(
-    watch: Watch, leave: bool, raised: type[Exception]
+    watch: Watch, line: Line, wishes: list[str], raised: type[Exception]
 ) -> None:
     watch(step(1))
     assert not watch.keep_now()
-    watch.ask_to_stop()
-    watch.ask_to_stop(leave=leave)  # the server ends
-    watch(step(2))  # not kept yet
-    assert watch.state()["stopping"]
+    line.wishes, line.gone = [*wishes], not wishes
+    if wishes:
+        watch(step(2))  # not kept yet
     assert watch.keep_now()
     with pytest.raises(raised):
         watch(step(3))
 
 
-def test_a_wish_to_stop_does_not_wait_for_ever(watch: Watch, clock: Clock) -> None:
-    watch.ask_to_stop()
+def test_a_wish_to_stop_does_not_wait_for_ever(watch: Watch, clock: Clock, line: Line) -> None:
+    line.wishes = ["stop"]
     watch(step(1))
     clock.now += 11
+    watch._kept = False  # nobody asked whether to keep it
     with pytest.raises(StopRun):
         watch(step(2))
 
 
-def test_the_time_that_a_run_may_take(watch: Watch, clock: Clock) -> None:
-    clock.now += 59
-    watch(step(1))
-    clock.now += 2
-    watch(step(2))
-    assert watch.out_of_time
-    watch.keep_now()
-    with pytest.raises(StopRun):
-        watch(step(3))
-
-
-def test_the_time_left_counts_this_part_of_a_run_only(watch: Watch, clock: Clock) -> None:
-    assert watch.state() == {}
+def test_the_time_left_counts_this_part_of_a_run_only(watch: Watch, clock: Clock, line: Line) -> None:
     clock.now += 50  # reading
     watch(step(41))  # gone on with from step 40
-    assert watch.state()["seconds_left"] is None
+    assert line.all("state")[-1][1]["seconds_left"] is None
     for number in range(42, 52):
         clock.now += 0.5
         watch(step(number))
-    assert watch.state()["seconds_left"] == pytest.approx(0.5 * 49)
-    clock.now += 0.3  # within the next step
-    assert watch.state()["seconds_left"] == pytest.approx(0.5 * 49 - 0.3)
+    assert line.all("state")[-1][1]["seconds_left"] == pytest.approx(0.5 * 49)
 
 
 @pytest.mark.parametrize("n", [1, 2, 299, 300, 301, 5000])
 def test_curves(n: int) -> None:
-    rows = [{"step": float(i), "total": 1.0 / i, "style": 0.5} for i in range(1, n + 1)]
+    rows = [{"step": i, "total": 1.0 / i, "style": 0.5} for i in range(1, n + 1)]
     drawn = curves(rows)
-    assert len(drawn["step"]) == len(drawn["total"]) == min(n, len(drawn["step"]))
-    assert min(n, 150) <= len(drawn["step"]) <= 300
-    assert drawn["step"][-1] == n
-    assert drawn["total"] == [1.0 / s for s in drawn["step"] if s]
-    assert set(drawn) == {"step", "total", "style"}
-    assert curves([]) == {}
+    assert min(n, 150) <= len(drawn) <= 300
+    assert drawn[-1]["step"] == n
+    assert all(row["total"] == 1.0 / row["step"] for row in drawn)
+    assert curves([]) == []
 
 
 def test_words_for_a_page() -> None:

@@ -13,7 +13,7 @@ export async function ask(path, options = {}) {
   } catch {
     if (response.ok) throw new Error("The server's answer broke off.");
   }
-  if (!response.ok) throw new Error(sentence(values.error || `The server said ${response.status}.`));
+  if (!response.ok) throw Object.assign(new Error(sentence(values.error || `The server said ${response.status}.`)), { field: values.field });
   return values;
 }
 
@@ -23,10 +23,10 @@ export function send(path, values, method = "POST") {
 }
 
 // Sends a file as it is; onShare is told how much of it is there, from 0 to 1.
-export function upload(file, onShare) {
+export function upload(file, onShare = () => {}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", `/api/uploads?name=${encodeURIComponent(file.name)}`);
+    request.open("POST", `api/uploads?name=${encodeURIComponent(file.name)}`);
     request.responseType = "json";
     request.upload.onprogress = (event) => event.lengthComputable && onShare(event.loaded / event.total);
     request.onload = () => {
@@ -43,19 +43,6 @@ export function sentence(text) {
   // A file's name keeps its first letter.
   const begun = /^[a-z]+[ :]/.test(text) ? first.toUpperCase() + text.slice(1) : text;
   return /[.!?]$/.test(begun) ? begun : `${begun}.`;
-}
-
-// Makes an element. Text is always text, never markup.
-export function el(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
-    else if (name === "class") made.className = value;
-    else if (value === true) made.setAttribute(name, "");
-    else if (value !== false && value != null) made.setAttribute(name, value);
-  }
-  made.append(...children.flat().filter((child) => child != null && child !== false));
-  return made;
 }
 
 export function span(seconds) {
