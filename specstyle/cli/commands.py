@@ -18,10 +18,10 @@ from specstyle.cli.progress import USAGE, ProgressLine, complain, name_of_signal
 from specstyle.cli.spectrograms import add_spectrogram_commands
 from specstyle.errors import SpecstyleError
 
-_UI = """Serve a page on this machine: drop two sounds or two pictures, watch, listen, download.
+_UI = """Serve a page on this machine: drop two sounds or two pictures, watch, listen, compare, download.
 
-It answers to this machine only, and fetches nothing from elsewhere. Ctrl-C ends it; jobs that it has not
-finished are listed again when it is started in the same folder.
+It answers to this machine only, and to who has the address that it prints; it fetches nothing from elsewhere.
+Ctrl-C ends it; its jobs are listed again when it is started in the same folder.
 """
 
 

@@ -17,7 +17,6 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Respon
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from specstyle import __version__
 from specstyle.pages import SHARED, render
 from specstyle.ui.jobs import Asked, Jobs
 from specstyle.ui.settings import KINDS, MEDIA, fields, offers, trained
@@ -56,16 +55,13 @@ def make_app(folder: Path, limits: Limits) -> Starlette:
         jobs.warm()
         return HTMLResponse(_page(limits))
 
-    def player(request: Request) -> Response:
-        return FileResponse(SHARED / f"player.{request.path_params['kind']}")
-
     return Starlette(
         routes=[
             *_upload_routes(uploads, jobs),
             *_job_routes(jobs, uploads),
             Route("/", page),
             Route("/index.html", page),
-            Route("/player.{kind:str}", player),
+            *(Route(f"/{name}", StaticFiles(directory=SHARED)) for name in ("player.js", "player.css")),
             Mount("/", StaticFiles(directory=PAGE)),
         ],
         exception_handlers={HTTPException: _refused, Exception: _broken},
@@ -74,53 +70,45 @@ def make_app(folder: Path, limits: Limits) -> Starlette:
 
 
 def _page(limits: Limits) -> str:
-    recipes = {medium: offers(medium) for medium in MEDIA}
-    said = {"recipes": recipes, "examples": EXAMPLES, "styles": limits.styles}
+    bounds = {name: getattr(limits, name) for name in ("styles", "upload_bytes", "upload_mb")}
     return render(
         PAGE / "index.html",
-        version=__version__,
         kinds=KINDS,
         groups=fields(),
         trained={medium: trained(medium) for medium in MEDIA},
         examples=EXAMPLES,
-        data={**said, "upload_bytes": limits.upload_bytes, "upload_mb": limits.upload_mb},
+        data={"recipes": {medium: offers(medium) for medium in MEDIA}, "examples": EXAMPLES, **bounds},
     )
 
 
 def _upload_routes(uploads: Uploads, jobs: Jobs) -> list[Route]:
     async def receive(request: Request) -> Response:
-        name = request.query_params.get("name", "")
-        if "job" in request.query_params:
-            path, save_as = jobs.get(request.query_params["job"]).shown_file(
-                request.query_params.get("file", "")
-            )
-            return JSONResponse(
-                (await run_in_threadpool(uploads.copy, path, name or save_as or path.name)).described(), 201
-            )
-        length = request.headers.get("content-length", "")
+        asked = request.query_params
+        name, length = asked.get("name", ""), request.headers.get("content-length", "")
+        if "job" in asked:
+            path, save_as = jobs.get(asked["job"]).shown_file(asked.get("file", ""))
+            upload = await run_in_threadpool(uploads.copy, path, name or save_as or path.name)
+            return JSONResponse(upload.described(), 201)
         try:
             path = await uploads.receive(name, int(length) if length.isdecimal() else None, request.stream())
         except ClientDisconnect:
             return Response(status_code=400)
-        upload = await run_in_threadpool(uploads.take_in, path, name)
-        return JSONResponse(upload.described(), 201)
-
-    def described(request: Request) -> Response:
-        return JSONResponse(uploads.get(request.path_params["id"]).described())
+        return JSONResponse((await run_in_threadpool(uploads.take_in, path, name)).described(), 201)
 
     def drop(request: Request) -> Response:
         uploads.drop(request.path_params["id"])
         return JSONResponse({})
 
-    def show(request: Request) -> Response:
-        return FileResponse(uploads.shown_file(request.path_params["id"], request.path_params["name"]))
-
     return [
         Route("/api/uploads", receive, methods=["POST"]),
-        Route("/api/uploads/{id}", described),
+        Route("/api/uploads/{id}", lambda r: JSONResponse(uploads.get(r.path_params["id"]).described())),
         Route("/api/uploads/{id}", drop, methods=["DELETE"]),
-        Route("/files/uploads/{id}/{name}", show),
+        Route("/files/uploads/{id}/{name}", lambda r: FileResponse(uploads.shown_file(**_named(r)))),
     ]
+
+
+def _named(request: Request) -> dict[str, str]:
+    return {"identity": request.path_params["id"], "name": request.path_params["name"]}
 
 
 def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
@@ -129,13 +117,13 @@ def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
         styles = values.get("styles", [])
         if not isinstance(styles, list):
             raise Refusal("styles: expected a list of chosen files")
-        one = {
-            role: None if values.get(role) is None else await run_in_threadpool(uploads.get, values[role])
-            for role in ("content", "mask")
-        }
-        given = [await run_in_threadpool(uploads.get, style) for style in styles]
+        given = [values.get("content"), values.get("mask"), *styles]
+        content, mask, *found = [
+            None if i < 2 and one is None else await run_in_threadpool(uploads.get, one)
+            for i, one in enumerate(given)
+        ]
         kind = str(values.get("kind", "style"))
-        return Asked(kind, one["content"], tuple(given), one["mask"], values.get("settings", {}))
+        return Asked(kind, content, tuple(one for one in found if one), mask, values.get("settings", {}))
 
     async def add(request: Request) -> Response:
         return JSONResponse((await run_in_threadpool(jobs.add, await asked(request))).brief(), 201)
@@ -147,18 +135,12 @@ def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
         uploads.keep(request.query_params.get("chosen", "").split(","))
         return JSONResponse(jobs.listed())
 
-    def described(request: Request) -> Response:
-        return JSONResponse(jobs.get(request.path_params["id"]).described())
-
     def change(request: Request) -> Response:
-        what = {"stop": jobs.stop, "go-on": jobs.go_on}.get(request.path_params["what"])
+        known = {"stop": jobs.stop, "go-on": jobs.go_on, "": jobs.remove}
+        what = known.get(request.path_params.get("what", ""))
         if what is None:
             raise Refusal("there is no such address", 404)
         what(request.path_params["id"])
-        return JSONResponse({})
-
-    def remove(request: Request) -> Response:
-        jobs.remove(request.path_params["id"])
         return JSONResponse({})
 
     def live(request: Request) -> Response:
@@ -175,8 +157,8 @@ def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
         Route("/api/jobs", add, methods=["POST"]),
         Route("/api/jobs", listed),
         Route("/api/estimate", foresee, methods=["POST"]),
-        Route("/api/jobs/{id}", described),
-        Route("/api/jobs/{id}", remove, methods=["DELETE"]),
+        Route("/api/jobs/{id}", lambda r: JSONResponse(jobs.get(r.path_params["id"]).described())),
+        Route("/api/jobs/{id}", change, methods=["DELETE"]),
         Route("/api/jobs/{id}/{what}", change, methods=["POST"]),
         Route("/files/jobs/{id}/live.png", live),
         Route("/files/jobs/{id}/{name}", show),

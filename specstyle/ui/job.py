@@ -29,7 +29,7 @@ CURVE_POINTS = 300
 State = Literal["waiting", "running", "finishing", "stopped", "finished", "failed"]
 
 ACTIVE = ("running", "finishing")
-_SUFFIX = {"audio": ".wav", "image": ".png"}
+SUFFIXES = {"audio": ".wav", "image": ".png"}
 _KEPT = (
     "number", "kind", "medium", "files", "settings", "state", "said", "notes", "results", "view", "began",
     "seconds",
@@ -116,7 +116,7 @@ class Entry:
 
     def result(self, place: int) -> Path:
         """Return where the result of a run goes."""
-        return self.run_dir(place) / f"result{_SUFFIX[self.medium]}"
+        return self.run_dir(place) / f"result{SUFFIXES[self.medium]}"
 
     def _paths(self, stem: str) -> tuple[Path, ...]:
         return tuple(self.folder / f["file"] for f in self.files if f["stem"].startswith(stem))
@@ -226,7 +226,7 @@ class Entry:
         Raises:
             Refusal: If there is none.
         """
-        suffix, brief = _SUFFIX[self.medium], self.brief()
+        suffix, brief = SUFFIXES[self.medium], self.brief()
         stem = f"{brief['content']} in the style of {' and '.join(map(_stem, brief['styles']))}"
         stem = stem.replace(brief["content"], _stem(brief["content"]), 1)[:100].replace("/", "-")
         known: dict[str, tuple[Path, str | None]] = {"view.png": (self.folder / "view.png", None)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import secrets
@@ -39,8 +40,8 @@ LOG_LINES = 200
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -65,8 +66,7 @@ def serve(
     os.umask(0o077)
     listener = listen(port)
     try:
-        app = make_app(folder.resolve(), limits)
-        token = token_of(folder)
+        app, token = make_app(folder.resolve(), limits), token_of(folder)
         server = make_server(app, token, limits)
         address = f"http://{HOST}:{listener.getsockname()[1]}/{token}/"
         on_address(address)
@@ -85,15 +85,14 @@ def token_of(folder: Path) -> str:
     with contextlib.suppress(OSError, UnicodeDecodeError):
         if len(found := path.read_text("ascii").strip()) == 32 and found.isalnum():
             return found
-    token = secrets.token_hex(16)
-    path.touch(0o600)
-    path.write_text(token, "ascii")
+    path.write_text(token := secrets.token_hex(16), "ascii")
     return token
 
 
 def make_server(app: ASGIApp, token: str, limits: Limits) -> uvicorn.Server:
     """Return what serves an application on a socket, to this machine's own pages."""
-    logging.getLogger("uvicorn.error").addFilter(_Bounded())
+    lines = itertools.count()
+    logging.getLogger("uvicorn.error").addFilter(lambda _: next(lines) < LOG_LINES)
 
     class Protocol(H11Protocol):
         """Ends a connection on which nothing is asked, or nothing whole."""
@@ -125,18 +124,6 @@ def make_server(app: ASGIApp, token: str, limits: Limits) -> uvicorn.Server:
     )
 
 
-class _Bounded(logging.Filter):
-    """Lets no more than ``LOG_LINES`` records pass."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._left = LOG_LINES
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        self._left -= 1
-        return self._left >= 0
-
-
 def listen(port: int) -> socket.socket:
     """Return a socket that listens on this machine.
 
@@ -160,9 +147,7 @@ def guarded(app: ASGIApp, token: str, limits: Limits) -> ASGIApp:
     async def serve_or_refuse(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                headers.update(_HEADERS)
-                headers.setdefault("Cache-Control", "no-store")
+                MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
         async def receive_soon() -> Message:

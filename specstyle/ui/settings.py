@@ -43,11 +43,7 @@ _NAMES = {*" ".join(GROUPS.values()).split(), *ALONE}
 
 
 def label_of(name: str) -> str:
-    """Return what the page calls a field.
-
-    >>> label_of("content_start_s")
-    'content start'
-    """
+    """Return what the page calls a field."""
     return name.removesuffix("_s").replace("_", " ")
 
 
@@ -78,11 +74,7 @@ def _shown(name: str) -> dict[str, Any]:
 
 
 def read(name: str, text: Any) -> Any:
-    """Return a field's value from what a page sent.
-
-    Raises:
-        Refusal: If it is none.
-    """
+    """Return a field's value from what a page sent; ``Refusal`` if it is none."""
     label, most = label_of(name), _MOST.get(name)
     try:
         value = field_reader(_TYPES[name])[0](str(text).strip())
@@ -117,17 +109,14 @@ def check_settings(values: Any, kind: str, medium: str) -> dict[str, Any]:
         if name in _TYPES:
             read(name, text)
     points_of(values, kind)
-    if kind == "once":
-        _check_once(values.get("once"), medium)
-    return values
-
-
-def _check_once(once: Any, medium: str) -> None:
-    there = [name for name, _ in trained(medium)]
+    there, once = [name for name, _ in trained(medium)], values.get("once")
+    if kind != "once":
+        return values
     if not isinstance(once, dict) or not once or not set(once) <= set(there):
         raise Refusal(f"choose a trained style: {', '.join(there)}", field="once")
     if not all(type(weight) in (int, float) and 0 < weight <= 1 for weight in once.values()):
         raise Refusal("the weight of a trained style is a number above 0, up to 1", field="once")
+    return values
 
 
 def points_of(values: dict[str, Any], kind: str) -> list[tuple[str, dict[str, Any]]]:

@@ -22,19 +22,20 @@ from specstyle.media.pictures import check_picture
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import Sound, check_sound
 from specstyle.run.outputs import write_source
+from specstyle.ui.job import SUFFIXES
 from specstyle.ui.watching import show
-from specstyle.ui.words import MEGABYTE, Limits, Refusal, said_of
+from specstyle.ui.words import Limits, Refusal, said_of
 
-EXAMPLES: dict[str, dict[str, Any]] = {
-    "audio": {"style": ("plucked_melody", "rain"), "once": ("plucked_melody", "fire"), "seconds": 3.0},
-    "image": {
-        "style": ("drawn_scene", "brush_texture"),
-        "once": ("drawn_scene", "starry-night"),
-        "size": 384,
-    },
+EXAMPLES = {
+    "audio": {"once": ("plucked_melody", "fire"), "style": ("plucked_melody", "rain")},
+    "image": {"once": ("drawn_scene", "starry-night"), "style": ("drawn_scene", "brush_texture")},
 }
-"""By medium: content and style to try, optimized and at once, synthesized; and how large."""
+"""By medium: content and style to try, at once and optimized; all but trained styles are synthesized."""
 
+EXAMPLE_S, EXAMPLE_SIZE = 3.0, 384
+"""Seconds of a sound, and pixels of a picture."""
+
+_EXAMPLE_NAMES = {name for one in EXAMPLES.values() for name in (*one["style"], one["once"][0])}
 _LONGEST_NAME = 120
 _NO_LONGER = "a chosen file is no longer here; choose it again"
 
@@ -75,7 +76,7 @@ class Uploads:
         self._folder, self._limits, self._clock = folder, limits, clock
         self._kept: dict[str, Upload] = {}
         self._chosen_at: dict[str, float] = {}
-        self._lock = threading.Lock()
+        self._making = threading.Lock()
         self.clear()
         folder.mkdir(parents=True)
 
@@ -84,16 +85,13 @@ class Uploads:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def get(self, identity: Any) -> Upload:
-        """Return a file by its id, an example's if it names one.
-
-        Raises:
-            Refusal: If there is none.
-        """
-        if isinstance(identity, str) and identity.startswith("example."):
-            with self._lock:  # made once
-                if identity not in self._kept and identity[8:] in _example_names():
-                    self._kept[identity] = self._example(identity)
-        if not isinstance(identity, str) or identity not in self._kept:
+        """Return a file by its id, an example's if it names one; ``Refusal`` if there is none."""
+        identity = str(identity)
+        if (name := identity.removeprefix("example.")) != identity:
+            with self._making:  # once
+                if identity not in self._kept and name in _EXAMPLE_NAMES:
+                    self._kept[identity] = self._example(name)
+        if identity not in self._kept:
             raise Refusal(_NO_LONGER, 404)
         return self._kept[identity]
 
@@ -108,27 +106,21 @@ class Uploads:
             shutil.rmtree(self._folder / identity, ignore_errors=True)
 
     async def receive(self, name: str, promised: int | None, body: AsyncIterator[bytes]) -> Path:
-        """Write a file as it comes in.
-
-        Args:
-            name: What the user calls it.
-            promised: Its size in bytes, if that is known.
-            body: Its bytes.
-
-        Raises:
-            Refusal: As soon as it is too large.
-        """
+        """Write a file as it comes in, of a promised size; ``Refusal`` as soon as it is too large."""
+        too_large = Refusal(
+            f"{shown(name)} is larger than {self._limits.upload_mb:g} MB, the most that this server takes; "
+            "give a smaller file, or start it with a larger --max-upload-mb",
+            413,
+        )
         if promised is not None and promised > self._limits.upload_bytes:
-            raise self._too_large(name)
-        self._make_room()
-        path = self._new()
+            raise too_large
+        path, size = self._new(), 0
         try:
-            size = 0
             with path.open("wb") as file:
                 async for piece in body:
                     size += len(piece)
                     if size > self._limits.upload_bytes:
-                        raise self._too_large(name)
+                        raise too_large
                     file.write(piece)
         except BaseException:
             shutil.rmtree(path.parent, ignore_errors=True)
@@ -136,54 +128,26 @@ class Uploads:
         return path
 
     def _new(self) -> Path:
+        """Return where a file can be; what no page has chosen makes room for it where all is too much."""
+        since = self._clock() - self._limits.unused_s
+        old = (one for one in list(self._kept) if self._chosen_at.get(one, since) < since)
+        while sum(path.stat().st_size for path in self._folder.glob("*/*")) > self._limits.kept_bytes:
+            if (oldest := next(old, None)) is None:
+                said = "too many files are chosen on this server; start a job, or take some out"
+                raise Refusal(said, 507)
+            self.drop(oldest)
         identity = secrets.token_hex(8)
         (self._folder / identity).mkdir()
         return self._folder / identity / identity  # what it holds says what it is
 
-    def _make_room(self) -> None:
-        """Remove what no page has chosen, where all of it is too much.
-
-        Raises:
-            Refusal: If that does not suffice.
-        """
-        with self._lock:
-            since = self._clock() - self._limits.unused_s
-            old = (one for one in list(self._kept) if self._chosen_at.get(one, since) < since)
-            while (
-                sum(path.stat().st_size for path in self._folder.glob("*/*"))
-                > self._limits.kept_mb * MEGABYTE
-            ):
-                oldest = next(old, None)
-                if oldest is None:
-                    raise Refusal(
-                        "too many files are chosen on this server; start a job, or take some out", 507
-                    )
-                self.drop(oldest)
-
-    def _too_large(self, name: str) -> Refusal:
-        return Refusal(
-            f"{shown(name)} is larger than {self._limits.upload_mb:g} MB, the most that this server takes; "
-            "give a smaller file, or start it with a larger --max-upload-mb",
-            413,
-        )
-
     def copy(self, path: Path, name: str) -> Upload:
-        """Take in a file of a job.
-
-        Raises:
-            Refusal: If there is no room.
-        """
-        self._make_room()
+        """Take in a file of a job; ``Refusal`` if there is no room."""
         target = self._new()
         shutil.copyfile(path, target)
         return self.take_in(target, name)
 
     def take_in(self, path: Path, name: str) -> Upload:
-        """Look at a file that came in, and make what the page shows of it.
-
-        Raises:
-            Refusal: If it is no sound or picture that can be used.
-        """
+        """Look at a file that came in, and make what the page shows of it; ``Refusal`` if it is no use."""
         name = shown(name)
         try:
             medium, source = _read(path, self._limits.sound_minutes)
@@ -191,47 +155,33 @@ class Uploads:
         except (SpecstyleError, ValueError, MemoryError, OSError) as error:
             shutil.rmtree(path.parent, ignore_errors=True)
             raise Refusal(said_of(error, {path: name}), 422) from error
-        upload = Upload(path.parent.name, name, medium, path, about)
-        self._kept[upload.id] = upload
+        self._kept[path.parent.name] = upload = Upload(path.parent.name, name, medium, path, about)
         self.keep([upload.id])
         return upload
 
-    def _example(self, identity: str) -> Upload:
+    def _example(self, name: str) -> Upload:
         from specstyle.synthesis.pictures import PICTURES
         from specstyle.synthesis.sounds import SOUNDS
 
-        name, folder = identity[8:], self._folder / identity
-        source: Any
-        folder.mkdir(exist_ok=True)
-        if name in SOUNDS:
-            samples = torch.from_numpy(SOUNDS[name](EXAMPLES["audio"]["seconds"], 22050, seed=0))[None]
-            medium, source = "audio", Sound(samples, 22050, "PCM_16", name)
+        medium = "audio" if name in SOUNDS else "image"
+        if medium == "audio":
+            samples = torch.from_numpy(SOUNDS[name](EXAMPLE_S, 22050, seed=0))[None]
+            source: Any = Sound(samples, 22050, "PCM_16", name)
         else:
-            size = EXAMPLES["image"]["size"]
-            pixels = torch.from_numpy(PICTURES[name](size, size, seed=0)).movedim(2, 0).float()
-            medium, source = "image", Picture(pixels, None, name)
-        path = folder / f"{name}.{'wav' if medium == 'audio' else 'png'}"
+            pixels = torch.from_numpy(PICTURES[name](EXAMPLE_SIZE, EXAMPLE_SIZE, seed=0))
+            source = Picture(pixels.movedim(2, 0).float(), None, name)
+        folder = self._folder / f"example.{name}"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{name}{SUFFIXES[medium]}"
         write_source(medium, source, path)
-        return Upload(identity, name.replace("_", " "), medium, path, show(source, folder))
+        return Upload(folder.name, name.replace("_", " "), medium, path, show(source, folder))
 
     def shown_file(self, identity: str, name: str) -> Path:
-        """Return ``preview.png`` or ``listen.wav`` of a file.
-
-        Raises:
-            Refusal: If there is none.
-        """
+        """Return what the page shows of a file by its name; ``Refusal`` if there is none."""
         path = self.get(identity).path.parent / name
-        if name not in SHOWN or not path.is_file():
+        if name not in ("preview.png", "listen.wav") or not path.is_file():
             raise Refusal("there is no such file", 404)
         return path
-
-
-SHOWN = ("preview.png", "listen.wav")
-"""What the page shows of a file, beside it."""
-
-
-def _example_names() -> set[str]:
-    return {name for one in EXAMPLES.values() for name in (*one["style"], one["once"][0])}
 
 
 def give(upload: Upload, folder: Path, stem: str) -> Path:
@@ -247,8 +197,6 @@ def give(upload: Upload, folder: Path, stem: str) -> Path:
             to = target if path == upload.path else folder / f"{stem}.{path.name}"
             try:
                 os.link(path, to)
-            except FileNotFoundError:
-                raise
             except OSError:  # a file system without links
                 shutil.copyfile(path, to)
     except FileNotFoundError as error:

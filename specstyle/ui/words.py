@@ -11,8 +11,6 @@ from starlette.exceptions import HTTPException
 
 from specstyle.errors import explain
 
-MEGABYTE = 10**6
-
 
 @dataclass(frozen=True)
 class Limits:
@@ -46,17 +44,16 @@ class Limits:
     @property
     def upload_bytes(self) -> int:
         """Of one file."""
-        return int(self.upload_mb * MEGABYTE)
+        return int(self.upload_mb * 10**6)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Of all of them."""
+        return int(self.kept_mb * 10**6)
 
 
 class Refusal(HTTPException):
-    """A request that is not served, and why.
-
-    Args:
-        message: Why.
-        status: Of HTTP.
-        field: What of the form it is about, if that is known.
-    """
+    """A request that is not served: why, its status of HTTP, and what of the form it is about, if known."""
 
     def __init__(self, message: str, status: int = 400, *, field: str = "") -> None:
         super().__init__(status, message)
@@ -64,12 +61,7 @@ class Refusal(HTTPException):
 
 
 def plain(text: str, names: Mapping[Path, str] | None = None) -> str:
-    """Return a message of specstyle as it reads on a page.
-
-    Args:
-        text: The message.
-        names: What the user calls each file.
-    """
+    """Return a message of specstyle as it reads on a page; ``names`` has what the user calls each file."""
     said = {said: name for path, name in (names or {}).items() for said in (str(path), path.name)}
     if said:  # in one pass: a user's name for one file may be what another is called here
         known = "|".join(re.escape(one) for one in sorted(said, key=len, reverse=True))

@@ -86,7 +86,7 @@ class SoundPlayer {
     const cells = panels.map((panel) => this.cell(panel));
     root.append(make("div", { class: "bar", role: "group", "aria-label": "Player" }, this.button, this.time, this.choices,
       label(this.loop, "loop what is shown"), label(this.level, "equally loud"), zoomed),
-    make("p", { class: "keys" }, "Keys: 1, 2, 3 … what is heard, space plays, L loops. Click: from there. Drag: move. Ctrl and wheel: zoom (shift: time, alt: frequency)."),
+    make("p", { class: "keys" }, "Keys: 1, 2, 3 … choose, space plays, L loops. Click: from there. Drag: move. Ctrl, shift or alt and wheel: zoom."),
     make("div", { class: "panels sounds" }, cells), ...this.tracks.map((t) => t.audio));
     onKeys(root, (key) => {
       if (key === " ") return this.toggle(), true;
