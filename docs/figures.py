@@ -2,7 +2,8 @@
 
 Everything here starts from sounds and pictures that examples/synthesis draws: no recording, no photograph, no
 download; but picture_recipes, first_page and pairs, on photographs, paintings and recordings, which are left
-out where these are not at hand. They take some minutes on one core, and picture_recipes forty minutes more.
+out where these are not at hand, as the page is without Playwright and a Chromium. They take some minutes on
+one core, and picture_recipes forty minutes more.
 
 Usage: python docs/figures.py [NAME ...]    (all of them if none is named)
 """
@@ -11,12 +12,15 @@ from __future__ import annotations
 
 import base64
 import io
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -524,6 +528,38 @@ def notebooks() -> None:
         print(f"{path.name}: {path.stat().st_size / 1024:.0f} KB")
 
 
+def page() -> None:
+    """Photograph the page as it opens, and with a finished sound."""
+    chromium = shutil.which("chromium")
+    if find_spec("playwright") is None or chromium is None:
+        return
+    from playwright.sync_api import sync_playwright
+
+    def keep(view: Any, name: str, height: int) -> None:
+        shot = view.screenshot(clip={"x": 0, "y": 0, "width": 1280, "height": height})
+        image = Image.open(io.BytesIO(shot)).convert("RGB").quantize(110, dither=Image.Dither.NONE)
+        image.save(HERE / "figures" / f"{name}.png", optimize=True)
+
+    command = [sys.executable, "-m", "specstyle", "ui", "--port", "0", "--no-browser", "--folder"]
+    with (
+        TemporaryDirectory() as folder,
+        subprocess.Popen([*command, folder], stdout=subprocess.PIPE, text=True) as server,
+        sync_playwright() as running,
+    ):
+        browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        view = browser.new_page(viewport={"width": 1280, "height": 1000})
+        view.goto((server.stdout or io.StringIO()).readline().split()[0], wait_until="networkidle")
+        keep(view, "page-start", 760)
+        view.locator(".example", has_text="plucked melody by rain").click()
+        view.locator("#job .state.finished").wait_for(timeout=300_000)
+        view.locator(".play").click()
+        view.wait_for_timeout(1500)
+        view.locator(".play").click()
+        keep(view, "page-done", 990)
+        browser.close()
+        server.terminate()
+
+
 FIGURES: dict[str, Callable[[], None]] = {
     function.__name__: function
     for function in (
@@ -545,6 +581,7 @@ FIGURES: dict[str, Callable[[], None]] = {
         pairs,
         notebooks,
         film,
+        page,
     )
 }
 

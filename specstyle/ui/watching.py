@@ -77,6 +77,11 @@ class Watch:
 
     def keep_now(self) -> bool:
         """Return whether the run is to be kept at once, since it will be stopped."""
+        self._listen()
+        self._kept = self._asked is not None
+        return self._kept
+
+    def _listen(self) -> None:
         try:
             while self._line.poll():
                 said = self._line.recv()
@@ -87,8 +92,6 @@ class Watch:
                 self._leave = self._leave or said == "leave"
         except (EOFError, OSError):  # the server is gone
             self._asked, self._leave = -1e9, True
-        self._kept = self._asked is not None
-        return self._kept
 
     def __call__(self, progress: Progress) -> None:
         """Take in a step.
@@ -101,12 +104,11 @@ class Watch:
         if self._first is None or progress.step <= self._first[0]:
             self._first = (progress.step, now)
         self._rows.append({"step": progress.step, "scale": progress.scale, **progress.losses})
-        kept = self._kept
-        self.keep_now()
+        self._listen()
         if now - self._told > TELL_EVERY_S or progress.step == progress.steps:
             self._tell(progress, now)
         self._draw(progress, now)
-        if self._asked is not None and (kept or now - self._asked > PATIENCE_S):
+        if self._asked is not None and (self._kept or now - self._asked > PATIENCE_S):
             raise LeaveRun if self._leave else StopRun
 
     def _tell(self, now: Progress, at: float) -> None:

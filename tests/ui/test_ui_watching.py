@@ -110,7 +110,6 @@ def test_a_wish_to_stop_does_not_wait_for_ever(watch: Watch, clock: Clock, line:
     line.wishes = ["stop"]
     watch(step(1))
     clock.now += 11
-    watch._kept = False  # nobody asked whether to keep it
     with pytest.raises(StopRun):
         watch(step(2))
 
