@@ -23,24 +23,14 @@ from specstyle.ui.settings import KINDS, MEDIA, fields, offers, trained
 from specstyle.ui.uploads import EXAMPLES, Uploads
 from specstyle.ui.words import Limits, Refusal
 
-PAGE = Path(__file__).parent / "page"
-"""All files of the page but the player, which reports have, too."""
+PAGE = Path(__file__).parent / "page"  # all files of the page but the player, which reports have, too
 
 mimetypes.add_type("text/javascript", ".js")  # whatever this machine says of it
-MAX_JSON = 65_536
-"""Bytes of a request that is no file."""
+MAX_JSON = 65_536  # bytes of a request that is no file
 
 
 def make_app(folder: Path, limits: Limits) -> Starlette:
-    """Return the server's application.
-
-    Args:
-        folder: Where uploads and jobs are kept; nothing else of this machine is served.
-        limits: What is accepted.
-
-    Raises:
-        SpecstyleError: If the folder cannot be used.
-    """
+    """Return the server's application; nothing but what is in its folder is served, within limits."""
     jobs = Jobs(folder, limits)
     uploads = Uploads(folder / "uploads", limits)
 
@@ -103,12 +93,10 @@ def _upload_routes(uploads: Uploads, jobs: Jobs) -> list[Route]:
         Route("/api/uploads", receive, methods=["POST"]),
         Route("/api/uploads/{id}", lambda r: JSONResponse(uploads.get(r.path_params["id"]).described())),
         Route("/api/uploads/{id}", drop, methods=["DELETE"]),
-        Route("/files/uploads/{id}/{name}", lambda r: FileResponse(uploads.shown_file(**_named(r)))),
+        Route(
+            "/files/uploads/{id}/{name}", lambda r: FileResponse(uploads.shown_file(*r.path_params.values()))
+        ),
     ]
-
-
-def _named(request: Request) -> dict[str, str]:
-    return {"identity": request.path_params["id"], "name": request.path_params["name"]}
 
 
 def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,15 +21,11 @@ from specstyle.run.request import Job, Request, Result
 from specstyle.ui.settings import chosen, points_of
 from specstyle.ui.words import Refusal, plain, said_of
 
-FORMAT = 2
-"""Of ``job.json``."""
-
-CURVE_POINTS = 300
-"""Of a curve that is sent to a page."""
+FORMAT = 2  # of ``job.json``
+CURVE_POINTS = 300  # of a curve that is sent to a page
 
 State = Literal["waiting", "running", "finishing", "stopped", "finished", "failed"]
 
-ACTIVE = ("running", "finishing")
 SUFFIXES = {"audio": ".wav", "image": ".png"}
 _KEPT = (
     "number", "kind", "medium", "files", "settings", "state", "said", "notes", "results", "view", "began",
@@ -38,67 +35,37 @@ _KEPT = (
 
 @dataclass
 class Live:
-    """What is known of a job that runs: where it is, its losses, its picture, and wishes for it.
+    """What is known of a job that runs, and what is wished of it."""
 
-    Attributes:
-        state: In plain values.
-        rows: The losses of each step of the part that runs.
-        picture: Its step, and the picture as a PNG.
-        part: Which of its runs is on.
-        looked: When a page last looked.
-        asked: When its end was asked for.
-        leave: Whether that is the server's end.
-        at_once: Whether to wait no more.
-        out_of_time: Whether the clock asked.
-    """
-
-    state: dict[str, Any] = field(default_factory=dict)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    picture: tuple[int, bytes] | None = None
-    part: int = 0
-    looked: float = 0.0
-    asked: float | None = None
-    leave: bool = False
-    at_once: bool = False
-    out_of_time: bool = False
+    state: dict[str, Any] = field(default_factory=dict)  # where it is
+    rows: list[dict[str, Any]] = field(default_factory=list)  # losses of each step of the part that runs
+    picture: tuple[int, bytes] | None = None  # its step, and a PNG
+    part: int = 0  # which of its runs is on
+    looked: float = 0.0  # when a page last looked
+    asked: float | None = None  # when its end was asked for
+    leave: bool = False  # whether the next server may go on with it
+    at_once: bool = False  # whether to wait no more
+    out_of_time: bool = False  # whether the clock asked
 
 
 @dataclass
 class Entry:
-    """A job in the list.
+    """A job in the list."""
 
-    Attributes:
-        folder: Its own; its name is the job's id.
-        number: Its place in the queue.
-        kind: One of ``settings.KINDS``.
-        medium: ``audio`` or ``image``.
-        files: Of the content, each style and the mask: its ``stem`` and the user's ``name`` for it, the
-            ``file`` here, and what it is.
-        settings: What was chosen, see ``settings.check_settings``.
-        state: What it does.
-        said: Why it was stopped or failed.
-        notes: What a user should know.
-        results: What each run's result is, as far as it is there.
-        view: What the content is, as far as it is heard.
-        began: When it was asked for, in ISO 8601.
-        seconds: That it has worked.
-        live: While it runs.
-    """
-
-    folder: Path
-    number: int
-    kind: str
-    medium: str
-    files: list[dict[str, Any]]
-    settings: dict[str, Any]
+    folder: Path  # its own; its name is the job's id
+    number: int  # its place in the queue
+    kind: str  # one of settings.KINDS
+    medium: str  # audio or image
+    files: list[dict[str, Any]]  # of content, styles, mask: stem, the user's name, the file, what it is
+    settings: dict[str, Any]  # as settings.check_settings has them
     state: State = "waiting"
-    said: str = ""
-    notes: list[str] = field(default_factory=list)
-    results: dict[str, dict[str, Any]] = field(default_factory=dict)
-    view: dict[str, Any] = field(default_factory=dict)
-    began: str = ""
-    seconds: float = 0.0
-    live: Live | None = None
+    said: str = ""  # why it was stopped or failed
+    notes: list[str] = field(default_factory=list)  # what a user should know
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)  # what each is, as far as it is there
+    view: dict[str, Any] = field(default_factory=dict)  # what of the content was heard
+    began: str = ""  # when it was asked for, in ISO 8601
+    seconds: float = 0.0  # that it has worked
+    live: Live | None = None  # while it runs
 
     @property
     def id(self) -> str:
@@ -135,17 +102,11 @@ class Entry:
         elif mask:
             masks = mask * max(len(styles), 1)
         (content,) = self._paths("content")
-        asked = {"overrides": overrides, "seed": seed, "content_masks": masks}
-        return Request(
-            self.medium, content, styles, **asked, **({} if self.kind == "once" else {"recipe": recipe})
-        )
+        asked = {"overrides": overrides, "seed": seed, "content_masks": masks, "recipe": recipe}
+        return Request(self.medium, content, styles, **asked)
 
     def job(self, place: int) -> tuple[Job, Callable[..., Result] | None]:
-        """Return a run, a new one or the one that its folder keeps, and what makes it if that is a network.
-
-        Raises:
-            RunFinishedError: If there is nothing left to do.
-        """
+        """Return a run, new or as its folder keeps it, and what makes it if that is a trained network."""
         run_dir = self.run_dir(place)
         if (run_dir / "run.json").exists():
             return resumed_job(run_dir)[0], None
@@ -157,16 +118,11 @@ class Entry:
         run = partial(apply_request, style=load_style(next(iter(blend))), blend=blend)
         return Job(request, output, force=True, shown=shown), run
 
-    def plain(self, text: str) -> str:
+    def plain(self, said: str | Exception) -> str:
         """Return a message with the user's names of the files."""
+        text = said_of(said) if isinstance(said, Exception) else said
         names = {self.folder / file["file"]: file["name"] for file in self.files}
-        for place in range(len(self.points)):
-            text = text.replace(f"{self.run_dir(place)}/", "")
-        return plain(text, names)
-
-    def told(self, error: Exception) -> str:
-        """Return what to tell of an error."""
-        return self.plain(said_of(error))
+        return plain(re.sub(re.escape(f"{self.folder}/run-") + r"\d+/", "", text), names)
 
     def hear(self, live: Live, kind: str, *said: Any) -> None:
         """Take in what its worker tells."""
@@ -221,14 +177,10 @@ class Entry:
         return []
 
     def shown_file(self, name: str) -> tuple[Path, str | None]:
-        """Return a file of the job by what the page calls it, and the name to save it under, if any.
-
-        Raises:
-            Refusal: If there is none.
-        """
+        """Return a file by what the page calls it, and the name to save it under; ``Refusal`` if none."""
         suffix, brief = SUFFIXES[self.medium], self.brief()
-        stem = f"{brief['content']} in the style of {' and '.join(map(_stem, brief['styles']))}"
-        stem = stem.replace(brief["content"], _stem(brief["content"]), 1)[:100].replace("/", "-")
+        content, *styles = (Path(name).stem for name in (brief["content"], *brief["styles"]))
+        stem = f"{content} in the style of {' and '.join(styles)}"[:100]
         known: dict[str, tuple[Path, str | None]] = {"view.png": (self.folder / "view.png", None)}
         for place, (title, _) in enumerate(self.points):
             run, saved = self.run_dir(place), stem if len(self.points) == 1 else f"{stem} ({title})"
@@ -249,10 +201,6 @@ class Entry:
         return path, save_as
 
 
-def _stem(name: str) -> str:
-    return Path(name).stem
-
-
 def curves(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the losses at some hundred steps at most, the last one among them."""
     rows = [row for i, row in enumerate(rows) if i == 0 or row["step"] > rows[i - 1]["step"]]
@@ -261,11 +209,7 @@ def curves(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def read(folder: Path) -> Entry:
-    """Return the job that a folder keeps.
-
-    Raises:
-        ValueError: If it is none, or of another version; and what reading it raises.
-    """
+    """Return the job that a folder keeps; whatever reading raises, or ``ValueError``, if there is none."""
     values = json.loads((folder / "job.json").read_text(encoding="utf-8"))
     if values.get("format") != FORMAT:
         raise ValueError("of another version")
@@ -273,16 +217,13 @@ def read(folder: Path) -> Entry:
 
 
 def load(folder: Path) -> Entry | None:
-    """Return the job that a folder keeps, ``None`` if there is none that can be read.
-
-    One that ran when the server ended is stopped now.
-    """
+    """Return the job that a folder keeps, stopped if it ran when the server ended; ``None`` if unreadable."""
     try:
         entry = read(folder)
-        if entry.state in ACTIVE:
-            last = len(entry.points) - 1
-            finished = entry.kind != "once" and RunFolder(entry.run_dir(last)).status == FINISHED
-            finished = finished and str(last) in entry.results
+        if entry.state in ("running", "finishing"):
+            finished = len(entry.results) == len(entry.points) and (
+                RunFolder(entry.run_dir(len(entry.points) - 1)).status == FINISHED
+            )
             entry.state = "finished" if finished else "stopped"
             entry.said = "" if finished else "The server was ended while this ran."
     except (OSError, ValueError, TypeError, KeyError, AttributeError):

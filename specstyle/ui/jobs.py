@@ -24,11 +24,8 @@ from specstyle.ui.uploads import Upload, give
 from specstyle.ui.watching import LOOKED_AT_S, work
 from specstyle.ui.words import Limits, Refusal
 
-END_S = 30.0
-"""Seconds that the end of the server, or of a job that shall stop, waits for the current step."""
-
-FINISH_S = 300.0
-"""Seconds that the end of a job waits for its result to be made."""
+END_S = 30.0  # seconds that the end of the server, or of a job that shall stop, waits for the current step
+FINISH_S = 300.0  # seconds that the end of a job waits for its result to be made
 
 
 @dataclass(frozen=True)
@@ -78,7 +75,7 @@ class Asked:
             for place in range(len(entry.points)) if self.kind != "once" else ():
                 settle_request(entry.request(place))
         except (SpecstyleError, ValueError) as error:
-            raise Refusal(entry.told(error), field=field_named(str(error))) from error
+            raise Refusal(entry.plain(error), field=field_named(str(error))) from error
         return entry
 
 
@@ -86,11 +83,8 @@ class Jobs:
     """Runs jobs one after another, each in a folder of its own; what an earlier server left is listed again.
 
     Args:
-        folder: Of the server; no other server may work there.
+        folder: Of the server; ``SpecstyleError`` if it cannot be used, or another server works there.
         limits: What is accepted.
-
-    Raises:
-        SpecstyleError: If the folder cannot be used.
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
@@ -139,13 +133,10 @@ class Jobs:
                 file["file"] = give(asked.uploads[file["stem"]], folder, file["stem"]).name
             entry.began = datetime.now().astimezone().isoformat(timespec="seconds")
             self._enqueue(entry)
-        except OSError as error:
+        except BaseException as error:
             shutil.rmtree(folder, ignore_errors=True)
-            raise Refusal(
-                f"the job cannot be kept: {error.strerror}; make room and try again", 507
-            ) from error
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise Refusal(f"the job cannot be kept: {error.strerror}; make room", 507) from error
             raise
         return entry
 
@@ -158,7 +149,7 @@ class Jobs:
             try:
                 return sum(foreseen_s(entry.request(place)) for place in range(len(entry.points)))
             except (SpecstyleError, ValueError, OSError) as error:
-                raise Refusal(entry.told(error), field=field_named(str(error))) from error
+                raise Refusal(entry.plain(error), field=field_named(str(error))) from error
 
     def get(self, identity: str) -> Entry:
         """Return a job, ``Refusal`` if there is none; whoever asks is looking."""
@@ -231,7 +222,7 @@ class Jobs:
                 state, said = self._run(entry, live, process)
             except Exception as error:  # the worker goes on with the next
                 process.end()
-                state, said = "failed", entry.told(error)
+                state, said = "failed", entry.plain(error)
             with self._changed, contextlib.suppress(SpecstyleError):  # the disk is full: the list still tells
                 entry.live, entry.state, entry.said = None, state, said
                 entry.seconds = round(entry.seconds + time.monotonic() - began, 1)

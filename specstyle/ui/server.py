@@ -28,15 +28,9 @@ from specstyle.ui.words import Limits
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HOST = "127.0.0.1"
-"""The only address: nobody else's machine reaches it."""
-
-CONNECTIONS = 400
-"""Of all pages at once; more are told to come again."""
-
-LOG_LINES = 200
-"""Of what the server writes on its terminal, at most."""
-
+HOST = "127.0.0.1"  # the only address: nobody else's machine reaches it
+CONNECTIONS = 400  # of all pages at once; more are told to come again
+LOG_LINES = 200  # of what the server writes on its terminal, at most
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'",
@@ -125,11 +119,7 @@ def make_server(app: ASGIApp, token: str, limits: Limits) -> uvicorn.Server:
 
 
 def listen(port: int) -> socket.socket:
-    """Return a socket that listens on this machine.
-
-    Raises:
-        SpecstyleError: If the port is not to be had.
-    """
+    """Return a socket that listens on this machine; ``SpecstyleError`` if the port is not to be had."""
     try:
         return socket.create_server((HOST, port))
     except (OSError, OverflowError) as error:

@@ -88,16 +88,10 @@ def read(name: str, text: Any) -> Any:
 
 
 def check_settings(values: Any, kind: str, medium: str) -> dict[str, Any]:
-    """Return what a page sent of a job's settings, if all of it can be asked for.
+    """Return what a page sent of a job's settings, if all of it can be asked for, or ``Refusal``.
 
-    Args:
-        values: ``recipe``, fields as text, of ``once`` the trained styles' weights by name, of ``sweep``
-            the field to ``vary`` and its ``values`` as text.
-        kind: One of ``KINDS``.
-        medium: ``audio`` or ``image``.
-
-    Raises:
-        Refusal: If something is unknown, of another type or out of bounds.
+    That is ``recipe``, fields as text, of ``once`` the trained styles' weights by name, and of ``sweep`` the
+    field to ``vary`` and its ``values`` as text.
     """
     known = {*used(kind, medium), "recipe", "once", "vary", "values"}
     if not isinstance(values, dict) or not set(values) <= known:
@@ -123,15 +117,13 @@ def points_of(values: dict[str, Any], kind: str) -> list[tuple[str, dict[str, An
     """Return each run of a job: its title, and what is its own of the settings."""
     if kind != "sweep":
         return [("result", {})]
-    name, texts = values.get("vary"), [text.strip() for text in str(values.get("values", "")).split(",")]
-    if name not in {*used(kind, "audio"), *used(kind, "image")} or _TYPES[str(name)].startswith("tuple"):
+    name, texts = str(values.get("vary")), [text.strip() for text in str(values.get("values", "")).split(",")]
+    if name not in {*used(kind, "audio"), *used(kind, "image")} or _TYPES[name].startswith("tuple"):
         raise Refusal("vary: expected a setting with one value", field="vary")
     if not 2 <= len(set(texts)) == len(texts) <= _MOST_VALUES:
-        raise Refusal(
-            f"values: expected 2 to {_MOST_VALUES} different ones with commas between", field="values"
-        )
+        raise Refusal(f"values: expected 2 to {_MOST_VALUES} different ones, with commas", field="values")
     try:
-        return [(f"{label_of(str(name))} {text}", {str(name): read(str(name), text)}) for text in texts]
+        return [(f"{label_of(name)} {text}", {name: read(name, text)}) for text in texts]
     except Refusal as error:
         raise Refusal(str(error.detail), field="values") from error
 

@@ -42,15 +42,7 @@ _NO_LONGER = "a chosen file is no longer here; choose it again"
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that was taken in.
-
-    Attributes:
-        id: Its name here, which says nothing of the user's.
-        name: What the user calls it.
-        medium: ``audio`` or ``image``.
-        path: Where it is.
-        about: What it is, as ``show`` tells it.
-    """
+    """A file that was taken in: its name here and the user's, ``audio`` or ``image``, and what it is."""
 
     id: str
     name: str
@@ -185,12 +177,7 @@ class Uploads:
 
 
 def give(upload: Upload, folder: Path, stem: str) -> Path:
-    """Put a file and what the page shows of it into a job's folder; return where the file is.
-
-    Raises:
-        Refusal: If it was removed meanwhile.
-        OSError: If there is no room.
-    """
+    """Put a file and what the page shows of it into a job's folder; ``Refusal`` if it is gone meanwhile."""
     target = folder / f"{stem}.file"
     try:
         for path in {upload.path, *upload.path.parent.glob("*.*")}:

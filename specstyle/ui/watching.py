@@ -28,26 +28,13 @@ from specstyle.run.request import Progress, Result, TransferError
 from specstyle.run.settle import settle_request
 from specstyle.ui.job import Entry, read
 
-TELL_EVERY_S = 0.2
-"""Seconds from one word on a run's losses to the next."""
-
-PICTURE_EVERY_S = 0.5
-"""Seconds from one picture to the next, at least."""
-
-PICTURE_SHARE = 0.1
-"""Of the time of a run that may go into its pictures."""
-
-LOOKED_AT_S = 5.0
-"""A page that has not asked for so many seconds is not looking: nothing is drawn for it."""
-
-PATIENCE_S = 10.0
-"""How long a wish to stop waits for a checkpoint, so that the run can go on without a loss."""
-
-LARGEST_SIDE = 640
-"""Of a picture for the page, in pixels."""
-
-SPECTROGRAM = (1024, 320)
-"""Width and height of a spectrogram for the page, in pixels."""
+TELL_EVERY_S = 0.2  # seconds from one word on a run's losses to the next
+PICTURE_EVERY_S = 0.5  # seconds from one picture to the next, at least
+PICTURE_SHARE = 0.1  # of the time of a run that may go into its pictures
+LOOKED_AT_S = 5.0  # a page that has not asked for so many seconds is not looking: nothing is drawn for it
+PATIENCE_S = 10.0  # how long a wish to stop waits for a checkpoint, so that the run can go on without a loss
+LARGEST_SIDE = 640  # of a picture for the page, in pixels
+SPECTROGRAM = (1024, 320)  # width and height of a spectrogram for the page, in pixels
 
 
 class LeaveRun(Exception):  # noqa: N818 (it is a request, not an error)
@@ -55,14 +42,7 @@ class LeaveRun(Exception):  # noqa: N818 (it is a request, not an error)
 
 
 class Watch:
-    """Takes in the steps of one run, tells the server of them, and brings its wish to stop.
-
-    Args:
-        line: To the server.
-        medium: ``audio`` or ``image``.
-        recipe: Settled.
-        clock: Of seconds.
-    """
+    """Takes in the steps of one run of a settled recipe, tells the server, and brings its wish to stop."""
 
     def __init__(
         self, line: Connection, medium: str, recipe: Recipe, clock: Callable[[], float] = time.monotonic
@@ -94,12 +74,7 @@ class Watch:
             self._asked, self._leave = -1e9, True
 
     def __call__(self, progress: Progress) -> None:
-        """Take in a step.
-
-        Raises:
-            StopRun: If a user or the clock asks for it.
-            LeaveRun: If the server ends.
-        """
+        """Take in a step; ``StopRun`` if a user or the clock asks for it, ``LeaveRun`` if the server ends."""
         now = self._clock()
         if self._first is None or progress.step <= self._first[0]:
             self._first = (progress.step, now)
@@ -134,15 +109,7 @@ class Watch:
 
 
 def live_png(image: Tensor, medium: str, recipe: Recipe) -> bytes:
-    """Return an image in work as a PNG.
-
-    A spectrogram's levels are those of the image itself: no phase is reconstructed.
-
-    Args:
-        image: ``[B, C, h, w]``, as ``Progress.image`` gives it.
-        medium: ``audio`` or ``image``.
-        recipe: Says how a sound's magnitudes were compressed.
-    """
+    """Return an image in work, ``[B, C, h, w]``, as a PNG; no phase is reconstructed for it."""
     image = image.detach().float().cpu()
     if medium == "image":
         return figures.picture_png(image[0], longest=LARGEST_SIDE)
@@ -154,11 +121,7 @@ def live_png(image: Tensor, medium: str, recipe: Recipe) -> bytes:
 
 
 def show(source: Any, folder: Path, stem: str = "") -> dict[str, Any]:
-    """Write what a page shows of a sound or picture: a preview, and what every browser plays.
-
-    Returns:
-        Of a picture its ``width`` and ``height``, of a sound what its panel says and its ``channels``.
-    """
+    """Write a preview of a sound or picture, and what every browser plays; return what it is."""
     if isinstance(source, Sound):
         levels_db, _ = figures.spectrogram_db(source.samples.numpy(), source.sample_rate)
         (folder / f"{stem}preview.png").write_bytes(figures.levels_png(levels_db, size=SPECTROGRAM))
@@ -214,7 +177,7 @@ def _done(entry: Entry, line: Connection, cache: Cache) -> tuple[str, str]:
     except Exception as error:  # a job that fails must not end the worker
         if isinstance(error, TransferError) and error.result is not None:
             _show(entry, place, error.result, line)
-        return "failed", entry.told(error)
+        return "failed", entry.plain(error)
     return "finished", ""
 
 

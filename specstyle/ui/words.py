@@ -14,27 +14,16 @@ from specstyle.errors import explain
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds, so that a slip does not fill the disk or the day.
+    """Bounds, so that a slip does not fill the disk or the day; a megabyte has 10^6 bytes."""
 
-    Attributes:
-        upload_mb: Of one file, in megabytes (10^6 bytes).
-        minutes: That one job may run before it is stopped.
-        waiting: Jobs in the queue.
-        styles: Of one job.
-        sound_minutes: Of one sound.
-        kept_mb: Of all files that were chosen and may still become part of a job.
-        unused_s: Seconds after which a chosen file may go, if no page has it chosen any more.
-        idle_s: Seconds that a connection may stay silent while something is awaited from it.
-    """
-
-    upload_mb: float = 200.0
-    minutes: float = 60.0
-    waiting: int = 20
-    styles: int = 8
-    sound_minutes: float = 30.0
-    kept_mb: float = 4000.0
-    unused_s: float = 600.0
-    idle_s: float = 30.0
+    upload_mb: float = 200.0  # of one file
+    minutes: float = 60.0  # that one job may run before it is stopped
+    waiting: int = 20  # jobs in the queue
+    styles: int = 8  # of one job
+    sound_minutes: float = 30.0  # of one sound
+    kept_mb: float = 4000.0  # of all files that may still become part of a job
+    unused_s: float = 600.0  # after which a file may go, if no page has it chosen any more
+    idle_s: float = 30.0  # that a connection may stay silent while something is awaited from it
 
     def __post_init__(self) -> None:
         for name, flag in (("upload_mb", "--max-upload-mb"), ("minutes", "--max-minutes")):

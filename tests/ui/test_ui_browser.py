@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -20,17 +19,6 @@ from playwright.sync_api import Page, expect
 
 WAIT_MS = 60_000
 expect.set_options(timeout=WAIT_MS)  # a job's first step waits for libraries that it imports
-
-DROP = """([zone, files]) => {
-  const data = new DataTransfer();
-  for (const [name, content] of files) {
-    data.items.add(new File([Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0))], name));
-  }
-  const event = (type) => new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true });
-  const target = document.querySelector(zone);
-  target.dispatchEvent(event("dragover"));
-  target.dispatchEvent(event("drop"));
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +52,6 @@ def open_page(browser: Any) -> Iterator[Callable[..., Page]]:
         assert asked
         assert [url for url in asked if not url.startswith(address)] == []
         assert wrong == []
-
-
-def drop(page: Page, zone: str, *paths: Path) -> None:
-    files = [(path.name, base64.b64encode(path.read_bytes()).decode()) for path in paths]
-    page.evaluate(DROP, [zone, files])
 
 
 def choose(page: Page, inputs: Path, content: str | None, style: str | None) -> None:
@@ -178,7 +161,7 @@ def test_the_player(client: Any, open_page: Any) -> None:
 def test_a_picture(client: Any, open_page: Any, tmp_path: Path) -> None:
     page = open_page(client)
     # Both on the first zone: the first is the content, the other one the style.
-    drop(page, "#content-chooser .drop", client.inputs / "c.png", client.inputs / "s.png")
+    page.set_input_files("#content-file", [client.inputs / "c.png", client.inputs / "s.png"])
     expect(page.locator("#style-chooser .chosen .name")).to_have_text("s.png")
     expect(page.locator("#content-chooser .chosen .hint")).to_contain_text("48 pixels")
     set_steps(page, "120")

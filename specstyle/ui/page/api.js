@@ -22,20 +22,8 @@ export function send(path, values, method = "POST") {
   return ask(path, { method, headers, body: values === undefined ? undefined : JSON.stringify(values) });
 }
 
-// Sends a file as it is; onShare is told how much of it is there, from 0 to 1.
-export function upload(file, onShare = () => {}) {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", `api/uploads?name=${encodeURIComponent(file.name)}`);
-    request.responseType = "json";
-    request.upload.onprogress = (event) => event.lengthComputable && onShare(event.loaded / event.total);
-    request.onload = () => {
-      if (request.status === 201) resolve(request.response);
-      else reject(new Error(sentence(request.response?.error || `${file.name} was not taken.`)));
-    };
-    request.onerror = () => reject(new Error(`${file.name} could not be sent. Is the server still running?`));
-    request.send(file);
-  });
+export function upload(file) {
+  return ask(`api/uploads?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
 }
 
 export function sentence(text) {

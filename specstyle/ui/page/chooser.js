@@ -14,26 +14,11 @@ export class Chooser {
   // root: the chooser's element; most: how many files it holds; onmore: takes what is too many.
   constructor(root, { most, limits, onchange, onerror, onmore }) {
     this.list = root.querySelector(".chosen");
-    this.drop = root.querySelector(".drop");
-    this.input = root.querySelector("input");
-    Object.assign(this, { root, most, limits, onchange, onerror, onmore });
-    this.files = [];
-    this.sending = 0;
+    this.input = root.querySelector("input"); // lies over the whole zone: files can be dropped on it
+    Object.assign(this, { most, limits, onchange, onerror, onmore, files: [], sending: 0 });
     this.input.addEventListener("change", () => {
       this.add([...this.input.files]);
       this.input.value = "";
-    });
-    root.addEventListener("dragover", (event) => {
-      event.preventDefault();
-      this.drop.classList.add("over");
-    });
-    root.addEventListener("dragleave", (event) => {
-      if (!root.contains(event.relatedTarget)) this.drop.classList.remove("over");
-    });
-    root.addEventListener("drop", (event) => {
-      event.preventDefault();
-      this.drop.classList.remove("over");
-      this.add([...event.dataTransfer.files]);
     });
   }
 
@@ -58,13 +43,12 @@ export class Chooser {
       this.onerror(`${file.name} is larger than ${this.limits.upload_mb} MB, the most that this server takes.`);
       return;
     }
-    const bar = make("progress", { max: 1, value: 0, "aria-label": `Sending ${file.name}` });
-    const row = make("li", { class: "sending" }, make("span", { class: "name" }, file.name), bar);
+    const row = make("li", { class: "sending" }, file.name, make("progress", { "aria-label": `Sending ${file.name}` }));
     this.list.append(row);
     this.sending += 1;
     this.onchange();
     try {
-      this.put(await upload(file, (share) => (share < 1 ? (bar.value = share) : bar.removeAttribute("value"))), row);
+      this.put(await upload(file), row);
     } catch (error) {
       this.onerror(error.message);
     } finally {
