@@ -167,12 +167,12 @@ def test_a_picture(client: Any, open_page: Any, tmp_path: Path) -> None:
     set_steps(page, "120")
     # No style to the left.
     page.get_by_role("button", name="Paint where no style goes").click()
-    page.get_by_role("slider", name="brush").fill("160")
+    page.get_by_role("slider", name="brush").fill("96")
     box = page.locator("#mask canvas").bounding_box()
     assert box is not None
-    page.mouse.move(box["x"] + 60, box["y"] + 10)
+    page.mouse.move(box["x"] + 30, box["y"] + 10)
     page.mouse.down()
-    page.mouse.move(box["x"] + 60, box["y"] + box["height"] - 10, steps=4)
+    page.mouse.move(box["x"] + 30, box["y"] + box["height"] - 10, steps=4)
     page.mouse.up()
     page.get_by_role("button", name="Done").click()
     expect(page.locator("#painted")).to_have_text("painted")

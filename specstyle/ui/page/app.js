@@ -73,6 +73,7 @@ function changed() {
   $("paint").disabled = !content.files.length;
   $("painted").textContent = painter.mask ? "painted" : content.files[0]?.medium === "audio" ? "on the spectrogram" : "";
   offer(medium);
+  if (now === "sweep" && $("f-vary").value === "strength") form.querySelector("[data-field=strength]").hidden = true;
   const why = missing();
   $("why").textContent = why;
   $("start").disabled = Boolean(why);

@@ -155,7 +155,7 @@ export class JobView {
     });
     if (job.medium === "image" && found[0].title === "content" && Object.keys(job.results).length) found[0].image = `${this.at}/view.png${stamp}`;
     for (const [place, file] of Object.entries(job.results)) {
-      const made = panel(`result-${place}`, job.parts[place], { ...file, medium: job.medium }, place === "0");
+      const made = panel(`result-${place}`, job.parts[place], { ...file, medium: job.medium }, Number(place) === job.parts.length >> 1);
       if (job.medium === "image") Object.assign(made, { thumbnail: made.image, image: `${this.at}/shown-${place}.png${stamp}` });
       found.push(made);
     }
