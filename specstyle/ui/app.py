@@ -18,7 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from specstyle.pages import SHARED, render
-from specstyle.ui.jobs import Asked, Jobs
+from specstyle.ui.jobs import Jobs, locked
 from specstyle.ui.settings import KINDS, MEDIA, fields, offers, trained
 from specstyle.ui.uploads import EXAMPLES, Uploads
 from specstyle.ui.words import Limits, Refusal
@@ -31,8 +31,8 @@ MAX_JSON = 65_536  # bytes of a request that is no file
 
 def make_app(folder: Path, limits: Limits) -> Starlette:
     """Return the server's application; nothing but what is in its folder is served, within limits."""
-    jobs = Jobs(folder, limits)
-    uploads = Uploads(folder / "uploads", limits)
+    lock, uploads = locked(folder), Uploads(folder / "uploads", limits)
+    jobs = Jobs(folder, limits, uploads)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -40,6 +40,7 @@ def make_app(folder: Path, limits: Limits) -> Starlette:
         yield
         await run_in_threadpool(jobs.close)
         uploads.clear()
+        lock.close()
 
     def page(request: Request) -> Response:
         jobs.warm()
@@ -100,24 +101,11 @@ def _upload_routes(uploads: Uploads, jobs: Jobs) -> list[Route]:
 
 
 def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
-    async def asked(request: Request) -> Asked:
-        values = await _json(request)
-        styles = values.get("styles", [])
-        if not isinstance(styles, list):
-            raise Refusal("styles: expected a list of chosen files")
-        given = [values.get("content"), values.get("mask"), *styles]
-        content, mask, *found = [
-            None if i < 2 and one is None else await run_in_threadpool(uploads.get, one)
-            for i, one in enumerate(given)
-        ]
-        kind = str(values.get("kind", "style"))
-        return Asked(kind, content, tuple(one for one in found if one), mask, values.get("settings", {}))
-
     async def add(request: Request) -> Response:
-        return JSONResponse((await run_in_threadpool(jobs.add, await asked(request))).brief(), 201)
+        return JSONResponse((await run_in_threadpool(jobs.add, await _json(request))).brief(), 201)
 
     async def foresee(request: Request) -> Response:
-        return JSONResponse({"seconds": await run_in_threadpool(jobs.foreseen_s, await asked(request))})
+        return JSONResponse({"seconds": await run_in_threadpool(jobs.foreseen_s, await _json(request))})
 
     def listed(request: Request) -> Response:
         uploads.keep(request.query_params.get("chosen", "").split(","))

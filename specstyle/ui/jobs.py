@@ -8,7 +8,6 @@ import secrets
 import shutil
 import threading
 import time
-from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,7 +19,7 @@ from specstyle.run.memory import foreseen_s
 from specstyle.run.settle import settle_request
 from specstyle.ui.job import Entry, Live, State, load
 from specstyle.ui.settings import KINDS, check_settings, field_named
-from specstyle.ui.uploads import Upload, give
+from specstyle.ui.uploads import Uploads, give
 from specstyle.ui.watching import LOOKED_AT_S, work
 from specstyle.ui.words import Limits, Refusal
 
@@ -28,68 +27,17 @@ END_S = 30.0  # seconds that the end of the server, or of a job that shall stop,
 FINISH_S = 300.0  # seconds that the end of a job waits for its result to be made
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What a page asks for.
-
-    Attributes:
-        kind: One of ``settings.KINDS``.
-        content: Of all but a texture.
-        styles: Of all but a trained network.
-        mask: Painted on the content.
-        settings: As a page sent them.
-    """
-
-    kind: str
-    content: Upload | None
-    styles: tuple[Upload, ...]
-    mask: Upload | None
-    settings: Any
-
-    @property
-    def uploads(self) -> dict[str, Upload]:
-        """All files, by what they are called in a job."""
-        styles = {f"style-{i}": upload for i, upload in enumerate(self.styles, 1)}
-        given = {"content": self.content, **styles, "mask": self.mask}
-        return {stem: upload for stem, upload in given.items() if upload is not None}
-
-    def entry(self, folder: Path, limits: Limits) -> Entry:
-        """Return the job, whose files are still where they were sent to; ``Refusal`` if they do not fit."""
-        if self.kind not in KINDS:
-            raise Refusal(f"kind: expected one of {', '.join(KINDS)}")
-        if (self.content is None) != (self.kind == "texture"):
-            raise Refusal("choose a content for all but a texture", field="content")
-        if not (self.kind != "once") <= len(self.styles) <= limits.styles:
-            raise Refusal(f"choose 1 to {limits.styles} styles, got {len(self.styles)}", field="style")
-        media = [upload.medium for stem, upload in self.uploads.items() if stem != "mask"]
-        if len({*media}) > 1 or (self.mask is not None and self.mask.medium != "image"):
-            said = "a sound and a picture cannot be mixed; choose two sounds or two pictures"
-            raise Refusal(said, field="style")
-        files = [
-            {**one.described(), "stem": stem, "file": f"{one.path.parent.name}/{one.path.name}"}
-            for stem, one in self.uploads.items()
-        ]
-        settings = check_settings(self.settings, self.kind, media[0])
-        entry = Entry(folder, 0, self.kind, media[0], files, settings)
-        try:
-            for place in range(len(entry.points)) if self.kind != "once" else ():
-                settle_request(entry.request(place))
-        except (SpecstyleError, ValueError) as error:
-            raise Refusal(entry.plain(error), field=field_named(str(error))) from error
-        return entry
-
-
 class Jobs:
     """Runs jobs one after another, each in a folder of its own; what an earlier server left is listed again.
 
     Args:
-        folder: Of the server; ``SpecstyleError`` if it cannot be used, or another server works there.
+        folder: Of the server.
         limits: What is accepted.
+        uploads: What jobs are made of.
     """
 
-    def __init__(self, folder: Path, limits: Limits) -> None:
-        self._folder, self._limits = folder / "jobs", limits
-        self._lock = _locked(folder)
+    def __init__(self, folder: Path, limits: Limits, uploads: Uploads) -> None:
+        self._folder, self._limits, self._uploads = folder / "jobs", limits, uploads
         self._folder.mkdir(exist_ok=True)
         found = (load(path) for path in self._folder.iterdir())
         self._jobs = {entry.id: entry for entry in found if entry is not None}
@@ -119,18 +67,44 @@ class Jobs:
         for worker in self._workers:
             if worker.is_alive():
                 worker.join(END_S + 5.0)
-        self._lock.close()
 
     # -- what the page asks for ------------------------------------------------------------------------------
 
-    def add(self, asked: Asked) -> Entry:
+    def _entry(self, asked: dict[str, Any], folder: Path) -> Entry:
+        """Return a job whose files are still where they were sent to; ``Refusal`` if they do not fit."""
+        kind, styles, most = str(asked.get("kind", "style")), asked.get("styles", []), self._limits.styles
+        if kind not in KINDS or not isinstance(styles, list):
+            raise Refusal(f"kind: expected one of {', '.join(KINDS)}; styles: a list of chosen files")
+        if (asked.get("content") is None) != (kind == "texture"):
+            raise Refusal("choose a content for all but a texture", field="content")
+        if not (kind != "once") <= len(styles) <= most:
+            raise Refusal(f"choose 1 to {most} styles, got {len(styles)}", field="style")
+        given = {f"style-{i}": self._uploads.get(one) for i, one in enumerate(styles, 1)}
+        one = {stem: self._uploads.get(asked[stem]) for stem in ("content", "mask") if asked.get(stem)}
+        media = [upload.medium for stem, upload in {**one, **given}.items() if stem != "mask"]
+        if len({*media}) > 1 or ("mask" in one and one["mask"].medium != "image"):
+            said = "a sound and a picture cannot be mixed; choose two sounds or two pictures"
+            raise Refusal(said, field="style")
+        files = [
+            {**upload.described(), "stem": stem, "file": f"{upload.id}/{upload.path.name}"}
+            for stem, upload in sorted({**one, **given}.items(), key=lambda item: item[0] == "mask")
+        ]
+        settings = check_settings(asked.get("settings", {}), kind, media[0])
+        entry = Entry(folder, 0, kind, media[0], files, settings)
+        try:
+            for place in range(len(entry.points)) if kind != "once" else ():
+                settle_request(entry.request(place))
+        except (SpecstyleError, ValueError) as error:
+            raise Refusal(entry.plain(error), field=field_named(str(error))) from error
+        return entry
+
+    def add(self, asked: dict[str, Any]) -> Entry:
         """Put a new job at the end of the queue; ``Refusal`` if it cannot be run, or too many wait."""
-        folder = self._folder / secrets.token_hex(8)
-        entry = asked.entry(folder, self._limits)
+        entry = self._entry(asked, folder := self._folder / secrets.token_hex(8))
         folder.mkdir()
         try:
             for file in entry.files:
-                file["file"] = give(asked.uploads[file["stem"]], folder, file["stem"]).name
+                file["file"] = give(self._uploads.get(file["id"]), folder, file["stem"]).name
             entry.began = datetime.now().astimezone().isoformat(timespec="seconds")
             self._enqueue(entry)
         except BaseException as error:
@@ -140,11 +114,11 @@ class Jobs:
             raise
         return entry
 
-    def foreseen_s(self, asked: Asked) -> float | None:
+    def foreseen_s(self, asked: dict[str, Any]) -> float | None:
         """Return how long a job will take, ``None`` for what takes no time; ``Refusal`` if it would fail."""
-        if not asked.uploads or asked.kind == "once":
+        entry = self._entry(asked, self._uploads.folder)
+        if entry.kind == "once":
             return None
-        entry = asked.entry(next(iter(asked.uploads.values())).path.parent.parent, self._limits)
         with self._measuring:
             try:
                 return sum(foreseen_s(entry.request(place)) for place in range(len(entry.points)))
@@ -312,8 +286,8 @@ class Process:
             self._process.close()
 
 
-def _locked(folder: Path) -> RunFolder:
-    """Make a folder that is this server's alone."""
+def locked(folder: Path) -> RunFolder:
+    """Make a folder that is this server's alone; ``SpecstyleError`` if that cannot be."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = RunFolder(folder)

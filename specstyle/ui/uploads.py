@@ -65,7 +65,7 @@ class Uploads:
     """
 
     def __init__(self, folder: Path, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
-        self._folder, self._limits, self._clock = folder, limits, clock
+        self.folder, self._limits, self._clock = folder, limits, clock
         self._kept: dict[str, Upload] = {}
         self._chosen_at: dict[str, float] = {}
         self._making = threading.Lock()
@@ -74,7 +74,7 @@ class Uploads:
 
     def clear(self) -> None:
         """Remove all."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def get(self, identity: Any) -> Upload:
         """Return a file by its id, an example's if it names one; ``Refusal`` if there is none."""
@@ -95,7 +95,7 @@ class Uploads:
         """Remove a file that nobody has chosen any more."""
         if not identity.startswith("example.") and self._kept.pop(identity, None) is not None:
             self._chosen_at.pop(identity, None)
-            shutil.rmtree(self._folder / identity, ignore_errors=True)
+            shutil.rmtree(self.folder / identity, ignore_errors=True)
 
     async def receive(self, name: str, promised: int | None, body: AsyncIterator[bytes]) -> Path:
         """Write a file as it comes in, of a promised size; ``Refusal`` as soon as it is too large."""
@@ -123,14 +123,14 @@ class Uploads:
         """Return where a file can be; what no page has chosen makes room for it where all is too much."""
         since = self._clock() - self._limits.unused_s
         old = (one for one in list(self._kept) if self._chosen_at.get(one, since) < since)
-        while sum(path.stat().st_size for path in self._folder.glob("*/*")) > self._limits.kept_bytes:
+        while sum(path.stat().st_size for path in self.folder.glob("*/*")) > self._limits.kept_bytes:
             if (oldest := next(old, None)) is None:
                 said = "too many files are chosen on this server; start a job, or take some out"
                 raise Refusal(said, 507)
             self.drop(oldest)
         identity = secrets.token_hex(8)
-        (self._folder / identity).mkdir()
-        return self._folder / identity / identity  # what it holds says what it is
+        (self.folder / identity).mkdir()
+        return self.folder / identity / identity  # what it holds says what it is
 
     def copy(self, path: Path, name: str) -> Upload:
         """Take in a file of a job; ``Refusal`` if there is no room."""
@@ -162,7 +162,7 @@ class Uploads:
         else:
             pixels = torch.from_numpy(PICTURES[name](EXAMPLE_SIZE, EXAMPLE_SIZE, seed=0))
             source = Picture(pixels.movedim(2, 0).float(), None, name)
-        folder = self._folder / f"example.{name}"
+        folder = self.folder / f"example.{name}"
         folder.mkdir(exist_ok=True)
         path = folder / f"{name}{SUFFIXES[medium]}"
         write_source(medium, source, path)

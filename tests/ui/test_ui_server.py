@@ -369,7 +369,7 @@ def test_fifty_pages(serve: Callable[..., Any], tmp_path: Path) -> None:
         ({"kind": "sweep", "vary": "strength", "values": "0, x"}, "values", "strength: expected a number"),
         ({"kind": "once", "once": {"rain": 1}}, "once", "choose a trained style: starry-night, "),
         ({"kind": "once", "once": {"swirls": -1}}, "once", "the weight of a trained style is a number"),
-        ({"kind": "film"}, "", "kind: expected one of style, once, texture, sweep"),
+        ({"kind": "film"}, "", "kind: expected one of style, once, texture, sweep; "),
     ],
 )  # fmt: skip
 def test_settings_that_are_refused(settings: Any, field: str, said: str, shared: Any, tmp_path: Path) -> None:
