@@ -93,12 +93,14 @@ def make_server(app: ASGIApp, token: str, limits: Limits) -> uvicorn.Server:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self.loop.call_later(limits.idle_s, self._end_if_silent)
+            self.loop.call_later(limits.idle_s, self._end_if_silent, None)
 
-        def _end_if_silent(self) -> None:
-            cycle: Any = self.cycle  # of the first request
-            if cycle is None:
+        def _end_if_silent(self, before: Any) -> None:
+            cycle: Any = self.cycle  # of the last request that was whole
+            if cycle is before and (cycle is None or cycle.response_complete):
                 self.transport.close()
+            elif not self.transport.is_closing():
+                self.loop.call_later(limits.idle_s, self._end_if_silent, cycle)
 
     return uvicorn.Server(
         uvicorn.Config(

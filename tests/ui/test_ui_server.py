@@ -467,7 +467,8 @@ def test_who_does_not_know_the_address_sees_nothing(shared: Any) -> None:
 def test_silent_connections_end(serve: Callable[..., Any], tmp_path: Path) -> None:
     head = f"POST /{TOKEN}/api/uploads?name=x HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
     with serve(idle_s=1.0) as client:
-        for sent in (b"", b"GET / HTTP/1.1\r\nHos", head.encode(), head.encode() + b"abc"):
+        whole = f"GET /{TOKEN}/api/jobs HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        for sent in (b"", b"GET / HTTP/1.1\r\nHos", head.encode() + b"abc", whole.encode() + b"GET"):
             with socket.create_connection(("127.0.0.1", client.port), timeout=20) as raw:
                 raw.sendall(sent)
                 while raw.recv(4096):
