@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.errors import CheckpointError, SpecstyleError
+from specstyle.onepass.stylefile import load_style
 from specstyle.run.checkpoint import RunFolder
 from specstyle.run.memory import foreseen_s
+from specstyle.run.onepass import settled
 from specstyle.run.settle import settle_request
 from specstyle.ui.job import Entry, Live, State, load
 from specstyle.ui.settings import KINDS, check_settings, field_named
@@ -80,7 +82,11 @@ class Jobs:
         if not (kind != "once") <= len(styles) <= most:
             raise Refusal(f"choose 1 to {most} styles, got {len(styles)}", field="style")
         given = {f"style-{i}": self._uploads.get(one) for i, one in enumerate(styles, 1)}
-        one = {stem: self._uploads.get(asked[stem]) for stem in ("content", "mask") if asked.get(stem)}
+        one = {
+            stem: self._uploads.get(asked[stem])
+            for stem in ("content", "mask")
+            if asked.get(stem) is not None
+        }
         media = [upload.medium for stem, upload in {**one, **given}.items() if stem != "mask"]
         if len({*media}) > 1 or ("mask" in one and one["mask"].medium != "image"):
             said = "a sound and a picture cannot be mixed; choose two sounds or two pictures"
@@ -92,8 +98,11 @@ class Jobs:
         settings = check_settings(asked.get("settings", {}), kind, media[0])
         entry = Entry(folder, 0, kind, media[0], files, settings)
         try:
-            for place in range(len(entry.points)) if kind != "once" else ():
-                settle_request(entry.request(place))
+            for place in range(len(entry.points)):
+                if kind == "once":
+                    settled(load_style(next(iter(settings["once"]))), entry.request().overrides)
+                else:
+                    settle_request(entry.request(place))
         except (SpecstyleError, ValueError) as error:
             raise Refusal(entry.plain(error), field=field_named(str(error))) from error
         return entry

@@ -369,6 +369,7 @@ def test_fifty_pages(serve: Callable[..., Any], tmp_path: Path) -> None:
         ({"kind": "sweep", "vary": "strength", "values": "0, x"}, "values", "strength: expected a number"),
         ({"kind": "once", "once": {"rain": 1}}, "once", "choose a trained style: starry-night, "),
         ({"kind": "once", "once": {"swirls": -1}}, "once", "the weight of a trained style is a number"),
+        ({"kind": "once", "once": {"swirls": 1}, "color": "pink"}, "color", "color must be one of "),
         ({"kind": "film"}, "", "kind: expected one of style, once, texture, sweep; "),
     ],
 )  # fmt: skip
@@ -401,6 +402,7 @@ def test_jobs_that_are_refused(client: Any) -> None:
     assert answer({"styles": [sound]}) == (400, "choose a content for all but a texture")
     assert answer({"content": "../x", "styles": [sound]})[0] == 404
     assert answer({"content": ["x"], "styles": [sound]})[0] == 404
+    assert answer({"content": "", "kind": "once"})[0] == 404
     assert answer([1]) == (400, "the request is no JSON object")
     assert answer({"content": "x" * 70_000}) == (413, "the request is too long")
     assert client.ask("POST", "/api/jobs", b"\xff{")[0] == 400
