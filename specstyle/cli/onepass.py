@@ -191,9 +191,7 @@ def _style(arguments: argparse.Namespace) -> tuple[Any, tuple[Path, ...]]:
         raise ValueError("apply any needs a STYLE behind the inputs: specstyle apply any INPUT STYLE -o OUT")
     source = arguments.inputs.pop()
     if medium_of(source) == "image":
-        raise ValueError(
-            f"{source}: any takes sounds; for pictures use `specstyle image`, or train a style"
-        )
+        raise ValueError(f"{source}: any takes sounds; for pictures use `specstyle image`, or train a style")
     return any_style(source), (source,)
 
 

@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from specstyle.pages import SHARED, render
 from specstyle.ui.jobs import Jobs, locked
-from specstyle.ui.settings import KINDS, MEDIA, fields, offers, trained
+from specstyle.ui.settings import KINDS, MEDIA, fields, offers, once_strength, trained
 from specstyle.ui.uploads import EXAMPLES, Uploads
 from specstyle.ui.words import Limits, Refusal
 
@@ -68,7 +68,12 @@ def _page(limits: Limits) -> str:
         groups=fields(),
         trained={medium: trained(medium) for medium in MEDIA},
         examples=EXAMPLES,
-        data={"recipes": {medium: offers(medium) for medium in MEDIA}, "examples": EXAMPLES, **bounds},
+        data={
+            "recipes": {medium: offers(medium) for medium in MEDIA},
+            "once": {medium: once_strength(medium) for medium in MEDIA},
+            "examples": EXAMPLES,
+            **bounds,
+        },
     )
 
 

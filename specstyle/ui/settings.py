@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from specstyle.features.networks import NETWORKS
-from specstyle.onepass.stylefile import load_style, shipped
+from specstyle.onepass.stylefile import Style, load_style, shipped
 from specstyle.recipes import DEFAULTS, PUBLISHED, RECIPES, Recipe
 from specstyle.recipes.recipe import AT_ONCE
 from specstyle.recipes.text import field_reader
@@ -142,15 +142,20 @@ def field_named(message: str) -> str:
     return next((name for word in words for name in _NAMES if word in (name, name.removesuffix("_s"))), "")
 
 
-@cache
 def trained(medium: str) -> list[tuple[str, str]]:
     """Return the trained styles that come along for a medium: names, and where each comes from."""
-    found = []
-    for path in dict.fromkeys(shipped().values()):
-        style = load_style(path)
-        if style.medium == medium:
-            found += [(said["name"], said.get("source", "")) for said in style.styles]
-    return found
+    return [(said["name"], said.get("source", "")) for style in _shipped(medium) for said in style.styles]
+
+
+def once_strength(medium: str) -> float:
+    """Return the strength at once that its styles suggest."""
+    return float(_shipped(medium)[0].recipe["strength"])
+
+
+@cache
+def _shipped(medium: str) -> list[Style]:
+    styles = [load_style(path) for path in dict.fromkeys(shipped().values())]
+    return [style for style in styles if style.medium == medium]
 
 
 @cache

@@ -41,7 +41,12 @@ const content = chooser("content", { most: 1, onmore: (files) => styles.add(file
 const painter = new Painter($("mask"), { onchange: changed, onerror: (text) => complain(text, "mask") });
 const kind = () => form.elements.kind.value;
 const onceChosen = () => [...form.querySelectorAll("[name=once]:checked")].filter((box) => !box.closest("[hidden]"));
-let estimated = 0, estimating = 0;
+let estimated = 0, estimating = 0, suggested = 0.5;
+
+function usualStrength() {
+  const medium = content.files[0]?.medium || onceChosen()[0]?.closest("[data-medium]").dataset.medium;
+  return (kind() === "once" && options.once[medium]) || 0.5;
+}
 
 function media() {
   return [...new Set([...(kind() === "texture" ? [] : content.files), ...(kind() === "once" ? [] : styles.files)].map((file) => file.medium))];
@@ -74,6 +79,9 @@ function changed() {
   $("painted").textContent = painter.mask ? "painted" : content.files[0]?.medium === "audio" ? "on the spectrogram" : "";
   offer(medium);
   if (now === "sweep" && $("f-vary").value === "strength") form.querySelector("[data-field=strength]").hidden = true;
+  if (Number($("strength").value) === suggested) $("strength").value = usualStrength();
+  suggested = usualStrength();
+  describeStrength();
   const why = missing();
   $("why").textContent = why;
   $("start").disabled = Boolean(why);
@@ -106,8 +114,8 @@ function describeStrength() {
   const value = Number($("strength").value);
   $("strength-value").textContent = value.toFixed(2);
   $("strength-meaning").textContent =
-    value === 0 ? "The content, unchanged." : value < 0.5 ? "Nearer to the content than the default." :
-    value === 0.5 ? "The default." : value < 1 ? "Nearer to the style than the default." : "Pure style: the content counts no more.";
+    value === 0 ? "The content, unchanged." : value < suggested ? "Nearer to the content than the default." :
+    value === suggested ? "The default." : value < 1 ? "Nearer to the style than the default." : "Pure style: the content counts no more.";
 }
 
 // What the server is asked for.
@@ -173,6 +181,7 @@ async function example({ kind: wanted, medium }) {
 // Puts a job's kind, files and settings into the form.
 async function fill({ kind: wanted, settings }, files) {
   form.reset();
+  suggested = 0.5;
   content.clear();
   styles.clear();
   form.elements.kind.value = wanted;
@@ -189,11 +198,12 @@ async function fill({ kind: wanted, settings }, files) {
   } catch (error) {
     fail(error.message);
   }
-  describeStrength();
   changed();
   if (settings.recipe) $("recipe").value = settings.recipe;
   if (settings.vary) $("f-vary").value = settings.vary;
   changed();
+  if (settings.strength) $("strength").value = settings.strength; // also where it is not the usual one
+  describeStrength();
 }
 
 const taken = (job, file, name = "") => ask(`api/uploads?job=${job.id}&file=${file}&name=${encodeURIComponent(name)}`, { method: "POST" });
@@ -298,6 +308,5 @@ $("strength").addEventListener("input", describeStrength);
 $("paint").addEventListener("click", () => painter.open());
 for (const card of document.querySelectorAll(".example")) card.addEventListener("click", () => example(card.dataset));
 for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.target.type === "file" || event.preventDefault());
-describeStrength();
 changed();
 refresh();
