@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from specstyle.errors import FileError
+from specstyle.media.channels import mask_of
 from specstyle.media.sniffing import reason_of
 from specstyle.media.soundwriting import TAGS
 
@@ -38,7 +39,7 @@ class FilmSound:
         self.sample_rate = int(self._stream.rate)
         self.channels = int(self._stream.channels)
         self.subtype = str(self._stream.codec_context.name).upper()
-        self.channel_mask = None
+        self.channel_mask = mask_of(channel.name for channel in self._stream.layout.channels)
         known = {key.lower(): value for key, value in self._container.metadata.items()}
         self.tags = tuple((name, known[name]) for name in TAGS if known.get(name))
         self.notes: list[str] = []

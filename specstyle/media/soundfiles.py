@@ -87,7 +87,7 @@ def read_sound(path: Path | str, part: Part = WHOLE) -> Sound:
         part.check(path, seen, source.sample_rate)
     found = torch.from_numpy(samples)
     mask = source.channel_mask
-    if source.subtype in ("VORBIS", "OPUS"):
+    if film is None and source.subtype in ("VORBIS", "OPUS"):  # FFmpeg has WAV's order already
         found, mask = from_vorbis(found), XIPH_MASKS.get(len(found))
     notes = tuple(f"{path.name} {note}" for note in source.notes)
     return Sound(found, source.sample_rate, source.subtype, path.name, notes, mask, source.tags)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from specstyle.errors import FileError
 from specstyle.media import mpeg, soundfiles
+from specstyle.media.channels import mask_of
 from specstyle.media.soundfiles import Sound, read_sound, write_sound
 from specstyle.media.sounds import Part
 
@@ -167,6 +168,39 @@ def test_films(suffix: str, container: str, codec: str, form: str, tmp_path: Pat
     else:
         np.testing.assert_array_equal(found, numbers / 32768)
     assert torch.equal(read_sound(path, Part(0.5, 0.25)).samples, sound.samples[:, 24000:36000])
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("channels", VORBIS)
+def test_surround_is_in_the_same_order_whatever_file_holds_it(
+    channels: int, subtype: str, tmp_path: Path
+) -> None:
+    """The very packets of an Ogg file in Matroska: a tone of its own in each channel, from WAV's first on."""
+    av = pytest.importorskip("av", reason="needs PyAV (the extra `film`)")
+    tones = 40 * 2 ** (torch.arange(channels, dtype=torch.float64)[:, None] / 2)
+    x = 0.2 * torch.sin(2 * torch.pi * tones * torch.arange(48000) / 48000)
+    write_sound(Sound(x, 48000, subtype), tmp_path / "a.ogg")
+    with av.open(str(tmp_path / "a.ogg")) as ogg, av.open(str(tmp_path / "a.mkv"), "w") as mkv:
+        track = mkv.add_stream_from_template(ogg.streams.audio[0])
+        for packet in ogg.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = track
+                mkv.mux(packet)
+    masks = set()
+    for name in ("a.ogg", "a.mkv"):
+        sound = read_sound(tmp_path / name)
+        spectra = torch.fft.rfft(sound.samples[:, 4800:28800]).abs()  # 2 Hz apart
+        np.testing.assert_allclose(2 * spectra.argmax(1), tones[:, 0], atol=2)
+        masks.add(sound.channel_mask)
+    assert len(masks) == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "mask"),
+    [("FL FR FC LFE SL SR", 0x60F), ("FC", 0x4), ("FL FR", 0x3), ("DL DR", None), ("FR FL", None)],
+)
+def test_mask_of(names: str, mask: int | None) -> None:
+    assert mask_of(names.split()) == mask
 
 
 def test_a_film_without_pyav_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
