@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[1]
 COPIES = {
     "CHANGELOG.md": "project/changelog.md",
     "CONTRIBUTING.md": "project/contributing.md",
+    "SECURITY.md": "project/security.md",
     "bench/results/quality.md": "measurements/quality.md",
     "bench/results/tune.md": "measurements/tune.md",
     "bench/results/strength.md": "measurements/strength.md",
