@@ -6,7 +6,7 @@
 # make bench: set everything up, then measure this machine into bench/RESULTS.md; BENCH="--quick" and the like
 PYTHON ?= python3
 VENV := .venv
-BIN := $(VENV)/bin
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP := $(VENV)/.installed
 
 .PHONY: demo test test-processors gpu lint docs bench build clean
