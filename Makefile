@@ -1,6 +1,7 @@
 # make demo: set everything up, then stylize a sound and a picture into demo/
 # make test: set everything up, then lint, type-check and test
 # make test-processors: the tests that compute, in the ways of several x86 processors, in an hour or two
+# make fuzz: damaged files of ten kinds, a minute each; FUZZ="--seconds 600 --seed 1" for longer and for others
 # make gpu: on a machine with a GPU, its tests and its speed, within 8 minutes; figures into bench/results/gpu.json
 # make docs: set everything up, then build the documentation into site/
 # make bench: set everything up, then measure this machine into bench/RESULTS.md; BENCH="--quick" and the like
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-processors gpu lint docs bench build clean
+.PHONY: demo test test-processors fuzz gpu lint docs bench build clean
 
 demo: $(STAMP)
 	$(BIN)/specstyle demo demo --force
@@ -40,6 +41,10 @@ test-processors: $(STAMP)
 gpu: $(STAMP)
 	$(BIN)/python -m pytest -q -m gpu -p no:cacheprovider
 	$(BIN)/python -m bench.gpu --seconds 300
+
+# It mutates without atheris, whose builds are few: nothing but what is installed is needed.
+fuzz: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.fuzz $(FUZZ)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,9 @@ def load_state(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]
         CheckpointError: If the file is missing, damaged, of another format, or holds anything else.
     """
     try:
-        read = torch.load(path, map_location=device, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickle protocols, where it is damaged
+            read = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:  # what a damaged pickle raises is not of one kind
         raise CheckpointError(
             f"{path}: is no checkpoint that can be read; delete it, and --resume starts the run anew"

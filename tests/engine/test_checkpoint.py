@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,16 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "s.pt").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"s\.pt: is no checkpoint that can be read; delete it"):
         load_state(tmp_path / "s.pt")
+
+
+def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    """Nothing beside it: torch warns of a pickle's odd number."""
+    (tmp_path / "state.pt").write_bytes(b"\x80\x4b\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(CheckpointError, match="is no checkpoint"):
+            load_state(tmp_path / "state.pt")
+    assert not told
 
 
 def test_a_cut_file_is_refused(tmp_path: Path) -> None:
