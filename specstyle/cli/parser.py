@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-from specstyle.cli.progress import USAGE
+from specstyle.cli.progress import USAGE, printable
 
 SIMILAR = 0.8
 """How like a word must be to what is suggested for it (difflib's ratio): --win-length is no --hop-length."""
@@ -45,7 +45,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line and exit."""
-        self.exit(USAGE, f"{self.prog}: {message}\n")
+        self.exit(USAGE, f"{self.prog}: {printable(' '.join(message.split()))}\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Read arguments; before argparse misses others for it, refuse what is no option and no command."""
