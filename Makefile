@@ -2,6 +2,7 @@
 # make test: set everything up, then lint, type-check and test
 # make test-processors: the tests that compute, in the ways of several x86 processors, in an hour or two
 # make fuzz: damaged files of ten kinds, a minute each; FUZZ="--seconds 600 --seed 1" for longer and for others
+# make test-matrix: the tests with the oldest and newest libraries allowed, in each Python of this machine; hours
 # make gpu: on a machine with a GPU, its tests and its speed, within 8 minutes; figures into bench/results/gpu.json
 # make docs: set everything up, then build the documentation into site/
 # make bench: set everything up, then measure this machine into bench/RESULTS.md; BENCH="--quick" and the like
@@ -10,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-processors fuzz gpu lint docs bench build clean
+.PHONY: demo test test-processors test-matrix fuzz gpu lint docs bench build clean
 
 demo: $(STAMP)
 	$(BIN)/specstyle demo demo --force
@@ -41,6 +42,10 @@ test-processors: $(STAMP)
 gpu: $(STAMP)
 	$(BIN)/python -m pytest -q -m gpu -p no:cacheprovider
 	$(BIN)/python -m bench.gpu --seconds 300
+
+# MATRIX="--resolve" installs and runs nothing: pip says whether such libraries go together.
+test-matrix:
+	$(PYTHON) -m bench.matrix $(MATRIX)
 
 # It mutates without atheris, whose builds are few: nothing but what is installed is needed.
 fuzz: $(STAMP)
