@@ -2,7 +2,7 @@
 # make test: set everything up, then lint, type-check and test
 # make test-processors: the tests that compute, in the ways of several x86 processors, in an hour or two
 # make fuzz: damaged files of ten kinds, a minute each; FUZZ="--seconds 600 --seed 1" for longer and for others
-# make test-matrix: the tests with the oldest and newest libraries allowed, in each Python of this machine; hours
+# make test-matrix: the tests with the oldest and newest libraries allowed, in the Pythons of this machine; hours
 # make gpu: on a machine with a GPU, its tests and its speed, within 8 minutes; figures into bench/results/gpu.json
 # make docs: set everything up, then build the documentation into site/
 # make bench: set everything up, then measure this machine into bench/RESULTS.md; BENCH="--quick" and the like
