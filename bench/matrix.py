@@ -2,9 +2,9 @@
 
 python -m bench.matrix [--resolve] [PYTEST OPTION ...]
 
-The oldest ones are for the oldest Python that is there. Each combination gets a virtual environment of its own
-in a temporary folder (several GB, most of it torch). With --resolve nothing is installed or run: pip only says
-whether such libraries go together. Of pyenv's Pythons those count that are chosen, as by PYENV_VERSION.
+The oldest ones are for the oldest Python that is there. Each combination gets a virtual environment of its
+own in a temporary folder (several GB, most of it torch). With --resolve nothing is installed or run: pip only
+says whether such libraries go together. Of pyenv's Pythons those count that are chosen, as by PYENV_VERSION.
 """
 
 from __future__ import annotations
