@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specstyle.cli.options import (
+    add_log_option,
     add_mask_options,
     add_output_options,
     add_recipe_options,
@@ -141,6 +142,7 @@ def _add_run_options(run: Any, replaced: str) -> None:
     add_shared_options(run)
     run.add_argument("--force", action="store_true", help=f"replace {replaced}")
     add_output_options(run)
+    add_log_option(run)
 
 
 def _batch(arguments: argparse.Namespace) -> int:

@@ -27,6 +27,7 @@ from specstyle.cli.parser import Parser
 from specstyle.cli.progress import (
     FAILURE,
     USAGE,
+    Logged,
     ProgressLine,
     complain,
     name_of_signal,
@@ -109,14 +110,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     named = any(word.partition("=")[0] in ("--like", "--resume") for word in given)
     arguments = build_parser(inputs_optional=named).parse_args(given)
-    sys.exit(_guarded(arguments.action, arguments))
+    for stream in (sys.stdout, sys.stderr):  # an encoding that lacks a letter is no reason to fail
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_logged(arguments))
+
+
+def _logged(arguments: argparse.Namespace) -> int:
+    """Run a command; what the terminal is told goes into a file, too, where one is named."""
+    log: Path | None = getattr(arguments, "log_file", None)
+    if log is None:
+        return _guarded(arguments.action, arguments)
+    try:
+        file = log.open("a", encoding="utf-8", errors="backslashreplace", buffering=1)
+    except OSError as error:
+        return complain(explain(error), FAILURE)
+    out, err = Logged(sys.stdout, file), Logged(sys.stderr, file)
+    with file, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        return _guarded(arguments.action, arguments)
 
 
 def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
     """Run a command; turn what it raises into one line and an exit code."""
-    for stream in (sys.stdout, sys.stderr):  # an encoding that lacks a letter is no reason to fail
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     try:
         with stopped_by(stop_at_once):
             return action(arguments)
@@ -199,7 +214,7 @@ def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
         [arguments.medium, "--resume", str(arguments.resume)]
     )
     said = {name for name, value in vars(arguments).items() if getattr(bare, name, None) != value}
-    others = sorted(said - {"resume", "quiet", "debug", "action"})
+    others = sorted(said - {"resume", "quiet", "debug", "action", "log_file"})
     if others:
         names = ", ".join(name if name in ("content", "styles") else flag_of(name) for name in others)
         raise ValueError(f"--resume goes on with the run as it was begun; leave out {names}")

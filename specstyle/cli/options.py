@@ -148,6 +148,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--force", action="store_true", help="replace an existing OUT")
     add_output_options(run)
+    add_log_option(run)
     keep = parser.add_argument_group("runs that survive")
     keep.add_argument(
         "--run-dir", type=Path, metavar="DIR", help="keep recipe, losses, checkpoints and results in DIR"
@@ -233,6 +234,24 @@ def add_shared_options(run: Any) -> None:
         type=float,
         metavar="GIB",
         help="plan so as to hold at most so much memory, by an estimate (default: what is free)",
+    )
+
+
+def _log_file(text: str) -> Path:
+    """Read the name of a log, which no input of a run may have: it is written on to."""
+    path = Path(text)
+    if path.suffix not in (".log", ".txt") or (path.exists() and not path.is_file()):
+        raise argparse.ArgumentTypeError(f"must be a file that ends in .log or .txt, got {text}")
+    return path
+
+
+def add_log_option(group: Any) -> None:
+    """Add where what the terminal is told is kept."""
+    group.add_argument(
+        "--log-file",
+        type=_log_file,
+        metavar="FILE",
+        help="also add what the terminal is told to FILE (.log or .txt), each line with its time",
     )
 
 

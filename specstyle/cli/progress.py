@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TextIO
 
 FAILURE, USAGE = 1, 2
 """Exit codes: an input or the run failed, wrong usage. Stopped by a signal: 128 and its number."""
@@ -158,6 +158,31 @@ class ProgressLine:
             file=sys.stderr,
             flush=True,
         )
+
+
+class Logged:
+    """A stream whose lines go into a file, too, each with its time; of a bar that is drawn anew, the last.
+
+    Args:
+        stream: Where all goes; what is asked of this object, it answers.
+        file: Where the lines go.
+    """
+
+    def __init__(self, stream: TextIO, file: TextIO) -> None:
+        self._stream, self._file, self._line = stream, file, ""
+
+    def write(self, text: str) -> int:
+        """Write a text; that the file cannot be written to is no reason to fail."""
+        *lines, last = (self._line + text).split("\n")
+        self._line = last.rpartition("\r")[2] or last
+        with contextlib.suppress(OSError):
+            for line in lines:
+                seen = line.rstrip().rpartition("\r")[2]
+                self._file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {seen}\n" if seen else "")
+        return self._stream.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _losses(losses: dict[str, float]) -> str:
