@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specstyle.errors import FileError, counted
-from specstyle.media.containers import film_format
+from specstyle.media.containers import film_format, foreign_kind
 from specstyle.media.filmsounds import opened
-from specstyle.media.sniffing import reason_of, what_it_is
+from specstyle.media.sniffing import reason_of, sound_format, what_it_is
 
 _READ = ("mov", "matroska", "avi", "asf", "flv")
 _MATRICES = (1, 4, 5, 6, 7, 9)
@@ -172,7 +172,8 @@ def _format_of(path: Path) -> tuple[str, str]:
         head = file.read(256)
     found = film_format(head)
     if found is None or found[0] not in _READ:
-        said = what_it_is(head).replace("picture in a known format", "film in a known format")
-        said = said if found is None else f"is {found[1]}"
+        kind, sound = found[1] if found else foreign_kind(head), sound_format(head)
+        kind = f"a sound ({sound})" if sound else kind
+        said = f"is {kind}" if kind else what_it_is(head).replace("picture in a", "film in a")
         raise FileError(f"{path} {said}; give a film: MP4, MOV, WebM, Matroska, AVI, WMV or Flash")
     return found

@@ -9,7 +9,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -103,29 +103,33 @@ def film(
             look = AtOnce(style, request) if isinstance(style, Style) else Optimized(style, request)
             _pictures(original, look, folder, kept, on_step)
         path = _written(original, path, folder, kept, new_sound, force=force)
-    notes = [*original.notes, *(f"{source.name} has {more}; the result has not" for more in original.dropped)]
-    for note in notes:
-        on_note(note)
-    figures: dict[str, Any] = {}
-    if "video" in styles:
-        figures = {"frames": kept["frames"], "size": list(original.size), "flicker": flicker(kept)}
-    if "audio" in styles:
-        figures["sound"] = kept["sound"]
     record = {
         "specstyle": __version__,
         "medium": "film",
         "content": {"path": str(source), "sha256": plan["content"]},
         "output": str(path),
-        "styles": chosen,
-        **figures,
+        **_described_run(original, kept, styles),
         "seed": seed,
         "torch": torch.__version__,
-        "notes": notes,
         "seconds": round(time.monotonic() - started, 3),
     }
+    for note in record["notes"]:
+        on_note(note)
     with atomic(_record_path(path)) as temporary:
         write_json(temporary, record)
     return record
+
+
+def _described_run(original: Film, kept: dict[str, Any], styles: Collection[str]) -> dict[str, Any]:
+    """Return what the record says of the styles and of what they made."""
+    name, dropped = original.path.name, original.dropped
+    said: dict[str, Any] = {"styles": kept["plan"]["styles"]}
+    if "video" in styles:
+        said |= {"frames": kept["frames"], "size": list(original.size), "flicker": flicker(kept)}
+    if "audio" in styles:
+        said["sound"] = kept["sound"]
+    said["notes"] = [*original.notes, *(f"{name} has {more}; the result has not" for more in dropped)]
+    return said
 
 
 def _style(given: str | Path | Style | None, medium: str) -> Style | Path | None:

@@ -229,9 +229,10 @@ def films(workplace: Path) -> Path:
         (["in.mp4", "-o", "twin.mp4", "--sound", "rain", "--force"], 1, "would replace in.mp4"),
         (["in.mp4", "-o", "silent.mp4", "--sound", "rain"], 1, "exists already"),
         (["in.mp4", "-o", "o.webm", "--sound", "rain"], 1, "takes no h264"),
-        (["text.mp4", "-o", "o.mp4", "--sound", "rain"], 1, "is a text file"),
+        (["text.mp4", "-o", "o.mp4", "--sound", "rain"], 1, "is text"),
+        (["c.wav", "-o", "o.mp4", "--sound", "rain"], 1, "is a sound (WAV); give a film"),
         (["cut.mp4", "-o", "o.mp4", "--sound", "rain"], 1, "cannot be read as a film"),
-        (["c.png", "-o", "o.mp4", "--picture", "engraving"], 1, "give a film"),
+        (["c.png", "-o", "o.mp4", "--picture", "engraving"], 1, "is a PNG picture; give a film"),
         (["nowhere.mp4", "-o", "o.mp4", "--picture", "engraving"], 1, "no such file"),
     ],
 )
