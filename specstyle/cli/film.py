@@ -13,7 +13,7 @@ _FILM = """Stylize a film's pictures, its sound or both; what is not named is co
 
 A STYLE is a trained style's file, or one of `specstyle styles`; or a picture or a sound, for the optimizer,
 which takes much longer. Pictures keep their times, the sound its rate and its length. Each picture is made
-beside the one before, so that it does not flicker. With --run-dir the same command goes on where it was
+beside the one before, so that it flickers less. With --run-dir the same command goes on where it was
 stopped. Needs the extra `film` (pip install 'specstyle[film]').
 """
 

@@ -86,7 +86,7 @@ class Movement:
         return float((self.seen * (now - self.warped(before)) ** 2).sum(dtype=np.float64))
 
     def carried(self, before: Array, now: Array) -> Array:
-        """Return a stylized picture with the one before in it, moved, so that it does not flicker.
+        """Return a stylized picture with the one before in it, moved, so that it flickers less.
 
         A mean of textures that are not the same is flat: their contrast is that of ``now`` again.
 
