@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -155,11 +156,27 @@ def mel_weights(stft: StftSettings, sample_rate: int, n_mels: int) -> Tensor:
         weights: Tensor = melscale_fbanks(
             stft.n_bins, 0.0, sample_rate / 2, n_mels, sample_rate
         ).T.contiguous()
-    top = 2595.0 * np.log10(1.0 + sample_rate / 2 / 700.0)
-    centers = 700.0 * (10.0 ** (np.linspace(0.0, top, n_mels + 2)[1:-1] / 2595.0) - 1.0)
+    centers = 700.0 * (10.0 ** (np.linspace(0.0, _mel(sample_rate / 2), n_mels + 2)[1:-1] / 2595.0) - 1.0)
     for band in (weights.sum(1) == 0).nonzero()[:, 0].tolist():
         weights[band, round(centers[band] * stft.n_fft / sample_rate)] = 1.0
     return weights
+
+
+def between_bands(stft: StftSettings, sample_rate: int, n_mels: int) -> Tensor:
+    """Return what makes values of bins of those of mel bands, on lines between the bands' centers.
+
+    Args:
+        stft: The transform.
+        sample_rate: In Hz.
+        n_mels: Number of bands, those of ``mel_weights``.
+
+    Returns:
+        float64 ``[n_bins, n_mels]``; rows add up to 1, and outside the outer centers one value is for all.
+    """
+    apart = _mel(sample_rate / 2) / (n_mels + 1)
+    places = _mel(np.linspace(0.0, sample_rate / 2, stft.n_bins)) / apart - 1.0
+    distance = np.abs(np.clip(places, 0.0, n_mels - 1.0)[:, None] - np.arange(n_mels))
+    return torch.from_numpy(np.maximum(1.0 - distance, 0.0))
 
 
 @lru_cache(maxsize=8)
@@ -201,6 +218,10 @@ def constant_q_weights(stft: StftSettings, sample_rate: int, bins_per_octave: in
     # Far from its peak a window's spectrum is next to nothing, but it would couple all bands with all bins.
     spectra[spectra < 1e-4] = 0.0
     return torch.from_numpy(spectra).float()
+
+
+def _mel(frequency: Any) -> Any:
+    return 2595.0 * np.log10(1.0 + frequency / 700.0)
 
 
 def _check_count(name: str, count: int, stft: StftSettings) -> None:

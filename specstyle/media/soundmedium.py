@@ -17,6 +17,7 @@ from specstyle.media.audio import Inverse, SoundCodec
 from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.bands import sound_view
 from specstyle.media.base import Encoded
+from specstyle.media.dynamics import match_dynamics
 from specstyle.media.equalize import colored_noise, equalize
 from specstyle.media.level import finish_sound
 from specstyle.media.masks import SoundMask, mask_of, mixed, sounding
@@ -253,7 +254,7 @@ class SoundMedium:
             original: The content itself.
             canvas: Of the samples.
             with_function: In the place of the recipe's phase reconstruction.
-            styles: Whose spectrum it gets in the end.
+            styles: Whose dynamics and spectrum it gets in the end.
             amount: How far, from 0 to 1.
             output: Where it will be written: not every format ends at full scale.
 
@@ -274,6 +275,8 @@ class SoundMedium:
             # An exact match has no finite level; -300 dB is float64's own precision.
             figures["spectral_convergence_db"] = max(found.spectral_convergence_db, -300.0)
         if amount > 0:
+            heard, blend = [_heard(style) for style in styles], self._recipe.style_blend
+            sound = match_dynamics(sound, heard, blend=blend, amount=amount)
             sound = self.equalized(sound, styles, amount)
         finished, level = self.mixed_and_leveled(sound, original, output)
         return finished, {**figures, **level}, spectrogram

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from specstyle.media.bands import mel_weights
+from specstyle.media.bands import between_bands, mel_weights
 from specstyle.media.stft import StftSettings, window_tensor
 
 SAMPLE_RATE = 44100
@@ -86,7 +86,7 @@ class SoundStyleNetwork(nn.Module):
         self.register_buffer("spectra", torch.ones(styles, STFT.n_bins))
         bands = mel_weights(STFT, SAMPLE_RATE, BANDS)
         self.register_buffer("to_bands", bands / bands.sum(1, keepdim=True), persistent=False)
-        self.register_buffer("to_bins", _between_bands(), persistent=False)
+        self.register_buffer("to_bins", between_bands(STFT, SAMPLE_RATE, BANDS).float(), persistent=False)
 
     def forward(
         self, content: Tensor, noises: Sequence[Tensor], random: Tensor, blend: Tensor, strength: Tensor
@@ -222,16 +222,3 @@ def _partials(spectra: Tensor) -> Tensor:
 def _smooth(power: Tensor) -> Tensor:
     """Return the mean over nine bins."""
     return F.avg_pool1d(F.pad(power[None, None], (4, 4), mode="replicate"), 9, stride=1)[0, 0]
-
-
-def _between_bands() -> Tensor:
-    """Return what makes values of bins of those of bands, on lines between centers, ``[n_bins, BANDS]``."""
-    top = _mel(torch.tensor(SAMPLE_RATE / 2, dtype=torch.float64))
-    apart = top / (BANDS + 1)
-    places = _mel(torch.linspace(0.0, SAMPLE_RATE / 2, STFT.n_bins, dtype=torch.float64)) / apart - 1.0
-    places = places.clamp(0.0, BANDS - 1.0)
-    return (1.0 - (places[:, None] - torch.arange(BANDS)).abs()).clamp_min(0.0).float()
-
-
-def _mel(frequency: Tensor) -> Tensor:
-    return 2595.0 * torch.log10(1.0 + frequency / 700.0)

@@ -342,7 +342,8 @@ class Recipe:
     )
     equalize: bool = _option(
         False,
-        "give the content, before all else, and the result, in the end, the styles' long-term spectrum",
+        "give the content, before all else, and the result, in the end, the styles' long-term spectrum; the "
+        "result's bands also the distribution of levels that they have in the styles",
         group="audio",
     )
     sample_rate: int | None = _option(
