@@ -8,14 +8,14 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from specstyle.media.bands import between_bands, mel_weights
 from specstyle.media.blocks import shaped, stft_blocks
 from specstyle.media.sounds import Sound, resample
-from specstyle.media.stft import StftSettings, auto_stft
+from specstyle.media.stft import auto_stft
 
-_BANDS = 24
-_QUANTILES = 17
+BANDS, QUANTILES = 24, 17
 _STEEPEST = 2.5
 """Slope of the curve from levels to levels, or its inverse. With 5 a chorale by drums loses its attacks."""
 
@@ -47,37 +47,59 @@ def match_dynamics(
         Heeger & Bergen 1995, "Pyramid-based texture analysis/synthesis", for matched histograms of bands;
         McDermott & Simoncelli 2011 for what listeners hear in the marginals of a texture's envelopes.
     """
-    rate = sound.sample_rate
-    settings = auto_stft(rate)
-    weights = mel_weights(settings, rate, min(_BANDS, settings.n_bins)).double()
-    levels = _levels(sound.samples, settings, weights)
-    shares = np.asarray(blend or (1.0,) * len(styles), dtype=float)
-    places = np.linspace(0.0, 1.0, _QUANTILES)
-    wanted = [np.quantile(_levels(resample(s, rate).samples, settings, weights), places, 1) for s in styles]
-    target = np.tensordot(shares / shares.sum(), np.stack(wanted), axes=1)
-    gains = np.zeros_like(levels)
-    for band, level in enumerate(levels):
-        found = np.quantile(level, places)
-        steps = np.diff(found)
-        steps = np.clip(np.diff(target[:, band]), steps / _STEEPEST, steps * _STEEPEST)
-        curve = np.concatenate([[0.0], np.cumsum(steps)])
-        curve += np.mean(target[:, band] - curve)
-        gains[band] = np.interp(level, found, curve) - level
-    factors = 10 ** (amount * torch.from_numpy(gains).clamp_(-_MOST_DB, _MOST_DB) / 20)
-    spread = between_bands(settings, rate, len(weights))
+    shares = torch.tensor(blend or (1.0,) * len(styles), dtype=torch.float64)
+    each = torch.stack([level_quantiles(resample(style, sound.sample_rate)) for style in styles])
+    return shape_levels(sound, torch.tensordot(shares / shares.sum(), each, 1), amount)
+
+
+def level_quantiles(sound: Sound) -> Tensor:
+    """Return the quantiles of the level of each band, in dB re its mean power over time.
+
+    Returns:
+        float64 ``[24, 17]``: from the least to the largest level; fewer bands where there are fewer bins.
+    """
+    return _quantiles(_levels(sound.samples, sound.sample_rate))
+
+
+def shape_levels(sound: Sound, wanted: Tensor, amount: float = 1.0) -> Sound:
+    """Raise and lower each band over time towards given quantiles; see ``match_dynamics``.
+
+    Args:
+        sound: The sound.
+        wanted: ``level_quantiles`` of another of the same rate.
+        amount: From 0 to 1: factor on the gains in dB.
+    """
+    levels = _levels(sound.samples, sound.sample_rate)
+    found = _quantiles(levels)
+    steps = found.diff(dim=1)
+    steps = wanted.diff(dim=1).clamp(steps / _STEEPEST, steps * _STEEPEST)
+    curves = F.pad(steps.cumsum(1), (1, 0))
+    curves += (wanted - curves).mean(1, keepdim=True)
+    moved = np.stack(
+        [np.interp(*band) for band in zip(levels.numpy(), found.numpy(), curves.numpy(), strict=True)]
+    )
+    gains = (torch.from_numpy(moved) - levels).clamp_(-_MOST_DB, _MOST_DB)
+    factors = 10 ** (amount * gains / 20)
+    settings = auto_stft(sound.sample_rate)
+    spread = between_bands(settings, sound.sample_rate, len(levels))
     samples = shaped(sound.samples, lambda first, n: spread @ factors[:, first : first + n], settings)
     return replace(sound, samples=samples)
 
 
-def _levels(x: Tensor, settings: StftSettings, weights: Tensor) -> np.ndarray:
+def _quantiles(levels: Tensor) -> Tensor:
+    places = torch.linspace(0.0, 1.0, QUANTILES, dtype=torch.float64)
+    return torch.quantile(levels, places, dim=1).T.contiguous()
+
+
+def _levels(x: Tensor, sample_rate: int) -> Tensor:
     """Return the level of each band in each frame, in dB re the band's mean power, ``[bands, frames]``.
 
     Args:
         x: ``[channels, length]``, whose powers are added.
-        settings: The transform.
-        weights: ``[bands, n_bins]``.
+        sample_rate: In Hz.
     """
-    parts = [weights @ spec.abs().square().sum(0) for _, spec in stft_blocks(x, settings)]
-    power = torch.cat(parts, 1)
+    settings = auto_stft(sample_rate)
+    weights = mel_weights(settings, sample_rate, min(BANDS, settings.n_bins)).double()
+    power = torch.cat([weights @ spec.abs().square().sum(0) for _, spec in stft_blocks(x, settings)], 1)
     ratio = power / power.mean(1, keepdim=True).clamp_min(torch.finfo(power.dtype).tiny)
-    return (10.0 * ratio.clamp_min(10 ** (_FLOOR_DB / 10)).log10()).numpy()
+    return 10.0 * ratio.clamp_min(10 ** (_FLOOR_DB / 10)).log10()

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from specstyle.onepass.playing import long_term_power
-from specstyle.onepass.soundnetwork import BANDS, STFT, SoundStyleNetwork, spectra_of
+from specstyle.media.sounds import Sound
+from specstyle.onepass.playing import take_in
+from specstyle.onepass.soundnetwork import BANDS, SAMPLE_RATE, STFT, SoundStyleNetwork, spectra_of
 
 LAGS = (1, 2, 4, 8, 16, 32)
 """Frames over which a band's changes are measured."""
@@ -53,14 +54,14 @@ class AnySoundNetwork(nn.Module):
         """
         mixture = self.mixture(torch.stack([describe(style) for style in styles]))
         found = SoundStyleNetwork(len(styles))
-        state = {name: value for name, value in self.plays.state_dict().items() if name != "spectra"}
+        state = self.plays.state_dict()
         for name, value in state.items():
             if len(value) == 3 * KINDS:  # a row for each kind and power of the strength
                 rows = torch.tensordot(mixture, value.view(KINDS, 3, -1), 1)
                 state[name] = rows.flatten(0, 1)
-        powers = [long_term_power(style[None]) for style in styles]
-        state["spectra"] = torch.stack([power / power.mean() for power in powers])
-        found.load_state_dict(state)
+        taken = {name: getattr(found, name) for name in ("spectra", "levels")}
+        found.load_state_dict({**state, **taken})
+        take_in(found, [Sound(style[None].double(), SAMPLE_RATE) for style in styles])
         return found.eval().requires_grad_(False)
 
 

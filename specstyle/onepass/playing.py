@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from specstyle.media.blocks import shaped
+from specstyle.media.dynamics import level_quantiles, shape_levels
 from specstyle.media.sounds import Sound, channel_mixing, resample
 from specstyle.media.stft import window_tensor
 from specstyle.onepass.soundnetwork import (
@@ -37,6 +40,9 @@ BLOCK = 1024
 def play(network: SoundStyleNetwork, sound: Sound, blend: Tensor, strength: float, *, seed: int = 0) -> Sound:
     """Return a sound played by a style, as loud as the style made it.
 
+    In the end its bands get the distribution of levels that they have in the style, and it the style's
+    spectrum, both as far as the optimizer's results do. A stream, whose end is not known, does without.
+
     Args:
         network: The styles.
         sound: Of any rate, length and number of channels.
@@ -55,9 +61,23 @@ def play(network: SoundStyleNetwork, sound: Sound, blend: Tensor, strength: floa
         seed=seed,
     )
     pieces = [player.push(part) for part in torch.split(samples, BLOCK * HOP, 1)]
-    made = torch.cat([*pieces, player.finish()], 1).double()
-    back = resample(Sound(made, SAMPLE_RATE), sound.sample_rate).samples[:, : sound.samples.shape[1]]
+    made = Sound(torch.cat([*pieces, player.finish()], 1).double(), SAMPLE_RATE)
+    if strength > 0:
+        shares = blend / blend.sum()
+        levels = torch.tensordot(shares, network.levels, 1).double()
+        made = shape_levels(made, levels, min(1.0, 2.0 * strength))
+        gains = prepare(long_term_power(made.samples), shares @ network.spectra, strength)[:, None]
+        made = replace(made, samples=shaped(made.samples, lambda first, n: gains, STFT))
+    back = resample(made, sound.sample_rate).samples[:, : sound.samples.shape[1]]
     return replace(sound, samples=F.pad(back, (0, sound.samples.shape[1] - back.shape[1])))
+
+
+def take_in(network: SoundStyleNetwork, styles: Sequence[Sound]) -> None:
+    """Keep in a network what the spectrum and the levels of each of its styles are."""
+    samples = [resample(style, SAMPLE_RATE).samples for style in styles]
+    powers = torch.stack([long_term_power(x) for x in samples])
+    network.spectra.copy_(powers / powers.mean(1, keepdim=True))
+    network.levels.copy_(torch.stack([level_quantiles(Sound(x, SAMPLE_RATE)) for x in samples]))
 
 
 class Player:

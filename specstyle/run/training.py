@@ -24,10 +24,10 @@ from specstyle.errors import CheckpointError, FileError, ListError
 from specstyle.files import atomic, check_output, make_folder, sha256_of
 from specstyle.media.audiosettings import AudioSettings, compress
 from specstyle.media.pictures import Picture
-from specstyle.media.sounds import Sound, resample
+from specstyle.media.sounds import Sound
 from specstyle.media.structure import edge_correlations
 from specstyle.onepass.contents import PictureContents, SoundContents
-from specstyle.onepass.playing import long_term_power
+from specstyle.onepass.playing import take_in
 from specstyle.onepass.soundnetwork import SAMPLE_RATE, STFT, practice
 from specstyle.onepass.stylefile import NETWORKS, Style, save_style
 from specstyle.onepass.training import Lesson, Report, Trainer, style_loss
@@ -141,8 +141,7 @@ def train(
     trainer = Trainer(network, lesson, seed=seed, minutes=minutes, steps=steps)
     settled = to_dict(learned)
     if medium == "audio":
-        powers = [long_term_power(resample(s, SAMPLE_RATE).samples) for s in session.style_sources]
-        network.spectra.copy_(torch.stack([power / power.mean() for power in powers]))
+        take_in(network, session.style_sources)
     described = [style.described for style in named]
     plan = {"styles": described, "recipe": settled, "seed": seed, "data": None if data is None else str(data)}
     folder = None if run_dir is None else Path(run_dir)

@@ -41,7 +41,7 @@ def _swelling(seconds: float, depth_db: float, seed: int) -> torch.Tensor:
 
 
 def _level_range_db(samples: torch.Tensor) -> float:
-    """Return how far the 90th and the 10th percentile of the level around 1 kHz are apart, as SciPy has it."""
+    """Return how far the 90th and the 10th percentile of the level around 1 kHz are apart, by SciPy."""
     frequencies, _, power = signal.spectrogram(samples[0].numpy(), RATE, "hann", 256, 192)
     band = power[(frequencies > 900) & (frequencies < 1100)].sum(0)
     low, high = np.percentile(10 * np.log10(band), (10, 90))
