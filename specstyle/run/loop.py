@@ -32,7 +32,7 @@ SHARE_GAIN = 14.0
 LARGEST_TILT = 9.0
 """Largest change of that logarithm."""
 
-LOSS_POWERS = {"tune": 5.3, "time": 3.2}
+LOSS_POWERS = {"tune": 5.3, "time": 3.6}
 """Of what a sound keeps, the relative loss at a strength is the strength to this power."""
 
 LOSS_GAIN = 2.0
