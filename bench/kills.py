@@ -1,10 +1,12 @@
 """End runs at random moments by random signals, go on with each, and compare with an uninterrupted run.
 
-python -m bench.kills [--kinds image,audio,texture,sweep,batch,film] [--runs 5] [--seed 0] [--minutes 60]
+python -m bench.kills [--kinds image,audio,texture,sweep,batch,train,film] [--signals 25] [--seed 0]
+    [--minutes 60]
 
 Moments are drawn over the whole life of a process: while it imports, before the first checkpoint, in the
 middle of a step or of a file. A process is ended (KILL, TERM, HUP, INT) until it ends by itself before that.
-After each signal, what stands under a result's name must be readable.
+After each signal, what stands under a result's name must be whole, or what stood there before. A training is
+kept after each step, since it is short.
 """
 
 from __future__ import annotations
@@ -17,12 +19,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.soundfiles import read_sound
 
+READ: dict[str, Callable[[Path], Any]] = {".png": read_picture, ".wav": read_sound}
+OLD = b"what stood there before"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 SPECSTYLE = [sys.executable, "-m", "specstyle"]
 SCALES = [
@@ -39,6 +44,8 @@ SCALES = [
 ]
 KEPT = ["--checkpoint-every", "1", "--run-dir"]
 LITE = ["--network", "vgg19-lite", "--quiet"]
+TRAIN = "from specstyle.run import training as t; from specstyle.cli.main import main; t.EVERY_S = 0; main()"
+RECIPE = 'network = "vgg19-lite"\nsize = 32\n'
 
 KINDS = {
     "image": f"image c.png s.png {' '.join(SCALES)}",
@@ -48,7 +55,8 @@ KINDS = {
     "texture": "texture s.wav --duration 1 --steps 30",
     "sweep": "sweep image c.png s.png --grid strength=0.2,0.5,0.8 --size 64 --steps 20",
     "batch": "batch",
-    "film": "film f.mp4 --picture starry-night --quiet",
+    "train": "train s.png --recipe tiny.toml --steps 12 --force --quiet",
+    "film": "film f.mp4 --picture starry-night --force --quiet",
 }
 """What is run; where its results go is added."""
 
@@ -59,6 +67,7 @@ def write_inputs(folder: Path, kinds: list[str]) -> None:
     import commands
 
     commands.write_inputs(folder)
+    (folder / "tiny.toml").write_text(RECIPE)
     if "film" in kinds:
         import films
 
@@ -68,8 +77,13 @@ def write_inputs(folder: Path, kinds: list[str]) -> None:
 def command(kind: str, inputs: Path, folder: Path) -> list[str]:
     """Return the command that begins a run in a folder."""
     words = [str(inputs / word) if (inputs / word).is_file() else word for word in KINDS[kind].split()]
-    if kind == "film":
-        where = ["-o", str(folder / "out.mp4"), "--run-dir", str(folder / "run")]
+    start = SPECSTYLE
+    if kind in ("film", "train"):
+        start = SPECSTYLE if kind == "film" else [sys.executable, "-c", TRAIN]
+        folder.mkdir()
+        output = folder / ("out.mp4" if kind == "film" else "out.safetensors")
+        output.write_bytes(OLD)
+        where = ["-o", str(output), "--run-dir", str(folder / "run")]
     elif kind == "sweep":
         where = [*LITE, "-o", str(folder)]
     elif kind == "batch":
@@ -79,15 +93,36 @@ def command(kind: str, inputs: Path, folder: Path) -> list[str]:
         where = [str(folder / "jobs.csv"), *LITE, "--steps", "20", "--size", "64"]
     else:
         where = [*LITE, *KEPT, str(folder)]
-    return [*SPECSTYLE, *words, *where]
+    return [*start, *words, *where]
 
 
-def run_and_kill(begin: list[str], folder: Path, generator: random.Random, longest_s: float) -> int:
+def with_default_signals() -> None:
+    """Handle them as a terminal's programs do: what a shell starts in the background ignores some."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def check(folder: Path, whole: Path) -> None:
+    """End the program if a result is neither whole nor what stood there before."""
+    for path in results(folder):
+        if path.suffix in READ:  # of a run that was stopped, not yet what it ends in
+            good = not READ[path.suffix](path).notes
+        else:
+            wanted = (OLD, (whole / path.relative_to(folder)).read_bytes())
+            good = path.name == "metrics.jsonl" or path.read_bytes() in wanted
+        if not good:
+            raise SystemExit(f"{path} is not whole")
+
+
+def run_and_kill(
+    begin: list[str], folder: Path, whole: Path, generator: random.Random, longest_s: float
+) -> int:
     """Run to the end through kills; return how many there were."""
     kills = 0
     while True:
         resume = [*SPECSTYLE, begin[3], "--resume", str(folder), "--quiet"]
-        process = subprocess.Popen(resume if (folder / "run.json").exists() else begin)
+        words = resume if (folder / "run.json").exists() else begin
+        process = subprocess.Popen(words, preexec_fn=with_default_signals)  # noqa: PLW1509 (one thread)
         try:
             code = process.wait(timeout=generator.uniform(0.0, longest_s))
         except subprocess.TimeoutExpired:
@@ -97,9 +132,7 @@ def run_and_kill(begin: list[str], folder: Path, generator: random.Random, longe
             # Before it can handle a signal, a program ends by it.
             if code not in (0, -number, 128 + number):
                 raise SystemExit(f"a run ended with exit code {code} after {number.name}") from None
-        for path in results(folder):
-            if path.suffix in (".png", ".wav"):
-                (read_picture if path.suffix == ".png" else read_sound)(path)
+        check(folder, whole)
         if code == 0:
             return kills
         if code in (1, 2):
@@ -111,7 +144,8 @@ def results(folder: Path) -> Iterator[Path]:
     """Give what a run leaves under names of its own choice, but for what has times in it."""
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") or part == "run" for part in path.relative_to(folder).parts)
-        if not hidden and (path.suffix in (".png", ".wav", ".mp4") or path.name == "metrics.jsonl"):
+        named = path.suffix in (*READ, ".mp4", ".safetensors") or path.name == "metrics.jsonl"
+        if named and not hidden:
             yield path
 
 
@@ -128,7 +162,7 @@ def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--kinds", default=",".join(KINDS), help=f"of {', '.join(KINDS)} (default: all)")
-    parser.add_argument("--runs", type=int, default=5, help="of each kind")
+    parser.add_argument("--signals", type=int, default=25, help="of each kind: begin runs until so many")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=60.0, help="begin no run after so many")
     arguments = parser.parse_args()
@@ -136,7 +170,7 @@ def main() -> None:
     if not set(kinds) <= set(KINDS):
         parser.error(f"--kinds takes some of {', '.join(KINDS)}")
     end = time.monotonic() + 60 * arguments.minutes
-    print("| kind | runs | kills | same bytes |\n| --- | --- | --- | --- |")
+    print("| kind | runs | signals | same bytes |\n| --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_inputs(folder, kinds)
@@ -146,9 +180,9 @@ def main() -> None:
             subprocess.run(command(kind, folder, whole), check=True, stdout=subprocess.DEVNULL)
             longest_s = 1.2 * (time.monotonic() - started)
             runs = kills = equal = 0
-            while runs < arguments.runs and time.monotonic() < end:
+            while kills < arguments.signals and time.monotonic() < end:
                 cut = folder / f"{kind}-{runs}"
-                kills += run_and_kill(command(kind, folder, cut), cut, generator, longest_s)
+                kills += run_and_kill(command(kind, folder, cut), cut, whole, generator, longest_s)
                 equal += same(whole, cut)
                 runs += 1
                 shutil.rmtree(cut)

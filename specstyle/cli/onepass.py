@@ -45,6 +45,7 @@ def add_onepass_commands(commands: Any) -> None:
     train.add_argument("--medium", choices=("image", "audio"), default="image", help="of the styles")
     train.add_argument("--data", type=Path, metavar="FOLDER", help="photographs or sounds to learn from")
     train.add_argument("--minutes", type=float, default=30.0, metavar="M", help="how long (default: 30)")
+    train.add_argument("--steps", type=int, metavar="N", help="how many steps, whatever time they take")
     train.add_argument("--run-dir", type=Path, metavar="DIR", help="keep the training, and samples, in DIR")
     train.add_argument("--recipe", default="default", metavar="R", help="a recipe's name or a .toml file")
     train.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn at random")
@@ -122,7 +123,7 @@ def _train(arguments: argparse.Namespace) -> int:
             f"{found.aim:.2f})"
         )
 
-    names = ("medium", "data", "minutes", "run_dir", "recipe", "seed", "device", "force")
+    names = ("medium", "data", "minutes", "steps", "run_dir", "recipe", "seed", "device", "force")
     given = {name: getattr(arguments, name) for name in names}
     keep_freed_memory()
     style = train(arguments.styles, arguments.output, on_report=report, on_note=say, **given)

@@ -31,8 +31,8 @@ from specstyle.run.filmpictures import AtOnce, Look, Optimized, flicker, stylize
 from specstyle.run.onepass import apply_request, settled
 from specstyle.run.request import Progress, Request
 
-PART = 25
-"""Pictures from one checkpoint to the next."""
+PART, SLOW_PART = 25, 5
+"""Pictures from one checkpoint to the next, at once and by the optimizer: its pictures take many seconds."""
 
 BYTES_PER_PIXEL = 0.25
 """Of an encoded picture; see ``bench/film.py``."""
@@ -251,10 +251,11 @@ def _pictures(
 ) -> None:
     """Make the pictures that are not there yet, part by part."""
     stills = stylized_stills(original, look, kept, on_step)
+    part = PART if isinstance(look, AtOnce) else SLOW_PART
     for first in stills:
         name = f"part-{len(kept['parts']):05}.mp4"
         with atomic(folder / name) as temporary:
-            some = itertools.chain([first], itertools.islice(stills, PART - 1))
+            some = itertools.chain([first], itertools.islice(stills, part - 1))
             write_pictures(temporary, original, kept["plan"]["suffix"], some)
         kept["parts"].append([name, first.pts])
         save_state(folder / CHECKPOINT, kept)

@@ -33,6 +33,7 @@ from specstyle.onepass.stylefile import NETWORKS, Style, save_style
 from specstyle.onepass.training import Lesson, Report, Trainer, style_loss
 from specstyle.recipes import Recipe, to_dict
 from specstyle.run.api import ignore, transfer
+from specstyle.run.checkpoint import EVERY_S
 from specstyle.run.inputs import Session
 from specstyle.run.loop import loss_power
 from specstyle.run.objective import build_objective
@@ -52,7 +53,7 @@ OPTIMIZER_STEPS = 100
 """Of the optimizer that a network is held against."""
 
 REPORT_S = 60.0
-"""Seconds from one report to the next, and from one checkpoint to the next."""
+"""Seconds from one report to the next."""
 
 STRETCH = 216 * STFT.hop_length
 """Samples of the sounds that a network learns from: two and a half seconds."""
@@ -103,7 +104,7 @@ def train(
         data: A folder of photographs or sounds to learn from, beside what is drawn or synthesized.
         minutes: How long, in all.
         steps: How many steps, whatever time they take; ``None``: as ``minutes`` says.
-        run_dir: A folder that keeps the training: the same call goes on with it.
+        run_dir: A folder that keeps the training, every half minute: the same call goes on with it.
         seed: Of the network, the contents, the styles and the strengths.
         recipe: As for ``transfer_image``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -317,30 +318,20 @@ def _advance(
     optimizer: list[float],
     on_report: Callable[[Report, Sequence[float]], None],
 ) -> None:
-    """Train to the end; report, and keep it, from time to time and if it is interrupted."""
-
-    def keep() -> None:
-        if folder is not None:
-            save_state(
-                folder / CHECKPOINT, {"plan": plan, "trainer": trainer.state(), "optimizer": optimizer}
-            )
-
-    last = time.monotonic()
-    try:
-        while trainer.share < 1.0:
-            trainer.advance()
-            if trainer.share < 1.0 and time.monotonic() - last < REPORT_S:
-                continue
-            last = time.monotonic()
-            report = trainer.report()
+    """Train to the end; report, and keep it between two steps, from time to time."""
+    reported = kept = time.monotonic()
+    while trainer.share < 1.0:
+        trainer.advance()
+        now, ends = time.monotonic(), trainer.share >= 1.0
+        if ends or now - reported >= REPORT_S:
+            reported, report = now, trainer.report()
             if folder is not None:
                 with atomic(folder / SAMPLES) as temporary:
                     _draw(report, [style["name"] for style in plan["styles"]], temporary)
             on_report(report, optimizer)
-            keep()
-    except KeyboardInterrupt:
-        keep()
-        raise
+        if folder is not None and (ends or now - kept >= EVERY_S):
+            kept, values = now, {"plan": plan, "trainer": trainer.state(), "optimizer": optimizer}
+            save_state(folder / CHECKPOINT, values)
 
 
 def _draw(report: Report, names: Sequence[str], path: Path) -> None:

@@ -11,6 +11,7 @@ import torch
 from commands import Outcome
 
 import specstyle
+from specstyle.engine.checkpoint import load_state
 from specstyle.onepass.contents import PictureContents
 from specstyle.onepass.training import KNOTS, between
 from specstyle.run.request import Request
@@ -44,20 +45,23 @@ def test_it_learns_its_style(workplace: Path) -> None:
 
 
 def test_it_resumes_to_the_same_network(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ended in the middle of a step too, after some weights are changed and before it counts."""
     whole = specstyle.train("s.png", steps=6, **TINY)
     from specstyle.onepass.training import Trainer
 
-    true = Trainer.advance
+    true = Trainer._weigh_content
 
-    def interrupted(trainer: Trainer) -> None:
+    def interrupted(trainer: Trainer, *given: Any) -> None:
+        true(trainer, *given)
         if trainer.step == 3:
             raise KeyboardInterrupt
-        true(trainer)
 
-    monkeypatch.setattr(Trainer, "advance", interrupted)
+    monkeypatch.setattr("specstyle.run.training.EVERY_S", 0.0)
+    monkeypatch.setattr(Trainer, "_weigh_content", interrupted)
     with pytest.raises(KeyboardInterrupt):
         specstyle.train("s.png", steps=6, run_dir="run", **TINY)
-    monkeypatch.setattr(Trainer, "advance", true)
+    monkeypatch.setattr(Trainer, "_weigh_content", true)
+    assert load_state(Path("run/training.pt"))["trainer"]["step"] == 3
     resumed = specstyle.train("s.png", steps=6, run_dir="run", **TINY)
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
@@ -123,6 +127,7 @@ def test_a_list_names_files_and_what_is_drawn(workplace: Path) -> None:
         (["s.png", "-o", "x.bin"], 1, "name it so"),
         (["s.png", "s.png", "-o", "x.safetensors"], 2, "different names"),
         (["s.png", "-o", "x.safetensors", "--minutes", "0"], 2, "above 0"),
+        (["s.png", "-o", "x.safetensors", "--steps", "0"], 2, "above 0"),
         (["s.png", "-o", "x.safetensors", "--data", "nowhere"], 1, "is no folder"),
         (["s.wav", "-o", "x.safetensors"], 1, "is a sound"),
     ],

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,3 +184,23 @@ def test_atomic_replaces_nothing_where_it_shall_be_new(tmp_path: Path) -> None:
         temporary.write_bytes(b"second")
     assert (tmp_path / "a").read_bytes() == b"first"
     assert not list(tmp_path.glob("*.part*"))
+
+
+EARLY = """
+import runpy, signal, sys
+class Presses:
+    def find_spec(self, name, path=None, target=None):
+        if name == "specstyle.cli.main":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Presses())
+signal.signal(signal.SIGINT, getattr(signal, sys.argv.pop()))
+runpy.run_module("specstyle", run_name="__main__")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a process is not ended by a signal there")
+@pytest.mark.parametrize(("before", "code"), [("default_int_handler", -signal.SIGINT), ("SIG_IGN", 0)])
+def test_ctrl_c_while_python_imports_the_program(before: str, code: int, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", EARLY, "--version", before]
+    done = subprocess.run(words, capture_output=True, env=environment(tmp_path), check=False)
+    assert (done.returncode, done.stderr) == (code, b"")

@@ -21,7 +21,7 @@ from specstyle.errors import CheckpointError, FileError
 from specstyle.media.soundfiles import read_sound
 from specstyle.onepass.stylefile import SHIPPED
 from specstyle.run.api import transfer
-from specstyle.run.filmpictures import AtOnce
+from specstyle.run.filmpictures import AtOnce, Optimized
 from specstyle.run.request import Request
 
 Cli = Callable[..., Outcome]
@@ -166,6 +166,24 @@ def test_a_stopped_film_goes_on_to_the_same_bytes(workplace: Path) -> None:
     assert out["flicker"] == whole["flicker"]
     with pytest.raises(CheckpointError, match="another film's run"):
         specstyle.film(film, "out.mp4", run_dir="kept", force=True, **{**given, "strength": 0.1})
+
+
+def test_by_the_optimizer_five_pictures_are_lost_at_most(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each may take half a minute."""
+    monkeypatch.setattr(Optimized, "__call__", lambda _, still, movement, kept: still)
+    film, steps = write(Path("in.mp4"), scene(9)), []
+
+    def stop(progress: Any) -> None:
+        steps.append(progress.step)
+        if steps == [1, 2, 3, 4, 5, 6, 7]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        specstyle.film(film, "out.mp4", picture="s.png", run_dir="kept", on_step=stop)
+    specstyle.film(film, "out.mp4", picture="s.png", run_dir="kept", on_step=stop)
+    assert steps == [1, 2, 3, 4, 5, 6, 7, 6, 7, 8, 9]
 
 
 def test_an_optimizer_goes_on_from_the_picture_before(
