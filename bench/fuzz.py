@@ -1,10 +1,10 @@
 """Damage files of every kind that is read at random, read them, and tell what is no clear answer.
 
-python -m bench.fuzz [--seconds 60] [--seed 0]
+python -m bench.fuzz [--seconds 60] [--seed 0] [--guided KIND]
 
 The files are those of tests/corpus, and small ones made here. An answer is what was read, or one line that
-refuses it, within three seconds. A file that gets another one is kept, and named. Nothing guides the damage
-by what code it reaches: atheris is not used.
+refuses it, within three seconds. A file that gets another one is kept, and named. Damage is blind; with
+--guided, of one kind of file, atheris leads it to Python code that no file has reached yet.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from specstyle.errors import ListError, SpecstyleError
-from specstyle.media.imagefiles import read_picture
-from specstyle.media.soundfiles import read_sound
-
+# Nothing of specstyle is imported here: atheris sees what is imported while it looks on.
 ROOT = Path(__file__).parents[1]
 SLOW_S = 3.0
+LONGEST = 2**16
+"""Bytes of a file that is damaged under guidance."""
 
 Reader = Callable[[Path], object]
 Files = list[tuple[str, bytes]]
@@ -52,6 +51,24 @@ def damaged(content: bytes, others: list[bytes], rng: random.Random) -> bytes:
         elif place < len(found):
             found[place] = rng.choice([0, 1, 127, 128, 255, rng.randrange(256)])
     return bytes(found)
+
+
+def readers() -> dict[str, tuple[Reader, Files]]:
+    """Return the readers of all kinds of files, with files for each."""
+    from specstyle.media.imagefiles import read_picture
+    from specstyle.media.soundfiles import read_sound
+
+    sys.path.insert(0, str(ROOT / "tests"))
+    from corpus import pictures, sounds
+
+    odd: dict[str, tuple[Reader, Files]] = {
+        kind: (read, [(c.name, c.content) for c in cases if c.content and "bomb" not in c.name])
+        for kind, read, cases in (
+            ("sounds", read_sound, sounds.sound_cases()),
+            ("pictures", read_picture, pictures.picture_cases()),
+        )
+    }
+    return odd | texts_and_tensors()
 
 
 def texts_and_tensors() -> dict[str, tuple[Reader, Files]]:
@@ -107,6 +124,24 @@ def texts_and_tensors() -> dict[str, tuple[Reader, Files]]:
     }
 
 
+def answer(read: Reader, path: Path) -> tuple[bool, str, float]:
+    """Read a file; return whether it was understood, what is wrong with the answer, and its seconds."""
+    from specstyle.errors import ListError, SpecstyleError
+
+    began, understood, said = time.monotonic(), False, ""
+    try:
+        read(path)
+        understood = True
+    except SpecstyleError as error:
+        # Of a table, each bad line has its own, and the terminal gets them in one.
+        lines = len(str(error).splitlines())
+        said = f"an error of {lines} lines" if lines > 1 and not isinstance(error, ListError) else ""
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+    spent = time.monotonic() - began
+    return understood, said or (f"{spent:.1f} s" if spent > SLOW_S else ""), spent
+
+
 def fuzz(read: Reader, files: Files, seconds: float, seed: int, folder: Path) -> str:
     """Read damaged files for some time; name those without a clear answer, and return what to tell."""
     rng, end = random.Random(seed), time.monotonic() + seconds
@@ -117,24 +152,43 @@ def fuzz(read: Reader, files: Files, seconds: float, seed: int, folder: Path) ->
         name, content = rng.choice(files)
         path = folder / f"{runs}-{name}"
         path.write_bytes(damaged(content, others, rng))
-        began, said = time.monotonic(), ""
-        try:
-            read(path)
-            understood += 1
-        except SpecstyleError as error:
-            # Of a table, each bad line has its own, and the terminal gets them in one.
-            lines = len(str(error).splitlines())
-            said = f"an error of {lines} lines" if lines > 1 and not isinstance(error, ListError) else ""
-        except Exception as error:
-            said = f"{type(error).__name__}: {error}"
-        spent = time.monotonic() - began
-        slowest, runs = max(slowest, spent), runs + 1
-        if said or spent > SLOW_S:
+        good, said, spent = answer(read, path)
+        slowest, runs, understood = max(slowest, spent), runs + 1, understood + good
+        if said:
             kept += 1
-            print(f"{path}: {said or f'{spent:.1f} s'}")
+            print(f"{path}: {said}")
         else:
             path.unlink()
     return f"{runs} files, {understood} read, {kept} without a clear answer, slowest {slowest:.2f} s"
+
+
+def guided(kind: str, seconds: float, seed: int, folder: Path) -> None:
+    """Let atheris damage files of a kind for some time, tell what it tells, and end the program."""
+    try:
+        import atheris
+    except ImportError:
+        raise SystemExit("--guided needs atheris, which is not installed: pip install atheris") from None
+    seeds = folder / "seeds"
+    seeds.mkdir()
+    with atheris.instrument_imports(include=["specstyle", "PIL", "tomllib"]):
+        read, files = readers()[kind]
+        for number, (name, content) in enumerate(files):
+            (path := seeds / f"{number}-{name}").write_bytes(content)
+            answer(read, path)  # what is imported late is looked on, too
+    suffixes, told = sorted({Path(name).suffix for name, _ in files}), set[str]()
+
+    def once(data: bytes) -> None:
+        path = folder / f"damaged{suffixes[len(data) % len(suffixes)]}"
+        path.write_bytes(data)
+        _, said, _ = answer(read, path)
+        if said and said[:40] not in told:
+            told.add(said[:40])
+            print(f"{path.rename(folder / f'{len(told)}{path.suffix}')}: {said}", flush=True)
+
+    options = {"max_total_time": round(seconds), "seed": seed + 1, "max_len": LONGEST, "rss_limit_mb": 0}
+    options |= {"verbosity": 0, "print_final_stats": 1}
+    atheris.Setup(["", str(seeds), *(f"-{name}={value}" for name, value in options.items())], once)
+    atheris.Fuzz()
 
 
 def main() -> None:
@@ -144,19 +198,12 @@ def main() -> None:
     )
     parser.add_argument("--seconds", type=float, default=60.0, help="for each kind of file")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--guided", metavar="KIND", help="of one kind of file, by atheris")
     arguments = parser.parse_args()
-    sys.path.insert(0, str(ROOT / "tests"))
-    from corpus import pictures, sounds
-
-    odd: dict[str, tuple[Reader, Files]] = {
-        kind: (read, [(c.name, c.content) for c in cases if c.content and "bomb" not in c.name])
-        for kind, read, cases in (
-            ("sounds", read_sound, sounds.sound_cases()),
-            ("pictures", read_picture, pictures.picture_cases()),
-        )
-    }
     folder = Path(tempfile.mkdtemp(prefix="specstyle-fuzz-"))
-    for kind, (read, files) in (odd | texts_and_tensors()).items():
+    if arguments.guided:
+        guided(arguments.guided, arguments.seconds, arguments.seed, folder)
+    for kind, (read, files) in readers().items():
         print(f"{kind}: {fuzz(read, files, arguments.seconds, arguments.seed, folder)}", flush=True)
     largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     print(f"at most {largest} MiB in the process")
