@@ -37,6 +37,7 @@ class Stream:
         promised: How many the stream's own header said, if it has one.
         largest: Bytes of the largest frame.
         skipped: Bytes behind or between its frames that are neither frames nor the beginning of a tag.
+        cut: Whether a frame follows that has no end.
     """
 
     kind: tuple[int, int, int, int]
@@ -45,6 +46,7 @@ class Stream:
     promised: int | None = None
     largest: int = 0
     skipped: int = 0
+    cut: bool = False
 
     @property
     def n_samples(self) -> int | None:
@@ -113,7 +115,7 @@ def streams(data: bytes) -> list[Stream]:
     """
     found: list[Stream] = []
     tagged = _after_tag(data, 0)
-    position = _next_start(data, tagged)
+    position, end = _next_start(data, tagged), -1
     while position < len(data):
         frame = _frame_at(data, position)
         if frame is None or (found and frame.kind != found[-1].kind):
@@ -124,6 +126,8 @@ def streams(data: bytes) -> list[Stream]:
                 position = start
                 continue
         if position + frame.length > len(data):
+            if position == end:
+                found[-1].cut = frame.kind == found[-1].kind
             break
         whole = data[position : position + frame.length]
         promised = _promised(whole, frame.kind)
@@ -133,7 +137,7 @@ def streams(data: bytes) -> list[Stream]:
             found[-1].data += whole
             found[-1].n_frames += 1
             found[-1].largest = max(found[-1].largest, frame.length)
-        position += frame.length
+        position = end = position + frame.length
     found = [stream for stream in found if stream.n_frames]
     for stream in found:
         _count(stream)

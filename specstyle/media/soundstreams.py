@@ -162,6 +162,8 @@ def _of_mpeg(data: bytes) -> Streams:
     lost = sum(max((stream.promised or 0) - stream.n_frames, 0) for stream in found)
     if lost:
         streams.notes.append(f"is cut off: {counted(lost, 'frame')} missing; what is there was read")
+    elif any(stream.cut for stream in found):
+        streams.notes.append("is cut off in its last frame; what is there was read")
     if any(stream.skipped for stream in found):
         skipped = sum(stream.skipped for stream in found)
         streams.notes.append(

@@ -38,6 +38,10 @@ _LOST_TAGS = {
 }
 """What libsndfile cannot write into a format."""
 
+_LONGEST_TAG = {"WAV": 2000, "AIFF": 8000, "OGG": 6000}
+"""Bytes of a tag. libsndfile 1.2.2 leaves out longer ones in a WAV, and what it makes of AIFF with nine of
+16 kB, or of Opus with nine of 8 kB, cannot be read."""
+
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "ULAW": 16, "ALAW": 16}
 """Whole-number subtypes and the bits of the numbers that they are made of."""
 
@@ -144,7 +148,7 @@ def write_sound(sound: Sound, path: Path | str) -> tuple[str, ...]:
         notes.append(f"Opus has no sample rate of {sound.sample_rate} Hz: the file has {rate} Hz")
         sound = resample(sound, rate)
     kept = _kept_tags(sound, kind)
-    lost = sorted(name for name, _ in sound.tags if name in TAGS and name not in kept)
+    lost = sorted(name for name, value in sound.tags if value and name in TAGS and name not in kept)
     if lost:
         notes.append(f"{kind} does not keep these tags: {', '.join(lost)}")
     written = _encoded(sound, kind, subtype, path)
@@ -158,8 +162,12 @@ def write_sound(sound: Sound, path: Path | str) -> tuple[str, ...]:
 
 def _kept_tags(sound: Sound, kind: str) -> dict[str, str]:
     """Return the tags that a format can hold; LAME takes the letters of an MP3's for Latin-1."""
-    can = set(TAGS) - _LOST_TAGS.get(kind, set())
-    return {name: value for name, value in sound.tags if name in can and (kind != "MP3" or value.isascii())}
+    can, longest = set(TAGS) - _LOST_TAGS.get(kind, set()), _LONGEST_TAG.get(kind, 2**24)
+    return {
+        name: value
+        for name, value in sound.tags
+        if name in can and 0 < len(value.encode()) <= longest and (kind != "MP3" or value.isascii())
+    }
 
 
 def _encoded(sound: Sound, kind: str, subtype: str, path: Path | str) -> io.BytesIO:

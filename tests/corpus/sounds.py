@@ -126,6 +126,8 @@ def mpeg_cases() -> Iterator[Case]:
         yield Case(
             f"{of}-cut.mp3", cut, heard[: rate // 2], note="cut off: .* frames missing", more=True, **lossy
         )
+        yield Case(f"{of}-noxing-cut.mp3", bare[:-20], heard[: rate // 2],
+                   note="cut off in its last frame", delay=LAME_DELAY, more=True, **lossy)  # fmt: skip
         hurt = bare[: len(bare) // 2] + b"\0" * 5000 + bare[len(bare) // 2 :]
         yield Case(
             f"{of}-hole.mp3",

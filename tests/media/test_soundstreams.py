@@ -225,3 +225,16 @@ def test_what_stands_between_frames_changes_none_of_them(junk: list[tuple[int, b
     [found] = mpeg.streams(bytes(content))
     assert found.n_frames == clean.n_frames
     assert found.data == clean.data
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff"])
+@pytest.mark.parametrize("length", [0, 1999, 2001, 6001, 9000, 20_000])
+def test_no_tag_spoils_a_file(suffix: str, length: int, tmp_path: Path) -> None:
+    """An MP3's empty title failed the result; long comments made Opus and AIFF that nobody could read."""
+    tags = tuple((name, "y" * length) for name in TAGS)
+    sound = Sound(torch.zeros(1, 4000, dtype=torch.float64), 16000, tags=tags)
+    notes = " ".join(write_sound(sound, path := tmp_path / f"a{suffix}"))
+    again = read_sound(path)
+    assert again.samples.shape[1] >= 4000
+    for name, value in tags:
+        assert dict(again.tags).get(name, "") == ("" if name in notes else value)
