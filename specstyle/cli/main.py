@@ -29,6 +29,7 @@ from specstyle.cli.progress import (
     USAGE,
     Logged,
     ProgressLine,
+    Stopped,
     complain,
     name_of_signal,
     printable,
@@ -132,19 +133,26 @@ def _logged(arguments: argparse.Namespace) -> int:
 
 def _guarded(action: Callable[[argparse.Namespace], int], arguments: argparse.Namespace) -> int:
     """Run a command; turn what it raises into one line and an exit code."""
+    Stopped.asked = 0
     try:
         with stopped_by(stop_at_once):
             return action(arguments)
-    except KeyboardInterrupt as stop:
-        number = getattr(stop, "number", int(signal.SIGINT))
-        return complain("interrupted at once, without waiting for a result", 128 + number)
+    except KeyboardInterrupt:
+        return _interrupted()
     except BrokenPipeError:
         sys.stderr.close()
         return FAILURE
     except Exception as error:
         if arguments.debug:
             raise
+        if Stopped.asked:
+            return _interrupted()
         return complain(explain(error), USAGE if isinstance(error, ValueError) else FAILURE)
+
+
+def _interrupted() -> int:
+    number = Stopped.asked or int(signal.SIGINT)
+    return complain("interrupted at once, without waiting for a result", 128 + number)
 
 
 def _run_medium(arguments: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import Any, TextIO
+from typing import Any, ClassVar, TextIO
 
 FAILURE, USAGE = 1, 2
 """Exit codes: an input or the run failed, wrong usage. Stopped by a signal: 128 and its number."""
@@ -24,11 +24,15 @@ class Stopped(KeyboardInterrupt):
 
     Attributes:
         number: Of the signal.
+        asked: Of the last one that was raised at all, or 0: libraries swallow some as they are imported, and
+            fail over what that left.
     """
+
+    asked: ClassVar[int] = 0
 
     def __init__(self, number: int) -> None:
         super().__init__()
-        self.number = number
+        self.number = Stopped.asked = number
 
 
 def stop_at_once(number: int, frame: FrameType | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -184,6 +185,25 @@ def test_atomic_replaces_nothing_where_it_shall_be_new(tmp_path: Path) -> None:
         temporary.write_bytes(b"second")
     assert (tmp_path / "a").read_bytes() == b"first"
     assert not list(tmp_path.glob("*.part*"))
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_that_a_library_swallows(
+    name: str, cli: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyTorch, when it is imported, clears what is raised as it imports NumPy; NumPy then fails to load."""
+
+    def swallowed(*_: object, **__: object) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(getattr(signal, name))
+        raise ImportError("cannot load module more than once per process")
+
+    monkeypatch.setattr("specstyle.run.job.run_job", swallowed)
+    outcome = cli(*RUN["image"])
+    assert outcome.code == 128 + getattr(signal, name)
+    assert outcome.lines == ["specstyle: interrupted at once, without waiting for a result"]
+    monkeypatch.undo()
+    assert cli("image", "nothing.png", "s.png", "-o", "out.png").code == 1
 
 
 EARLY = """
