@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 
 import librosa
@@ -142,10 +143,13 @@ def methods(magnitude: Tensor, own: Tensor, settings: StftSettings, length: int)
             own, window, n, hop, n, power=1.0, n_iter=pairs, momentum=0.99, length=length, rand_init=True
         )
 
+    # librosa 1.0 renamed it.
+    seed = {"rng" if "rng" in signature(librosa.griffinlim).parameters else "random_state": 0}
+
     def by_librosa(pairs: int) -> Tensor:
         return torch.from_numpy(
             librosa.griffinlim(
-                magnitude.numpy(), n_iter=pairs, hop_length=hop, momentum=0.99, length=length, random_state=0
+                magnitude.numpy(), n_iter=pairs, hop_length=hop, momentum=0.99, length=length, **seed
             )
         )
 

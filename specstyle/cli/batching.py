@@ -17,7 +17,7 @@ from specstyle.cli.options import (
     add_shared_options,
     request_fields,
 )
-from specstyle.cli.progress import FAILURE, complain, name_of_signal, printable
+from specstyle.cli.progress import FAILURE, complain, name_of_signal, printable, say
 from specstyle.errors import counted
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _batch(arguments: argparse.Namespace) -> int:
     table, interrupted = _run_all(tasks, path, arguments)
     if not arguments.quiet:
         print(printable(table.format()))
-        print(f"{table.told()}; the table is in {table.path}")
+        say(f"{table.told()}; the table is in {table.path}")
     return _end(table, interrupted=interrupted)
 
 
@@ -184,7 +184,7 @@ def _sweep(arguments: argparse.Namespace) -> int:
         write_table(folder / "sweep.csv", sweep, outcomes, scores)
         written = [folder / "sweep.csv", *write_sheet(folder, sweep, outcomes, scores)]
         if not arguments.quiet:
-            print(f"{table.told()}; wrote " + ", ".join(str(path) for path in written))
+            say(f"{table.told()}; wrote " + ", ".join(str(path) for path in written))
     return _end(table, interrupted=interrupted)
 
 

@@ -14,7 +14,7 @@ from specstyle.cli.doctor import add_doctor_command
 from specstyle.cli.film import add_film_command
 from specstyle.cli.onepass import add_onepass_commands
 from specstyle.cli.options import add_output_options
-from specstyle.cli.progress import USAGE, ProgressLine, complain, name_of_signal
+from specstyle.cli.progress import USAGE, ProgressLine, complain, name_of_signal, say
 from specstyle.cli.spectrograms import add_spectrogram_commands
 from specstyle.errors import SpecstyleError
 
@@ -140,7 +140,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     with ProgressLine(quiet=arguments.quiet) as progress:
         written, stopped = run_demo(arguments.folder, force=arguments.force, progress=progress)
     if not arguments.quiet:
-        print("wrote " + ", ".join(str(path) for path in written))
+        say("wrote " + ", ".join(str(path) for path in written))
     if stopped:
         by = name_of_signal(progress.signal)
         return complain(f"stopped by {by}; the rest of the demo was not made", 128 + progress.signal)
@@ -175,10 +175,10 @@ def _evaluate_folder(arguments: argparse.Namespace) -> int:
         arguments.output,
         content=arguments.content,
         style=arguments.style,
-        on_skip=lambda line: print(line, file=sys.stderr),
+        on_skip=lambda line: say(line, file=sys.stderr),
     )
     write_csv(rows, arguments.table)
-    print(f"wrote {arguments.table} ({len(rows)} sounds)")
+    say(f"wrote {arguments.table} ({len(rows)} sounds)")
     return 0
 
 
@@ -195,7 +195,7 @@ def _ui(arguments: argparse.Namespace) -> int:
 
     def told(address: str) -> None:
         if not arguments.quiet:
-            print(f"{address}  (jobs are kept in {arguments.folder}; Ctrl-C ends)", flush=True)
+            say(f"{address}  (jobs are kept in {arguments.folder}; Ctrl-C ends)")
 
     with contextlib.suppress(KeyboardInterrupt):  # that is how it ends
         serve(

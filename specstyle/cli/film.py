@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.cli.options import add_output_options, add_recipe_options, recipe_overrides
-from specstyle.cli.progress import ProgressLine, printable
+from specstyle.cli.progress import ProgressLine, say
 
 _FILM = """Stylize a film's pictures, its sound or both; what is not named is copied as it is.
 
@@ -49,5 +49,5 @@ def _film(arguments: argparse.Namespace) -> int:
     with ProgressLine(quiet=arguments.quiet) as progress:
         record = film(arguments.content, arguments.output, on_step=progress, on_note=progress.note, **given)
     if not arguments.quiet:
-        print(f"wrote {printable(record['output'])} in {record['seconds']:.1f} s")
+        say(f"wrote {record['output']} in {record['seconds']:.1f} s")
     return 0

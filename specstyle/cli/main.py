@@ -32,7 +32,7 @@ from specstyle.cli.progress import (
     Stopped,
     complain,
     name_of_signal,
-    printable,
+    say,
     stop_at_once,
     stopped_by,
 )
@@ -163,7 +163,7 @@ def _run_medium(arguments: argparse.Namespace) -> int:
         job, notes = described(arguments)
     except RunFinishedError as finished:  # whoever resumes until all is done is done
         if not arguments.quiet:
-            print(finished)
+            say(str(finished))
         return 0
     with ProgressLine(quiet=arguments.quiet) as progress:
         for note in notes:
@@ -177,7 +177,7 @@ def _end(job: Job, record: dict[str, Any], written: Sequence[Path], *, quiet: bo
     if not quiet:
         with contextlib.suppress(OSError):
             print(summary(record))
-            print("wrote " + ", ".join(printable(str(path)) for path in written), flush=True)
+            say("wrote " + ", ".join(map(str, written)))
     if record["stopped"]:
         more = "" if job.run_dir is None else f"; --resume {job.run_dir} goes on"
         return complain(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.cli.options import add_output_options, add_recipe_options, medium_of, recipe_overrides
-from specstyle.cli.progress import FAILURE, complain
+from specstyle.cli.progress import FAILURE, complain, say
 from specstyle.errors import FileError, SpecstyleError, explain
 from specstyle.recipes.recipe import AT_ONCE
 
@@ -111,13 +111,13 @@ def _train(arguments: argparse.Namespace) -> int:
     from specstyle.onepass.memory import keep_freed_memory
     from specstyle.run.training import train
 
-    def say(line: str) -> None:
+    def note(line: str) -> None:
         if not arguments.quiet:
-            print(line, file=sys.stderr, flush=True)
+            say(line, file=sys.stderr)
 
     def report(found: Any, optimizer: Sequence[float]) -> None:
         ours, theirs = (sum(losses) / len(losses) for losses in (found.style_loss, optimizer))
-        say(
+        note(
             f"step {found.step}, {100 * found.share:.0f} %: style loss {ours:.3f} on contents held out (an "
             f"optimizer's: {theirs:.3f}), {found.left:.2f} of them left at strength 0.5 (aim: "
             f"{found.aim:.2f})"
@@ -126,9 +126,9 @@ def _train(arguments: argparse.Namespace) -> int:
     names = ("medium", "data", "minutes", "steps", "run_dir", "recipe", "seed", "device", "force")
     given = {name: getattr(arguments, name) for name in names}
     keep_freed_memory()
-    style = train(arguments.styles, arguments.output, on_report=report, on_note=say, **given)
+    style = train(arguments.styles, arguments.output, on_report=report, on_note=note, **given)
     if not arguments.quiet:
-        print(f"wrote {arguments.output} ({', '.join(style.names)})")
+        say(f"wrote {arguments.output} ({', '.join(style.names)})")
     return 0
 
 
@@ -162,7 +162,7 @@ def _apply(arguments: argparse.Namespace) -> int:
 
         def note(line: str, name: str = source.name) -> None:
             if not arguments.quiet:
-                print(f"{name}: {line}" if len(pairs) > 1 else line, file=sys.stderr, flush=True)
+                say(f"{name}: {line}" if len(pairs) > 1 else line, file=sys.stderr)
 
         run = partial(apply_request, style=style, blend=arguments.blend)
         try:
@@ -174,7 +174,7 @@ def _apply(arguments: argparse.Namespace) -> int:
             complain(explain(error), FAILURE)
             continue
         if not arguments.quiet:
-            print(f"wrote {written[0]} in {result.record['seconds']:.1f} s")
+            say(f"wrote {written[0]} in {result.record['seconds']:.1f} s")
     if failed:
         what = {"image": "pictures", "audio": "sounds"}[style.medium]
         return complain(f"{failed} of {len(pairs)} {what} could not be stylized", FAILURE)

@@ -198,6 +198,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
+def say(line: str, *, file: TextIO | None = None) -> None:
+    """Print a line, in which names of files may stand."""
+    print(printable(line).replace("\n", "\\n"), file=file, flush=True)
+
+
 def complain(message: str, code: int) -> int:
     """Print one line on stderr; return the exit code."""
     with contextlib.suppress(OSError):

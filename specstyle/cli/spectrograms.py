@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.cli.options import add_output_options, flag_of
+from specstyle.cli.progress import say
 from specstyle.recipes import DEFAULTS
 from specstyle.recipes.recipe import Recipe
 
@@ -59,7 +60,7 @@ def _spectrogram(arguments: argparse.Namespace) -> int:
         channels, n_bins, frames = written.magnitude.shape
         transform = f"n_fft {written.settings.n_fft}, hop_length {written.settings.hop_length}"
         print(f"{channels} x {n_bins} bins x {frames} frames, {transform}")
-        print(f"wrote {arguments.output}")
+        say(f"wrote {arguments.output}")
     return 0
 
 
@@ -81,5 +82,5 @@ def _invert(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         how = f"{found.method} from {found.start}, {arguments.iterations} iterations"
         print(f"{how}: spectral convergence {found.spectral_convergence_db:.1f} dB")
-        print(f"wrote {arguments.output}")
+        say(f"wrote {arguments.output}")
     return 0

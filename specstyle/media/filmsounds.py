@@ -40,7 +40,10 @@ class FilmSound:
         self.channels = int(self._stream.channels)
         self.subtype = str(self._stream.codec_context.name).upper()
         self.channel_mask = mask_of(channel.name for channel in self._stream.layout.channels)
-        known = {key.lower(): value for key, value in self._container.metadata.items()}
+        known = {
+            key.lower(): value.encode(errors="surrogateescape").decode(errors="replace")
+            for key, value in self._container.metadata.items()
+        }
         self.tags = tuple((name, known[name]) for name in TAGS if known.get(name))
         self.notes: list[str] = []
         # Of other formats FFmpeg estimates it.
@@ -104,8 +107,10 @@ def opened(path: Path, kind: str, described: str, what: str) -> tuple[Any, Any]:
             f"{path} is {described}, which needs the extra `film`: pip install 'specstyle[film]'{hint}"
         ) from None
     av.logging.set_level(None)
+    # PyAV 19 has no choice: it takes what is no UTF-8 for surrogates.
+    tags = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "replace"}
     try:
-        return av, av.open(os.fspath(path), format=kind, metadata_errors="replace")
+        return av, av.open(os.fspath(path), format=kind, **tags)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise _damaged(path, what, error) from None
 

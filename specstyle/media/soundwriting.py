@@ -154,7 +154,8 @@ def write_sound(sound: Sound, path: Path | str) -> tuple[str, ...]:
     written = _encoded(sound, kind, subtype, path)
     _remove_chance(written, kind)
     try:
-        Path(path).write_bytes(written.getbuffer())
+        with written.getbuffer() as content:  # which an error would hold on to, else
+            Path(path).write_bytes(content)
     except OSError as error:
         raise FileError(f"{path} cannot be written: {reason(error)}") from None
     return tuple(notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ def libraries_db(
         momentum=0.99,
         length=length,
         pad_mode="constant",
-        random_state=seed,
+        **{"rng" if "rng" in signature(librosa.griffinlim).parameters else "random_state": seed},
     )
     return (
         spectral_convergence_db(first, magnitude, settings),

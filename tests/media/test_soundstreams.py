@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -225,6 +226,26 @@ def test_what_stands_between_frames_changes_none_of_them(junk: list[tuple[int, b
     [found] = mpeg.streams(bytes(content))
     assert found.n_frames == clean.n_frames
     assert found.data == clean.data
+
+
+def silence(av: Any, length: int) -> Any:
+    frame = av.AudioFrame.from_ndarray(np.zeros((1, length), np.float32), format="fltp", layout="mono")
+    frame.sample_rate, frame.pts = 48000, 0
+    return frame
+
+
+def test_a_films_tag_that_is_no_text(tmp_path: Path) -> None:
+    av = pytest.importorskip("av", reason="needs PyAV (the extra `film`)")
+    with av.open(str(tmp_path / "a.m4a"), "w", format="ipod") as file:
+        file.metadata["title"] = "some letters"
+        stream = file.add_stream("aac", rate=48000, layout="mono")
+        for packet in [*stream.encode(silence(av, stream.frame_size or 1024)), *stream.encode(None)]:
+            file.mux(packet)
+    content = (tmp_path / "a.m4a").read_bytes()
+    (tmp_path / "b.m4a").write_bytes(content.replace(b"some letters", b"some\xff\xfeetters"))
+    sound = read_sound(tmp_path / "b.m4a")
+    assert dict(sound.tags)["title"] == "some\ufffd\ufffdetters"
+    write_sound(sound, tmp_path / "c.flac")
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff"])

@@ -159,3 +159,11 @@ def test_styles_are_listed(cli: Cli) -> None:
     assert outcome.code == 0
     assert len(outcome.out.splitlines()) >= 6
     assert "van Gogh" in outcome.out
+
+
+def test_names_cannot_move_the_cursor(workplace: Path, cli: Callable[..., Outcome]) -> None:
+    Path("c.png").rename("\x1b[31mc.png")
+    outcome = cli("apply", "engraving", "\x1b[31mc.png", "-o", "out\x1b[2J.png")
+    assert outcome.code == 0
+    assert "\x1b" not in outcome.out + outcome.err
+    assert "out\\x1b[2J" in outcome.out
