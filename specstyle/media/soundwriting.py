@@ -154,8 +154,8 @@ def write_sound(sound: Sound, path: Path | str) -> tuple[str, ...]:
     written = _encoded(sound, kind, subtype, path)
     _remove_chance(written, kind)
     try:
-        with written.getbuffer() as content:  # which an error would hold on to, else
-            Path(path).write_bytes(content)
+        with Path(path).open("wb") as file:  # after an error, write_bytes holds on to the buffer
+            file.write(written.getbuffer())
     except OSError as error:
         raise FileError(f"{path} cannot be written: {reason(error)}") from None
     return tuple(notes)
