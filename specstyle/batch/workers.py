@@ -22,7 +22,7 @@ from specstyle.errors import explain, is_out_of_memory
 from specstyle.files import make_folder
 from specstyle.run.cache import Cache
 from specstyle.run.job import run_job
-from specstyle.run.memory import GIB, free_main_memory
+from specstyle.run.memory import GIB, main_memory
 from specstyle.run.request import Job, TransferError
 from specstyle.run.settle import choose_device
 
@@ -121,7 +121,7 @@ class LocalPool:
         alone = self.workers == 1
         # Workers that each take all cores would only wait for each other.
         self.threads = None if alone else max(torch.get_num_threads() // self.workers, 1)
-        self.share = None if alone else free_main_memory() / self.workers / GIB
+        self.share = None if alone else main_memory()[1] / self.workers / GIB
 
     def start(self, place: int) -> LocalProcess:
         """Start the worker of a place."""

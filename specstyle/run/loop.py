@@ -90,6 +90,7 @@ class ScaleLoop:
         state: State | None = None
         if saved is not None:
             first = saved["scale"]
+            self._estimate.restore(saved["plans"])
             self._done, self._losses_start = saved["done"], saved["losses_start"]
             self._tilts, self._whole = saved["tilts"], saved["whole"]
             self._of_sections = saved["of_sections"]
@@ -125,9 +126,9 @@ class ScaleLoop:
                 same = stage.shape == last.shape
                 memory = dict(before.memory) if same else resize_memory(before.memory, *stage.shape)
             before.memory.clear()
-        planned = self._estimate.plan(scale) if saved is None else Plan(**saved["plan"])
+        planned = self._estimate.plan(scale)
         objective = FrugalObjective(*self._attempts(stage, planned), run.on_note)
-        keep = partial(self._keep, scale=scale, planned=planned, objective=objective)
+        keep = partial(self._keep, scale=scale, objective=objective)
         try:
             state = optimize(
                 canvas,
@@ -298,13 +299,14 @@ class ScaleLoop:
         snapshot: Callable[[], dict[str, Any]],
         *,
         scale: int,
-        planned: Plan,
         objective: FrugalObjective,
     ) -> None:
         """Keep the run between two steps, if it is time to."""
         run, step = self._run, self._done + step
         if run.keeper is None or not run.keeper.due(step):
             return
+        plans = self._estimate.kept()
+        plans[scale]["size"] = objective.size  # it may have become smaller on the way
         run.keeper.save(
             {
                 "step": step,
@@ -317,12 +319,7 @@ class ScaleLoop:
                 "tiles": [None if size is None else tuple(size) for size in run.tiles],
                 "generator": run.generator.get_state(),
                 "engine": snapshot(),
-                # What of a plan decides the last bits of a result.
-                "plan": {
-                    "size": objective.size,
-                    "keep_content": planned.keep_content,
-                    "history": planned.history,
-                },
+                "plans": plans,
             }
         )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,10 @@ GIB = 2**30
 
 SHARE = 0.8
 """Of the memory that is free, what a plan may use: estimates are estimates, and others run here, too."""
+
+STEADY = {"cpu": 0.5, "cuda": 0.9}
+"""Share of all memory that a plan is made for if so much is free, so that a result's bytes do not depend on
+how much more is. Other programs take main memory, and little of a GPU's."""
 
 SLIGHT = 0.1
 """Share of what is held anyway that a tile may always take, as far as it is free."""
@@ -191,7 +197,7 @@ class Estimate:
             return measured(lambda piece: build_objective(recipe, features, piece, pieces[1:]), pieces[0])
 
     def plan(self, scale: int) -> Plan:
-        """Return how a scale is to be optimized: as was told, or with the memory that is free now."""
+        """Return how a scale is to be optimized: as was told, or as memory allows."""
         if scale in self._plans:
             return self._plans[scale]
         run, stage = self._run, self._run.stages[scale]
@@ -200,17 +206,28 @@ class Estimate:
         full = math.prod(run.stages[-1].shape)
         style = max(s.shape[0] * s.shape[2] * s.shape[3] for s in run.styles)
         samples = None if run.waveform is None else sum(p.numel() for p in run.waveform.parameters())
-        self._plans[scale] = found = plan(
+        planned = partial(
+            plan,
             run.recipe,
             stage.features,
             (batch, channels, height, width),
             cost=self._costs[id(stage.features)],
             tile=self._tile if self.tileable else 0,
-            free=free_memory(run.device, run.request.memory_limit),
             style_pixels=round(style * height * width / full),
             samples=samples,
         )
-        return found
+        free = free_memory(run.device, run.request.memory_limit)
+        found = planned(free=min(free, steady_memory(run.device)))
+        self._plans[scale] = found if found.fits else planned(free=free)
+        return self._plans[scale]
+
+    def kept(self) -> list[dict[str, Any]]:
+        """Return the plans of all scales, as plain values."""
+        return [dataclasses.asdict(self.plan(scale)) for scale in range(len(self._run.stages))]
+
+    def restore(self, kept: list[dict[str, Any]]) -> None:
+        """Take the plans of a run that was left, whatever is free now."""
+        self._plans = {scale: Plan(**values) for scale, values in enumerate(kept)}
 
     def seconds(self) -> float:
         """Return how long the optimization will take."""
@@ -348,7 +365,7 @@ def free_memory(device: torch.device, limit: float | None = None) -> int:
         free, _ = torch.cuda.mem_get_info(device)
         free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     else:  # Apple's GPUs share the main memory
-        free = free_main_memory()
+        _, free = main_memory()
     return max(free if limit is None else min(free, round(limit * GIB) - held_memory(device)), 0)
 
 
@@ -359,8 +376,17 @@ def held_memory(device: torch.device) -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-def free_main_memory(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> int:
-    """Return the free main memory, of the machine or of the containers that the process is in.
+def steady_memory(device: torch.device) -> int:
+    """Return the bytes that a plan is made for where at least as many are free; see ``STEADY``."""
+    if device.type == "cuda":
+        return round(STEADY["cuda"] * torch.cuda.mem_get_info(device)[1])
+    return round(STEADY["cpu"] * main_memory()[0])
+
+
+def main_memory(
+    groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> tuple[int, int]:
+    """Return all main memory of the machine or of the containers that the process is in, and what is free.
 
     What the system keeps of files, and gives up at once, counts as free.
 
@@ -368,7 +394,8 @@ def free_main_memory(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/p
         groups: Where the system tells of its control groups.
         own: Where it tells which of them this process is in.
     """
-    free, group = int(psutil.virtual_memory().available), groups
+    machine, group = psutil.virtual_memory(), groups
+    total, free = int(machine.total), int(machine.available)
     with contextlib.suppress(OSError, StopIteration):
         lines = own.read_text(encoding="utf-8").splitlines()
         group = groups / next(line for line in lines if line.startswith("0::"))[3:].lstrip("/")
@@ -376,8 +403,8 @@ def free_main_memory(groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/p
         with contextlib.suppress(OSError, ValueError):  # no group, or one without a limit
             most, used = (int((folder / name).read_text()) for name in ("memory.max", "memory.current"))
             told = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            free = min(free, most - used + int(told.get("inactive_file", 0)))
-    return free
+            total, free = min(total, most), min(free, most - used + int(told.get("inactive_file", 0)))
+    return total, free
 
 
 def describe(plan: Plan, recipe: Recipe, medium: str, *, limit: float | None = None, held: int = 0) -> str:

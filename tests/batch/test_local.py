@@ -21,7 +21,7 @@ from commands import Outcome, environment
 
 from specstyle.batch.lists import read_csv
 from specstyle.batch.workers import LocalPool, Worker, devices_of
-from specstyle.run.memory import free_main_memory
+from specstyle.run.memory import main_memory
 
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds workers in /proc"),
@@ -221,4 +221,4 @@ def test_workers_share_threads_and_free_memory(monkeypatch: pytest.MonkeyPatch) 
     alone, three, many = (LocalPool("cpu", workers, jobs) for workers, jobs in ((5, 1), (3, 9), (9, 20)))
     assert (alone.workers, alone.threads, alone.share) == (1, None, None)
     assert (three.workers, three.threads, many.threads) == (3, 2, 1)
-    assert three.share == pytest.approx(free_main_memory() / 2**30 / 3, rel=0.3)
+    assert three.share == pytest.approx(main_memory()[1] / 2**30 / 3, rel=0.3)

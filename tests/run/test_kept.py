@@ -132,6 +132,21 @@ def test_an_interrupted_run_ends_in_the_same_bytes(tmp_path: Path, kind: str, ki
     assert kept_bytes(tmp_path / "cut") == kept_bytes(tmp_path / "whole")
 
 
+def test_a_resumed_run_keeps_its_plan_where_less_memory_is_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the scales too that it had not come to."""
+    go(job(tmp_path, "picture, adam", "whole"))
+    with pytest.raises(Killed):
+        go(job(tmp_path, "picture, adam", "cut"), on_step=killed_at(2))
+    monkeypatch.setattr("specstyle.run.memory.TILES", (32, 16))
+    monkeypatch.setattr("specstyle.run.memory.free_memory", lambda device, limit=None: 300_000)
+    go(resumed_job(tmp_path / "cut")[0])
+    assert kept_bytes(tmp_path / "cut") == kept_bytes(tmp_path / "whole")
+    result, _ = go(job(tmp_path, "picture, adam", "short of memory"))
+    assert result.record["tiles"][-1] is not None
+
+
 @pytest.mark.parametrize("kind", ["picture, adam", "picture, lbfgs", "picture, sgd"])
 def test_kill_9_at_random_moments(tmp_path: Path, kind: str) -> None:
     """A real process, killed again and again until one comes through."""

@@ -16,10 +16,11 @@ from specstyle.features import WideRandom
 from specstyle.features.networks import load_network
 from specstyle.recipes import Recipe, default_recipe, get_recipe
 from specstyle.run import memory
-from specstyle.run.memory import GIB, Cost, Plan, describe, free_main_memory, free_memory, measured
+from specstyle.run.inputs import Session
+from specstyle.run.memory import GIB, Cost, Estimate, Plan, describe, free_memory, main_memory, measured
 from specstyle.run.memory import plan as make_plan
 from specstyle.run.request import Request
-from specstyle.run.settle import check_tile
+from specstyle.run.settle import check_tile, settle_request
 
 KERNEL = default_recipe("audio", "kernel")
 GATYS = get_recipe("gatys2016").replace(network="vgg19-random")
@@ -84,8 +85,9 @@ def test_memory_of_containers_is_read_down_to_our_own(tmp_path: Path) -> None:
         (folder / "memory.max").write_text(most + "\n")
         (folder / "memory.current").write_text(f"{used}\n")
         (folder / "memory.stat").write_text(f"anon 1\ninactive_file {files}\n")
-    machine = free_main_memory(tmp_path / "none", tmp_path / "none")
-    assert free_main_memory(tmp_path / "groups", own) == min(GIB + GIB // 2, machine)
+    total, free = main_memory(tmp_path / "none", tmp_path / "none")
+    assert free < total
+    assert main_memory(tmp_path / "groups", own) == (min(3 * GIB, total), min(GIB + GIB // 2, free))
 
 
 def test_what_fits_is_not_cut(vgg: Seen) -> None:
@@ -212,6 +214,10 @@ def test_advice_is_for_the_medium() -> None:
     assert "optimizer" not in said
 
 
+PLAIN = {"network": "vgg19-lite", "smallest_scale": None, "finish_network": "", "optimizer": "adam"}
+PLAIN |= {"style_layers": ("relu1_1",), "content_layers": ("relu1_1",), "balance": "weights"}
+
+
 def pictures() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     return rng.random((90, 70, 3)), rng.random((50, 60, 3))
@@ -297,6 +303,29 @@ def test_memory_and_time_are_told_before_a_long_run(monkeypatch: pytest.MonkeyPa
     assert [note.split(":")[0] for note in notes if "about" in note or "roughly" in note] == (
         ["memory", "time"] if long else []
     )
+
+
+def test_tiles_do_not_depend_on_what_is_free_where_it_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the bytes of a result would be those of the moment."""
+    monkeypatch.setattr(memory, "TILES", (80, 64, 48, 32))
+    monkeypatch.setattr(memory, "SMALL", 0)
+    request = Request("image", pictures()[0], [pictures()[1]], overrides=PLAIN)
+    run = Session(request, settle_request(request)[0], torch.device("cpu"), lambda _: None)
+
+    estimate = Estimate(run)
+
+    def planned(free: float, steady: float = 2**40) -> Plan:
+        monkeypatch.setattr(memory, "steady_memory", lambda device: round(steady))
+        monkeypatch.setattr(memory, "free_memory", lambda device, limit=None: round(free))
+        estimate.restore([])
+        return estimate.plan(0)
+
+    whole = planned(2**40).needed
+    ample = planned(2**40, whole)
+    assert planned(1.5 * whole, whole).size == planned(whole, whole).size == ample.size
+    short = planned(0.9 * whole, whole)
+    assert None not in (ample.size, short.size)
+    assert short.needed < ample.needed < whole
 
 
 def test_a_memory_limit_cuts_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
