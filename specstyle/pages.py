@@ -18,10 +18,13 @@ from specstyle.run.outputs import panel_titles
 from specstyle.run.request import Result
 
 LOSSLESS_S = 60.0
-"""Longer sounds are embedded as MP3, shorter ones as FLAC of 16 bits."""
+"""Longer sounds are embedded as MP3, shorter ones as FLAC of 16 bits; of many on a page a tenth of it."""
 
 PICTURE = 1600
 """Longest side of an embedded picture in pixels."""
+
+SMALL = 640
+"""The same where there are many on a page; and of a spectrogram."""
 
 DIFFERENCE_DB = 40.0
 """End of the color scale of a difference, either way."""
@@ -57,13 +60,9 @@ def panels_of(medium: str, result: Result, *, texture: bool) -> list[dict[str, A
     """Return what is heard and seen: content, styles, result, difference."""
     sources = [result.content, *result.styles, result.output]
     titled = list(zip(panel_titles(len(result.styles)), sources, strict=True))[1 if texture else 0 :]
+    panels = [panel_of(medium, title, source) for title, source in titled]
     if medium == "image":
-        panels = [
-            {"title": title, "image": _png(figures.picture_png(source.pixels, longest=PICTURE))}
-            for title, source in titled
-        ]
         return [*panels, *_picture_difference(result)]
-    panels = [_sound_panel(title, source) for title, source in titled]
     return panels if texture else [*panels, *_sound_difference(result)]
 
 
@@ -84,15 +83,19 @@ def heard(sound: Any) -> dict[str, Any]:
     }
 
 
-def _sound_panel(title: str, sound: Any) -> dict[str, Any]:
-    levels_db, duration_s = figures.spectrogram_db(sound.samples.numpy(), sound.sample_rate)
-    channels = sound.samples.shape[0]
+def panel_of(medium: str, title: str, source: Any, *, small: bool = False) -> dict[str, Any]:
+    """Return a sound or a picture as the player has it, as data; a small one is one of many on a page."""
+    if medium == "image":
+        longest = SMALL if small else PICTURE
+        return {"title": title, "image": _png(figures.picture_png(source.pixels.float(), longest=longest))}
+    levels_db, duration_s = figures.spectrogram_db(source.samples.numpy(), source.sample_rate)
+    channels, size = source.samples.shape[0], _fewer_rows(levels_db)
     return {
-        **heard(sound),
+        **heard(source),
         "title": title,
-        "text": f"{duration_s:.2f} s, {sound.sample_rate} Hz, {channels} channel{'s' * (channels > 1)}",
-        "image": _png(figures.levels_png(levels_db, size=_fewer_rows(levels_db))),
-        "audio": _audio(sound),
+        "text": f"{duration_s:.2f} s, {source.sample_rate} Hz, {channels} channel{'s' * (channels > 1)}",
+        "image": _png(figures.levels_png(levels_db, size=(min(size[0], SMALL), 256) if small else size)),
+        "audio": _audio(source, LOSSLESS_S / 10 if small else LOSSLESS_S),
     }
 
 
@@ -119,9 +122,9 @@ def _sound_difference(result: Result) -> list[dict[str, Any]]:
     ]
 
 
-def _audio(sound: Any) -> str:
+def _audio(sound: Any, lossless_s: float) -> str:
     samples = sound.samples.numpy().T[:, :2]
-    long = len(samples) > LOSSLESS_S * sound.sample_rate
+    long = len(samples) > lossless_s * sound.sample_rate
     # MP3 knows a few rates only, FLAC all up to 655,350 Hz.
     mp3 = long and sound.sample_rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
     buffer = io.BytesIO()

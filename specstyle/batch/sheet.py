@@ -9,19 +9,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import torch
-
 from specstyle import figures
 from specstyle.batch.results import Outcome
 from specstyle.batch.sweep import Sweep
 from specstyle.errors import FileError
 from specstyle.evaluate import score_folder, write_csv
 from specstyle.files import atomic
-from specstyle.pages import render
+from specstyle.media.imagefiles import read_picture
+from specstyle.media.soundfiles import read_sound
+from specstyle.pages import panel_of, render
 from specstyle.run.outputs import panel_titles, thumbnail
-
-THUMBNAIL = 320
-"""Longest side of a picture's thumbnail and width of a spectrogram's, in pixels."""
 
 
 def measure(sweep: Sweep, folder: Path, on_skip: Callable[[str], None]) -> dict[str, dict[str, Any]]:
@@ -60,7 +57,7 @@ def write_table(
 def write_sheet(
     folder: Path, sweep: Sweep, outcomes: Sequence[Outcome], scores: dict[str, dict[str, Any]]
 ) -> list[Path]:
-    """Write ``sheet.png`` and ``sheet.html`` with a panel for the inputs and for each result.
+    """Write ``sheet.png`` and, one file that needs no other, ``sheet.html`` with the inputs and each result.
 
     Returns:
         The files written.
@@ -76,65 +73,40 @@ def write_sheet(
     if there:
         written.insert(0, folder / "sheet.png")
         first = inputs[:1] if sweep.with_content else []
-        shown = [(title.replace(", ", "\n"), panels[path]) for title, path in [*first, *there]]
+        cells = [(title.replace(", ", "\n"), panels[path]) for title, path in [*first, *there]]
         with atomic(written[0]) as temporary:
-            figures.contact_sheet(shown, temporary, columns=sweep.columns)
-    images = _write_thumbnails(folder / "thumbnails", panels, len(inputs))
+            figures.contact_sheet(cells, temporary, columns=sweep.columns)
+    shown = [*inputs, *there]
+    embedded = [panel_of(sweep.medium, title, _READ[sweep.medium](path), small=True) for title, path in shown]
+    embedded[min(len(inputs), len(shown) - 1)]["first"] = True
     page = render(
         Path(__file__).parent / "pages" / "sheet.html",
         sweep=sweep,
         medium={"audio": "sound", "image": "picture"}[sweep.medium],
-        groups={
-            "Inputs": [_shown(folder, title, path, images[path]) for title, path in inputs],
-            "Results": [
-                _shown(folder, title, path, images[path], scores.get(path.name))
-                if (title, path) in there
-                else {"title": title, "image": None, "error": error or "not made yet"}
-                for title, path, error in results
-            ],
-        },
+        head=["result", *(SHOWN.values() if scores else ())],
+        rows=[_row(folder, title, path, error, scores) for title, path, error in results],
+        data={"medium": sweep.medium, "panels": embedded},
     )
     with atomic(written[-1]) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return written
 
 
-def _write_thumbnails(folder: Path, panels: dict[Path, Any], inputs: int) -> dict[Path, Path]:
-    """Write each panel as a small picture, those of the inputs by number; return where they are."""
-    folder.mkdir(exist_ok=True)
-    images = {}
-    for number, (path, panel) in enumerate(panels.items()):
-        images[path] = folder / (f"input-{number}.png" if number < inputs else f"{path.name}.png")
-        with atomic(images[path]) as temporary:
-            if panel.ndim == 3:
-                pixels = torch.from_numpy(panel).movedim(2, 0)
-                temporary.write_bytes(figures.picture_png(pixels, longest=THUMBNAIL))
-            else:
-                temporary.write_bytes(figures.levels_png(panel, size=(THUMBNAIL, 3 * THUMBNAIL // 4)))
-    return images
-
-
 SHOWN = {"snr_mean": "mean", "snr_var": "variance", "snr_mod": "modulation", "onset": "onset", "copy": "copy"}
-"""Scores that a panel shows, with what it calls them."""
+"""Scores that the page shows, with what it calls them."""
+
+_READ: dict[str, Callable[[Path], Any]] = {"audio": read_sound, "image": read_picture}
 
 
-def _shown(
-    folder: Path, title: str, path: Path, image: Path, scores: dict[str, Any] | None = None
+def _row(
+    folder: Path, title: str, path: Path, error: str, scores: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
-    """Return a panel as the page in a folder has it."""
-    record = path.with_name(path.name + ".json")
+    """Return a result as a row of the page's table."""
+    own, record = scores.get(path.name), path.with_name(path.name + ".json")
+    there = path.exists() and not error
     return {
         "title": title,
-        "link": _link(path, folder),
-        "image": _link(image, folder),
-        "scores": [(word, f"{scores[name]:.2f}") for name, word in SHOWN.items()] if scores else [],
-        "record": _link(record, folder) if record.exists() else None,
+        "scores": [f"{own[name]:.2f}" if own else "" for name in SHOWN] if scores else [],
+        "error": "" if there else error or "not made yet",
+        "links": {p.name: quote(str(p.relative_to(folder))) for p in (path, record) if there and p.exists()},
     }
-
-
-def _link(path: Path, folder: Path) -> str:
-    """Return a file as a page in the folder names it."""
-    try:
-        return quote(str(path.resolve().relative_to(folder.resolve())))
-    except ValueError:
-        return path.resolve().as_uri()

@@ -127,7 +127,7 @@ class Metrics:
             # A kill in between must leave the old lines or the new ones.
             with atomic(self._path) as temporary:
                 temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
-            self._file = self._path.open("a", encoding="utf-8")
+            self._file = self._path.open("a", buffering=1, encoding="utf-8")  # the page reads along
         except OSError as error:
             raise FileError(f"{self._path}: cannot be written: {error.strerror}") from error
 

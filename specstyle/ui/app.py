@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import mimetypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,11 +19,17 @@ from starlette.staticfiles import StaticFiles
 
 from specstyle.pages import SHARED, render
 from specstyle.ui.jobs import Jobs, locked
-from specstyle.ui.settings import KINDS, MEDIA, fields, offers, once_strength, trained
-from specstyle.ui.uploads import EXAMPLES, Uploads
+from specstyle.ui.settings import FILMS, KINDS, MEDIA, fields, offers, once_strength, trained
+from specstyle.ui.uploads import Uploads, shown
 from specstyle.ui.words import Limits, Refusal
 
 PAGE = Path(__file__).parent / "page"  # all files of the page but the player, which reports have, too
+
+EXAMPLES = {
+    "audio": {"once": ("trumpet", "fire"), "style": ("trumpet", "rain")},
+    "image": {"once": ("cat", "the-scream"), "style": ("cat", "starry-night")},
+}
+"""By medium: content and style to try, at once and optimized."""
 
 mimetypes.add_type("text/javascript", ".js")  # whatever this machine says of it
 MAX_JSON = 65_536  # bytes of a request that is no file
@@ -48,8 +54,8 @@ def make_app(folder: Path, limits: Limits) -> Starlette:
 
     return Starlette(
         routes=[
-            *_upload_routes(uploads, jobs),
-            *_job_routes(jobs, uploads),
+            *_upload_routes(uploads, jobs, limits),
+            *_job_routes(jobs),
             Route("/", page),
             Route("/index.html", page),
             *(Route(f"/{name}", StaticFiles(directory=SHARED)) for name in ("player.js", "player.css")),
@@ -61,7 +67,6 @@ def make_app(folder: Path, limits: Limits) -> Starlette:
 
 
 def _page(limits: Limits) -> str:
-    bounds = {name: getattr(limits, name) for name in ("styles", "upload_bytes", "upload_mb")}
     return render(
         PAGE / "index.html",
         kinds=KINDS,
@@ -72,21 +77,24 @@ def _page(limits: Limits) -> str:
             "recipes": {medium: offers(medium) for medium in MEDIA},
             "once": {medium: once_strength(medium) for medium in MEDIA},
             "examples": EXAMPLES,
-            **bounds,
+            "films": FILMS,
+            "limits": dataclasses.asdict(limits),
         },
     )
 
 
-def _upload_routes(uploads: Uploads, jobs: Jobs) -> list[Route]:
+def _upload_routes(uploads: Uploads, jobs: Jobs, limits: Limits) -> list[Route]:
     async def receive(request: Request) -> Response:
         asked = request.query_params
-        name, length = asked.get("name", ""), request.headers.get("content-length", "")
+        name = asked.get("name", "")
         if "job" in asked:
             path, save_as = jobs.get(asked["job"]).shown_file(asked.get("file", ""))
             upload = await run_in_threadpool(uploads.copy, path, name or save_as or path.name)
             return JSONResponse(upload.described(), 201)
+        most = f"{limits.upload_mb:g} MB, the most that this server takes (--max-upload-mb)"
+        _check_length(request, limits.upload_mb * 1e6, f"{shown(name)} is larger than {most}")
         try:
-            path = await uploads.receive(name, int(length) if length.isdecimal() else None, request.stream())
+            path = await uploads.receive(request.stream())
         except ClientDisconnect:
             return Response(status_code=400)
         return JSONResponse((await run_in_threadpool(uploads.take_in, path, name)).described(), 201)
@@ -105,16 +113,12 @@ def _upload_routes(uploads: Uploads, jobs: Jobs) -> list[Route]:
     ]
 
 
-def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
+def _job_routes(jobs: Jobs) -> list[Route]:
     async def add(request: Request) -> Response:
         return JSONResponse((await run_in_threadpool(jobs.add, await _json(request))).brief(), 201)
 
     async def foresee(request: Request) -> Response:
         return JSONResponse({"seconds": await run_in_threadpool(jobs.foreseen_s, await _json(request))})
-
-    def listed(request: Request) -> Response:
-        uploads.keep(request.query_params.get("chosen", "").split(","))
-        return JSONResponse(jobs.listed())
 
     def change(request: Request) -> Response:
         known = {"stop": jobs.stop, "go-on": jobs.go_on, "": jobs.remove}
@@ -136,7 +140,7 @@ def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
 
     return [
         Route("/api/jobs", add, methods=["POST"]),
-        Route("/api/jobs", listed),
+        Route("/api/jobs", lambda _: JSONResponse(jobs.listed())),
         Route("/api/estimate", foresee, methods=["POST"]),
         Route("/api/jobs/{id}", lambda r: JSONResponse(jobs.get(r.path_params["id"]).described())),
         Route("/api/jobs/{id}", change, methods=["DELETE"]),
@@ -147,19 +151,24 @@ def _job_routes(jobs: Jobs, uploads: Uploads) -> list[Route]:
 
 
 async def _json(request: Request) -> dict[str, Any]:
-    """Return the values of a request, read no further than is sensible."""
-    body = b""
+    """Return the values of a request."""
+    _check_length(request, MAX_JSON, "the request is too long")
     try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > MAX_JSON:
-                raise Refusal("the request is too long", 413)
-        values = json.loads(body)
+        values = await request.json()
     except (ValueError, RecursionError, ClientDisconnect):
         values = None
     if not isinstance(values, dict):
         raise Refusal("the request is no JSON object")
     return values
+
+
+def _check_length(request: Request, most: float, too_long: str) -> None:
+    """Refuse a request by what it says of its length, before it is read."""
+    length = request.headers.get("content-length", "")
+    if not length or "transfer-encoding" in request.headers:
+        raise Refusal("a request has to say how long it is", 411)
+    if int(length) > most:
+        raise Refusal(too_long, 413)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

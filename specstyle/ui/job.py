@@ -16,9 +16,10 @@ from specstyle.files import atomic, write_json
 from specstyle.onepass.stylefile import load_style
 from specstyle.run.api import texture_request
 from specstyle.run.checkpoint import FINISHED, RunFolder, resumed_job
-from specstyle.run.onepass import apply_request
+from specstyle.run.film import film
+from specstyle.run.onepass import any_style, apply_request
 from specstyle.run.request import Job, Request, Result
-from specstyle.ui.settings import chosen, points_of
+from specstyle.ui.settings import chosen, film_styles, points_of
 from specstyle.ui.words import Refusal, plain, said_of
 
 FORMAT = 2  # of ``job.json``
@@ -26,7 +27,7 @@ CURVE_POINTS = 300  # of a curve that is sent to a page
 
 State = Literal["waiting", "running", "finishing", "stopped", "finished", "failed"]
 
-SUFFIXES = {"audio": ".wav", "image": ".png"}
+SUFFIXES = {"audio": ".wav", "image": ".png", "film": ".mp4"}
 _KEPT = (
     "number", "kind", "medium", "files", "settings", "state", "said", "notes", "results", "view", "began",
     "seconds",
@@ -38,14 +39,12 @@ class Live:
     """What is known of a job that runs, and what is wished of it."""
 
     state: dict[str, Any] = field(default_factory=dict)  # where it is
-    rows: list[dict[str, Any]] = field(default_factory=list)  # losses of each step of the part that runs
     picture: tuple[int, bytes] | None = None  # its step, and a PNG
     part: int = 0  # which of its runs is on
     looked: float = 0.0  # when a page last looked
     asked: float | None = None  # when its end was asked for
     leave: bool = False  # whether the next server may go on with it
     at_once: bool = False  # whether to wait no more
-    out_of_time: bool = False  # whether the clock asked
 
 
 @dataclass
@@ -114,9 +113,18 @@ class Entry:
         shown = {str((self.folder / file["file"]).absolute()): file["name"] for file in self.files}
         if self.kind != "once":
             return Job(request, output, force=True, report=True, run_dir=run_dir, shown=shown), None
-        blend = {name: float(weight) for name, weight in self.settings["once"].items()}
-        run = partial(apply_request, style=load_style(next(iter(blend))), blend=blend)
+        blend = {name: float(weight) for name, weight in self.settings.get("once", {}).items()}
+        style = load_style(next(iter(blend))) if blend else any_style(*self._paths("style"))
+        run = partial(apply_request, style=style, blend=blend)
         return Job(request, output, force=True, shown=shown), run
+
+    def film(self, **rest: Any) -> None:
+        """Make a film, or what is left of it."""
+        (content,), run_dir = self._paths("content"), self.run_dir(0)
+        styles: dict[str, Any] = {
+            what: names[0] for what, names in film_styles(self.settings["once"]).items() if names
+        }
+        film(content, self.result(0), run_dir=run_dir, force=True, **styles, **rest)
 
     def plain(self, said: str | Exception) -> str:
         """Return a message with the user's names of the files."""
@@ -128,11 +136,10 @@ class Entry:
         """Take in what its worker tells."""
         if kind == "state":
             live.state = said[0]
-            live.rows += said[1]
         elif kind == "picture":
             live.picture = (said[0], said[1])
         elif kind == "part":
-            live.part, live.rows = said[0], []
+            live.part = said[0]
         elif kind == "note" and said[0] not in self.notes:  # the second part of a run says much again
             self.notes.append(said[0])
         elif kind == "stage":
@@ -166,12 +173,12 @@ class Entry:
         """Return all that the page shows."""
         live = self.live  # the worker may take it away meanwhile
         picture = None if live is None or live.picture is None else live.picture[0]
-        rows = self._rows_on_disk() if live is None else live.rows
+        rows = self._rows(int(max(self.results, default="0")) if live is None else live.part)
         kept = {name: getattr(self, name) for name in ("files", "said", "notes", "results", "view")}
         return {**self.brief(), **kept, "picture": picture, "losses": curves(rows)}
 
-    def _rows_on_disk(self) -> list[dict[str, float]]:
-        path = self.run_dir(int(max(self.results, default="0"))) / "metrics.jsonl"
+    def _rows(self, place: int) -> list[dict[str, float]]:
+        path = self.run_dir(place) / "metrics.jsonl"
         with contextlib.suppress(OSError, ValueError):
             return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         return []

@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.errors import CheckpointError, SpecstyleError
-from specstyle.onepass.stylefile import load_style
 from specstyle.run.checkpoint import RunFolder
 from specstyle.run.memory import foreseen_s
 from specstyle.run.onepass import settled
 from specstyle.run.settle import settle_request
 from specstyle.ui.job import Entry, Live, State, load
-from specstyle.ui.settings import KINDS, check_settings, field_named
+from specstyle.ui.settings import KINDS, check_settings, field_named, shipped_styles
 from specstyle.ui.uploads import Uploads, give
 from specstyle.ui.watching import LOOKED_AT_S, work
 from specstyle.ui.words import Limits, Refusal
@@ -74,13 +73,14 @@ class Jobs:
 
     def _entry(self, asked: dict[str, Any], folder: Path) -> Entry:
         """Return a job whose files are still where they were sent to; ``Refusal`` if they do not fit."""
-        kind, styles, most = str(asked.get("kind", "style")), asked.get("styles", []), self._limits.styles
+        kind, styles = str(asked.get("kind", "style")), asked.get("styles", [])
         if kind not in KINDS or not isinstance(styles, list):
             raise Refusal(f"kind: expected one of {', '.join(KINDS)}; styles: a list of chosen files")
         if (asked.get("content") is None) != (kind == "texture"):
             raise Refusal("choose a content for all but a texture", field="content")
-        if not (kind != "once") <= len(styles) <= most:
-            raise Refusal(f"choose 1 to {most} styles, got {len(styles)}", field="style")
+        least, most = {"once": (0, 1), "film": (0, 0)}.get(kind, (1, self._limits.styles))
+        if not least <= len(styles) <= most:
+            raise Refusal(f"choose {least} to {most} styles, got {len(styles)}", field="style")
         given = {f"style-{i}": self._uploads.get(one) for i, one in enumerate(styles, 1)}
         one = {
             stem: self._uploads.get(asked[stem])
@@ -88,6 +88,8 @@ class Jobs:
             if asked.get(stem) is not None
         }
         media = [upload.medium for stem, upload in {**one, **given}.items() if stem != "mask"]
+        if (kind == "film") != ("film" in media):
+            raise Refusal("a film is stylized in its own tab, and nothing else is", field="content")
         if len({*media}) > 1 or ("mask" in one and one["mask"].medium != "image"):
             said = "a sound and a picture cannot be mixed; choose two sounds or two pictures"
             raise Refusal(said, field="style")
@@ -95,13 +97,13 @@ class Jobs:
             {**upload.described(), "stem": stem, "file": f"{upload.id}/{upload.path.name}"}
             for stem, upload in sorted({**one, **given}.items(), key=lambda item: item[0] == "mask")
         ]
-        settings = check_settings(asked.get("settings", {}), kind, media[0])
+        settings = check_settings(asked.get("settings", {}), kind, media[0], own=bool(styles))
         entry = Entry(folder, 0, kind, media[0], files, settings)
         try:
             for place in range(len(entry.points)):
                 if kind == "once":
-                    settled(load_style(next(iter(settings["once"]))), entry.request().overrides)
-                else:
+                    settled(shipped_styles(media[0])[0], entry.request().overrides)
+                elif kind != "film":
                     settle_request(entry.request(place))
         except (SpecstyleError, ValueError) as error:
             raise Refusal(entry.plain(error), field=field_named(str(error))) from error
@@ -126,7 +128,7 @@ class Jobs:
     def foreseen_s(self, asked: dict[str, Any]) -> float | None:
         """Return how long a job will take, ``None`` for what takes no time; ``Refusal`` if it would fail."""
         entry = self._entry(asked, self._uploads.folder)
-        if entry.kind == "once":
+        if entry.kind in ("once", "film"):
             return None
         with self._measuring:
             try:
@@ -227,12 +229,10 @@ class Jobs:
 
     def _run(self, entry: Entry, live: Live, process: Process) -> tuple[State, str]:
         """Have a job run to its end, whatever that is; return its state, and why."""
-        line, told, looked, began = process.line(), False, 0.0, time.monotonic()
+        line, told, looked = process.line(), False, 0.0
         line.send(entry.folder)
         while True:
             now = time.monotonic()
-            if now - began > self._limits.minutes * 60 and live.asked is None:
-                live.asked, live.out_of_time = now, True
             if live.asked is not None and not told:
                 line.send("leave" if live.leave else "stop")
                 told = True
@@ -242,7 +242,7 @@ class Jobs:
             patience = FINISH_S if entry.state == "finishing" and not live.leave else END_S
             if live.at_once or (live.asked is not None and now - live.asked > patience):
                 process.end()
-                return "stopped", self._why(live, "Ended within a step. Go on takes up what was kept last.")
+                return "stopped", "Ended within a step. Go on takes up what was kept last."
             if not line.poll(0.1):
                 continue
             try:
@@ -251,16 +251,9 @@ class Jobs:
                 process.end()
                 return "failed", "its process was ended from outside, perhaps for want of memory; take less"
             if kind == "end":
-                return said[0], self._why(live, said[1])
+                return said[0], said[1]
             with self._changed:
                 entry.hear(live, kind, *said)
-
-    def _why(self, live: Live, said: str) -> str:
-        if not live.out_of_time:
-            return said
-        minutes = f"{self._limits.minutes:g} minute{'' if self._limits.minutes == 1 else 's'}"
-        why = f"after {minutes}, the most that this server gives one job."
-        return f"{said.replace('.', f' {why}', 1)} Go on gives it as long again."
 
 
 class Process:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Iterable
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 from specstyle.features.networks import NETWORKS
@@ -17,8 +19,11 @@ from specstyle.run.settle import settle_request
 from specstyle.ui.words import Refusal, plain
 
 MEDIA = ("audio", "image")
-KINDS = {"style": "Optimized", "once": "At once", "texture": "Texture", "sweep": "Compare"}
-"""What a page makes: by optimization, by a trained network, from noise, or several to choose from."""
+KINDS = {"style": "Optimized", "once": "At once", "texture": "Texture", "sweep": "Compare", "film": "Film"}
+"""What a page makes: by optimization, by a trained network, from noise, several to choose from, or films."""
+
+FILMS = find_spec("av") is not None and find_spec("cv2") is not None
+"""Whether there is what films need."""
 
 GROUPS = {
     "How much of each": "keep_tune keep_time silence keep_band mix level color color_match style_scale",
@@ -49,6 +54,8 @@ def label_of(name: str) -> str:
 
 def used(kind: str, medium: str) -> set[str]:
     """Return the fields that a kind of job on a medium may change."""
+    if kind == "film":
+        return set()
     here = {name for name in _NAMES if _ABOUT[name]["group"] not in {*MEDIA} - {medium}}
     if kind == "once":
         return here & {*AT_ONCE[medium], *(["seed"] if medium == "audio" else [])}
@@ -87,30 +94,38 @@ def read(name: str, text: Any) -> Any:
     return value
 
 
-def check_settings(values: Any, kind: str, medium: str) -> dict[str, Any]:
+def check_settings(values: Any, kind: str, medium: str, *, own: bool = False) -> dict[str, Any]:
     """Return what a page sent of a job's settings, if all of it can be asked for, or ``Refusal``.
 
-    That is ``recipe``, fields as text, of ``once`` the trained styles' weights by name, and of ``sweep`` the
-    field to ``vary`` and its ``values`` as text.
+    That is ``recipe``, fields as text, of ``once`` and ``film`` the trained styles' weights by name, unless
+    a style is the user's ``own``, and of ``sweep`` the field to ``vary`` and its ``values`` as text.
     """
     known = {*used(kind, medium), "recipe", "once", "vary", "values"}
     if not isinstance(values, dict) or not set(values) <= known:
         raise Refusal(f"settings must be an object with no more than: {', '.join(sorted(known))}")
-    offered = [offer["name"] for offer in offers(medium)]  # names of what comes along, never a file
-    if values.get("recipe", "default") not in offered:
+    offered = [offer["name"] for offer in ([] if medium == "film" else offers(medium))]
+    if values.get("recipe", "default") not in ("default", *offered):  # never a file
         raise Refusal(f"recipe: expected one of {', '.join(offered)}", field="recipe")
     for name, text in values.items():
         if name in _TYPES:
             read(name, text)
     points_of(values, kind)
     there, once = [name for name, _ in trained(medium)], values.get("once")
-    if kind != "once":
+    if kind not in ("once", "film") or (own and not once and medium == "audio"):
         return values
-    if not isinstance(once, dict) or not once or not set(once) <= set(there):
+    if not isinstance(once, dict) or not once or not set(once) <= set(there) or own:
         raise Refusal(f"choose a trained style: {', '.join(there)}", field="once")
     if not all(type(weight) in (int, float) and 0 < weight <= 1 for weight in once.values()):
         raise Refusal("the weight of a trained style is a number above 0, up to 1", field="once")
+    if kind == "film" and any(len(found) > 1 for found in film_styles(once).values()):
+        raise Refusal("choose one style for a film's pictures, one for its sound, or both", field="once")
     return values
+
+
+def film_styles(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return those of the trained styles that are for a film's pictures, and for its sound."""
+    there = {"picture": trained("image"), "sound": trained("audio")}
+    return {what: [name for name, _ in known if name in names] for what, known in there.items()}
 
 
 def points_of(values: dict[str, Any], kind: str) -> list[tuple[str, dict[str, Any]]]:
@@ -144,18 +159,21 @@ def field_named(message: str) -> str:
 
 def trained(medium: str) -> list[tuple[str, str]]:
     """Return the trained styles that come along for a medium: names, and where each comes from."""
-    return [(said["name"], said.get("source", "")) for style in _shipped(medium) for said in style.styles]
+    return [
+        (said["name"], said.get("source", "")) for style in shipped_styles(medium) for said in style.styles
+    ]
 
 
 def once_strength(medium: str) -> float:
     """Return the strength at once that its styles suggest."""
-    return float(_shipped(medium)[0].recipe["strength"])
+    return float(shipped_styles(medium)[0].recipe["strength"])
 
 
 @cache
-def _shipped(medium: str) -> list[Style]:
+def shipped_styles(medium: str) -> list[Style]:
+    """Return the files of trained styles that come along for a medium; of a film's both."""
     styles = [load_style(path) for path in dict.fromkeys(shipped().values())]
-    return [style for style in styles if style.medium == medium]
+    return [style for style in styles if medium in (style.medium, "film")]
 
 
 @cache

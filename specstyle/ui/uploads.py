@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
 import shutil
 import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from specstyle.errors import FileError, SpecstyleError
-from specstyle.media.containers import foreign_kind
-from specstyle.media.imagefiles import Picture, read_picture
+from specstyle.media.containers import film_format, foreign_kind
+from specstyle.media.film import Film
+from specstyle.media.imagefiles import read_picture
 from specstyle.media.pictures import check_picture
 from specstyle.media.soundfiles import read_sound
-from specstyle.media.sounds import Sound, check_sound
-from specstyle.run.outputs import write_source
-from specstyle.ui.job import SUFFIXES
+from specstyle.media.sounds import check_sound
+from specstyle.ui.settings import FILMS
 from specstyle.ui.watching import show
 from specstyle.ui.words import Limits, Refusal, said_of
 
-EXAMPLES = {
-    "audio": {"once": ("plucked_melody", "fire"), "style": ("plucked_melody", "rain")},
-    "image": {"once": ("drawn_scene", "starry-night"), "style": ("drawn_scene", "brush_texture")},
-}
-"""By medium: content and style to try, at once and optimized; all but trained styles are synthesized."""
+EXAMPLES = {path.stem: path for path in (Path(__file__).parent / "page" / "examples").iterdir()}
+"""Recordings and pictures to try."""
 
-EXAMPLE_S, EXAMPLE_SIZE = 3.0, 384
-"""Seconds of a sound, and pixels of a picture."""
-
-_EXAMPLE_NAMES = {name for one in EXAMPLES.values() for name in (*one["style"], one["once"][0])}
 _LONGEST_NAME = 120
 _NO_LONGER = "a chosen file is no longer here; choose it again"
 
@@ -56,18 +47,16 @@ class Upload:
 
 
 class Uploads:
-    """Keeps the files that were sent, as long as a page has them chosen, or there is room.
+    """Keeps the files that were sent, the oldest ones as long as there is room.
 
     Args:
         folder: Where to; what an earlier server left there is removed.
         limits: What is accepted.
-        clock: Of seconds.
     """
 
-    def __init__(self, folder: Path, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
-        self.folder, self._limits, self._clock = folder, limits, clock
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self.folder, self._limits = folder, limits
         self._kept: dict[str, Upload] = {}
-        self._chosen_at: dict[str, float] = {}
         self._making = threading.Lock()
         self.clear()
         folder.mkdir(parents=True)
@@ -77,42 +66,28 @@ class Uploads:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def get(self, identity: Any) -> Upload:
-        """Return a file by its id, an example's if it names one; ``Refusal`` if there is none."""
+        """Return a file by its id, an example by its name; ``Refusal`` if there is none."""
         identity = str(identity)
-        if (name := identity.removeprefix("example.")) != identity:
-            with self._making:  # once
-                if identity not in self._kept and name in _EXAMPLE_NAMES:
-                    self._kept[identity] = self._example(name)
+        with self._making:  # once
+            if identity in EXAMPLES and identity not in self._kept:
+                (self.folder / identity).mkdir(exist_ok=True)
+                given = shutil.copyfile(EXAMPLES[identity], self.folder / identity / "example")
+                self.take_in(given, EXAMPLES[identity].name)
         if identity not in self._kept:
             raise Refusal(_NO_LONGER, 404)
         return self._kept[identity]
 
-    def keep(self, identities: Iterable[str]) -> None:
-        """Take note that a page has files chosen."""
-        self._chosen_at.update((one, self._clock()) for one in identities if one in self._kept)
-
     def drop(self, identity: str) -> None:
         """Remove a file that nobody has chosen any more."""
-        if not identity.startswith("example.") and self._kept.pop(identity, None) is not None:
-            self._chosen_at.pop(identity, None)
+        if self._kept.pop(identity, None) is not None:
             shutil.rmtree(self.folder / identity, ignore_errors=True)
 
-    async def receive(self, name: str, promised: int | None, body: AsyncIterator[bytes]) -> Path:
-        """Write a file as it comes in, of a promised size; ``Refusal`` as soon as it is too large."""
-        too_large = Refusal(
-            f"{shown(name)} is larger than {self._limits.upload_mb:g} MB, the most that this server takes; "
-            "give a smaller file, or start it with a larger --max-upload-mb",
-            413,
-        )
-        if promised is not None and promised > self._limits.upload_bytes:
-            raise too_large
-        path, size = self._new(), 0
+    async def receive(self, body: AsyncIterator[bytes]) -> Path:
+        """Write a file as it comes in."""
+        path = self._new()
         try:
             with path.open("wb") as file:
                 async for piece in body:
-                    size += len(piece)
-                    if size > self._limits.upload_bytes:
-                        raise too_large
                     file.write(piece)
         except BaseException:
             shutil.rmtree(path.parent, ignore_errors=True)
@@ -120,14 +95,11 @@ class Uploads:
         return path
 
     def _new(self) -> Path:
-        """Return where a file can be; what no page has chosen makes room for it where all is too much."""
-        since = self._clock() - self._limits.unused_s
-        old = (one for one in list(self._kept) if self._chosen_at.get(one, since) < since)
-        while sum(path.stat().st_size for path in self.folder.glob("*/*")) > self._limits.kept_bytes:
-            if (oldest := next(old, None)) is None:
-                said = "too many files are chosen on this server; start a job, or take some out"
-                raise Refusal(said, 507)
-            self.drop(oldest)
+        """Return where a file can be; the oldest ones make room for it where all are too much."""
+        while sum(path.stat().st_size for path in self.folder.glob("*/*")) > self._limits.kept_mb * 1e6:
+            if not self._kept:
+                raise Refusal("too many files are being sent; try again when they are there", 507)
+            self.drop(next(iter(self._kept)))
         identity = secrets.token_hex(8)
         (self.folder / identity).mkdir()
         return self.folder / identity / identity  # what it holds says what it is
@@ -148,25 +120,7 @@ class Uploads:
             shutil.rmtree(path.parent, ignore_errors=True)
             raise Refusal(said_of(error, {path: name}), 422) from error
         self._kept[path.parent.name] = upload = Upload(path.parent.name, name, medium, path, about)
-        self.keep([upload.id])
         return upload
-
-    def _example(self, name: str) -> Upload:
-        from specstyle.synthesis.pictures import PICTURES
-        from specstyle.synthesis.sounds import SOUNDS
-
-        medium = "audio" if name in SOUNDS else "image"
-        if medium == "audio":
-            samples = torch.from_numpy(SOUNDS[name](EXAMPLE_S, 22050, seed=0))[None]
-            source: Any = Sound(samples, 22050, "PCM_16", name)
-        else:
-            pixels = torch.from_numpy(PICTURES[name](EXAMPLE_SIZE, EXAMPLE_SIZE, seed=0))
-            source = Picture(pixels.movedim(2, 0).float(), None, name)
-        folder = self.folder / f"example.{name}"
-        folder.mkdir(exist_ok=True)
-        path = folder / f"{name}{SUFFIXES[medium]}"
-        write_source(medium, source, path)
-        return Upload(folder.name, name.replace("_", " "), medium, path, show(source, folder))
 
     def shown_file(self, identity: str, name: str) -> Path:
         """Return what the page shows of a file by its name; ``Refusal`` if there is none."""
@@ -201,7 +155,14 @@ def shown(name: str) -> str:
 def _read(path: Path, longest_minutes: float) -> tuple[str, Any]:
     """Return a file's medium and source, by what it holds rather than by its name."""
     with path.open("rb") as file:
-        kind = foreign_kind(file.read(256))
+        head = file.read(256)
+    kind = foreign_kind(head)
+    if FILMS and film_format(head) is not None:
+        with contextlib.suppress(FileError):  # a sound
+            film = Film(path)
+            if "video" in film.has:
+                _check_length(path, film.duration_s, longest_minutes)
+                return "film", film
     if kind is not None and kind.endswith("picture"):
         picture = read_picture(path)
         check_picture(picture, role="picture")
@@ -213,11 +174,14 @@ def _read(path: Path, longest_minutes: float) -> tuple[str, Any]:
             "TIFF, BMP, GIF)"
         )
     sound = read_sound(path)
-    minutes = sound.samples.shape[1] / sound.sample_rate / 60
-    if minutes > longest_minutes:
-        raise FileError(
-            f"{path} lasts {minutes:.0f} minutes, and at most {longest_minutes:g} are taken here; "
-            "cut it, or use `specstyle audio` in a terminal"
-        )
+    _check_length(path, sound.samples.shape[1] / sound.sample_rate, longest_minutes)
     check_sound(sound, role="sound", min_samples=1)
     return "audio", sound
+
+
+def _check_length(path: Path, seconds: float, longest_minutes: float) -> None:
+    if seconds > 60 * longest_minutes:
+        raise FileError(
+            f"{path} lasts {seconds / 60:.0f} minutes, and at most {longest_minutes:g} are taken here; "
+            "cut it, or use a terminal"
+        )

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from specstyle import figures
 from specstyle.engine.optimize import StopRun
 from specstyle.errors import RunFinishedError
 from specstyle.media.audiosettings import AudioSettings, expand
+from specstyle.media.film import Film
+from specstyle.media.pictures import Picture
 from specstyle.media.sounds import Sound
 from specstyle.pages import heard
 from specstyle.recipes import Recipe
@@ -28,7 +31,7 @@ from specstyle.run.request import Progress, Result, TransferError
 from specstyle.run.settle import settle_request
 from specstyle.ui.job import Entry, read
 
-TELL_EVERY_S = 0.2  # seconds from one word on a run's losses to the next
+TELL_EVERY_S = 0.2  # seconds from one word on where a run is to the next
 PICTURE_EVERY_S = 0.5  # seconds from one picture to the next, at least
 PICTURE_SHARE = 0.1  # of the time of a run that may go into its pictures
 LOOKED_AT_S = 5.0  # a page that has not asked for so many seconds is not looking: nothing is drawn for it
@@ -49,11 +52,12 @@ class Watch:
     ) -> None:
         self._line, self._medium, self._recipe, self._clock = line, medium, recipe, clock
         self._first: tuple[int, float] | None = None
-        self._rows: list[dict[str, Any]] = []
         self._told = self._drawn = self._pause = -1e9
+        if medium == "film":  # keeps what it has by itself, and shows nothing
+            self._drawn = float("inf")
         self._looked = clock()
         self._asked: float | None = None
-        self._kept = self._leave = False
+        self._kept, self._leave = medium == "film", False
 
     def keep_now(self) -> bool:
         """Return whether the run is to be kept at once, since it will be stopped."""
@@ -78,7 +82,6 @@ class Watch:
         now = self._clock()
         if self._first is None or progress.step <= self._first[0]:
             self._first = (progress.step, now)
-        self._rows.append({"step": progress.step, "scale": progress.scale, **progress.losses})
         self._listen()
         if now - self._told > TELL_EVERY_S or progress.step == progress.steps:
             self._tell(progress, now)
@@ -93,8 +96,8 @@ class Watch:
         left = round((at - since) / made * (now.steps - now.step), 1) if made else None
         said = {"step": now.step, "steps": now.steps, "scale": now.scale, "scales": now.scales}
         with contextlib.suppress(OSError):  # the next wish says that the server is gone
-            self._line.send(("state", {**said, "seconds_left": left}, self._rows))
-        self._rows, self._told = [], at
+            self._line.send(("state", {**said, "seconds_left": left}))
+        self._told = at
 
     def _draw(self, progress: Progress, now: float) -> None:
         """Make a picture if somebody looks and enough time has passed."""
@@ -121,18 +124,22 @@ def live_png(image: Tensor, medium: str, recipe: Recipe) -> bytes:
 
 
 def show(source: Any, folder: Path, stem: str = "") -> dict[str, Any]:
-    """Write a preview of a sound or picture, and what every browser plays; return what it is."""
+    """Write a preview of a sound, picture or film, and what every browser plays; return what it is."""
+    length = {}
     if isinstance(source, Sound):
         levels_db, _ = figures.spectrogram_db(source.samples.numpy(), source.sample_rate)
         (folder / f"{stem}preview.png").write_bytes(figures.levels_png(levels_db, size=SPECTROGRAM))
         write_source("audio", dataclasses.replace(source, subtype="PCM_16"), folder / f"{stem}listen.wav")
         return {**heard(source), "channels": source.samples.shape[0], "sample_rate": source.sample_rate}
+    if isinstance(source, Film):
+        first, length = next(source.pictures()).pixels, {"duration_s": source.duration_s}
+        source = Picture(torch.from_numpy(first).movedim(2, 0) / 255.0, None, source.path.name)
     pixels = source.pixels.float()
     if source.alpha is not None:  # what is transparent is shown on mid-gray
         alpha = source.alpha.float()
         pixels = pixels * alpha + 0.5 * (1.0 - alpha)
     (folder / f"{stem}preview.png").write_bytes(figures.picture_png(pixels, longest=LARGEST_SIDE))
-    return {"width": source.width, "height": source.height}
+    return {"width": source.width, "height": source.height, **length}
 
 
 def work(line: Connection) -> None:
@@ -150,7 +157,15 @@ def work(line: Connection) -> None:
 def _done(entry: Entry, line: Connection, cache: Cache) -> tuple[str, str]:
     """Do what is left of a job; return how it ended, and why."""
     place = 0
+
+    def note(text: str) -> None:
+        line.send(("note", entry.plain(text)))
+
     try:
+        if entry.kind == "film":
+            entry.film(on_step=Watch(line, "film", Recipe()), on_note=note)
+            line.send(("shown", 0, show(Film(entry.result(0)), entry.folder, "result-0."), {}))
+            return "finished", ""
         for place in range(len(entry.points)):
             try:
                 job, run = entry.job(place)
@@ -163,7 +178,7 @@ def _done(entry: Entry, line: Connection, cache: Cache) -> tuple[str, str]:
             result, _ = run_job(
                 job,
                 on_step=watch,
-                on_note=lambda note: line.send(("note", entry.plain(note))),
+                on_note=note,
                 on_stage=lambda stage: line.send(("stage", stage)),
                 cache=cache,
                 keep_now=watch.keep_now,
@@ -174,6 +189,8 @@ def _done(entry: Entry, line: Connection, cache: Cache) -> tuple[str, str]:
                 return "stopped", f"Stopped at step {result.record['steps']}. This is the best result so far."
     except LeaveRun:
         return "running", ""  # the next server finds it
+    except StopRun:
+        return "stopped", "Stopped. Go on takes up what was kept."
     except Exception as error:  # a job that fails must not end the worker
         if isinstance(error, TransferError) and error.result is not None:
             _show(entry, place, error.result, line)

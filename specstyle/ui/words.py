@@ -17,28 +17,15 @@ class Limits:
     """Bounds, so that a slip does not fill the disk or the day; a megabyte has 10^6 bytes."""
 
     upload_mb: float = 200.0  # of one file
-    minutes: float = 60.0  # that one job may run before it is stopped
     waiting: int = 20  # jobs in the queue
     styles: int = 8  # of one job
     sound_minutes: float = 30.0  # of one sound
     kept_mb: float = 4000.0  # of all files that may still become part of a job
-    unused_s: float = 600.0  # after which a file may go, if no page has it chosen any more
     idle_s: float = 30.0  # that a connection may stay silent while something is awaited from it
 
     def __post_init__(self) -> None:
-        for name, flag in (("upload_mb", "--max-upload-mb"), ("minutes", "--max-minutes")):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(f"{flag} must be above 0, got {getattr(self, name):g}")
-
-    @property
-    def upload_bytes(self) -> int:
-        """Of one file."""
-        return int(self.upload_mb * 10**6)
-
-    @property
-    def kept_bytes(self) -> int:
-        """Of all of them."""
-        return int(self.kept_mb * 10**6)
+        if not 0 < self.upload_mb < float("inf"):
+            raise ValueError(f"--max-upload-mb must be above 0, got {self.upload_mb:g}")
 
 
 class Refusal(HTTPException):

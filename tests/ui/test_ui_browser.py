@@ -95,7 +95,7 @@ def test_a_sound(client: Any, open_page: Any, tmp_path: Path) -> None:
     choose(page, client.inputs, "c.wav", "s.wav")
     expect(page.locator("#content-chooser .hint").last).to_have_text("1.0 s · 8 kHz · mono")
     page.get_by_label("Strength").fill("0.8")
-    expect(page.locator("#strength-meaning")).to_contain_text("Nearer to the style than the default")
+    expect(page.locator("#strength-value")).to_have_text("0.80")
     expect(page.get_by_label("size", exact=True)).to_be_hidden()
     set_steps(page, "400")
     expect(page.locator("#h-keep_tune")).to_contain_text("how much of the content's fine structure")
@@ -131,8 +131,12 @@ def test_the_player(client: Any, open_page: Any) -> None:
     page = open_page(client)
     page.get_by_text("At once", exact=True).click()
     choose(page, client.inputs, "c.wav", None)
-    expect(page.locator("#why")).to_have_text("Choose a trained style.")
+    expect(page.locator("#why")).to_have_text("Choose a trained style, or any sound of your own.")
     page.get_by_text("fire", exact=True).click()
+    page.get_by_text("rain", exact=True).click()
+    expect(page.get_by_role("slider", name="How much of fire")).to_be_visible()  # two of them blend
+    page.get_by_text("rain", exact=True).click()
+    expect(page.get_by_role("slider", name="How much of fire")).to_be_hidden()
     page.locator("#start").click()
     finished(page)
     until(page, "[...document.querySelectorAll('.player audio')].every(a => a.readyState >= 3)")
@@ -221,9 +225,16 @@ def test_a_picture(client: Any, open_page: Any, tmp_path: Path) -> None:
 
 def test_an_example_a_texture_and_a_comparison(client: Any, open_page: Any) -> None:
     page = open_page(client)
-    page.locator(".example", has_text="drawn scene by starry night").click()
+    page.locator(".example", has_text="cat by the scream").click()
     finished(page)
-    expect(page.locator("#job h2")).to_have_text("drawn scene in the style of starry-night")
+    expect(page.locator("#job h2")).to_have_text("cat.jpg in the style of the-scream")
+    # The content and what came of it: half and half, or one of them.
+    cut = "document.querySelector('.compare').style.getPropertyValue('--cut')"
+    for key, at, seen in (("0", "50%", "true true"), ("1", "100%", "true false"), ("2", "0%", "false true")):
+        page.keyboard.press(key)
+        assert page.evaluate(cut) == at
+        buttons = page.locator(".player .bar [aria-pressed]")
+        assert " ".join(str(b.get_attribute("aria-pressed")) for b in buttons.all()) == seen
     page.get_by_text("Texture", exact=True).click()
     expect(page.locator("#content-chooser")).to_be_hidden()
     choose(page, client.inputs, None, "s.png")
@@ -235,11 +246,51 @@ def test_an_example_a_texture_and_a_comparison(client: Any, open_page: Any) -> N
     page.get_by_text("Compare", exact=True).click()
     page.get_by_label("Values, with commas between").fill("0, 1")
     page.locator("#start").click()
-    expect(page.locator("#job h2")).to_have_text("drawn scene in the style of s.png")
+    expect(page.locator("#job h2")).to_have_text("cat.jpg in the style of s.png")
     finished(page)
     expect(page.locator(".pictures .panel h3")).to_have_count(4)
     expect(page.locator(".downloads b").last).to_have_text("strength 1")
     expect(page.locator("#jobs li")).to_have_count(3)
+
+
+def test_any_sound_as_the_style_at_once(client: Any, open_page: Any) -> None:
+    page = open_page(client)
+    page.get_by_text("At once", exact=True).click()
+    choose(page, client.inputs, "c.wav", "s.wav")
+    page.get_by_text("sea", exact=True).click()
+    expect(page.locator("#why")).to_have_text("Choose trained styles or a sound of your own, not both.")
+    page.get_by_text("sea", exact=True).click()
+    page.locator("#start").click()
+    expect(page.locator("#job h2")).to_have_text("c.wav in the style of s.wav")
+    finished(page)
+    page.get_by_role("button", name="Again with these settings").click()
+    expect(page.locator("#style-chooser .chosen .name")).to_have_text("s.wav")
+    expect(page.locator("#start")).to_be_enabled()
+
+
+def test_a_film(client: Any, open_page: Any) -> None:
+    films = pytest.importorskip("films", reason="films need PyAV and OpenCV")
+    film = films.write(client.inputs / "<b>film.mp4", films.scene(30), films.click(1.2))
+    page = open_page(client)
+    page.set_input_files("#content-file", film)
+    expect(page.locator("#why")).to_have_text("A film has a tab of its own: Film.")
+    expect(page.locator("#content-chooser .chosen .hint")).to_contain_text("48 pixels · 1.2 s")
+    page.get_by_text("Film", exact=True).click()
+    for name in ("starry night", "the scream"):
+        page.get_by_text(name, exact=True).click()
+    page.locator("#start").click()
+    expect(page.locator("[data-field=once] .beside")).to_contain_text(
+        "Choose one style for a film's pictures"
+    )
+    page.get_by_text("starry night", exact=True).click()
+    page.get_by_text("rain", exact=True).click()
+    page.locator("#start").click()
+    finished(page)
+    expect(page.locator("#job h2")).to_have_text("<b>film.mp4 in the style of rain, the-scream")
+    page.get_by_role("button", name="Play both from the start").click()
+    until(
+        page, "[...document.querySelectorAll('video')].every(v => v.currentTime > 0.3 && v.videoWidth === 64)"
+    )
 
 
 def test_errors_in_plain_words(serve: Callable[..., Any], open_page: Any) -> None:
@@ -253,7 +304,7 @@ def test_errors_in_plain_words(serve: Callable[..., Any], open_page: Any) -> Non
         large = {"name": "<b>large</b>.wav", "mimeType": "audio/wav", "buffer": bytes(40_000)}
         page.set_input_files("#style-file", [large])
         expect(beside["style"]).to_have_text(
-            "<b>large</b>.wav is larger than 0.03 MB, the most that this server takes."
+            "<b>large</b>.wav is larger than 0.03 MB, the most that this server takes (--max-upload-mb)."
         )
         choose(page, client.inputs, "c.png", "s.wav")
         expect(page.locator("#why")).to_have_text(

@@ -86,8 +86,6 @@ def test_pictures_are_few_and_only_for_who_looks(
     assert 30 <= len([n for n in drawn if n <= 200]) <= 41  # twice a second
     assert 9 <= len([n for n in drawn if 200 < n <= 400]) <= 12  # a tenth of the time
     assert not [n for n in drawn if n > 460]  # nobody looks
-    rows = [row["step"] for said in line.all("state") for row in said[2]]
-    assert rows == list(range(1, rows[-1] + 1))  # none twice, none left out
 
 
 @pytest.mark.parametrize(

@@ -259,14 +259,17 @@ SoundPlayer.all = new Set();
 function showPictures(root, panels) {
   const under = make("img", { draggable: "false" }), over = make("img", { class: "over", src: panels[0].image, alt: panels[0].title, draggable: "false" });
   const compare = make("div", { class: "compare" }, under, over, make("div", { class: "rule" }));
-  const right = make("span"), cut = (value) => compare.style.setProperty("--cut", `${value}%`);
-  const slider = make("input", { type: "range", min: 0, max: 100, step: 0.5, value: 50, oninput: () => cut(slider.value),
+  const right = make("span"), slider = make("input", { type: "range", min: 0, max: 100, step: 0.5, oninput: () => cut(slider.value),
     "aria-label": `${panels[0].title} to the left, what is chosen to the right` });
-  cut(50);
+  let at = 0;
+  const cut = (value) => {
+    slider.value = value;
+    compare.style.setProperty("--cut", `${slider.value}%`);
+    choices.forEach((choice, i) => choice.setAttribute("aria-pressed", String(i ? i === at && slider.value < 100 : slider.value > 0)));
+  };
   const drag = (event) => {
     const box = compare.getBoundingClientRect();
-    slider.value = 100 * (event.clientX - box.left) / box.width;
-    cut(slider.value);
+    cut(100 * (event.clientX - box.left) / box.width);
   };
   compare.addEventListener("pointerdown", (event) => { compare.setPointerCapture(event.pointerId); drag(event); });
   compare.addEventListener("pointermove", (event) => { if (event.buttons) drag(event); });
@@ -281,25 +284,26 @@ function showPictures(root, panels) {
   under.addEventListener("load", sized);
   const cells = panels.map((panel, i) => make("article", { class: "panel", onclick: () => i && select(i) },
     make("h3", {}, panel.title, " ", make("small", {}, panel.text || "")), make("img", { src: panel.thumbnail || panel.image, alt: panel.title, loading: "lazy" })));
-  const choices = panels.slice(1).map((panel, i) => make("button", { type: "button", onclick: () => select(i + 1) }, make("kbd", {}, i + 2), panel.title));
+  const choice = (i, text, onclick) => make("button", { type: "button", onclick }, make("kbd", {}, i), text);
+  const choices = panels.map((panel, i) => choice(i + 1, panel.title, () => show(i)));
+  const half = choice(0, "half and half", () => cut(50)), single = panels.length === 1;
   const select = (i) => {
+    at = i;
     under.src = panels[i].image;
     under.alt = right.textContent = panels[i].title;
-    choices.forEach((choice, k) => choice.setAttribute("aria-pressed", String(k + 1 === i)));
     cells.forEach((cell, k) => cell.classList.toggle("on", k === i));
+    cut(slider.value);
   };
-  const single = panels.length === 1;
-  root.append(make("article", { class: "panel" }, make("div", { class: "bar" }, choices, size),
+  const show = (i) => { if (i) select(i); cut(i ? 0 : 100); };
+  root.append(make("article", { class: "panel" }, make("div", { class: "bar" }, !single && [choices, half].flat(), size),
     make("div", { class: "stage" }, compare), !single && slider,
     !single && make("div", { class: "ends" }, make("span", {}, `← ${panels[0].title}`), right)), make("div", { class: "panels pictures" }, cells));
   onKeys(root, (key) => {
-    if (key === "1") return cut(slider.value = 100), true;
-    if (!choices[key - 2]) return false;
-    cut(slider.value = Math.min(slider.value, 50) < 50 ? slider.value : 0);
-    return select(Number(key) - 1), true;
+    const chosen = key === "0" ? half : choices[key - 1];
+    return chosen && !single && (chosen.click(), true);
   });
-  if (single) return void (under.src = panels[0].image, cut(0));
-  select(Math.max(1, panels.findIndex((p) => p.first)));
+  select(single ? 0 : Math.max(1, panels.findIndex((p) => p.first)));
+  cut(single ? 0 : 50);
 }
 
 function showMedia(root, medium, panels) {

@@ -2,7 +2,7 @@
 
 import { ask, send, sentence, span } from "./api.js";
 import { Chooser, Painter } from "./chooser.js";
-import { chosenOf, JobView, STATES, titleOf } from "./jobview.js";
+import { chosenOf, ENDED, JobView, label, STATES, titleOf } from "./jobview.js";
 
 const BUSY_MS = 500, IDLE_MS = 2500, PAUSE_MS = 700;
 const $ = (id) => document.getElementById(id);
@@ -12,7 +12,9 @@ const MEANINGS = {
   once: "A trained network plays or paints it in about a second.",
   texture: "New sound or canvas of any size with the texture of the styles, from noise.",
   sweep: "The same several times with one setting varied, side by side.",
+  film: "A film's pictures, its sound or both, by trained styles; about a second for each four pictures.",
 };
+const NO_FILMS = "Films need PyAV and OpenCV: pip install 'specstyle[film]', then start this page anew.";
 
 function fail(text) {
   $("server-error").textContent = text;
@@ -20,7 +22,7 @@ function fail(text) {
 }
 
 // Says what is wrong beside the field that it is about.
-function complain(text, field = "") {
+function complain(text = "", field = "") {
   for (const old of form.querySelectorAll(".beside")) old.remove();
   for (const old of form.querySelectorAll("[aria-invalid]")) old.removeAttribute("aria-invalid");
   const at = text && field && form.querySelector(`[data-field="${field}"]`);
@@ -35,46 +37,55 @@ function complain(text, field = "") {
 // -- the form ---------------------------------------------------------------------------------------------
 
 const chooser = (role, rest) => new Chooser($(`${role}-chooser`), {
-  limits: options, onchange: changed, onerror: (text) => complain(text, role), ...rest });
-const styles = chooser("style", { most: options.styles });
+  limits: options.limits, onchange: changed, onerror: (text) => complain(text, role), ...rest });
+const styles = chooser("style", { most: options.limits.styles });
 const content = chooser("content", { most: 1, onmore: (files) => styles.add(files) });
 const painter = new Painter($("mask"), { onchange: changed, onerror: (text) => complain(text, "mask") });
 const kind = () => form.elements.kind.value;
-const onceChosen = () => [...form.querySelectorAll("[name=once]:checked")].filter((box) => !box.closest("[hidden]"));
-let estimated = 0, estimating = 0, suggested = 0.5;
+const shown = (selector) => [...form.querySelectorAll(selector)].filter((one) => !one.closest("[hidden]"));
+const onceChosen = () => shown("[name=once]:checked");
+const filesOf = (one) => (one.input.closest("[hidden]") ? [] : one.files);
+const media = () => [...new Set([...filesOf(content), ...filesOf(styles)].map((file) => file.medium))];
+let estimated = 0, suggested = 0.5;
 
 function usualStrength() {
   const medium = content.files[0]?.medium || onceChosen()[0]?.closest("[data-medium]").dataset.medium;
   return (kind() === "once" && options.once[medium]) || 0.5;
 }
 
-function media() {
-  return [...new Set([...(kind() === "texture" ? [] : content.files), ...(kind() === "once" ? [] : styles.files)].map((file) => file.medium))];
-}
-
 // Why it cannot be started yet.
 function missing() {
+  const now = kind(), own = filesOf(styles).length, trained = onceChosen().length;
+  if (now === "film" && !options.films) return NO_FILMS;
   if (content.sending || styles.sending) return "A file is still being sent.";
-  if (kind() !== "texture" && !content.files.length) return "Choose a content first: a sound or a picture.";
+  if (now === "film" && !content.files.length) return "Choose a film first.";
+  if (now !== "texture" && !content.files.length) return "Choose a content first: a sound or a picture.";
+  if ((now === "film") !== media().includes("film")) return now === "film" ? "Choose a film, with pictures." : "A film has a tab of its own: Film.";
   if (media().length > 1) return "A sound and a picture cannot be mixed. Choose two sounds or two pictures.";
-  if (kind() === "once") return onceChosen().length ? "" : "Choose a trained style.";
-  return styles.files.length ? "" : "Choose a style of the same kind.";
+  if (now === "film") return trained ? "" : "Choose a style for its pictures, for its sound, or both.";
+  if (now !== "once") return own ? "" : "Choose a style of the same kind.";
+  if (own && trained) return "Choose trained styles or a sound of your own, not both.";
+  return own > 1 ? "At once takes one sound of your own." : own || trained ? "" : "Choose a trained style, or any sound of your own.";
 }
 
 function changed() {
-  const medium = media().length === 1 ? media()[0] : "", now = kind();
-  $("kind-meaning").textContent = MEANINGS[now];
+  const now = kind();
   $("content-chooser").hidden = now === "texture";
-  $("style-chooser").hidden = now === "once";
-  form.querySelector(".trained").hidden = now !== "once";
-  for (const box of form.querySelectorAll("[data-medium]")) if (box.closest(".trained")) box.hidden = Boolean(medium) && box.dataset.medium !== medium;
+  $("style-chooser").hidden = now === "film" || (now === "once" && content.files[0]?.medium === "image");
+  $("style-chooser").querySelector(".hint").textContent = now === "once" ? "or any sound of your own" : "what it becomes like; several mix";
+  const medium = media().length === 1 ? media()[0] : "";
+  $("kind-meaning").textContent = now === "film" && !options.films ? NO_FILMS : MEANINGS[now];
+  form.querySelector(".trained").hidden = now !== "once" && now !== "film";
+  for (const box of form.querySelectorAll(".trained [data-medium]")) box.hidden = now !== "film" && Boolean(medium) && box.dataset.medium !== medium;
   for (const field of form.querySelectorAll("[data-uses]")) {
     const uses = field.dataset.uses.split(" ");
     field.hidden = medium ? !uses.includes(`${now}-${medium}`) : !uses.some((use) => use.startsWith(now));
   }
   for (const group of form.querySelectorAll(".group")) group.hidden = !group.querySelector(".field:not([hidden])");
+  $("settings").hidden = now === "film";
+  form.querySelector(".trained").classList.toggle("blend", now === "once" && onceChosen().length > 1);
   painter.for(content.files[0]);
-  form.querySelector("[data-field=mask]").hidden = now === "texture";
+  form.querySelector("[data-field=mask]").hidden = now === "texture" || now === "film";
   $("paint").disabled = !content.files.length;
   $("painted").textContent = painter.mask ? "painted" : content.files[0]?.medium === "audio" ? "on the spectrogram" : "";
   offer(medium);
@@ -82,81 +93,67 @@ function changed() {
   if (Number($("strength").value) === suggested) $("strength").value = usualStrength();
   suggested = usualStrength();
   describeStrength();
-  const why = missing();
-  $("why").textContent = why;
-  $("start").disabled = Boolean(why);
+  $("why").textContent = missing();
+  $("start").disabled = Boolean(missing());
   estimate();
 }
 
 // The recipes of a medium, and the value that the chosen one has of each field.
 function offer(medium) {
-  const recipes = options.recipes[medium || "audio"], before = $("recipe").value;
-  if ($("recipe").dataset.medium !== medium) {
-    $("recipe").dataset.medium = medium;
-    $("recipe").replaceChildren(...recipes.filter((r) => medium || r.name === "default").map((r) => make("option", {}, r.name)));
-    $("recipe").value = recipes.some((r) => r.name === before) ? before : "default";
-  }
-  const recipe = recipes.find((r) => r.name === $("recipe").value) || recipes[0];
+  const recipes = options.recipes[medium] || options.recipes.audio, before = $("recipe").value;
+  const offered = (select, pairs, value) => {
+    select.replaceChildren(...pairs.map(([name, text]) => make("option", { value: name }, text)));
+    select.value = pairs.some(([name]) => name === value) ? value : pairs[0][0];
+  };
+  offered($("recipe"), recipes.filter((r) => medium || r.name === "default").map((r) => [r.name, r.name]), before);
+  const recipe = recipes.find((r) => r.name === $("recipe").value);
   $("recipe-source").textContent = sentence(recipe.source);
-  for (const field of form.querySelectorAll(".group .field")) {
-    const input = field.querySelector("input, select"), value = recipe.values[input.name];
-    if (input.options) input.options[0].textContent = `${value} (as it is)`;
-    else input.placeholder = value;
+  for (const input of form.querySelectorAll(".group .field :is(input, select)")) {
+    if (input.options) input.options[0].textContent = `${recipe.values[input.name]} (as it is)`;
+    else input.placeholder = recipe.values[input.name];
   }
-  const varied = [...form.querySelectorAll(".group .field:not([hidden])")].filter((field) => !["keep_band", "style_scale"].includes(field.dataset.field));
-  const names = [["strength", "strength"], ...varied.map((field) => [field.dataset.field, field.querySelector("label").textContent])];
-  const chosen = $("f-vary").value || "strength";
-  $("f-vary").replaceChildren(...names.map(([value, text]) => make("option", { value }, text)));
-  $("f-vary").value = names.some(([name]) => name === chosen) ? chosen : "strength";
+  const varied = shown(".group .field").map((field) => field.dataset.field).filter((name) => !["keep_band", "style_scale"].includes(name));
+  offered($("f-vary"), ["strength", ...varied].map((name) => [name, label(name)]), $("f-vary").value);
 }
 
 function describeStrength() {
   const value = Number($("strength").value);
-  $("strength-value").textContent = value.toFixed(2);
-  $("strength-meaning").textContent =
-    value === 0 ? "The content, unchanged." : value < suggested ? "Nearer to the content than the default." :
-    value === suggested ? "The default." : value < 1 ? "Nearer to the style than the default." : "Pure style: the content counts no more.";
+  $("strength-value").textContent = `${value.toFixed(2)}${value === suggested ? ", the default" : ""}`;
 }
 
 // What the server is asked for.
 function asked() {
-  const now = kind(), settings = {};
-  for (const field of form.querySelectorAll("#settings .field:not([hidden]), .vary:not([hidden]) .field")) {
-    const input = field.querySelector("input, select");
-    if (input.value.trim() && !field.closest("[hidden]")) settings[input.name] = input.value.trim();
-  }
-  if (!form.querySelector("[data-field=strength]").hidden) settings.strength = $("strength").value;
-  if (now !== "once" && styles.blend) settings.style_blend = styles.blend;
-  if (now === "once") settings.once = Object.fromEntries(onceChosen().map((box) => [box.value, Number(box.closest("label").querySelector("[type=range]").value)]));
-  return {
-    kind: now, settings, content: now === "texture" ? null : content.files[0]?.id,
-    styles: now === "once" ? [] : styles.files.map((file) => file.id), mask: now === "texture" ? null : painter.mask?.id,
-  };
+  const settings = {}, all = [...shown("#settings .field :is(input, select)"), ...shown(".vary :is(input, select)"), ...shown("#strength")];
+  for (const input of all) if (input.value.trim()) settings[input.name] = input.value.trim();
+  if (kind() !== "once" && styles.blend) settings.style_blend = styles.blend;
+  const once = onceChosen().map((box) => [box.value, Number(box.closest("label").querySelector("[type=range]").value)]);
+  if (once.length) settings.once = Object.fromEntries(once);
+  const mask = shown("#paint").length ? painter.mask?.id : null;
+  return { kind: kind(), settings, content: filesOf(content)[0]?.id ?? null, styles: filesOf(styles).map((file) => file.id), mask };
 }
 
 // The time that it will take, and what would make it fail, a moment after the last change.
-function estimate() {
-  clearTimeout(estimating);
-  const mine = (estimated += 1);
-  $("time").textContent = missing() || kind() !== "once" ? "" : "It will take about a second for each ten seconds of sound or megapixel.";
-  if (missing() || kind() === "once") return;
-  estimating = setTimeout(async () => {
-    $("time").textContent = "Estimating the time …";
-    try {
-      const { seconds } = await send("api/estimate", asked());
-      if (mine === estimated) $("time").textContent = seconds < 3 ? "It will take a few seconds." : `It will take about ${span(seconds)}${seconds > 60 ? ", if nothing else runs" : ""}.`;
-      if (mine === estimated) complain("");
-    } catch (error) {
-      if (mine !== estimated) return;
-      $("time").textContent = "";
-      complain(error.message, error.field);
-    }
-  }, PAUSE_MS);
+async function estimate() {
+  const mine = (estimated += 1), quick = kind() === "once" ? "It will take about a second for each ten seconds of sound or megapixel." : "";
+  $("time").textContent = missing() ? "" : quick;
+  if (missing() || quick || kind() === "film") return;
+  await new Promise((done) => setTimeout(done, PAUSE_MS));
+  if (mine !== estimated) return;
+  $("time").textContent = "Estimating the time …";
+  let said = "", wrong = {};
+  try {
+    const { seconds } = await send("api/estimate", asked());
+    said = seconds < 3 ? "It will take a few seconds." : `It will take about ${span(seconds)}${seconds > 60 ? ", if nothing else runs" : ""}.`;
+  } catch (error) {
+    wrong = error;
+  }
+  if (mine !== estimated) return;
+  $("time").textContent = said;
+  complain(wrong.message, wrong.field);
 }
 
 async function start() {
-  complain("");
-  clearTimeout(estimating);
+  complain();
   estimated += 1; // what is under way does not matter any more
   $("start").disabled = true;
   try {
@@ -171,9 +168,10 @@ async function start() {
 
 async function example({ kind: wanted, medium }) {
   const [first, second] = options.examples[medium][wanted];
-  await fill({ kind: wanted, settings: wanted === "once" ? { once: { [second]: 1 } } : medium === "image" ? { size: "256" } : {} }, async () => {
-    content.put(await ask(`api/uploads/example.${first}`));
-    if (wanted === "style") styles.put(await ask(`api/uploads/example.${second}`));
+  const settings = wanted === "once" ? { once: { [second]: 1 } } : medium === "image" ? { size: "256" } : {};
+  await fill({ kind: wanted, settings }, async () => {
+    content.put(await ask(`api/uploads/${first}`));
+    if (wanted === "style") styles.put(await ask(`api/uploads/${second}`));
   });
   await start();
 }
@@ -185,10 +183,6 @@ async function fill({ kind: wanted, settings }, files) {
   content.clear();
   styles.clear();
   form.elements.kind.value = wanted;
-  for (const [name, value] of Object.entries(settings)) {
-    const input = name === "strength" ? $("strength") : form.elements[name];
-    if (name !== "once" && input && "value" in input) input.value = value;
-  }
   for (const box of form.querySelectorAll("[name=once]")) {
     box.checked = box.value in (settings.once || {});
     if (box.checked) box.closest("label").querySelector("[type=range]").value = settings.once[box.value];
@@ -198,12 +192,10 @@ async function fill({ kind: wanted, settings }, files) {
   } catch (error) {
     fail(error.message);
   }
+  changed(); // offers what there is for this medium
+  for (const [name, value] of Object.entries(settings)) if (form.elements[name] && name !== "once") form.elements[name].value = value;
+  suggested = null; // also where the strength is not the usual one
   changed();
-  if (settings.recipe) $("recipe").value = settings.recipe;
-  if (settings.vary) $("f-vary").value = settings.vary;
-  changed();
-  if (settings.strength) $("strength").value = settings.strength; // also where it is not the usual one
-  describeStrength();
 }
 
 const taken = (job, file, name = "") => ask(`api/uploads?job=${job.id}&file=${file}&name=${encodeURIComponent(name)}`, { method: "POST" });
@@ -236,7 +228,6 @@ async function asContent(job, file) {
 // -- the jobs ---------------------------------------------------------------------------------------------
 
 let chosen = null, timer = 0, round = 0, lost = false;
-const rows = new Map();
 const view = new JobView($("job"), { onchange: refresh, onerror: fail, onagain: again, oncontent: asContent });
 
 function choose(id) {
@@ -247,38 +238,27 @@ function choose(id) {
 
 // Rows are changed in place, so that a click or the focus is not lost between two answers.
 function list(jobs) {
-  for (const [id, row] of rows) {
-    if (jobs.some((job) => job.id === id)) continue;
-    row.item.remove();
-    rows.delete(id);
-  }
-  jobs.forEach((job, i) => {
-    if (!rows.has(job.id)) rows.set(job.id, newRow(job));
-    const row = rows.get(job.id);
-    if ($("jobs").children[i] !== row.item) $("jobs").insertBefore(row.item, $("jobs").children[i] || null);
-    const doing = job.state === "running" && job.step ? ` ${job.step} / ${job.steps}` : "";
-    const place = job.position ? ` · ${job.position === 1 ? "next" : `number ${job.position}`}` : "";
-    write(row.state, `${STATES[job.state]}${doing}${place}`);
-    row.state.className = `state ${job.state}`;
-    const source = `files/jobs/${job.id}/${job.thumbnail}`;
-    if (row.image.getAttribute("src") !== source) row.image.setAttribute("src", source);
-    if (job.id === chosen) row.button.setAttribute("aria-current", "true");
-    else row.button.removeAttribute("aria-current");
+  const rows = jobs.map((job) => {
+    const row = $(`row-${job.id}`) || make("button", { type: "button", id: `row-${job.id}`, onclick: () => choose(job.id) });
+    row.setAttribute("aria-current", String(job.id === chosen));
+    const said = JSON.stringify(job);
+    if (row.dataset.said !== said) row.replaceChildren(...rowOf(job));
+    row.dataset.said = said;
+    return row.parentElement || make("li", {}, row);
   });
+  const there = [...$("jobs").children];
+  if (there.length !== rows.length || there.some((row, i) => row !== rows[i])) $("jobs").replaceChildren(...rows);
   $("history").hidden = !jobs.length;
   $("examples").classList.toggle("small", jobs.length > 0);
 }
 
-function newRow(job) {
-  const state = make("span", { class: "state" }), image = make("img", { alt: "", loading: "lazy" });
+function rowOf(job) {
   const when = new Date(job.began).toLocaleString([], { dateStyle: "short", timeStyle: "short" });
-  const button = make("button", { type: "button", onclick: () => choose(job.id) }, image,
-    make("span", {}, make("span", { class: "name", title: titleOf(job) }, titleOf(job)), make("span", { class: "hint" }, [when, chosenOf(job)].filter(Boolean).join(" · "))), state);
-  return { item: make("li", {}, button), button, state, image };
-}
-
-function write(element, text) {
-  if (element.textContent !== text) element.textContent = text;
+  const doing = job.state === "running" && job.step ? ` ${job.step} / ${job.steps}` : "";
+  const place = job.position ? ` · ${job.position === 1 ? "next" : `number ${job.position}`}` : "";
+  return [make("img", { alt: "", loading: "lazy", src: `files/jobs/${job.id}/${job.thumbnail}` }),
+    make("span", {}, make("span", { class: "name", title: titleOf(job) }, titleOf(job)), make("span", { class: "hint" }, [when, chosenOf(job)].filter(Boolean).join(" · "))),
+    make("span", { class: `state ${job.state}` }, `${STATES[job.state]}${doing}${place}`)];
 }
 
 async function refresh() {
@@ -286,10 +266,9 @@ async function refresh() {
   const mine = (round += 1);
   let busy = false;
   try {
-    const kept = [...content.files, ...styles.files, ...(painter.mask ? [painter.mask] : [])].map((file) => file.id);
-    const jobs = await ask(`api/jobs?chosen=${kept.join(",")}`);
+    const jobs = await ask("api/jobs");
     if (mine !== round) return;
-    busy = jobs.some((job) => ["waiting", "running", "finishing"].includes(job.state));
+    busy = jobs.some((job) => !ENDED.includes(job.state));
     if (!jobs.some((job) => job.id === chosen)) chosen = jobs.length ? (jobs.find((job) => job.state === "running") || jobs[0]).id : null;
     list(jobs);
     await view.show(chosen, jobs.find((job) => job.id === chosen));
@@ -303,7 +282,7 @@ async function refresh() {
 }
 
 form.addEventListener("submit", (event) => { event.preventDefault(); start(); });
-form.addEventListener("change", (event) => { if (event.target.type !== "file") { complain(""); changed(); } });
+form.addEventListener("change", (event) => { if (event.target.type !== "file") { complain(); changed(); } });
 $("strength").addEventListener("input", describeStrength);
 $("paint").addEventListener("click", () => painter.open());
 for (const card of document.querySelectorAll(".example")) card.addEventListener("click", () => example(card.dataset));

@@ -3,11 +3,10 @@
 import { send, upload } from "./api.js";
 
 export function about(file) {
-  if (file.medium === "image") return `${file.width} × ${file.height} pixels`;
-  const channels = file.channels === 1 ? "mono" : file.channels === 2 ? "stereo" : `${file.channels} channels`;
-  const seconds = file.duration_s;
-  const lasts = seconds < 0.1 ? `${Math.round(1000 * seconds)} ms` : `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
-  return `${lasts} · ${file.sample_rate / 1000} kHz · ${channels}`;
+  const seconds = file.duration_s, channels = { 1: "mono", 2: "stereo" }[file.channels] || `${file.channels} channels`;
+  const lasts = seconds < 0.1 ? `${Math.round(1000 * seconds)} ms` : `${seconds?.toFixed(seconds < 10 ? 1 : 0)} s`;
+  if (file.medium === "audio") return `${lasts} · ${file.sample_rate / 1000} kHz · ${channels}`;
+  return `${file.width} × ${file.height} pixels${seconds ? ` · ${lasts}` : ""}`;
 }
 
 export class Chooser {
@@ -39,8 +38,8 @@ export class Chooser {
   }
 
   async take(file) {
-    if (file.size > this.limits.upload_bytes) {
-      this.onerror(`${file.name} is larger than ${this.limits.upload_mb} MB, the most that this server takes.`);
+    if (file.size > this.limits.upload_mb * 1e6) {
+      this.onerror(`${file.name} is larger than ${this.limits.upload_mb} MB, the most that this server takes (--max-upload-mb).`);
       return;
     }
     const row = make("li", { class: "sending" }, file.name, make("progress", { "aria-label": `Sending ${file.name}` }));

@@ -6,19 +6,22 @@ import { about } from "./chooser.js";
 export const STATES = {
   waiting: "Waiting", running: "Running", finishing: "Making the result", stopped: "Stopped", finished: "Finished", failed: "Failed",
 };
-const ENDED = ["stopped", "finished", "failed"];
+export const ENDED = ["stopped", "finished", "failed"];
 
 export function titleOf(job) {
   return job.kind === "texture" ? `A texture of ${job.styles.join(", ")}` : `${job.content} in the style of ${job.styles.join(", ")}`;
 }
 
+// What the page calls a setting.
+export const label = (name) => name.replace(/_s$/, "").replace(/_/g, " ");
+
 // What was chosen, in a few words.
 export function chosenOf({ settings, kind }) {
   const { recipe, once, vary, values, ...rest } = settings;
-  const said = kind === "once" ? ["at once"] : kind === "sweep" ? [`${vary.replace(/_s$/, "").replace(/_/g, " ")} ${values}`] : [];
+  const said = kind === "once" ? ["at once"] : kind === "sweep" ? [`${label(vary)} ${values}`] : [];
   if (once && Object.keys(once).length > 1) said.push(Object.entries(once).map(([name, weight]) => `${name} ${weight}`).join(" + "));
   if (recipe && recipe !== "default") said.push(`recipe ${recipe}`);
-  return [...said, ...Object.entries(rest).map(([name, value]) => `${name.replace(/_s$/, "").replace(/_/g, " ")} ${value}`)].join(" · ");
+  return [...said, ...Object.entries(rest).map(([name, value]) => `${label(name)} ${value}`)].join(" · ");
 }
 
 export class JobView {
@@ -72,7 +75,8 @@ export class JobView {
       ...(there ? this.results(job) : []), player, this.curves, this.more,
     ].filter(Boolean));
     // What is heard while a job runs is what it was made of.
-    if (there || !runs) showMedia(player, job.medium, this.panels(job));
+    if (job.medium === "film") player.append(...this.films(job, there));
+    else if (there || !runs) showMedia(player, job.medium, this.panels(job));
   }
 
   heading(job) {
@@ -130,34 +134,46 @@ export class JobView {
 
   // What can be done with each result.
   results(job) {
-    const suffix = job.medium === "audio" ? "wav" : "png";
+    const [suffix, what] = { audio: ["wav", "sound"], image: ["png", "picture"], film: ["mp4", "film"] }[job.medium];
+    const optimized = job.kind !== "once" && job.kind !== "film";
     return Object.keys(job.results).map((place) => {
       const link = (file, text, cls = "button") => make("a", { href: `${this.at}/${file}`, download: true, class: cls }, text);
       const made = `result-${place}.${suffix}`;
       return make("p", { class: "downloads" }, job.parts.length > 1 && make("b", {}, job.parts[place]),
-        link(made, job.medium === "audio" ? "Download the sound" : "Download the picture", "button primary"),
+        link(made, `Download the ${what}`, "button primary"),
         make("button", { type: "button", onclick: () => this.oncontent(job, made) }, "Take as content"),
-        link(`record-${place}.json`, "Record"), job.kind !== "once" && link(`recipe-${place}.toml`, "Recipe"),
-        job.kind !== "once" && link(`report-${place}.html`, "Report"));
+        link(`record-${place}.json`, "Record"), optimized && link(`recipe-${place}.toml`, "Recipe"),
+        optimized && link(`report-${place}.html`, "Report"));
     });
+  }
+
+  // A film and what became of it, side by side.
+  films(job, there) {
+    const shown = [["content", "content"], ...(there ? [["result", "result-0.mp4"]] : [])].map(([title, file]) =>
+      make("article", { class: "panel" }, make("h3", {}, title), make("video", { controls: true, loop: true, preload: "metadata", src: `${this.at}/${file}`, "aria-label": title })));
+    const both = () => shown.forEach((panel, i) => {
+      const video = panel.lastChild;
+      Object.assign(video, { currentTime: 0, muted: i + 1 < shown.length }); // the result is heard
+      video.play();
+    });
+    return [make("button", { type: "button", onclick: both }, there ? "▶ Play both from the start" : "▶ Play"), make("div", { class: "panels" }, shown)];
   }
 
   // Content, styles and results as the player has them.
   panels(job) {
     const several = job.files.filter((file) => file.stem.startsWith("style")).length > 1, stamp = `?of=${job.number}${job.state}`;
-    const panel = (stem, title, file, first = false) => job.medium === "audio"
-      ? { ...file, title, first, text: `${file.name || ""} ${about(file)}`, image: `${this.at}/${stem}.preview.png${stamp}`, audio: `${this.at}/${stem}.listen.wav${stamp}` }
-      : { title, first, text: `${file.name || ""} ${about(file)}`, image: `${this.at}/${stem}.preview.png${stamp}` };
+    const panel = (stem, title, file, rest) => ({
+      title, text: `${file.name || ""} ${about({ medium: job.medium, ...file })}`, image: `${this.at}/${stem}.preview.png${stamp}`,
+      audio: `${this.at}/${stem}.listen.wav${stamp}`, ...file, ...rest });
     const found = job.files.filter((file) => file.stem !== "mask").map((file) => {
       const cut = file.stem === "content" && job.view.duration_s; // the part of it that was taken
-      const title = several ? file.stem.replace("-", " ") : file.stem.replace(/-.*/, "");
-      return panel(cut ? "view" : file.stem, title, cut ? { ...file, ...job.view } : { ...file, medium: job.medium });
+      return panel(cut ? "view" : file.stem, several ? file.stem.replace("-", " ") : file.stem.replace(/-.*/, ""), cut ? { ...file, ...job.view } : file);
     });
-    if (job.medium === "image" && found[0].title === "content" && Object.keys(job.results).length) found[0].image = `${this.at}/view.png${stamp}`;
+    const picture = job.medium === "image" && Object.keys(job.results).length;
+    if (picture && found[0].title === "content") found[0].image = `${this.at}/view.png${stamp}`;
     for (const [place, file] of Object.entries(job.results)) {
-      const made = panel(`result-${place}`, job.parts[place], { ...file, medium: job.medium }, Number(place) === job.parts.length >> 1);
-      if (job.medium === "image") Object.assign(made, { thumbnail: made.image, image: `${this.at}/shown-${place}.png${stamp}` });
-      found.push(made);
+      found.push(panel(`result-${place}`, job.parts[place], file, { first: Number(place) === job.parts.length >> 1,
+        ...(picture && { thumbnail: `${this.at}/result-${place}.preview.png${stamp}`, image: `${this.at}/shown-${place}.png${stamp}` }) }));
     }
     return found;
   }
