@@ -60,6 +60,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the made pages to those of docs/."""
     pages = {**command_pages(), "reference/recipes.md": recipes_page(), **copied_pages()}
+    pages["reference/recipe-values.md"] = values_page()
     for uri, text in pages.items():
         files.append(File.generated(config, uri, content=text))
     for pattern in PICTURES:
@@ -148,7 +149,7 @@ def _meaning(action: argparse.Action) -> str:
 
 
 def recipes_page() -> str:
-    """Return the page on all fields and their values in every recipe."""
+    """Return the page on all fields."""
     lines = [
         "# Recipes and their fields",
         "",
@@ -156,7 +157,7 @@ def recipes_page() -> str:
         "column of a batch list, a keyword of the library's functions, and, where a flag is named, a flag of "
         "`specstyle audio`, `image`, `texture`, `sweep` and `batch`. This page is made from the program as "
         "the site is built; `specstyle recipes NAME` prints one recipe. "
-        "[Where they come from](../explanation/recipes.md).",
+        "[Where they come from](../explanation/recipes.md), [their values](recipe-values.md).",
         "",
         "## The recipes",
         "",
@@ -180,14 +181,14 @@ def recipes_page() -> str:
             flag = f"`{flag_of(field.name)}`" if field.metadata["flag"] else ""
             lines.append(f"| `{field.name}` | {flag} | {default} | {_text(text)} |")
         lines.append("")
-    lines += [
-        "## Values by recipe",
-        "",
-        "Only what differs from the default of its field.",
-        "",
-    ]
+    return "\n".join(lines)
+
+
+def values_page() -> str:
+    """Return the page on what each recipe has that is no default."""
+    lines = ["# Values by recipe", "", "Only what differs from the default of its [field](recipes.md).", ""]
     for name, recipe in RECIPES.items():
-        lines += [f"### {name}", "", _text(recipe.source) + ".", "", "| field | value |", "|---|---|"]
+        lines += [f"## {name}", "", _text(recipe.source) + ".", "", "| field | value |", "|---|---|"]
         lines += [f"| `{field}` | {_value(value)} |" for field, value in _changes(recipe)]
         lines.append("")
     return "\n".join(lines)
@@ -225,9 +226,13 @@ def _value(value: Any) -> str:
 
 
 def copied_pages() -> dict[str, str]:
-    """Return files of the repository as pages; links to what is not on the site become plain text."""
+    """Return files of the repository as pages; links to what is not on the site become plain text.
+
+    Measurements have wide tables, which get the room of the table of contents.
+    """
     return {
-        uri: _with_links_of_the_site((ROOT / source).read_text(encoding="utf-8"), source, uri)
+        uri: "---\nhide: [toc]\n---\n" * uri.startswith("measurements/")
+        + _with_links_of_the_site((ROOT / source).read_text(encoding="utf-8"), source, uri)
         for source, uri in COPIES.items()
     }
 

@@ -9,6 +9,7 @@ import specstyle
 from specstyle.synthesis.pictures import brush_texture, drawn_scene
 
 
+# --8<-- [start:loss]
 def adain(network, content, styles):
     """Return a loss for each layer."""
 
@@ -21,6 +22,9 @@ def adain(network, content, styles):
         )
 
     return [loss(name, statistics(maps)) for name, maps in network(styles[0]).items()]
+
+
+# --8<-- [end:loss]
 
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "example-output")

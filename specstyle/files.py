@@ -16,6 +16,9 @@ from typing import Any
 
 from specstyle.errors import FileError, OutputExistsError
 
+SAMPLES = Path(__file__).parent / "samples"
+"""Two recordings, a photograph and a painting to try; see NOTICE."""
+
 _STALE_S = 10.0
 """A file is written at once: what has not grown for so long is not being written."""
 

@@ -28,13 +28,14 @@ from commands import Outcome, command, environment, interrupt_at
 
 import specstyle
 from specstyle import RECIPES, Recipe
-from specstyle.cli.main import build_parser
+from specstyle.cli.main import build_parser, summary
 from specstyle.cli.options import recipe_overrides
 from specstyle.cli.progress import ProgressLine
 from specstyle.features import weights as vgg_weights
 from specstyle.recipes import from_toml, to_toml
 from specstyle.run import job as job_module
 from specstyle.run.inputs import Session
+from specstyle.run.request import Job, Request
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -283,14 +284,33 @@ def test_vgg19_needs_no_download_and_the_record_says_which_it_was(cli: Callable[
 # -- what it says --------------------------------------------------------------------------------------------
 
 
+def test_a_summary_says_how_much_of_each_is_in_the_result() -> None:
+    record = {
+        "recipe": {"name": "default-audio"},
+        "network": {"name": "vgg19-lite"},
+        "steps": 45,
+        "seconds": 8.6,
+        "losses": {"start": {"style": 10.0}, "end": {"style": 2.5}},
+        "content_left": {"image@fine": 0.9, "image@mel48@flux": 0.6, "image@fine@flux": 0.8},
+    }
+    job = Job(Request("audio", "c.wav", ("s.wav",)), Path("out.wav"))
+    assert summary(job, record).split("; ") == [
+        "45 steps of default-audio on vgg19-lite in 9 s",
+        "of the content it has 90 % of its tune and 70 % of its attacks",
+        "style loss -75 %",
+    ]
+
+
 @MEDIA
 def test_a_run_says_what_it_did(medium: str, cli: Callable[..., Outcome]) -> None:
     outcome = cli(*RUN[medium])
     assert outcome.code == 0
-    summary, wrote = outcome.out.splitlines()
+    summary, wrote, tried = outcome.out.splitlines()
     assert "3 steps" in summary
-    assert "style loss" in summary
-    assert ("spectral convergence" in summary) == (medium == "audio")
+    assert re.search(r"style loss [+-]\d+ %", summary)
+    assert re.match(
+        r"next: --strength [\d.]+ has more of the style, [\d.]+ more of the content; --report", tried
+    )
     assert wrote == f"wrote {OUT[medium]}, {OUT[medium]}.json"
     steps = [line for line in outcome.lines if line.startswith("step ")]
     told = [re.match(r"step (\d)/3: total \S+, content \S+, style \S+", line) for line in steps]

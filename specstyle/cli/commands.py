@@ -40,7 +40,8 @@ def add_commands(commands: Any) -> None:
     demo = commands.add_parser(
         "demo",
         help="make example sounds and pictures, and stylize them",
-        description="Synthesize four sounds and two pictures, play a melody by the rain, and paint a scene.",
+        description="Write two recordings, a photograph and a painting, synthesize four sounds and two "
+        "pictures, play a melody by the rain, and paint a scene.",
     )
     demo.add_argument("folder", nargs="?", type=Path, default=Path("demo"), metavar="DIR", help="where to")
     demo.add_argument("--force", action="store_true", help="replace existing files")

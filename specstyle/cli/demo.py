@@ -1,7 +1,8 @@
-"""The demo: synthesized sounds and pictures, and in each medium a transfer, optimized and at once."""
+"""The demo: sounds and pictures, recorded and synthesized, and transfers of each kind."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 
 from specstyle.cli.progress import ProgressLine
 from specstyle.errors import FileError
-from specstyle.files import make_folder
+from specstyle.files import SAMPLES, make_folder
 from specstyle.media.imagefiles import Picture
 from specstyle.media.sounds import Sound
 from specstyle.onepass.stylefile import load_style
@@ -75,11 +76,13 @@ def run_demo(folder: Path, *, force: bool, progress: ProgressLine) -> tuple[list
     """
     make_folder(folder)
     jobs_of = (SOUND_JOB, PICTURE_JOB, *AT_ONCE.values())
-    for path in [*_sources(folder), *(folder / output for _, _, output in jobs_of)]:
+    copies = (folder / path.name for path in SAMPLES.iterdir())
+    for path in [*copies, *_sources(folder), *(folder / output for _, _, output in jobs_of)]:
         if path.exists() and not force:
             raise FileError(f"{path}: exists already; name another DIR, or --force to replace it")
-    progress.note(f"synthesizing sounds and pictures into {folder}")
-    written = synthesize(folder)
+    progress.note(f"putting recordings, pictures and what is synthesized into {folder}")
+    written = [Path(shutil.copyfile(path, folder / path.name)) for path in sorted(SAMPLES.iterdir())]
+    written += synthesize(folder)
     # No VGG19 even where there is one, so that it does the same everywhere.
     jobs: tuple[tuple[str, tuple[str, str, str], dict[str, Any]], ...] = (
         ("audio", SOUND_JOB, {"network": "vgg19-lite"}),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.cli.options import add_output_options, add_recipe_options, recipe_overrides
-from specstyle.cli.progress import ProgressLine, say
+from specstyle.cli.progress import ProgressLine, begin, say
 
 _FILM = """Stylize a film's pictures, its sound or both; what is not named is copied as it is.
 
@@ -40,6 +40,7 @@ def add_film_command(commands: Any) -> None:
 
 
 def _film(arguments: argparse.Namespace) -> int:
+    begin(f"film: {arguments.content.name}", quiet=arguments.quiet)
     from specstyle.onepass.memory import keep_freed_memory
     from specstyle.run.film import film
 

@@ -30,6 +30,7 @@ from specstyle.cli.progress import (
     Logged,
     ProgressLine,
     Stopped,
+    begin,
     complain,
     name_of_signal,
     say,
@@ -156,6 +157,10 @@ def _interrupted() -> int:
 
 
 def _run_medium(arguments: argparse.Namespace) -> int:
+    given = [
+        path.name for path in (getattr(arguments, "content", None), *arguments.styles) if path is not None
+    ]
+    begin(f"{arguments.medium}: {', '.join(given) or arguments.resume}", quiet=arguments.quiet)
     from specstyle.run.job import run_job
 
     described = _new_job if arguments.resume is None else _resumed_job
@@ -176,8 +181,9 @@ def _end(job: Job, record: dict[str, Any], written: Sequence[Path], *, quiet: bo
     """Tell what came of a run, which a signal may have stopped; return the exit code."""
     if not quiet:
         with contextlib.suppress(OSError):
-            print(summary(record))
+            print(summary(job, record))
             say("wrote " + ", ".join(map(str, written)))
+            print(what_next(job, record), flush=True)
     if record["stopped"]:
         more = "" if job.run_dir is None else f"; --resume {job.run_dir} goes on"
         return complain(
@@ -258,16 +264,31 @@ def _request(arguments: argparse.Namespace) -> tuple[Request, tuple[str, ...]]:
     return Request(arguments.medium, content, styles, **given), ()
 
 
-def summary(record: dict[str, Any]) -> str:
-    """Return one line on a run: what ran, and how the losses went."""
-    start, end = record["losses"]["start"], record["losses"]["end"]
+def summary(job: Job, record: dict[str, Any]) -> str:
+    """Return one line on a run: what ran, for how long, and how much of each is in the result."""
+    start, end, steps = record["losses"]["start"], record["losses"]["end"], counted(record["steps"], "step")
     parts = [
-        f"{name} loss {start[name]:.4g} -> {end[name]:.4g}" for name in ("style", "content") if name in start
+        f"{steps} of {record['recipe']['name']} on {record['network']['name']} in {record['seconds']:.0f} s"
     ]
-    if "spectral_convergence_db" in record:
-        parts.append(f"spectral convergence {record['spectral_convergence_db']:.1f} dB")
-    steps = counted(record["steps"], "step")
-    return (
-        f"{record['recipe']['name']} on {record['network']['name']}: {steps} in "
-        f"{record['seconds']:.0f} s, {', '.join(parts)}"
-    )
+    left: dict[str, list[float]] = {}
+    for name, share in record.get("content_left", {}).items():
+        kind = "detail" if job.request.medium == "image" else "attacks" if "flux" in name else "tune"
+        left.setdefault(kind, []).append(share)
+    kept = [f"{100 * sum(shares) / len(shares):.0f} % of its {kind}" for kind, shares in left.items()]
+    if kept:
+        parts.append(f"of the content it has {' and '.join(kept)}")
+    if start.get("style"):
+        parts.append(f"style loss {100 * (end['style'] / start['style'] - 1):+.0f} %")
+    return "; ".join(parts)
+
+
+def what_next(job: Job, record: dict[str, Any]) -> str:
+    """Return one line on what to try."""
+    strength = record["recipe"]["strength"]
+    if strength == 1:  # a texture, too
+        tried = f"--seed {record['seed'] + 1} makes another one"
+    else:
+        more, less = min(strength + 0.2, 1.0), max(strength - 0.2, 0.0)
+        tried = f"--strength {more:.2g} has more of the style, {less:.2g} more of the content"
+    report = "" if job.report else "; --report shows all side by side"
+    return f"next: {tried}{report}"

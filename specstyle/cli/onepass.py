@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.cli.options import add_output_options, add_recipe_options, medium_of, recipe_overrides
-from specstyle.cli.progress import FAILURE, complain, say
+from specstyle.cli.progress import FAILURE, begin, complain, say
 from specstyle.errors import FileError, SpecstyleError, explain
 from specstyle.recipes.recipe import AT_ONCE
 
@@ -133,6 +133,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 
 def _apply(arguments: argparse.Namespace) -> int:
+    begin(f"apply {arguments.style}: {', '.join(p.name for p in arguments.inputs)}", quiet=arguments.quiet)
     from specstyle.onepass.memory import keep_freed_memory
     from specstyle.run.job import run_job
     from specstyle.run.onepass import apply_request
@@ -174,7 +175,9 @@ def _apply(arguments: argparse.Namespace) -> int:
             complain(explain(error), FAILURE)
             continue
         if not arguments.quiet:
-            say(f"wrote {written[0]} in {result.record['seconds']:.1f} s")
+            strength = result.record["recipe"]["strength"]
+            told = f"strength {strength:g}, from 0 (the content) to 1"
+            say(f"wrote {written[0]} in {result.record['seconds']:.1f} s ({told})")
     if failed:
         what = {"image": "pictures", "audio": "sounds"}[style.medium]
         return complain(f"{failed} of {len(pairs)} {what} could not be stylized", FAILURE)

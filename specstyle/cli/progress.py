@@ -203,6 +203,12 @@ def say(line: str, *, file: TextIO | None = None) -> None:
     print(printable(line).replace("\n", "\\n"), file=file, flush=True)
 
 
+def begin(text: str, *, quiet: bool) -> None:
+    """Say on a terminal what begins, before the libraries are there, which can take a while."""
+    if not quiet and sys.stderr.isatty():
+        say(f"{text} …", file=sys.stderr)
+
+
 def complain(message: str, code: int) -> int:
     """Print one line on stderr; return the exit code."""
     with contextlib.suppress(OSError):

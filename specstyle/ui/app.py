@@ -26,7 +26,7 @@ from specstyle.ui.words import Limits, Refusal
 PAGE = Path(__file__).parent / "page"  # all files of the page but the player, which reports have, too
 
 EXAMPLES = {
-    "audio": {"once": ("trumpet", "fire"), "style": ("trumpet", "rain")},
+    "audio": {"once": ("trumpet", "fire"), "style": ("trumpet", "rainfall")},
     "image": {"once": ("cat", "the-scream"), "style": ("cat", "starry-night")},
 }
 """By medium: content and style to try, at once and optimized."""

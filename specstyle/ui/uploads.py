@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.errors import FileError, SpecstyleError
+from specstyle.files import SAMPLES
 from specstyle.media.containers import film_format, foreign_kind
 from specstyle.media.film import Film
 from specstyle.media.imagefiles import read_picture
@@ -24,9 +25,7 @@ from specstyle.ui.settings import FILMS
 from specstyle.ui.watching import show
 from specstyle.ui.words import Limits, Refusal, said_of
 
-EXAMPLES = {path.stem: path for path in (Path(__file__).parent / "page" / "examples").iterdir()}
-"""Recordings and pictures to try."""
-
+_EXAMPLES = {path.stem: path for path in SAMPLES.iterdir()}
 _LONGEST_NAME = 120
 _NO_LONGER = "a chosen file is no longer here; choose it again"
 
@@ -69,10 +68,10 @@ class Uploads:
         """Return a file by its id, an example by its name; ``Refusal`` if there is none."""
         identity = str(identity)
         with self._making:  # once
-            if identity in EXAMPLES and identity not in self._kept:
+            if identity in _EXAMPLES and identity not in self._kept:
                 (self.folder / identity).mkdir(exist_ok=True)
-                given = shutil.copyfile(EXAMPLES[identity], self.folder / identity / "example")
-                self.take_in(given, EXAMPLES[identity].name)
+                given = shutil.copyfile(_EXAMPLES[identity], self.folder / identity / "example")
+                self.take_in(given, _EXAMPLES[identity].name)
         if identity not in self._kept:
             raise Refusal(_NO_LONGER, 404)
         return self._kept[identity]

@@ -450,7 +450,7 @@ def test_other_sites_are_refused(headers: dict[str, str], status: int, shared: A
 
 def test_who_does_not_know_the_address_sees_nothing(shared: Any) -> None:
     for root in ("", "/", f"/{TOKEN[:-1]}", f"/{TOKEN}x", f"/{TOKEN.upper()}"):
-        for path in ("/", "/api/jobs", "/app.js", "/player.js", "/files/uploads/rain/preview.png"):
+        for path in ("/", "/api/jobs", "/app.js", "/player.js", "/files/uploads/rainfall/preview.png"):
             assert shared.ask("GET", path, root=root)[0] == 403
     link = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}  # from the file that opens it
     assert shared.ask("GET", "/", headers=link)[0] == 200

@@ -286,6 +286,7 @@ form.addEventListener("change", (event) => { if (event.target.type !== "file") {
 $("strength").addEventListener("input", describeStrength);
 $("paint").addEventListener("click", () => painter.open());
 for (const card of document.querySelectorAll(".example")) card.addEventListener("click", () => example(card.dataset));
+addEventListener("paste", (event) => (content.files.length ? styles : content).add([...event.clipboardData.files]));
 for (const name of ["dragover", "drop"]) addEventListener(name, (event) => event.target.type === "file" || event.preventDefault());
 changed();
 refresh();
