@@ -550,7 +550,7 @@ def page() -> None:
         view = browser.new_page(viewport={"width": 1280, "height": 1000})
         view.goto((server.stdout or io.StringIO()).readline().split()[0], wait_until="networkidle")
         keep(view, "page-start", 760)
-        view.locator(".example", has_text="plucked melody by rain").click()
+        view.locator(".example", has_text="trumpet by rainfall").click()
         view.locator("#job .state.finished").wait_for(timeout=300_000)
         view.locator(".play").click()
         view.wait_for_timeout(1500)

@@ -85,7 +85,7 @@ def until(page: Page, true: str) -> None:
 
 
 def finished(page: Page) -> None:
-    expect(page.locator("#job .state.finished")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#job .state.finished")).to_be_visible(timeout=3 * WAIT_MS)
 
 
 def test_a_sound(client: Any, open_page: Any, tmp_path: Path) -> None:
@@ -256,7 +256,14 @@ def test_an_example_a_texture_and_a_comparison(client: Any, open_page: Any) -> N
 def test_any_sound_as_the_style_at_once(client: Any, open_page: Any) -> None:
     page = open_page(client)
     page.get_by_text("At once", exact=True).click()
-    choose(page, client.inputs, "c.wav", "s.wav")
+    choose(page, client.inputs, "c.wav", None)
+    paste = """sound => {
+        const clipboardData = new DataTransfer();
+        clipboardData.items.add(new File([Uint8Array.from(sound)], "s.wav"));
+        document.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
+    }"""
+    page.evaluate(paste, [*(client.inputs / "s.wav").read_bytes()])
+    expect(page.locator("#style-chooser .chosen .name")).to_have_text("s.wav")
     page.get_by_text("sea", exact=True).click()
     expect(page.locator("#why")).to_have_text("Choose trained styles or a sound of your own, not both.")
     page.get_by_text("sea", exact=True).click()

@@ -73,6 +73,8 @@ function changed() {
   $("content-chooser").hidden = now === "texture";
   $("style-chooser").hidden = now === "film" || (now === "once" && content.files[0]?.medium === "image");
   $("style-chooser").querySelector(".hint").textContent = now === "once" ? "or any sound of your own" : "what it becomes like; several mix";
+  $("content-chooser").querySelector("b").textContent = now === "film" ? "Drop a film" : "Drop a sound or a picture";
+  form.querySelector(".trained .hint").textContent = now === "film" ? "trained; one for each" : "trained; several blend";
   const medium = media().length === 1 ? media()[0] : "";
   $("kind-meaning").textContent = now === "film" && !options.films ? NO_FILMS : MEANINGS[now];
   form.querySelector(".trained").hidden = now !== "once" && now !== "film";
