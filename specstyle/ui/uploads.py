@@ -157,11 +157,12 @@ def _read(path: Path, longest_minutes: float) -> tuple[str, Any]:
         head = file.read(256)
     kind = foreign_kind(head)
     if FILMS and film_format(head) is not None:
+        film = None
         with contextlib.suppress(FileError):  # a sound
             film = Film(path)
-            if "video" in film.has:
-                _check_length(path, film.duration_s, longest_minutes)
-                return "film", film
+        if film is not None and "video" in film.has:
+            _check_length(path, film.duration_s, longest_minutes)
+            return "film", film
     if kind is not None and kind.endswith("picture"):
         picture = read_picture(path)
         check_picture(picture, role="picture")
