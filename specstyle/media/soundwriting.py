@@ -154,8 +154,7 @@ def write_sound(sound: Sound, path: Path | str) -> tuple[str, ...]:
     written = _encoded(sound, kind, subtype, path)
     _remove_chance(written, kind)
     try:
-        with Path(path).open("wb") as file:  # after an error, write_bytes holds on to the buffer
-            file.write(written.getbuffer())
+        Path(path).write_bytes(written.getvalue())  # no view: an error would hold on to it
     except OSError as error:
         raise FileError(f"{path} cannot be written: {reason(error)}") from None
     return tuple(notes)
