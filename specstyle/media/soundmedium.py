@@ -32,6 +32,9 @@ GAP_S = 0.046
 GRAIN_S = 0.2
 """Length of a grain of the style: a stroke fits into it, and no word."""
 
+AROUND_S = 0.2
+"""Of a loop, that is heard before and behind it: more than a filter's window."""
+
 FAINT_NOISE = 0.1
 """Noise under what is as loud as the content's level, beside it: -20 dB."""
 
@@ -276,8 +279,15 @@ class SoundMedium:
             figures["spectral_convergence_db"] = max(found.spectral_convergence_db, -300.0)
         if amount > 0:
             heard, blend = [_heard(style) for style in styles], self._recipe.style_blend
-            sound = match_dynamics(sound, heard, blend=blend, amount=amount)
+            # A loop has its end before its beginning there, too, and no faded ends.
+            length = sound.samples.shape[1]
+            around = min(round(AROUND_S * sound.sample_rate), length) if self._recipe.loop else 0
+            samples = torch.cat(
+                [sound.samples[:, length - around :], sound.samples, sound.samples[:, :around]], 1
+            )
+            sound = match_dynamics(replace(sound, samples=samples), heard, blend=blend, amount=amount)
             sound = self.equalized(sound, styles, amount)
+            sound = replace(sound, samples=sound.samples[:, around : around + length])
         finished, level = self.mixed_and_leveled(sound, original, output)
         return finished, {**figures, **level}, spectrogram
 

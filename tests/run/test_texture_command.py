@@ -104,6 +104,8 @@ def test_a_loop_has_the_style_s_statistics_and_no_seam() -> None:
     assert report.output.snr_mod > halves.snr_mod - 6
     assert report.output.copy < 0.6
     twice = samples.repeat(1, 2)
+    # No end is faded: over 5 ms rain's level moves by some dB, and two faded ends are 15 dB below.
+    assert float(twice[0, 19980:20020].square().mean() / samples.square().mean()) > 0.1
     jumps = twice.diff().abs()[0]
     assert float(jumps[19999]) < float(jumps.quantile(0.999))
     spectra = (stft(twice, StftSettings(256, 64, 256)).abs() + 1e-5).log()[0]
