@@ -118,7 +118,7 @@ def texts_and_tensors() -> dict[str, tuple[Reader, Files]]:
         ),
         "styles": (
             stylefile.load_style,
-            [(path.name, path.read_bytes()) for path in stylefile.SHIPPED.glob("pictures.*")],
+            [("pictures.safetensors", stylefile.SHIPPED["image"].read_bytes())],
         ),
         "records": (read_settings, [("r.json", json.dumps(record).encode())]),
     }

@@ -148,7 +148,7 @@ def main() -> None:
     """Measure and print."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("file", type=Path, nargs="?", default=SHIPPED / "sounds.safetensors")
+    parser.add_argument("file", type=Path, nargs="?", default=SHIPPED["audio"])
     parser.add_argument("--strengths", type=float, nargs="+", default=[0.5, 0.75])
     parser.add_argument("--save", type=Path, metavar="FOLDER", help="keep the sounds")
     parser.add_argument("--no-optimizer", action="store_true")

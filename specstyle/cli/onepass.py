@@ -47,6 +47,11 @@ def add_onepass_commands(commands: Any) -> None:
     train.add_argument("--minutes", type=float, default=30.0, metavar="M", help="how long (default: 30)")
     train.add_argument("--steps", type=int, metavar="N", help="how many steps, whatever time they take")
     train.add_argument("--run-dir", type=Path, metavar="DIR", help="keep the training, and samples, in DIR")
+    train.add_argument(
+        "--start",
+        metavar="FILE|scratch",
+        help="styles whose network to begin with (default: those that come along), or none",
+    )
     train.add_argument("--recipe", default="default", metavar="R", help="a recipe's name or a .toml file")
     train.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn at random")
     train.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps")
@@ -123,7 +128,7 @@ def _train(arguments: argparse.Namespace) -> int:
             f"{found.aim:.2f})"
         )
 
-    names = ("medium", "data", "minutes", "steps", "run_dir", "recipe", "seed", "device", "force")
+    names = ("medium", "data", "minutes", "steps", "run_dir", "start", "recipe", "seed", "device", "force")
     given = {name: getattr(arguments, name) for name in names}
     keep_freed_memory()
     style = train(arguments.styles, arguments.output, on_report=report, on_note=note, **given)
@@ -195,7 +200,10 @@ def _style(arguments: argparse.Namespace) -> tuple[Any, tuple[Path, ...]]:
         raise ValueError("apply any needs a STYLE behind the inputs: specstyle apply any INPUT STYLE -o OUT")
     source = arguments.inputs.pop()
     if medium_of(source) == "image":
-        raise ValueError(f"{source}: any takes sounds; for pictures use `specstyle image`, or train a style")
+        raise ValueError(
+            f"{source}: any takes sounds; for pictures use `specstyle image` (with --steps 12 "
+            "--finish-steps 0 in seconds), or train a style"
+        )
     return any_style(source), (source,)
 
 

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from specstyle.media.sounds import Sound
 from specstyle.onepass.playing import take_in
 from specstyle.onepass.soundnetwork import BANDS, SAMPLE_RATE, STFT, SoundStyleNetwork, spectra_of
+from specstyle.onepass.stylefile import mixed
 
 LAGS = (1, 2, 4, 8, 16, 32)
 """Frames over which a band's changes are measured."""
@@ -52,15 +53,9 @@ class AnySoundNetwork(nn.Module):
         Args:
             styles: Samples at ``soundnetwork.SAMPLE_RATE``, ``[length]`` each.
         """
-        mixture = self.mixture(torch.stack([describe(style) for style in styles]))
-        found = SoundStyleNetwork(len(styles))
-        state = self.plays.state_dict()
-        for name, value in state.items():
-            if len(value) == 3 * KINDS:  # a row for each kind and power of the strength
-                rows = torch.tensordot(mixture, value.view(KINDS, 3, -1), 1)
-                state[name] = rows.flatten(0, 1)
-        taken = {name: getattr(found, name) for name in ("spectra", "levels")}
-        found.load_state_dict({**state, **taken})
+        found: SoundStyleNetwork = mixed(
+            self.plays, "audio", self.mixture(torch.stack([describe(style) for style in styles]))
+        )
         take_in(found, [Sound(style[None].double(), SAMPLE_RATE) for style in styles])
         return found.eval().requires_grad_(False)
 

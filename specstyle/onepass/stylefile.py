@@ -20,8 +20,11 @@ FORMAT = 1
 METADATA = "specstyle-style"
 """The entry of a file's metadata that says, as JSON, what it is."""
 
-SHIPPED = Path(__file__).with_name("styles")
-"""The styles that come along."""
+SHIPPED = {
+    "image": Path(__file__).with_name("styles") / "pictures.safetensors",
+    "audio": Path(__file__).with_name("styles") / "sounds.safetensors",
+}
+"""The styles that come along, by medium."""
 
 ANY = Path(__file__).with_name("any.safetensors")
 """The network that takes any sound as the style."""
@@ -98,7 +101,7 @@ def save_style(style: Style, path: Path) -> None:
 
 def shipped() -> dict[str, Path]:
     """Return the styles that come along: by name, the file that each is in."""
-    return {name: path for path in sorted(SHIPPED.glob("*.safetensors")) for name in load_style(path).names}
+    return {name: path for path in SHIPPED.values() for name in load_style(path).names}
 
 
 def load_style(name: str | Path) -> Style:
@@ -186,3 +189,23 @@ def filled(network: Any, tensors: dict[str, Tensor]) -> Any:
         raise ValueError("values that are no finite numbers")
     network.load_state_dict({name: value.float() for name, value in tensors.items()})
     return network.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def mixed(network: nn.Module, medium: str, mixture: Tensor) -> Any:
+    """Return a network whose styles are mixtures of another's.
+
+    Args:
+        network: One of ``NETWORKS``.
+        medium: ``image`` or ``audio``.
+        mixture: How much of each of its styles is in each of those to come, ``[styles, its styles]``.
+    """
+    make = NETWORKS[medium]
+    found, one, two = (make(count) for count in (len(mixture), 1, 2))
+    alike, state = two.state_dict(), dict(network.state_dict())
+    for name, value in one.state_dict().items():
+        if value.shape != alike[name].shape:  # rows for each style
+            each = state[name].view(mixture.shape[1], *value.shape)
+            state[name] = torch.tensordot(mixture.to(each), each, 1).flatten(0, 1)
+    found.load_state_dict(state)
+    return found

@@ -29,7 +29,7 @@ from specstyle.media.structure import edge_correlations
 from specstyle.onepass.contents import PictureContents, SoundContents
 from specstyle.onepass.playing import take_in
 from specstyle.onepass.soundnetwork import SAMPLE_RATE, STFT, practice
-from specstyle.onepass.stylefile import NETWORKS, Style, save_style
+from specstyle.onepass.stylefile import NETWORKS, SHIPPED, Style, load_style, mixed, save_style
 from specstyle.onepass.training import Lesson, Report, Trainer, style_loss
 from specstyle.recipes import Recipe, to_dict
 from specstyle.run.api import ignore, transfer
@@ -87,6 +87,7 @@ def train(
     minutes: float = 30.0,
     steps: int | None = None,
     run_dir: str | Path | None = None,
+    start: str | Path | None = None,
     seed: int = 0,
     recipe: Any = "default",
     device: str = "auto",
@@ -105,6 +106,8 @@ def train(
         minutes: How long, in all.
         steps: How many steps, whatever time they take; ``None``: as ``minutes`` says.
         run_dir: A folder that keeps the training, every half minute: the same call goes on with it.
+        start: A file of styles whose network to begin with; ``None``: the one of those that come along;
+            ``scratch``: none.
         seed: Of the network, the contents, the styles and the strengths.
         recipe: As for ``transfer_image``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -136,15 +139,14 @@ def train(
     lesson, session, learned = lesson_of(request, None if data is None else Path(data))
     for note in session.network.notes:
         on_note(note)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network: Any = NETWORKS[medium](len(named)).to(session.device)
+    network = _begun(start, medium, len(named), seed).to(session.device)
     trainer = Trainer(network, lesson, seed=seed, minutes=minutes, steps=steps)
     settled = to_dict(learned)
     if medium == "audio":
         take_in(network, session.style_sources)
     described = [style.described for style in named]
     plan = {"styles": described, "recipe": settled, "seed": seed, "data": None if data is None else str(data)}
+    plan["start"] = None if start is None else str(start)
     folder = None if run_dir is None else Path(run_dir)
     optimizer = _taken_up(folder, plan, trainer)
     if not optimizer:
@@ -219,6 +221,20 @@ def _listed(path: Path, medium: str) -> list[Named]:
             "(or drawn, or synthesized), source and license"
         ) from error
     return found
+
+
+def _begun(start: str | Path | None, medium: str, styles: int, seed: int) -> Any:
+    """Return a network to train: that of other styles, in their mean, or a new one."""
+    if start == "scratch":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return NETWORKS[medium](styles)
+    found = load_style(SHIPPED[medium] if start is None else start)
+    if found.medium != medium:
+        raise ValueError(
+            f"start must be of the medium of the styles, {medium}, and {start} is {found.medium}"
+        )
+    return mixed(found.network, medium, torch.full((styles, len(found.styles)), 1.0 / len(found.styles)))
 
 
 def picture_lesson(request: Request, data: Path | None) -> tuple[Lesson, Session, Recipe]:

@@ -140,3 +140,20 @@ def test_what_cannot_be_trained_gets_one_line(
     assert told in outcome.lines[-1]
     assert "Traceback" not in outcome.err
     assert not list(Path().glob("x.*"))
+
+
+def test_it_begins_where_other_styles_are(workplace: Path) -> None:
+    """In the mean of those that come along, of a file, or nowhere."""
+    shipped = specstyle.load_style("starry-night")
+    begun = specstyle.train("s.png", "begun.safetensors", steps=1, **TINY)
+    # Adam's first step changes a weight by its rate at most.
+    for name, value in begun.network.state_dict().items():
+        theirs = shipped.network.state_dict()[name]
+        theirs = theirs if theirs.shape == value.shape else theirs.view(6, *value.shape).mean(0)
+        assert float((value - theirs).abs().max()) <= 1.6e-3, name
+    new = specstyle.train("s.png", steps=1, start="scratch", **TINY)
+    assert float((new.network.enter.weight - shipped.network.enter.weight).abs().max()) > 0.05
+    again = specstyle.train("s.png", steps=1, start="begun.safetensors", **TINY)
+    assert float((again.network.enter.weight - begun.network.enter.weight).abs().max()) <= 3.2e-3
+    with pytest.raises(ValueError, match="the medium of the styles, image"):
+        specstyle.train("s.png", steps=1, start="rain", **TINY)

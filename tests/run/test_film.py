@@ -236,7 +236,7 @@ def films(workplace: Path) -> Path:
         (["in.mp4", "-o", "o.mp4"], 2, "give a style"),
         (["in.mp4", "-o", "o.mp4", "--picture", "rain"], 2, "rain is a style for sounds"),
         (["in.mp4", "-o", "o.mp4", "--sound", "engraving"], 2, "engraving is a style for pictures"),
-        (["in.mp4", "-o", "o.mp4", "--picture", str(SHIPPED / "pictures.safetensors")], 2, "takes one style"),
+        (["in.mp4", "-o", "o.mp4", "--picture", str(SHIPPED["image"])], 2, "takes one style"),
         (["in.mp4", "-o", "o.mp4", "--sound", "nowhere.wav"], 1, "no such file"),
         (["in.mp4", "-o", "o.gif", "--sound", "rain"], 1, "films are written as .mp4"),
         (["silent.mp4", "-o", "o.mp4", "--sound", "rain"], 1, "has no sound; leave --sound out"),
