@@ -111,8 +111,45 @@ class Luminance:
         return height, width
 
 
+class LocalContrast(Luminance):
+    """The luma, less its mean and divided by its deviation around each place.
+
+    Where a picture is soft, as in a face, it counts as much as where it is sharp. What is fainter than
+    ``FAINT`` is not raised.
+
+    Args:
+        radius: Pixels on either side of a place that are around it.
+
+    Reference:
+        Divisive normalization: Jarrett, Kavukcuoglu, Ranzato & LeCun 2009.
+    """
+
+    FAINT, SPREAD = 0.05, 0.2
+
+    def __init__(self, radius: int = 8, *, loop: bool = False) -> None:
+        self.halo, self._mode = radius, "circular" if loop else "replicate"
+
+    def looped(self) -> LocalContrast:
+        """Return the same view of images that go on at one border where they end at the opposite one."""
+        return LocalContrast(self.halo, loop=True)
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Return ``[B, 1, H, W]``, around 0.5."""
+        luma = super().__call__(image)
+        mean = self._around(luma)
+        variance = (self._around(luma.square()) - mean.square()).clamp_min(0.0)
+        return 0.5 + self.SPREAD * (luma - mean) * (variance + self.FAINT**2).rsqrt()
+
+    def _around(self, image: Tensor) -> Tensor:
+        """Return the mean around each place."""
+        tall, wide = (min(self.halo, side) for side in image.shape[2:])
+        image = F.pad(image, (wide, wide, tall, tall), mode=self._mode)
+        rows = F.avg_pool2d(image, (2 * tall + 1, 1), 1)
+        return F.avg_pool2d(rows, (1, 2 * wide + 1), 1)
+
+
 def plain_view(name: str) -> View:
-    """Return a view of any image by its name: ``2``, ``4``, ``8`` or ``luminance``.
+    """Return a view of any image by its name: ``2``, ``4``, ``8``, ``luminance`` or ``local``.
 
     Raises:
         ValueError: If there is no such view.
@@ -121,8 +158,11 @@ def plain_view(name: str) -> View:
         return Reduced(int(name))
     if name == "luminance":
         return Luminance()
+    if name == "local":
+        return LocalContrast()
     raise ValueError(
-        f"there is no view {name!r}; there are 2, 4, 8 (the image reduced so many times), luminance"
+        f"there is no view {name!r}; there are 2, 4, 8 (the image reduced so many times), luminance, local "
+        "(its contrast, the same everywhere)"
     )
 
 

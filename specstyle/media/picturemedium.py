@@ -196,6 +196,40 @@ class PictureMedium:
         matched = match_colors(style.image, content.image, self._recipe.color_match, **visible)
         return dataclasses.replace(style, image=matched)
 
+    def equalized(
+        self,
+        content: Encoded,
+        styles: Sequence[Encoded],
+        areas: Sequence[Tensor],
+        parts: Sequence[Tensor | None],
+        amount: float,
+    ) -> Encoded:
+        """Return the content with its colors brought to the styles', each in its area.
+
+        Args:
+            content: The content.
+            styles: The styles, with ``areas`` and ``parts`` as ``encode_styles`` gives them.
+            areas: Where each applies; none: everywhere.
+            parts: Which part of each counts.
+            amount: How far, from 0 to 1.
+        """
+        if self._gray_space is not None or self._recipe.color_match != "none":
+            return content  # the styles have its colors
+        areas = areas or (torch.ones_like(content.image[:, :1]),) * len(styles)
+        blend = self._recipe.style_blend or (1.0,) * len(styles)
+        total = torch.stack([weight * area for weight, area in zip(blend, areas, strict=True)]).sum(0)
+        image, covered = content.image.clone(), amount * torch.stack(list(areas)).amax(0)
+        for weight, style, area, part in zip(blend, styles, areas, parts, strict=True):
+            if weight * area.amax() > 0:
+                visible = {
+                    "weight": _both(content.context.alpha, area),
+                    "weight_like": _both(style.context.alpha, part),
+                }
+                matched = match_colors(content.image, style.image, "covariance", **visible)
+                share = covered * weight * area / total.clamp_min(1e-6)
+                image = image + share * (matched - content.image)
+        return dataclasses.replace(content, image=image)
+
     def fit(self, image: Tensor, like: Tensor) -> Tensor:
         """Resize to the other's shape."""
         return resize(image, *like.shape[2:])

@@ -5,11 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from specstyle.engine.views import LocalContrast
 from specstyle.media.color import luma
 
 BLUR = 128
 """The standard deviation of the blur before edges are taken is the longest side divided by this."""
 
+AROUND, MIN_RADIUS = 48, 8
+"""Contrast is local within the longest side divided by the one, and at least so many pixels."""
+SOFT = 1.0 / 3.0
+"""What the edges of the local contrast count."""
 
 _FLAT = 1e-10
 """Square of an edge that is none: the root has a gradient there."""
@@ -56,3 +61,19 @@ def edge_correlations(images: Tensor, contents: Tensor, *, longest: int | None =
     ours, theirs = (edges - edges.mean(1, keepdim=True) for edges in (ours, theirs))
     scale = ours.square().sum(1) * theirs.square().sum(1)
     return torch.where(scale > _NOTHING, (ours * theirs).sum(1) / scale.clamp_min(_NOTHING).sqrt(), 0.0)
+
+
+@torch.no_grad()
+def content_left(image: Tensor, content: Tensor) -> float:
+    """Return how much of a picture is left in another: 1 in itself, near 0 in an unrelated one.
+
+    Two thirds of it are the correlation of edges, which sharp outlines make up; one third is that of edges
+    in the local contrast, where a face counts as much as the collar under it.
+
+    Args:
+        image: ``[1, 1 or 3, H, W]`` in 0..1.
+        content: The same.
+    """
+    local = LocalContrast(max(round(max(image.shape[2:]) / AROUND), MIN_RADIUS))
+    soft = edge_correlation(local(image), local(content))
+    return (1.0 - SOFT) * edge_correlation(image, content) + SOFT * soft

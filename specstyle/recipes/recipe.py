@@ -342,9 +342,9 @@ class Recipe:
     )
     equalize: bool = _option(
         False,
-        "give the content, before all else, and the result, in the end, the styles' long-term spectrum; the "
-        "result's bands also the distribution of levels that they have in the styles",
-        group="audio",
+        "give the content, before all else, the styles' colors, or their long-term spectrum; this a sound's "
+        "result in the end, too, and its bands the distribution of levels that they have in the styles",
+        group="loss",
     )
     sample_rate: int | None = _option(
         None, "working rate in Hz; none: the content's (the output always has the content's)", group="audio"

@@ -167,7 +167,9 @@ class Session:
             given = (self.content_source, self.style_sources)
             masks = (request.content_masks, request.style_masks)
             styles, areas, parts = self.picture.encode_styles(self.content, *given, *masks)
-            self.masks = Masks(areas, parts)
+            self.masks, seen = Masks(areas, parts), self.content
+            if self.recipe.equalize and self.style_share > 0:
+                seen = self.picture.equalized(self.content, styles, areas, parts, self.style_share)
         self.styles = [s.image for s in styles]
         self.upper = max([self.content.upper, *(s.upper for s in styles)])
         return seen
@@ -203,7 +205,8 @@ class Session:
             request = dataclasses.replace(self.request, weights=None, preprocessing=None)
             last = recipe.replace(network=recipe.finish_network)
             self.finish_network, finishing = self._fitted(last, request)
-            stages.append(Stage(shapes[-1], min(recipe.finish_steps, recipe.steps), finishing))
+            finish_steps = max(min(recipe.finish_steps, recipe.steps // 3), 1)  # few where few were asked for
+            stages.append(Stage(shapes[-1], finish_steps, finishing))
         return tuple(stages)
 
     def _sections(self) -> list[tuple[int, int]]:
@@ -255,7 +258,7 @@ class Session:
     def _prepare_start(self, seen: Any, features: Seen) -> None:
         """Make ready what the optimization starts from."""
         recipe = self.recipe
-        self.start, self.start_source = self.content, None
+        self.start, self.start_source = self.content if self.picture is None else seen, None
         if recipe.init not in ("content", "style", "noise"):
             # Before the run: a bad file is told at once, and the output may replace it.
             try:

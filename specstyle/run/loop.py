@@ -18,7 +18,7 @@ from specstyle.engine.scales import carry_up, noise_image, resize, resize_around
 from specstyle.engine.shortage import FrugalObjective
 from specstyle.engine.tiles import Size
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
-from specstyle.media.structure import edge_correlation
+from specstyle.media.structure import content_left
 from specstyle.recipes import Recipe
 from specstyle.run.inputs import Session, Stage
 from specstyle.run.memory import Estimate, Plan, smaller_tiles
@@ -26,7 +26,7 @@ from specstyle.run.objective import build_objective
 from specstyle.run.request import Progress
 from specstyle.run.settle import optimizer_settings, seen_layers
 
-SHARE_GAIN = 14.0
+SHARE_GAIN = 8.0
 """Of the logarithm of the content's weight, for each unit of its share that is missing."""
 
 LARGEST_TILT = 9.0
@@ -206,7 +206,7 @@ class ScaleLoop:
         self._run.content_left = left = self._content_left(image, objective)
         for layer, share in left.items():
             if self._run.sound is None:
-                change = SHARE_GAIN * (1.0 - recipe.strength**2 - share)  # of its edges
+                change = SHARE_GAIN * (1.0 - recipe.strength**2 - share)
             else:
                 aim = max(gone_at(recipe, layer), LEAST_GONE)
                 change = LOSS_GAIN * math.log(max(1.0 - share, LEAST_GONE) / aim)
@@ -216,13 +216,13 @@ class ScaleLoop:
     def _content_left(self, image: Tensor, objective: FrugalObjective) -> dict[str, float]:
         """Return by content layer the share of the content that is left, 1 for the content itself.
 
-        Of a picture it is the correlation of its edges, and the same for all layers; of a sound what a
+        Of a picture it is the same for all layers (see ``media.structure``); of a sound what a
         layer's relative loss leaves.
         """
         recipe = self._run.recipe
         if self._run.sound is None:
-            edges = edge_correlation(image, resize(self._run.content.image, *image.shape[2:]))
-            return dict.fromkeys(recipe.content_layers, edges)
+            left = content_left(image, resize(self._run.content.image, *image.shape[2:]))
+            return dict.fromkeys(recipe.content_layers, left)
         losses, weights = objective.losses(image), seen_layers(self._weighed(), "content")
         whole = recipe.effective_weights()[0] * len(image)
         return {

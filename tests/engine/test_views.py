@@ -7,7 +7,16 @@ import scipy.ndimage
 import torch
 from torch import Tensor
 
-from specstyle.engine.views import IMAGE, Luminance, Reduced, Seen, bare, layers_of_callable, plain_view
+from specstyle.engine.views import (
+    IMAGE,
+    LocalContrast,
+    Luminance,
+    Reduced,
+    Seen,
+    bare,
+    layers_of_callable,
+    plain_view,
+)
 from specstyle.features.random import random_weights
 from specstyle.features.vgg import VGG19
 
@@ -45,6 +54,24 @@ def test_luminance_is_that_of_the_standard_and_leaves_gray_alone() -> None:
     red, green, blue = image.unbind(1)
     torch.testing.assert_close(Luminance()(image)[:, 0], 0.299 * red + 0.587 * green + 0.114 * blue)
     assert torch.equal(Luminance()(image[:, :1]), image[:, :1])
+
+
+@pytest.mark.parametrize("loop", [False, True])
+def test_local_contrast_against_scipy(loop: bool) -> None:
+    image = rand(1, 3, 26, 33)
+    luma, mode = Luminance()(image)[0, 0].numpy(), "wrap" if loop else "nearest"
+    mean, square = (scipy.ndimage.uniform_filter(x, 11, mode=mode) for x in (luma, luma**2))
+    expected = 0.5 + 0.2 * (luma - mean) / (square - mean**2 + 0.05**2) ** 0.5
+    view = LocalContrast(5).looped() if loop else LocalContrast(5)
+    torch.testing.assert_close(view(image)[0, 0], torch.from_numpy(expected), rtol=1e-9, atol=1e-9)  # float64
+
+
+def test_local_contrast_raises_what_is_soft_and_not_what_is_faint() -> None:
+    image = rand(1, 1, 40, 40) - 0.5
+    strong, soft, faint = (LocalContrast()(0.5 + share * image).std() for share in (1.0, 0.3, 0.001))
+    assert float(soft) > 0.7 * float(strong)  # it has .3 of it
+    assert float(faint) < 0.01 * float(strong)
+    assert LocalContrast()(rand(1, 3, 5, 6)).shape == (1, 1, 5, 6)  # smaller than what is around
 
 
 @pytest.mark.parametrize("name", ["3", "mel64", "", "luma"])

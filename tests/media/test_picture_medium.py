@@ -1,5 +1,6 @@
 """Sizes, resampling and the medium, held against plain loops and properties."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -8,9 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from specstyle import RECIPES
 from specstyle.media.base import Encoded
 from specstyle.media.image import PictureCodec, PictureContext
 from specstyle.media.imagefiles import read_picture, write_picture
+from specstyle.media.picturemedium import PictureMedium
 from specstyle.media.pictures import ImageSettings, Picture, resize_picture, target_shape
 
 sides = st.integers(1, 5000)
@@ -288,3 +291,24 @@ def test_files_round_trip_through_the_medium(tmp_path_factory, height: int, widt
     again = read_picture(path)
     assert math.isclose((again.pixels - picture.pixels).abs().max(), 0)
     assert (again.alpha is None) == (not alpha)
+
+
+def test_the_colors_of_the_styles_come_each_to_its_area() -> None:
+    recipe = RECIPES["default-image"].replace(style_blend=(1.0, 3.0))
+    medium = PictureMedium(recipe, device=torch.device("cpu"))
+    content, red, blue = (medium.encode_content(random_picture(24, 32)) for _ in range(3))
+    red, blue = (
+        dataclasses.replace(style, image=0.4 + 0.2 * style.image * torch.tensor(tint)[:, None, None])
+        for style, tint in ((red, [1.0, 0.1, 0.1]), (blue, [0.1, 0.1, 1.0]))
+    )
+    left = (torch.arange(32) < 16).float().expand(1, 1, 24, 32)
+    there = medium.equalized(content, [red, blue], (left, torch.zeros_like(left)), (None, None), 1.0).image
+    assert torch.equal(there[..., 16:], content.image[..., 16:])
+    mean = there[..., :16].mean((2, 3))
+    torch.testing.assert_close(mean, red.image.mean((2, 3)), atol=2e-3, rtol=0.0)  # some values are clipped
+    both = medium.equalized(content, [red, blue], (), (None, None), 0.5).image.mean((2, 3))
+    mixed = 0.25 * red.image.mean((2, 3)) + 0.75 * blue.image.mean((2, 3))
+    torch.testing.assert_close(both, 0.5 * (mixed + content.image.mean((2, 3))), atol=2e-3, rtol=0.0)
+    for change in ({"color": "content"}, {"color_match": "mean"}):
+        same = PictureMedium(recipe.replace(**change), device=torch.device("cpu"))
+        assert same.equalized(content, [red, blue], (), (None, None), 1.0) is content

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from specstyle.media.structure import BLUR, edge_correlation, edge_correlations
+from specstyle.media.structure import BLUR, content_left, edge_correlation, edge_correlations
 
 
 def picture(seed: int, height: int = 96, width: int = 128) -> torch.Tensor:
@@ -50,3 +50,13 @@ def test_against_scipy() -> None:
         smooth = gaussian_filter(gray, 256 / BLUR, mode="mirror", radius=7)
         edges.append(np.hypot(np.diff(smooth, axis=1)[1:], np.diff(smooth, axis=0)[:, 1:]).ravel())
     assert edge_correlation(one, other) == pytest.approx(np.corrcoef(edges)[0, 1], abs=1e-4)
+
+
+def test_what_is_soft_counts_beside_what_is_sharp() -> None:
+    """A soft half that is lost is hardly missed among edges; here it is."""
+    sharp, soft, other = (picture(seed) for seed in (0, 1, 2))
+    left = torch.arange(128) < 64
+    content = torch.where(left, sharp, 0.5 + 0.4 * (soft - 0.5))
+    lost = torch.where(left, sharp, 0.5 + 0.4 * (other - 0.5))
+    assert content_left(content, content) == pytest.approx(1.0, abs=1e-5)
+    assert content_left(lost, content) < edge_correlation(lost, content) - 0.05
