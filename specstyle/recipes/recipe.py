@@ -57,7 +57,9 @@ class Recipe:
         "there is no such end",
         group="network",
     )
-    finish_steps: int = _option(15, "evaluations with finish_network, at most steps", group="network")
+    finish_steps: int = _option(
+        15, "evaluations with finish_network, at most a third of steps", group="network"
+    )
     pooling: str = _option("max", "pooling of VGG19", group="network", choices=("max", "average"))
     pooling_gain: float = _option(1.0, "factor on each pooling's output", group="network")
     padding: str = _option(

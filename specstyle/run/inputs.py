@@ -205,7 +205,7 @@ class Session:
             request = dataclasses.replace(self.request, weights=None, preprocessing=None)
             last = recipe.replace(network=recipe.finish_network)
             self.finish_network, finishing = self._fitted(last, request)
-            finish_steps = max(min(recipe.finish_steps, recipe.steps // 3), 1)  # few where few were asked for
+            finish_steps = min(recipe.finish_steps, -(-recipe.steps // 3))  # few where few were asked for
             stages.append(Stage(shapes[-1], finish_steps, finishing))
         return tuple(stages)
 

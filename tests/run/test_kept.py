@@ -46,7 +46,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "picture, sgd": ("image", {**PICTURE, "optimizer": "sgd", "lr": 0.001, "keep": "average"}),
     "picture, share and finish": (
         "image",
-        {**PICTURE, "steps": 4, "balance": "share", "finish_network": "vgg19-lite", "finish_steps": 4},
+        {**PICTURE, "steps": 5, "balance": "share", "finish_network": "vgg19-lite", "finish_steps": 4},
     ),
     "sound, kernel": ("audio", {"network": "kernel", "steps": 12, "phase_iterations": 2}),
     "sound, sections": (
