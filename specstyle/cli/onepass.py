@@ -201,8 +201,8 @@ def _style(arguments: argparse.Namespace) -> tuple[Any, tuple[Path, ...]]:
     source = arguments.inputs.pop()
     if medium_of(source) == "image":
         raise ValueError(
-            f"{source}: any takes sounds; for pictures use `specstyle image` (with --steps 12 "
-            "--finish-steps 0 in seconds), or train a style"
+            f"{source}: any takes sounds; for pictures use `specstyle image` (--steps 12 for a draft), or "
+            "train a style"
         )
     return any_style(source), (source,)
 

@@ -13,6 +13,7 @@ BLUR = 128
 
 AROUND, MIN_RADIUS = 48, 8
 """Contrast is local within the longest side divided by the one, and at least so many pixels."""
+
 SOFT = 1.0 / 3.0
 """What the edges of the local contrast count."""
 

@@ -90,8 +90,8 @@ class Recipe:
     content_view: str = _option(
         "",
         "what all content layers look at: nothing said: the canvas itself; 2, 4, 8: reduced so many times; "
-        "luminance; of sounds mel64: 64 mel bands, cqt24: bands of 24 an octave, fine: partials, flux: "
-        "attacks",
+        "luminance; local: contrast, the same everywhere; of sounds mel64: 64 mel bands, cqt24: bands of 24 "
+        "an octave, fine: partials, flux: attacks",
         group="loss",
     )
     content_layer_weights: tuple[float, ...] = _option(
@@ -141,8 +141,8 @@ class Recipe:
         "weights: content_weight and style_weight weigh the losses as they are; gradient: each loss is first "
         "divided by the norm of its gradient at noise with the style's spectrum, so that equal weights mean "
         "the same for every pair; share: the content's weights are changed as it goes, so that strength "
-        "names the share of its structure that is gone in the end: its square that of a picture's edges, its "
-        "power of 2.75 that of a sound's attacks, of 4.5 that of partials",
+        "names the share of its structure that is gone in the end: its square that of a picture's edges, "
+        "in which local contrast counts, its power of 3.6 that of a sound's attacks, of 5.3 of partials",
         group="loss",
         choices=("weights", "gradient", "share"),
     )

@@ -168,7 +168,7 @@ class Session:
             masks = (request.content_masks, request.style_masks)
             styles, areas, parts = self.picture.encode_styles(self.content, *given, *masks)
             self.masks, seen = Masks(areas, parts), self.content
-            if self.recipe.equalize and self.style_share > 0:
+            if self.recipe.equalize and self.style_share > 0 and self.recipe.init == "content":
                 seen = self.picture.equalized(self.content, styles, areas, parts, self.style_share)
         self.styles = [s.image for s in styles]
         self.upper = max([self.content.upper, *(s.upper for s in styles)])

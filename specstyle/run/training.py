@@ -145,8 +145,8 @@ def train(
     if medium == "audio":
         take_in(network, session.style_sources)
     described = [style.described for style in named]
-    plan = {"styles": described, "recipe": settled, "seed": seed, "data": None if data is None else str(data)}
-    plan["start"] = None if start is None else str(start)
+    plan = {"styles": described, "recipe": settled, "seed": seed}
+    plan |= {name: None if of is None else str(of) for name, of in (("data", data), ("start", start))}
     folder = None if run_dir is None else Path(run_dir)
     optimizer = _taken_up(folder, plan, trainer)
     if not optimizer:

@@ -93,7 +93,9 @@ def check(
 
 @pytest.mark.parametrize("padding", ["zeros", "replicate", "replicate_first"])
 @pytest.mark.parametrize("pooling", ["max", "average"])
-@pytest.mark.parametrize("layers", [("relu1_1", "relu2_1", "relu3_1"), ("relu1_2", "relu2_1@2", "relu1_1@4")])
+@pytest.mark.parametrize(
+    "layers", [("relu1_1", "relu2_1", "relu3_1"), ("relu1_2", "relu2_1@2", "relu1_1@4"), ("relu1_1@2@local",)]
+)
 def test_tiles_give_the_whole_gradient(layers: tuple[str, ...], pooling: str, padding: str) -> None:
     network = vgg(*layers, pooling=pooling, padding=padding)
     image, content, style = rand(2, 3, 75, 58), rand(2, 3, 75, 58, seed=1), rand(2, 3, 40, 61, seed=2)

@@ -53,7 +53,7 @@ def cli(*argv: str) -> int:
 @pytest.mark.parametrize("color", ["content", "luminance"])
 def test_the_contents_hues_are_kept(color: str) -> None:
     content = torch.from_numpy(scene()).movedim(2, 0)
-    pixels = run(color=color).output.pixels.double()
+    pixels = run(color=color, steps=18).output.pixels.double()
     plain = run().output.pixels.double()
 
     def off_hue(image: torch.Tensor) -> float:
@@ -68,7 +68,7 @@ def test_the_contents_hues_are_kept(color: str) -> None:
     assert off_hue(pixels) < 2e-3  # 8 bits of the content
     assert off_hue(plain) > 10 * off_hue(pixels)
     space = {"content": "oklab", "luminance": "luma"}[color]
-    assert float((gray_of(pixels, space) - gray_of(content, space)).abs().mean()) > 0.01  # it is painted
+    assert float((gray_of(pixels, space) - gray_of(content, space)).abs().mean()) > 0.02  # it is painted
 
 
 def test_gray_pictures_are_what_the_network_sees() -> None:
