@@ -35,11 +35,11 @@ from scipy.signal import correlate
 
 from bench.painting import find
 from specstyle import film, load_style
-from specstyle.media.film import Film
-from specstyle.media.filmwriting import write_pictures
+from specstyle.films.file import Film
+from specstyle.films.pictures import AtOnce, Look, Optimized, flicker, stylized_stills
+from specstyle.films.writing import write_pictures
 from specstyle.media.soundfiles import read_sound
 from specstyle.onepass.memory import keep_freed_memory
-from specstyle.run.filmpictures import AtOnce, Look, Optimized, flicker, stylized_stills
 from specstyle.run.request import Request
 from specstyle.synthesis.sounds import SOUNDS
 

@@ -29,12 +29,12 @@ from specstyle.features import weights
 from specstyle.features.vgg import VGG19
 from specstyle.media.structure import edge_correlation
 from specstyle.onepass.memory import keep_freed_memory
+from specstyle.onepass.train import named_styles
 from specstyle.run.api import ignore, transfer
 from specstyle.run.inputs import Session
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Request
 from specstyle.run.settle import settle_request
-from specstyle.run.training import named_styles
 
 LIST = Path(__file__).parents[1] / "training" / "styles.toml"
 PAIRS = (

@@ -483,7 +483,7 @@ def film() -> None:
     sys.path.append(str(HERE.parent))
     from bench.film import RATE as FILM_RATE
     from bench.film import pan
-    from specstyle.media.film import Film
+    from specstyle.films.file import Film
 
     recording = PAINTINGS.parent / RECORDED["trumpet"][0]
     if find_spec("skimage") is None or not recording.is_file():

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from specstyle.engine.objective import Loss
     from specstyle.engine.optimize import StopRun
     from specstyle.errors import SpecstyleError
+    from specstyle.films.film import film
     from specstyle.media.imagefiles import Picture
     from specstyle.media.inversion import griffin_lim, invert
     from specstyle.media.sounds import Sound
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
         save_spectrogram,
         spectrogram_of,
     )
+    from specstyle.onepass.apply import any_style, apply
     from specstyle.onepass.stylefile import Style, load_style
+    from specstyle.onepass.train import train
     from specstyle.recipes import RECIPES, Recipe
     from specstyle.run.api import (
         Progress,
@@ -36,9 +39,6 @@ if TYPE_CHECKING:
         transfer_audio,
         transfer_image,
     )
-    from specstyle.run.film import film
-    from specstyle.run.onepass import any_style, apply
-    from specstyle.run.training import train
 
 _HOMES = {
     "Loss": "specstyle.engine.objective",
@@ -52,9 +52,9 @@ _HOMES = {
     "SpecstyleError": "specstyle.errors",
     "StopRun": "specstyle.engine.optimize",
     "Style": "specstyle.onepass.stylefile",
-    "any_style": "specstyle.run.onepass",
-    "apply": "specstyle.run.onepass",
-    "film": "specstyle.run.film",
+    "any_style": "specstyle.onepass.apply",
+    "apply": "specstyle.onepass.apply",
+    "film": "specstyle.films.film",
     "griffin_lim": "specstyle.media.inversion",
     "invert": "specstyle.media.inversion",
     "invert_spectrogram": "specstyle.media.spectrogramfile",
@@ -64,7 +64,7 @@ _HOMES = {
     "spectrogram_of": "specstyle.media.spectrogramfile",
     "texture_audio": "specstyle.run.api",
     "texture_image": "specstyle.run.api",
-    "train": "specstyle.run.training",
+    "train": "specstyle.onepass.train",
     "transfer": "specstyle.run.api",
     "transfer_audio": "specstyle.run.api",
     "transfer_image": "specstyle.run.api",

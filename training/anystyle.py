@@ -29,10 +29,10 @@ from specstyle.onepass.contents import files_in
 from specstyle.onepass.playing import long_term_power
 from specstyle.onepass.soundnetwork import SAMPLE_RATE
 from specstyle.onepass.stylefile import FORMAT, METADATA
-from specstyle.onepass.training import Trainer, between
+from specstyle.onepass.train import sound_lesson
+from specstyle.onepass.trainer import Trainer, between
 from specstyle.recipes import to_dict
 from specstyle.run.request import Request
-from specstyle.run.training import sound_lesson
 from training.sounds import DURATION_S, bursts, draw_sound, noises
 from training.sounds import SAMPLE_RATE as DRAWN_RATE
 

@@ -15,10 +15,10 @@ from specstyle.errors import FileError
 from specstyle.files import SAMPLES, make_folder
 from specstyle.media.imagefiles import Picture
 from specstyle.media.sounds import Sound
+from specstyle.onepass.apply import apply_request
 from specstyle.onepass.stylefile import load_style
 from specstyle.run.api import ignore
 from specstyle.run.job import run_job
-from specstyle.run.onepass import apply_request
 from specstyle.run.outputs import write_source
 from specstyle.run.request import Job, Request
 

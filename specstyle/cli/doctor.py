@@ -126,8 +126,8 @@ def _picture() -> None:
 
 
 def _at_once() -> None:
+    from specstyle.onepass.apply import apply
     from specstyle.onepass.stylefile import load_style, shipped
-    from specstyle.run.onepass import apply
     from specstyle.synthesis.pictures import PICTURES
     from specstyle.synthesis.sounds import SOUNDS
 

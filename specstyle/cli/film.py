@@ -41,8 +41,8 @@ def add_film_command(commands: Any) -> None:
 
 def _film(arguments: argparse.Namespace) -> int:
     begin(f"film: {arguments.content.name}", quiet=arguments.quiet)
+    from specstyle.films.film import film
     from specstyle.onepass.memory import keep_freed_memory
-    from specstyle.run.film import film
 
     keep_freed_memory()
     names = ("picture", "sound", "run_dir", "device", "seed", "force")

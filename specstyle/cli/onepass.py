@@ -114,7 +114,7 @@ def _pcm(text: str) -> tuple[int, int]:
 
 def _train(arguments: argparse.Namespace) -> int:
     from specstyle.onepass.memory import keep_freed_memory
-    from specstyle.run.training import train
+    from specstyle.onepass.train import train
 
     def note(line: str) -> None:
         if not arguments.quiet:
@@ -139,9 +139,9 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _apply(arguments: argparse.Namespace) -> int:
     begin(f"apply {arguments.style}: {', '.join(p.name for p in arguments.inputs)}", quiet=arguments.quiet)
+    from specstyle.onepass.apply import apply_request
     from specstyle.onepass.memory import keep_freed_memory
     from specstyle.run.job import run_job
-    from specstyle.run.onepass import apply_request
     from specstyle.run.request import Job, Request
 
     keep_freed_memory()
@@ -191,8 +191,8 @@ def _apply(arguments: argparse.Namespace) -> int:
 
 def _style(arguments: argparse.Namespace) -> tuple[Any, tuple[Path, ...]]:
     """Return the style that is named, and the file that shows it: with ``any``, the last input."""
+    from specstyle.onepass.apply import any_style
     from specstyle.onepass.stylefile import load_style
-    from specstyle.run.onepass import any_style
 
     if arguments.style != "any":
         return load_style(arguments.style), ()
@@ -209,8 +209,8 @@ def _style(arguments: argparse.Namespace) -> tuple[Any, tuple[Path, ...]]:
 
 def _stream(arguments: argparse.Namespace, style: Any) -> int:
     """Play standard input to standard output."""
+    from specstyle.onepass.apply import settled
     from specstyle.onepass.streaming import stream
-    from specstyle.run.onepass import settled
 
     if arguments.inputs or arguments.output is not None:
         raise ValueError("--stream reads standard input and writes standard output; drop INPUT and -o")

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from specstyle.files import atomic, write_json
+from specstyle.films.film import film
+from specstyle.onepass.apply import any_style, apply_request
 from specstyle.onepass.stylefile import load_style
 from specstyle.run.api import texture_request
 from specstyle.run.checkpoint import FINISHED, RunFolder, resumed_job
-from specstyle.run.film import film
-from specstyle.run.onepass import any_style, apply_request
 from specstyle.run.request import Job, Request, Result
 from specstyle.ui.settings import chosen, film_styles, points_of
 from specstyle.ui.words import Refusal, plain, said_of

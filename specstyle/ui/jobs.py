@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.errors import CheckpointError, SpecstyleError
+from specstyle.onepass.apply import settled
 from specstyle.run.checkpoint import RunFolder
 from specstyle.run.memory import foreseen_s
-from specstyle.run.onepass import settled
 from specstyle.run.settle import settle_request
 from specstyle.ui.job import Entry, Live, State, load
 from specstyle.ui.settings import KINDS, check_settings, field_named, shipped_styles

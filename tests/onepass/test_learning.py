@@ -13,9 +13,9 @@ from commands import Outcome
 import specstyle
 from specstyle.engine.checkpoint import load_state
 from specstyle.onepass.contents import PictureContents
-from specstyle.onepass.training import KNOTS, between
+from specstyle.onepass.train import named_styles, picture_lesson
+from specstyle.onepass.trainer import KNOTS, between
 from specstyle.run.request import Request
-from specstyle.run.training import named_styles, picture_lesson
 
 TINY = {"size": 48, "style_layers": ("relu1_1", "relu2_1")}
 
@@ -33,7 +33,7 @@ def test_it_learns_its_style(workplace: Path) -> None:
     assert len(optimizer) == 1
     request = Request("image", None, ["s.png"], overrides=TINY)
     lesson, _, _ = picture_lesson(request, None)
-    from specstyle.onepass.training import style_loss
+    from specstyle.onepass.trainer import style_loss
 
     contents = float(style_loss(lesson, 0, lesson.held_out).mean())
     # Seen: 0.17 of it; a network that learns nothing stays above 1, since random ones are gray.
@@ -47,7 +47,7 @@ def test_it_learns_its_style(workplace: Path) -> None:
 def test_it_resumes_to_the_same_network(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ended in the middle of a step too, after some weights are changed and before it counts."""
     whole = specstyle.train("s.png", steps=6, **TINY)
-    from specstyle.onepass.training import Trainer
+    from specstyle.onepass.trainer import Trainer
 
     true = Trainer._weigh_content
 
@@ -56,7 +56,7 @@ def test_it_resumes_to_the_same_network(workplace: Path, monkeypatch: pytest.Mon
         if trainer.step == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("specstyle.run.training.EVERY_S", 0.0)
+    monkeypatch.setattr("specstyle.onepass.train.EVERY_S", 0.0)
     monkeypatch.setattr(Trainer, "_weigh_content", interrupted)
     with pytest.raises(KeyboardInterrupt):
         specstyle.train("s.png", steps=6, run_dir="run", **TINY)
@@ -73,7 +73,7 @@ def test_it_resumes_to_the_same_network(workplace: Path, monkeypatch: pytest.Mon
 def test_content_weights_follow_what_is_left(workplace: Path) -> None:
     """Where too little of the content is left its weight rises, where too much it falls."""
     from specstyle.onepass.network import StyleNetwork
-    from specstyle.onepass.training import Trainer
+    from specstyle.onepass.trainer import Trainer
 
     lesson, _, _ = picture_lesson(Request("image", None, ["s.png"], overrides=TINY), None)
     for left, sign in ((1.0, -1), (0.1, 1)):

@@ -15,7 +15,7 @@ import numpy as np
 from torch.nn import functional as F
 
 from specstyle.errors import FileError
-from specstyle.media.film import Film, Still
+from specstyle.films.file import Film, Still
 from specstyle.media.sniffing import reason_of
 from specstyle.media.sounds import Sound, resample
 from specstyle.media.soundwriting import TAGS

@@ -20,15 +20,15 @@ from specstyle import __version__
 from specstyle.engine.checkpoint import load_state, save_state
 from specstyle.errors import CheckpointError, FileError, OutputExistsError
 from specstyle.files import atomic, check_output, make_folder, sha256_of, write_json
-from specstyle.media.film import Film
-from specstyle.media.filmwriting import check_film_output, write_film, write_pictures
-from specstyle.media.flow import SMALLEST, opencv
+from specstyle.films.file import Film
+from specstyle.films.flow import SMALLEST, opencv
+from specstyle.films.pictures import AtOnce, Look, Optimized, flicker, stylized_stills
+from specstyle.films.writing import check_film_output, write_film, write_pictures
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import Sound
+from specstyle.onepass.apply import apply_request, settled
 from specstyle.onepass.stylefile import Style, load_style
 from specstyle.run.api import ignore, transfer
-from specstyle.run.filmpictures import AtOnce, Look, Optimized, flicker, stylized_stills
-from specstyle.run.onepass import apply_request, settled
 from specstyle.run.request import Progress, Request
 
 PART, SLOW_PART = 25, 5
@@ -61,7 +61,7 @@ def film(
 
     Args:
         content: The film.
-        output: The film to write (``media.filmwriting.FORMATS``); its record goes beside it.
+        output: The film to write (``films.writing.FORMATS``); its record goes beside it.
         picture: A style for its pictures: as ``apply`` takes it, or the path of a picture, for the optimizer.
         sound: A style for its sound: the same, or the path of a sound.
         strength: From 0 to 1; ``None``: as the styles' recipes say.

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from commands import Outcome
-from films import FLASH, FPS, RATE, av, click, packets, read, scene, write
+from film_inputs import FLASH, FPS, RATE, av, click, packets, read, scene, write
 from scipy.signal import correlate
 
 import specstyle
 from specstyle.errors import CheckpointError, FileError
+from specstyle.films.pictures import AtOnce, Optimized
 from specstyle.media.soundfiles import read_sound
 from specstyle.onepass.stylefile import SHIPPED
 from specstyle.run.api import transfer
-from specstyle.run.filmpictures import AtOnce, Optimized
 from specstyle.run.request import Request
 
 Cli = Callable[..., Outcome]
@@ -195,7 +195,7 @@ def test_an_optimizer_goes_on_from_the_picture_before(
         asked.append(request.overrides)
         return transfer(request, **given)
 
-    monkeypatch.setattr("specstyle.run.filmpictures.transfer", spied)
+    monkeypatch.setattr("specstyle.films.pictures.transfer", spied)
     film = write(Path("in.mp4"), [*scene(3, 64, 64), np.zeros((64, 64, 3), np.uint8)])
     record = specstyle.film(film, "out.mp4", picture="s.png", strength=0.8)
     pictures, _, _ = read(Path("out.mp4"))
@@ -273,7 +273,7 @@ def test_a_sound_alone_is_stylized(films: Path) -> None:
 
 def test_a_disk_that_is_too_small_is_told_before(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(".")._replace(free=1000)
-    monkeypatch.setattr("specstyle.run.film.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("specstyle.films.film.shutil.disk_usage", lambda _: usage)
     with pytest.raises(FileError, match="needs about"):
         specstyle.film("in.mp4", "o.mp4", picture="engraving")
     assert not Path("o.mp4").exists()

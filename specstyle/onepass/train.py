@@ -30,7 +30,7 @@ from specstyle.onepass.contents import PictureContents, SoundContents
 from specstyle.onepass.playing import take_in
 from specstyle.onepass.soundnetwork import SAMPLE_RATE, STFT, practice
 from specstyle.onepass.stylefile import NETWORKS, SHIPPED, Style, load_style, mixed, save_style
-from specstyle.onepass.training import Lesson, Report, Trainer, style_loss
+from specstyle.onepass.trainer import Lesson, Report, Trainer, style_loss
 from specstyle.recipes import Recipe, to_dict
 from specstyle.run.api import ignore, transfer
 from specstyle.run.checkpoint import EVERY_S

@@ -15,16 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from specstyle.media.film import Film, Still
-from specstyle.media.flow import Movement
+from specstyle.films.file import Film, Still
+from specstyle.films.flow import Movement
 from specstyle.media.imagewriting import write_picture
 from specstyle.media.pictures import Picture
+from specstyle.onepass.apply import settled
 from specstyle.onepass.network import Moments
 from specstyle.onepass.stylefile import Style
 from specstyle.onepass.tiling import stylize
 from specstyle.run.api import transfer
 from specstyle.run.cache import Cache
-from specstyle.run.onepass import settled
 from specstyle.run.request import Progress, Request
 from specstyle.run.settle import choose_device
 

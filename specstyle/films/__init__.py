@@ -1,0 +1,1 @@
+"""Films: their pictures, their sound, both; with a style each."""
