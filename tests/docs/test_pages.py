@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from pages import DOCS, PAGES, ROOT, Block, blocks, commands
 
 from specstyle.cli.main import build_parser
+from specstyle.files import SAMPLES
 from specstyle.recipes import read_recipe
 
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="not a checkout")
@@ -57,7 +59,9 @@ def test_marks_are_of_three_kinds() -> None:
 
 @pytest.mark.parametrize("page", [page for page, found in RUN.items() if found], ids=lambda p: p.stem)
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those that are marked, in their order, in one namespace per page."""
+    """Those that are marked, in their order, in one namespace per page, beside the demo's samples."""
+    for sample in SAMPLES.iterdir():
+        shutil.copyfile(sample, tmp_path / sample.name)
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -90,7 +94,7 @@ def test_batch_lists_and_masks_shown_are_read(tmp_path: Path) -> None:
         if block.body.startswith("start_s"):
             read_mask(path)
             continue
-        for name in set(re.findall(r"[\w.]+\.(?:wav|png)", block.body)):
+        for name in set(re.findall(r"[\w.-]+\.(?:wav|ogg|png|jpg)", block.body)):
             (tmp_path / name).touch()
         assert len(read_csv(path, {})) == len(block.body.splitlines()) - 1
 
