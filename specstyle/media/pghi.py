@@ -52,10 +52,11 @@ def pghi(magnitude: Tensor, settings: StftSettings, *, tolerance: float = 1e-3) 
         Průša, Balazs & Søndergaard 2017, "A noniterative method for reconstruction of phase from STFT
         magnitude", IEEE/ACM TASLP 25(5).
     """
-    flat = magnitude.reshape(-1, *magnitude.shape[-2:]).transpose(-1, -2)
-    if flat.numel():  # to a peak from 0.5 to 1, by a power of two: levels change nothing, not even rounding
-        flat = torch.ldexp(flat, -torch.frexp(flat.amax(dim=(1, 2), keepdim=True)).exponent)
-    values = flat.to(device="cpu", dtype=torch.float32).contiguous().numpy()
+    values: _Array = magnitude.reshape(-1, *magnitude.shape[-2:]).transpose(-1, -2).cpu().numpy()
+    if values.size:  # to a peak from 0.5 to 1, by a power of two: levels change nothing, not even rounding
+        # By NumPy: torch 2.8 takes that power as a number, which may be infinite, and multiplies.
+        values = np.ldexp(values, -np.frexp(values.max(axis=(1, 2), keepdims=True))[1])
+    values = np.ascontiguousarray(values, np.float32)
     phase = torch.from_numpy(_integrate(values, settings, tolerance)).to(magnitude.device, magnitude.dtype)
     unit = torch.polar(torch.ones_like(phase), phase)
     return unit.transpose(-1, -2).reshape(magnitude.shape)
