@@ -22,7 +22,6 @@ from specstyle.errors import explain, is_out_of_memory
 from specstyle.files import make_folder
 from specstyle.run.cache import Cache
 from specstyle.run.job import run_job
-from specstyle.run.memory import GIB, main_memory
 from specstyle.run.request import Job, TransferError
 from specstyle.run.settle import choose_device
 
@@ -37,13 +36,13 @@ class Worker:
     Args:
         device: Where, unless a job's list says otherwise.
         threads: Of torch on the CPU; ``None``: as many as it takes by itself.
-        share: The main memory that a job may take that runs in it, in GiB, unless the job says otherwise.
+        workers: How many share the main memory, unless a job says how much it may take.
     """
 
-    def __init__(self, device: str, threads: int | None = None, share: float | None = None) -> None:
+    def __init__(self, device: str, threads: int | None = None, workers: int = 1) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
-        self._device, self._share, self._cache, self._gone = device, share, Cache(), threading.Event()
+        self._device, self._workers, self._cache, self._gone = device, workers, Cache(), threading.Event()
 
     def pid(self) -> int:
         """Return the number of its process."""
@@ -78,7 +77,7 @@ class Worker:
         if not task.pinned:
             request = dataclasses.replace(request, device=self._device)
         if request.memory_limit is None and choose_device(request.device).type != "cuda":
-            request = dataclasses.replace(request, memory_limit=self._share)
+            request = dataclasses.replace(request, workers=self._workers)
         return dataclasses.replace(task.job, request=request)
 
     def _step(self, _: Any) -> None:
@@ -112,20 +111,17 @@ class LocalPool:
     Attributes:
         workers: How many there are.
         threads: Of each worker; ``None``: as many as torch takes.
-        share: The main memory for each, in GiB: its part of what is free now; ``None``: all.
     """
 
     def __init__(self, device: str, workers: int | None, jobs: int) -> None:
         self._devices = devices_of(device)
         self.workers = min(workers or len(self._devices), jobs)
-        alone = self.workers == 1
         # Workers that each take all cores would only wait for each other.
-        self.threads = None if alone else max(torch.get_num_threads() // self.workers, 1)
-        self.share = None if alone else main_memory()[1] / self.workers / GIB
+        self.threads = None if self.workers == 1 else max(torch.get_num_threads() // self.workers, 1)
 
     def start(self, place: int) -> LocalProcess:
         """Start the worker of a place."""
-        return LocalProcess(self._devices[place % len(self._devices)], self.threads, self.share)
+        return LocalProcess(self._devices[place % len(self._devices)], self.threads, self.workers)
 
     def shutdown(self) -> None:
         """Do nothing: there are no more than the workers."""
@@ -139,17 +135,17 @@ class LocalProcess:
     Args:
         device: See ``Worker``, as the next.
         threads: See there.
-        share: See there.
+        workers: See there.
 
     Attributes:
         pid: Its number, as soon as it is ready.
     """
 
-    def __init__(self, device: str, threads: int | None, share: float | None) -> None:
+    def __init__(self, device: str, threads: int | None, workers: int) -> None:
         reader, self._line = Pipe(duplex=False)
         others = active_children()
         with _apart():
-            own = (device, threads, share, reader)
+            own = (device, threads, workers, reader)
             self._executor = ProcessPoolExecutor(1, get_context("spawn"), _begin, own)
             self.pid = self._executor.submit(os.getpid)
         self._processes = [process for process in active_children() if process not in others]
@@ -208,9 +204,9 @@ _busy = threading.Lock()
 """What a process that is a worker holds: itself, and whether it is at a job."""
 
 
-def _begin(device: str, threads: int | None, share: float | None, line: Connection) -> None:
+def _begin(device: str, threads: int | None, workers: int, line: Connection) -> None:
     """Make this process a worker, until the other end of a line is closed or killed."""
-    _worker.append(Worker(device, threads, share))
+    _worker.append(Worker(device, threads, workers))
 
     def watch() -> None:
         with contextlib.suppress(EOFError, OSError):

@@ -32,7 +32,7 @@ FORMAT = 1
 RUNNING, FINISHING, STOPPED, FINISHED = "running", "finishing", "stopped", "finished"
 
 _KEPT_ELSEWHERE = (
-    "recipe", "overrides", "output", "report_every", "sample_rate", "network", "terms", "invert",
+    "recipe", "overrides", "output", "report_every", "sample_rate", "network", "terms", "invert", "workers",
 )  # fmt: skip
 """Fields of ``Request`` that ``run.json`` leaves out: the settled recipe has a file of its own."""
 

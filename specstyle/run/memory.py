@@ -179,7 +179,7 @@ class Estimate:
             )
         self._plans: dict[int, Plan] = {}
         work = sum(map(self._work, run.stages))
-        ample = run.request.memory_limit is None and free_memory(run.device) > 4 * GIB
+        ample = run.request.memory_limit is None and self._room()[0] > 4 * GIB
         measure = bool(features.layers) and not (ample and work < SMALL)
         self._costs = {id(s.features): self._cost(s.features) if measure else Cost() for s in run.stages}
 
@@ -216,10 +216,17 @@ class Estimate:
             style_pixels=round(style * height * width / full),
             samples=samples,
         )
-        free = free_memory(run.device, run.request.memory_limit)
-        found = planned(free=min(free, steady_memory(run.device)))
-        self._plans[scale] = found if found.fits else planned(free=free)
+        steady, free = self._room()
+        found = planned(free=steady)
+        # What else is free the other workers may take.
+        self._plans[scale] = found if found.fits or run.request.workers > 1 else planned(free=free)
         return self._plans[scale]
+
+    def _room(self) -> tuple[int, int]:
+        """Return the bytes that a plan is made for, and those that are free."""
+        request = self._run.request
+        free = free_memory(self._run.device, request.memory_limit)
+        return min(free, steady_memory(self._run.device) // request.workers), free
 
     def kept(self) -> list[dict[str, Any]]:
         """Return the plans of all scales, as plain values."""

@@ -104,6 +104,7 @@ class Request:
             so many: the GPU need not wait for the host in between. On a CPU each step is reported.
         memory_limit: The most memory that the process may hold on its device, in GiB: tiles are chosen for
             it, and what does not fit by estimate is refused. ``None``: what is free.
+        workers: Runs side by side, this one among them, that share what a plan is made for.
         output: Where the result will be written, so that what its format cannot hold is told at once.
         content_masks: One for each style, or none: where in the content it applies. White is 1, black is 0;
             ``None`` or ``"all"``: everywhere.
@@ -132,6 +133,7 @@ class Request:
     precision: str = "auto"
     report_every: int = 1
     memory_limit: float | None = None
+    workers: int = 1
     output: Path | None = None
     content_masks: Sequence[Any] = ()
     style_masks: Sequence[Any] = ()

@@ -21,7 +21,6 @@ from commands import Outcome, environment
 
 from specstyle.batch.lists import read_csv
 from specstyle.batch.workers import LocalPool, Worker, devices_of
-from specstyle.run.memory import main_memory
 
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds workers in /proc"),
@@ -216,9 +215,8 @@ def test_devices_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [LocalPool("auto", workers, 9).workers for workers in (None, 2, 5)] == [3, 2, 5]
 
 
-def test_workers_share_threads_and_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_share_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     alone, three, many = (LocalPool("cpu", workers, jobs) for workers, jobs in ((5, 1), (3, 9), (9, 20)))
-    assert (alone.workers, alone.threads, alone.share) == (1, None, None)
+    assert (alone.workers, alone.threads) == (1, None)
     assert (three.workers, three.threads, many.threads) == (3, 2, 1)
-    assert three.share == pytest.approx(main_memory()[1] / 2**30 / 3, rel=0.3)

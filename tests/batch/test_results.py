@@ -123,17 +123,17 @@ def test_the_table_in_its_file(tmp_path: Path) -> None:
     assert "2 -> 0.3333" in line
 
 
-def test_a_workers_share_of_the_memory_limits_its_jobs(
+def test_workers_share_the_memory_unless_a_job_has_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limits: list[float | None] = []
+    sharing: list[tuple[int, float | None]] = []
 
     def run(job: Job, **_: object) -> None:
-        limits.append(job.request.memory_limit)
+        sharing.append((job.request.workers, job.request.memory_limit))
         raise ValueError("enough")
 
     monkeypatch.setattr("specstyle.batch.workers.run_job", run)
-    Worker("cpu", 1, share=1.5).run(task(tmp_path))
-    Worker("cpu", 1, share=1.5).run(task(tmp_path, memory_limit=4.0))
+    Worker("cpu", 1, workers=3).run(task(tmp_path))
+    Worker("cpu", 1, workers=3).run(task(tmp_path, memory_limit=4.0))
     Worker("cpu", 1).run(task(tmp_path))
-    assert limits == [1.5, 4.0, None]
+    assert sharing == [(3, None), (1, 4.0), (1, None)]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from pathlib import Path
@@ -311,10 +312,10 @@ def test_tiles_do_not_depend_on_what_is_free_where_it_is_enough(monkeypatch: pyt
     monkeypatch.setattr(memory, "SMALL", 0)
     request = Request("image", pictures()[0], [pictures()[1]], overrides=PLAIN)
     run = Session(request, settle_request(request)[0], torch.device("cpu"), lambda _: None)
+    shared = Session(dataclasses.replace(request, workers=4), run.recipe, run.device, lambda _: None)
+    alone, worker = Estimate(run), Estimate(shared)
 
-    estimate = Estimate(run)
-
-    def planned(free: float, steady: float = 2**40) -> Plan:
+    def planned(free: float, steady: float = 2**40, estimate: Estimate = alone) -> Plan:
         monkeypatch.setattr(memory, "steady_memory", lambda device: round(steady))
         monkeypatch.setattr(memory, "free_memory", lambda device, limit=None: round(free))
         estimate.restore([])
@@ -326,6 +327,10 @@ def test_tiles_do_not_depend_on_what_is_free_where_it_is_enough(monkeypatch: pyt
     short = planned(0.9 * whole, whole)
     assert None not in (ample.size, short.size)
     assert short.needed < ample.needed < whole
+    assert planned(2**40, 4 * whole, worker) == ample  # of a fourth of what is steady, whatever is free
+    least = planned(2**40, whole / 100, worker)
+    assert not least.fits
+    assert least.needed <= short.needed
 
 
 def test_a_memory_limit_cuts_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
