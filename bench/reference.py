@@ -220,7 +220,7 @@ class Reference:
                 loss.backward()
             done += 1
             on_step(float(loss.detach()), image.detach())
-            return loss
+            return loss.detach()
 
         while done < steps:
             optimizer.step(closure)  # type: ignore[arg-type]
