@@ -291,6 +291,7 @@ def what_next(job: Job, record: dict[str, Any]) -> str:
         tried = f"--seed {record['seed'] + 1} makes another one"
     else:
         more, less = min(strength + 0.2, 1.0), max(strength - 0.2, 0.0)
-        tried = f"--strength {more:.2g} has more of the style, {less:.2g} more of the content"
+        content = f", {less:.2g} more of the content" if strength else ""
+        tried = f"--strength {more:.2g} has more of the style{content}"
     report = "" if job.report else "; --report shows all side by side"
     return f"next: {tried}{report}"

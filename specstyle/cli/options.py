@@ -233,7 +233,8 @@ def add_shared_options(run: Any) -> None:
         "--memory-limit",
         type=float,
         metavar="GIB",
-        help="plan so as to hold at most so much memory, by an estimate (default: what is free)",
+        help="hold at most so much memory, by an estimate, or refuse (default: plan for half of the "
+        "machine's, for nine tenths of a GPU's)",
     )
 
 

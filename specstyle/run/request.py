@@ -103,7 +103,8 @@ class Request:
         report_every: On a GPU, call ``on_step`` only at the first and the last step of a scale and at every
             so many: the GPU need not wait for the host in between. On a CPU each step is reported.
         memory_limit: The most memory that the process may hold on its device, in GiB: tiles are chosen for
-            it, and what does not fit by estimate is refused. ``None``: what is free.
+            it, and what does not fit by estimate is refused. ``None``: half of the
+            machine's, nine tenths of a GPU's, are planned for.
         workers: Runs side by side, this one among them, that share what a plan is made for.
         output: Where the result will be written, so that what its format cannot hold is told at once.
         content_masks: One for each style, or none: where in the content it applies. White is 1, black is 0;

@@ -409,7 +409,7 @@ def check_memory_limit(limit: Any) -> None:
     """Refuse a limit of memory that is none.
 
     Args:
-        limit: In GiB; ``None``: what is free.
+        limit: In GiB; ``None``: none.
 
     Raises:
         ValueError: If it is neither ``None`` nor a number above 0.
