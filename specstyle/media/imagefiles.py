@@ -216,6 +216,7 @@ def _decode(image: Image.Image, path: Path, notes: list[str], *, deep: bool = Fa
     """Decode the first frame and turn it upright."""
     if deep:
         notes.append("16 bits per channel were read as 8")
+    plain = image.format == "TIFF" and _mend_ycbcr(image)
     try:
         with silent_stderr():
             image.load()
@@ -230,6 +231,8 @@ def _decode(image: Image.Image, path: Path, notes: list[str], *, deep: bool = Fa
     with contextlib.suppress(Exception), silent_stderr():  # what follows may be damaged in as many ways
         if image.format in _ANIMATED and getattr(image, "is_animated", False):
             notes.append(f"only the first of several {_ANIMATED[image.format]} is read")
+    if plain:
+        image.paste(Image.frombytes("YCbCr", image.size, image.tobytes()).convert("RGB"))
     if image.format == "TIFF" and image.mode == "P":
         _mend_palette(image)
     try:
@@ -250,6 +253,18 @@ def _ended(image: Image.Image, path: Path) -> Image.Image | None:
             again.load()
             found.append(again)
     return found[0] if len(found) == 2 and found[0].tobytes() == found[1].tobytes() else None
+
+
+def _mend_ycbcr(image: Any) -> bool:
+    """Let three numbers a pixel be decoded, and tell that they are YCbCr, where Pillow takes them for four.
+
+    So it does before 13 with TIFFs that are not packed.
+    """
+    kinds = {(tile.codec_name, tile.args[:1]) for tile in image.tile}
+    wrong: bool = image.tag_v2.get(262) == 6 and kinds == {("raw", ("RGBX",))}
+    if wrong:
+        image.tile = [tile._replace(args=("RGB", *tile.args[1:])) for tile in image.tile]
+    return wrong
 
 
 def _mend_palette(image: Image.Image) -> None:
