@@ -60,7 +60,8 @@ def origin_of(image: Image.Image, notes: list[str]) -> Origin:
     except Exception:  # what damaged EXIF data raise is not of one kind, and none of it is worth a picture
         return UNKNOWN
     kept = tuple((tag, text) for tag, value in tags if (text := _text(value)))
-    return Origin(kept, (across, down) if 1 <= min(across, down) <= max(across, down) <= 1e5 else None)
+    # Of a TIFF that does not say, Pillow says 1.
+    return Origin(kept, (across, down) if 1 < min(across, down) <= max(across, down) <= 1e5 else None)
 
 
 def _text(value: Any) -> str:

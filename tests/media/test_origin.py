@@ -57,6 +57,12 @@ def test_author_date_and_resolution_go_along(suffix: str, bits: int, tmp_path: P
         assert (again.height, again.width) == (48, 32)
 
 
+def test_a_tiff_without_a_resolution_has_none(tmp_path: Path) -> None:
+    """Pillow says one dot per inch of it."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "a.tif")
+    assert read_picture(tmp_path / "a.tif").origin.dpi is None
+
+
 def test_a_large_jpeg_is_reduced_as_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imagefiles, "LARGE", 10_000)
     for suffix, shape in ((".jpg", (100, 200)), (".png", (80, 160))):  # width and height lie on their side
