@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import filecmp
 import json
 import shutil
 import time
@@ -30,6 +31,7 @@ FORMAT = 1
 """Of ``run.json``."""
 
 RUNNING, FINISHING, STOPPED, FINISHED = "running", "finishing", "stopped", "finished"
+UNKNOWN = "unknown"
 
 _KEPT_ELSEWHERE = (
     "recipe", "overrides", "output", "report_every", "sample_rate", "network", "terms", "invert", "workers",
@@ -60,16 +62,23 @@ class RunFolder:
 
     @property
     def status(self) -> str:
-        """How far the run has come: ``running``, ``finishing``, ``stopped`` or ``finished``."""
+        """How far the run has come: ``running``, ``finishing``, ``stopped``, ``finished`` or ``unknown``."""
         try:
             return str(_read_json(self.path / "status.json").get("status", RUNNING))
         except CheckpointError:  # damaged: whatever it said, the run can be gone on with
-            return RUNNING
+            return UNKNOWN
 
     @status.setter
     def status(self, value: str) -> None:
         with atomic(self.path / "status.json") as temporary:
             write_json(temporary, {"status": value})
+
+    def wrote(self, output: Path) -> bool:
+        """Tell whether what stands in a result's place is the run's own, by status or by the copy of it."""
+        kept, status = self.path / f"result{output.suffix}", self.status
+        if status != UNKNOWN:
+            return status in (FINISHING, STOPPED)
+        return kept.is_file() and output.is_file() and filecmp.cmp(kept, output, shallow=False)
 
     def end(self, status: str) -> None:
         """Take note of how a run ended; a finished one needs no checkpoint."""

@@ -201,7 +201,7 @@ def _check(job: Job, folder: RunFolder | None) -> None:
         if path.exists() and any(out.exists() and out.samefile(path) for out in outputs):
             raise FileError(f"{job.output}: would replace {path}, an input of the run; name another output")
     # What a run that is gone on with has written is its own.
-    own = job.resumed and folder is not None and folder.status in (FINISHING, STOPPED)
+    own = job.resumed and folder is not None and folder.wrote(job.output)
     figure, page = ([job.figure_path] if job.plot else []), ([job.report_path] if job.report else [])
     for path in [job.output, job.record_path, *figure, *page]:
         if job.resumed and path.exists() and not (job.force or own):

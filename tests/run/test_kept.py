@@ -302,6 +302,27 @@ def test_a_file_in_the_place_of_the_result_is_not_lost(tmp_path: Path) -> None:
     assert (run_dir / "result.wav").read_bytes() == b"somebody's"
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_a_damaged_status_costs_nothing(own: bool, tmp_path: Path) -> None:
+    """A stopped run's own result is gone on with, and somebody else's file in its place stays."""
+    go(job(tmp_path, "sound, adam", "whole"))
+    given_job = dataclasses.replace(job(tmp_path, "sound, adam", "cut"), output=tmp_path / "out.wav")
+
+    def stop(progress: Progress) -> None:
+        if progress.step == 3:
+            raise StopRun
+
+    go(given_job, on_step=stop)
+    (tmp_path / "cut/status.json").write_text("{")
+    if own:
+        go(resumed_job(tmp_path / "cut")[0])
+        assert (tmp_path / "out.wav").read_bytes() == (tmp_path / "whole/result.wav").read_bytes()
+        return
+    (tmp_path / "out.wav").write_bytes(b"somebody's")
+    with pytest.raises(FileError, match="appeared since the run began; move it away, and --resume again"):
+        go(resumed_job(tmp_path / "cut")[0])
+
+
 def test_what_a_kill_left_half_written_is_removed(tmp_path: Path) -> None:
     run_dir = left(tmp_path)
     (run_dir / ".result.123.part.wav").write_bytes(b"half")
