@@ -203,7 +203,7 @@ class Recipe:
     style_range: bool = _option(
         False,
         "keep the values between the darkest and the lightest of the styles (all but 0.5 % of theirs at "
-        "either end): no black or white that nobody painted",
+        "either end) and a step of 8 bits within black and white: nothing is clipped",
         group="image",
     )
     keep: str = _option(
@@ -409,6 +409,15 @@ class Recipe:
         layers: tuple[str, ...] = getattr(self, f"{kind}_layers")
         weights: tuple[float, ...] = getattr(self, f"{kind}_layer_weights")
         return dict(zip(layers, weights or (1.0 / max(len(layers), 1),) * len(layers), strict=True))
+
+    @property
+    def style_fade(self) -> float:
+        """How far what no loss holds comes in (a style's spectrum, colors and range, smoothness): 0 to 1.
+
+        With strength, so that 0 is the content and small values are mild; all of it from 0.5 on. The power
+        makes equal steps of a sound's strength do about as much: bench/results/strength.md.
+        """
+        return float(min(1.0, self.strength / 0.5) ** 1.5)
 
     def effective_weights(self) -> tuple[float, float]:
         """Return the weights of content and style after ``strength``.

@@ -54,14 +54,14 @@ FEWEST = 2
 RARE = 0.005
 """Share of a style's values at either end that do not count for its range."""
 
+STEP = 1 / 255
+"""So far within black and white a range ends where a style's has no end: nothing of a result is clipped."""
+
 OVERLAP_S = 0.5
 """Of a section of a sound with the one before it; a quarter of short ones."""
 
 FEWEST_FRAMES = 16
 """Of a section: VGG19 halves them four times."""
-
-FULL_PREPARATION = 0.5
-"""Strength from which on a content is fully equalized to the style's spectrum."""
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,8 @@ class Session:
         self.style_sources = tuple(self._style_source(s, i) for i, s in enumerate(request.styles))
         sources = (self.content_source, *self.style_sources)
         self.notes = tuple(note for source in sources for note in getattr(source, "notes", ()))
-        # A strength of 0 is the content itself, so what prepares it for the style comes in gradually.
         styled = recipe.effective_weights()[1] > 0
-        self.style_share = min(1.0, recipe.strength / FULL_PREPARATION) if styled else 0.0
+        self.style_share = recipe.style_fade if styled else 0.0
         seen = self._encode()
         if request.network is not None:
             self.recipe = self._with_layers_of(request.network)
@@ -275,7 +274,7 @@ class Session:
         noisy = recipe.init == "content" and recipe.init_noise_db is not None
         if self.sound is not None and noisy and self.style_share > 0:
             # Nothing drives out what no loss sees: above half the strength, less and less of the content.
-            kept = min(1.0, (1.0 - recipe.strength) / (1.0 - FULL_PREPARATION))
+            kept = min(1.0, 2.0 * (1.0 - recipe.strength))
             noised = self.sound.noised(seen, self.style_sources, self.generator, self.style_share, kept=kept)
             self.start = self.medium.encode_content(noised)
         if self.sound is not None and recipe.canvas == "waveform":
@@ -316,9 +315,10 @@ class Session:
         """Return the range of the styles' values; below half the strength, nearer to all there is."""
         values = [torch.sort(channel.flatten()).values for s in self.styles for channel in s.transpose(0, 1)]
         ends = [(v[int(RARE * (len(v) - 1))], v[int((1.0 - RARE) * (len(v) - 1))]) for v in values]
-        share = min(1.0, 2.0 * self.recipe.strength)
-        lightest = float(max(end for _, end in ends))
-        return share * float(min(end for end, _ in ends)), upper + share * (lightest - upper)
+        share = self.recipe.style_fade
+        darkest = max(float(min(end for end, _ in ends)), STEP)
+        lightest = min(float(max(end for _, end in ends)), upper - STEP)
+        return share * darkest, upper + share * (lightest - upper)
 
     def release_images(self) -> None:
         """Free what only the optimization needed: whoever decodes asks for the content's shape alone."""

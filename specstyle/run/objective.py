@@ -120,8 +120,8 @@ def build_objective(
         losses += _style_terms(recipe, features, content, styles, blend, masks=masks, tile=tile, cache=cache)
     if recipe.balance == "gradient" and reference is not None:
         losses = _balanced(losses, finish, reference)
-    if recipe.tv_weight > 0:
-        variation = VariationTerm(recipe.tv_weight, recipe.tv_loss, recipe.pixel_range, loop=around)
+    if (smoothness := recipe.tv_weight * recipe.style_fade) > 0:
+        variation = VariationTerm(smoothness, recipe.tv_loss, recipe.pixel_range, loop=around)
         losses.append(variation)
     if terms is not None:
         losses += terms(features, content, styles)

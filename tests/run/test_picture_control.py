@@ -47,6 +47,20 @@ def cli(*argv: str) -> int:
     return int(end.value.code or 0)
 
 
+def test_values_stay_within_the_styles_and_a_step_within_black_and_white() -> None:
+    dull = 0.2 + 0.5 * brush()
+    stark = np.where(brush() > 0.5, 1.0, 0.0)
+    found = {}
+    for name, style in (("dull", dull), ("stark", stark)):
+        result = specstyle.transfer_image(scene(), style, **SHALLOW, style_range=True)
+        found[name] = np.round(255 * result.output.pixels.double().numpy())
+    assert found["dull"].min() >= np.floor(255 * np.quantile(dull, 0.004))
+    assert found["dull"].max() <= np.ceil(255 * np.quantile(dull, 0.996))
+    assert (found["stark"].min(), found["stark"].max()) == (1, 254)  # reached, and kept
+    same = specstyle.transfer_image(scene(), stark, **SHALLOW, style_range=True, strength=0.0)
+    torch.testing.assert_close(same.output.pixels, torch.from_numpy(scene()).movedim(2, 0).float())
+
+
 # -- colors --------------------------------------------------------------------------------------------------
 
 
