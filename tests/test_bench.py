@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy
 import soundfile
 import torch
 from scipy import stats
@@ -29,8 +30,9 @@ from statistics_of_pairs import median_interval, wins  # noqa: E402
 def test_the_interval_is_scipys_percentile_bootstrap() -> None:
     data = np.random.default_rng(1).normal(5.0, 2.0, 15)
     low, high = median_interval(data.tolist())
+    seed = "rng" if [int(part) for part in scipy.__version__.split(".")[:2]] >= [1, 15] else "random_state"
     theirs = stats.bootstrap(
-        (data,), np.median, method="percentile", n_resamples=10_000, rng=np.random.default_rng(2)
+        (data,), np.median, method="percentile", n_resamples=10_000, **{seed: np.random.default_rng(2)}
     ).confidence_interval
     assert low == pytest.approx(theirs.low, abs=0.25)
     assert high == pytest.approx(theirs.high, abs=0.25)
