@@ -130,7 +130,8 @@ def test_ctrl_c(tmp_path: Path) -> None:
     assert made(tmp_path) == ended
     write_list(tmp_path, {}, {}, {}, {})
     with batch(jobs, folder=tmp_path) as running:
-        assert running.end()[0] == 0
+        code, out, err = running.end()
+    assert code == 0, out + err
 
 
 def test_workers_end_when_the_batch_is_killed(tmp_path: Path) -> None:
