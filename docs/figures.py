@@ -364,7 +364,7 @@ def style_scale() -> None:
 
 RECIPE_RUNS: dict[str, dict[str, Any]] = {
     "gatys2016": {"steps": 250},
-    "gatys2016, style weight 3e6": {"steps": 250, "style_weight": 3e6},
+    "gatys2016, 3e6, from the content": {"steps": 120, "style_weight": 3e6, "init": "content"},
     "tf-eager": {"steps": 250},
     "tf2": {"steps": 250},
     "keras-lbfgs": {"height": 192, "steps": 252},
