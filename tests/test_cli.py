@@ -297,7 +297,7 @@ def test_a_summary_says_how_much_of_each_is_in_the_result() -> None:
     assert summary(job, record).split("; ") == [
         "45 steps of default-audio on vgg19-lite in 9 s",
         "of the content it has 68 % of its tune and 46 % of its attacks",
-        "style loss -75 %",
+        "style loss down to 25 %",
     ]
 
 
@@ -307,7 +307,7 @@ def test_a_run_says_what_it_did(medium: str, cli: Callable[..., Outcome]) -> Non
     assert outcome.code == 0
     summary, wrote, tried = outcome.out.splitlines()
     assert "3 steps" in summary
-    assert re.search(r"style loss [+-]\d+ %", summary)
+    assert re.search(r"style loss down to [\d.e-]+ %", summary)
     assert re.match(
         r"next: --strength [\d.]+ has more of the style, [\d.]+ more of the content; --report", tried
     )

@@ -279,8 +279,8 @@ def summary(job: Job, record: dict[str, Any]) -> str:
     kept = [f"{100 * sum(shares) / len(shares):.0f} % of its {kind}" for kind, shares in left.items()]
     if kept:
         parts.append(f"of the content it has {' and '.join(kept)}")
-    if start.get("style"):
-        parts.append(f"style loss {100 * (end['style'] / start['style'] - 1):+.0f} %")
+    if end.get("style", 0.0) < start.get("style", 0.0):  # it rises only where the content is the style
+        parts.append(f"style loss down to {100 * end['style'] / start['style']:.2g} %")
     return "; ".join(parts)
 
 
