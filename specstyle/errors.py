@@ -67,5 +67,5 @@ def explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         name = "" if error.filename is None else f"{str(error.filename)[:200]}: "
         return f"{name}{error.strerror}"
-    first = (str(error).splitlines() or [""])[0]
+    first = (str(error).strip().splitlines() or ["without a word"])[0]
     return f"unexpected {type(error).__name__}: {first} (--debug shows where)"

@@ -72,7 +72,7 @@ def read_bytes(path: Path, *, most: int = 2**26) -> bytes:
         what = (
             "a directory"
             if stat.S_ISDIR(state.st_mode)
-            else "not an ordinary file, such as a pipe or a device"
+            else "no ordinary file but a pipe, a device or the like"
         )
         raise OSError(errno.EINVAL, f"it is {what}")
     if state.st_size > most:

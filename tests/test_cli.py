@@ -31,6 +31,7 @@ from specstyle import RECIPES, Recipe
 from specstyle.cli.main import build_parser, summary
 from specstyle.cli.options import recipe_overrides
 from specstyle.cli.progress import ProgressLine
+from specstyle.errors import explain
 from specstyle.features import weights as vgg_weights
 from specstyle.recipes import from_toml, to_toml
 from specstyle.run import job as job_module
@@ -299,6 +300,19 @@ def test_a_summary_says_how_much_of_each_is_in_the_result() -> None:
         "of the content it has 68 % of its tune and 46 % of its attacks",
         "style loss down to 25 %",
     ]
+    far = {**record, "content_left": {"image@fine": -0.1, "image@mel48@flux": -2.0}}
+    assert "it has 0 % of its tune and 0 % of its attacks" in summary(job, far)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("\n   first\n second"), "unexpected RuntimeError: first (--debug shows where)"),
+        (RuntimeError(" \n"), "unexpected RuntimeError: without a word (--debug shows where)"),
+    ],
+)
+def test_what_nobody_expected_is_told_by_its_first_words(error: Exception, said: str) -> None:
+    assert explain(error) == said
 
 
 @MEDIA

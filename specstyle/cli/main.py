@@ -275,7 +275,7 @@ def summary(job: Job, record: dict[str, Any]) -> str:
         kind = "detail" if job.request.medium == "image" else "attacks" if "flux" in name else "tune"
         # Of sounds the record has what a squared error leaves; told is what its root does.
         told = share if kind == "detail" else 1.0 - max(1.0 - share, 0.0) ** 0.5
-        left.setdefault(kind, []).append(told)
+        left.setdefault(kind, []).append(max(told, 0.0))  # farther away than silence is not less than nothing
     kept = [f"{100 * sum(shares) / len(shares):.0f} % of its {kind}" for kind, shares in left.items()]
     if kept:
         parts.append(f"of the content it has {' and '.join(kept)}")

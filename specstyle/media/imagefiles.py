@@ -107,6 +107,8 @@ def _read(
             f"at most {MAX_PIXELS:,} are accepted; make it smaller first"
             + ("" if image.format != "JPEG" else ", or ask for a small --size")
         )
+    if has_deep_color(image):  # two images of four bytes a pixel, its high and its low bytes
+        _check_growth(path, pixels, 8 * image.width * image.height)
     low = _low_bytes(image, path)
     image = _decode(image, path, notes, deep=low is None and has_deep_color(image))
     origin = origin_of(image, notes)
@@ -118,17 +120,24 @@ def _read(
     floats = 12 * size[0] * size[1]
     if image.mode in ("I", "F"):  # all of it at once, in float64
         floats = 36 * image.width * image.height
-    if floats > MAX_BYTES and pixels > MAX_GROWTH * path.stat().st_size:
-        raise FileError(
-            f"{path}: grows to {floats >> 20} MiB as it is decoded, from {path.stat().st_size:,} bytes; "
-            "make it smaller first, or ask for a small --size"
-        )
+    _check_growth(path, pixels, floats, "make it smaller first, or ask for a small --size")
     return (*in_floats([image] if low is None else [image, low], step, notes), origin)
+
+
+def _check_growth(path: Path, pixels: int, n_bytes: int, remedy: str = "make it smaller first") -> None:
+    """Refuse a picture that is made to fill the memory: so many pixels take so many bytes."""
+    size = path.stat().st_size
+    if n_bytes > MAX_BYTES and pixels > MAX_GROWTH * size:
+        raise FileError(
+            f"{path}: grows to {n_bytes >> 20} MiB as it is decoded, from {size:,} bytes; {remedy}"
+        )
 
 
 def _odd(file: Any, tags: tiff.Tags, path: Path, notes: list[str]) -> FloatArray:
     """Return the colors, ``[3, H, W]``, of a TIFF that Pillow does not read."""
-    width, height = tags[256][0], tags[257][0]
+    width, height, n_bytes = tags[256][0], tags[257][0], tiff.decoded_bytes(tags)
+    if n_bytes > tiff.MAX_BYTES:
+        raise FileError(f"{path}: grows to {n_bytes >> 20} MiB as it is decoded; make it smaller first")
     try:
         values = tiff.decoded(file, tags)
     except ValueError as error:

@@ -56,19 +56,25 @@ def described(tags: Tags) -> str:
     )
 
 
+def decoded_bytes(tags: Tags) -> int:
+    """Return how many bytes a picture has once it is decoded."""
+    height, width, channels = tags[_HEIGHT][0], tags[_WIDTH][0], tags.get(_CHANNELS, (1,))[0]
+    return int(height * width * channels * tags.get(_BITS, (1,))[0] // 8)
+
+
 def decoded(file: Any, tags: Tags) -> NDArray[np.float32] | None:
     """Return the values of a picture, ``[H, W, C]``: unsigned ones scaled to 0 to 1, floats as they are.
 
     Args:
         file: Open for reading in binary mode.
-        tags: Of the picture.
+        tags: Of the picture, which has at most ``MAX_BYTES``.
 
     Returns:
         ``None`` for a layout that is not known here: tiles, other compressions than deflate, signed numbers,
         colors that are neither gray nor RGB.
 
     Raises:
-        ValueError: If the data are cut short, damaged or too much.
+        ValueError: If the data are cut short or damaged.
 
     Reference:
         Adobe 1992, "TIFF Revision 6.0"; Adobe 2005, "TIFF Technical Note 3" (floats).
@@ -83,8 +89,6 @@ def decoded(file: Any, tags: Tags) -> NDArray[np.float32] | None:
     sizes = (16, 32, 64) if kind == _FLOAT else range(1, 65)
     if len(set(tags.get(_BITS, (1,)))) > 1 or bits not in sizes or channels not in (1, 3, 4):
         return None
-    if height * width * channels * bits // 8 > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES >> 20} MiB")
     planes = channels if tags.get(_PLANAR, (1,))[0] == 2 else 1
     inner, rows = channels // planes, max(min(tags.get(_ROWS, (height,))[0], height), 1)
     per_plane = -(-height // rows)

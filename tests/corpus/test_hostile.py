@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import save_file
 
+from corpus.pictures import tiff
 from specstyle.engine.checkpoint import load_state, save_state
 from specstyle.errors import CheckpointError, FileError
 from specstyle.evaluate import write_csv
+from specstyle.media.imagefiles import read_picture
 from specstyle.media.spectrogramfile import load_spectrogram
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -156,6 +159,19 @@ def test_a_spectrogram_that_would_fill_the_memory(tmp_path: Path) -> None:
             file.write(bytes(1 << 20))
     with pytest.raises(FileError, match="grows to 1100 MiB"):
         load_spectrogram(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("bits", "form", "planar"), [(16, 1, 1), (16, 1, 2), (32, 3, 1), (64, 3, 1)], ids=str
+)
+def test_a_tiff_that_would_fill_the_memory(bits: int, form: int, planar: int, tmp_path: Path) -> None:
+    """It is told to be what it is, not damaged, and before anything is decoded."""
+    tags = {256: ("I", [13_000]), 257: ("I", [13_000]), 258: ("H", [bits] * 3), 259: ("H", [8]),
+            262: ("H", [2]), 277: ("H", [3]), 278: ("I", [1000]), 284: ("H", [planar]),
+            339: ("H", [form] * 3)}  # fmt: skip
+    (tmp_path / "a.tif").write_bytes(tiff(tags, [zlib.compress(bytes(1 << 20))] * 39))
+    with pytest.raises(FileError, match=r"grows to \d+ MiB"):
+        read_picture(tmp_path / "a.tif", longest=64)
 
 
 # -- run folders ---------------------------------------------------------------------------------------------
