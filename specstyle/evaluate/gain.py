@@ -27,8 +27,9 @@ def gain_over_equalizer_db(output: Sound, content: Sound, style: Sound) -> float
 
     Returns:
         The difference of the means of four texture SNRs (envelope mean and variance, correlation between
-        bands, modulation) in dB. About 10 where a tune is played by rain, 1 to 3 where the style is no
-        texture, such as speech. ``None`` if a sound is shorter than a second or silent.
+        bands, modulation) in dB. Seen by the default: 14 to 28 by rain, sea and a helicopter, 5 to 13 by
+        fire, 3 to 6 by a clock, 2 to 8 by speech (half of it below 4.5), below 1 by another tune. ``None``
+        if a sound is shorter than a second or silent.
     """
     rate = min(sound.sample_rate for sound in (output, content, style))
     output, content, style = map(_cut, (output, content, style))

@@ -42,7 +42,7 @@ from specstyle.run.settle import (
 QUIETER_DB = 0.5
 """A peak limit that takes away more than this is worth a note."""
 
-LITTLE_GAIN_DB = 3.0
+LITTLE_GAIN_DB = 4.5
 """A result that is nearer to its style than an equalizer brings it by less is worth a note."""
 
 SHARE_GOES = 3
