@@ -210,18 +210,18 @@ def test_a_network_without_the_layers_cannot_finish() -> None:
 
 
 def test_equal_strength_leaves_an_equal_share_of_each_content() -> None:
-    """Whatever weight it takes: those that a recipe starts from differ by ten here (seen: .15, .04)."""
+    """Whatever weight it takes: those that a recipe starts from differ by ten here (seen: .01, .13)."""
     left: dict[float, list[float]] = {0.25: [], 0.75: []}
     for strength, found in left.items():
         for weight in (0.005, 0.05):
             content = scene(96, 128)
             result = transfer_image(
-                content, brush(), network="vgg19-lite", balance="share", strength=strength, steps=30,
+                content, brush(), network="vgg19-lite", balance="share", strength=strength, steps=45,
                 content_weight=weight, smallest_scale=48,
             )  # fmt: skip
             image = torch.from_numpy(content).permute(2, 0, 1)[None]
             found.append(content_left(result.output.pixels[None], image.float()))
-        assert abs(float(np.mean(found)) - (1 - strength**2)) < 0.25  # seen: .06, .15
+        assert abs(float(np.mean(found)) - (1 - strength**2)) < 0.25  # seen: .03, .11
     weak, strong = left.values()
     assert max(abs(a - b) for a, b in (weak, strong)) < 0.2
     assert min(weak) > max(strong) + 0.1
