@@ -90,6 +90,9 @@ def _add_ui(commands: Any) -> None:
     ui.add_argument(
         "--max-upload-mb", type=float, default=200.0, metavar="MB", help="largest file (default: 200)"
     )
+    ui.add_argument(
+        "--max-minutes", type=float, default=float("inf"), metavar="M", help="stop a job that takes longer"
+    )
     ui.add_argument("--no-browser", action="store_true", help="do not open the page")
     add_output_options(ui)
     ui.set_defaults(action=_ui)
@@ -195,7 +198,7 @@ def _ui(arguments: argparse.Namespace) -> int:
         serve(
             arguments.folder,
             port=arguments.port,
-            limits=Limits(upload_mb=arguments.max_upload_mb),
+            limits=Limits(upload_mb=arguments.max_upload_mb, job_minutes=arguments.max_minutes),
             browser=not arguments.no_browser,
             on_address=told,
         )

@@ -229,10 +229,15 @@ class Jobs:
 
     def _run(self, entry: Entry, live: Live, process: Process) -> tuple[State, str]:
         """Have a job run to its end, whatever that is; return its state, and why."""
-        line, told, looked = process.line(), False, 0.0
+        line, told, looked, most = process.line(), False, 0.0, self._limits.job_minutes
+        last = time.monotonic() + 60 * most
         line.send(entry.folder)
         while True:
             now = time.monotonic()
+            if now > last and live.asked is None:
+                live.asked = now
+                text = f"stopped after {most:g} minutes, all that a job has here (--max-minutes)"
+                entry.hear(live, "note", text)
             if live.asked is not None and not told:
                 line.send("leave" if live.leave else "stop")
                 told = True

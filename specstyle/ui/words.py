@@ -21,11 +21,14 @@ class Limits:
     styles: int = 8  # of one job
     sound_minutes: float = 30.0  # of one sound
     kept_mb: float = 4000.0  # of all files that may still become part of a job
+    job_minutes: float = float("inf")  # that a job may run before it is stopped
     idle_s: float = 30.0  # that a connection may stay silent while something is awaited from it
 
     def __post_init__(self) -> None:
         if not 0 < self.upload_mb < float("inf"):
             raise ValueError(f"--max-upload-mb must be above 0, got {self.upload_mb:g}")
+        if not self.job_minutes > 0:
+            raise ValueError(f"--max-minutes must be above 0, got {self.job_minutes:g}")
 
 
 class Refusal(HTTPException):

@@ -153,6 +153,15 @@ def test_a_step_that_does_not_end_is_ended(client: Any, monkeypatch: pytest.Monk
     assert client.ended(identity)["state"] == "stopped"
 
 
+def test_a_job_that_takes_too_long_is_stopped(serve: Callable[..., Any]) -> None:
+    with serve(job_minutes=0.05) as client:
+        job = client.ended(client.begin("image", steps=10_000))
+        assert job["state"] == "stopped"
+        assert "--max-minutes" in "".join(job["notes"])
+        client.json("POST", f"/api/jobs/{job['id']}/go-on")
+        assert client.ended(job["id"])["state"] == "stopped"
+
+
 @MEDIA
 def test_at_once_a_texture_and_several_side_by_side(medium: str, client: Any) -> None:
     slow = client.begin(medium, steps=10_000)
@@ -513,6 +522,7 @@ def test_the_command_says_what_is_wrong(
         (("--port", "0", "--folder", tmp_path / "file"), 1, "name another --folder"),
         (("--port", "70000", *other), 2, "--port"),
         (("--max-upload-mb", "nan", *other), 2, "--max-upload-mb"),
+        (("--max-minutes", "nan", *other), 2, "--max-minutes"),
     ):
         outcome = cli("ui", "--no-browser", *arguments)
         assert (outcome.code, len(outcome.lines)) == (code, 1)
