@@ -50,9 +50,11 @@ def check_output(path: Path, *, force: bool) -> None:
                 folder.rmdir()
 
 
-def is_url(path: Path) -> bool:
-    """Tell whether a path is meant to be an URL (of whose slashes ``Path`` keeps one)."""
-    return bool(re.match("(https?|ftps?|file|s3|data):", str(path))) and not path.exists()
+def url_of(path: Path) -> str | None:
+    """Return the URL that a path is meant to be (of whose slashes ``Path`` keeps one), if it is."""
+    if not re.match("(https?|ftps?|file|s3|data):", str(path)) or path.exists():
+        return None
+    return str(path).replace(":/", "://", 1)
 
 
 def read_bytes(path: Path, *, most: int = 2**26) -> bytes:
@@ -65,7 +67,7 @@ def read_bytes(path: Path, *, most: int = 2**26) -> bytes:
     Raises:
         OSError: If it is none, or too large, or no ordinary file: a pipe or a device could block for ever.
     """
-    if is_url(path):
+    if url_of(path):
         raise OSError(errno.EINVAL, "it is an URL; download it, and give the file")
     state = path.stat()
     if not stat.S_ISREG(state.st_mode):

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError, features
 from PIL.JpegImagePlugin import JpegImageFile
 
 from specstyle.errors import FileError
-from specstyle.files import is_url
+from specstyle.files import url_of
 from specstyle.media import tiff
 from specstyle.media.deepcolor import read_low_bytes
 from specstyle.media.exif import UNKNOWN, Origin, origin_of
@@ -156,8 +156,8 @@ def _require_file(path: Path) -> None:
     try:
         if path.is_dir():
             raise FileError(f"{path}: is a folder; expected a picture file; name a file inside it")
-        if is_url(path):
-            raise FileError(f"{path}: is an URL; download it, and give the file")
+        if url := url_of(path):
+            raise FileError(f"{url}: is an URL; download it, and give the file")
         if not path.exists():
             raise FileError(f"{path}: no such file; expected a picture ({_ACCEPTED}); check the path")
         if not path.is_file():  # a pipe or a device, which could block for ever

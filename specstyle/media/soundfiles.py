@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from specstyle.errors import FileError
-from specstyle.files import is_url
+from specstyle.files import url_of
 from specstyle.media.channels import XIPH_MASKS, from_vorbis
 from specstyle.media.containers import film_format, foreign_kind
 from specstyle.media.filmsounds import FilmSound
@@ -104,10 +104,9 @@ def _inspect(path: Path) -> tuple[str, str] | None:
         with path.open("rb") as file:
             head = file.read(256)
     except FileNotFoundError:
-        said = (
-            "is an URL; download it, and give the file" if is_url(path) else "does not exist; check the path"
-        )
-        raise FileError(f"{path} {said}") from None
+        if url := url_of(path):
+            raise FileError(f"{url} is an URL; download it, and give the file") from None
+        raise FileError(f"{path} does not exist; check the path") from None
     except (OSError, ValueError) as error:
         raise FileError(f"{path} cannot be read: {reason(error)}") from None
     if not head:

@@ -19,7 +19,7 @@ from torch import Tensor
 from specstyle.engine.objective import Objective
 from specstyle.engine.tiles import Size, margin_of
 from specstyle.engine.views import Seen
-from specstyle.errors import RecipeError, SpecstyleError, is_out_of_memory
+from specstyle.errors import RecipeError, SpecstyleError, counted, is_out_of_memory
 from specstyle.recipes import Recipe
 from specstyle.run.inputs import Session, Stage
 from specstyle.run.objective import build_objective
@@ -459,7 +459,7 @@ def readable(seconds: float) -> str:
     >>> readable(95.0), readable(4000.0)
     ('2 minutes', '1.1 hours')
     """
-    return f"{seconds / 60:.0f} minutes" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
+    return counted(round(seconds / 60), "minute") if seconds < 3600 else f"{seconds / 3600:.1f} hours"
 
 
 class ShortageError(SpecstyleError):

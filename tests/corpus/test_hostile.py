@@ -102,6 +102,8 @@ def test_a_name_of_9000_letters_and_an_url(place: str, cli: Callable[..., Outcom
     outcome = refused(cli, PLACES[place]("https://example.org/a.wav"))
     if place in ("content", "picture", "recipe", "list", "table"):
         assert "is an URL" in outcome.err
+    if place in ("content", "picture"):
+        assert "https://example.org/a.wav" in outcome.err
 
 
 BRACKETS = "[" * 100_000
