@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import mimetypes
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -78,7 +77,7 @@ def _page(limits: Limits) -> str:
             "once": {medium: once_strength(medium) for medium in MEDIA},
             "examples": EXAMPLES,
             "films": FILMS,
-            "limits": dataclasses.asdict(limits),
+            "limits": {"upload_mb": limits.upload_mb, "styles": limits.styles},
         },
     )
 

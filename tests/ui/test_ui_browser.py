@@ -276,7 +276,7 @@ def test_any_sound_as_the_style_at_once(client: Any, open_page: Any) -> None:
 
 
 def test_a_film(client: Any, open_page: Any) -> None:
-    films = pytest.importorskip("films", reason="films need PyAV and OpenCV")
+    films = pytest.importorskip("film_inputs", reason="films need PyAV and OpenCV")
     film = films.write(client.inputs / "<b>film.mp4", films.scene(30), films.click(1.2))
     page = open_page(client)
     page.set_input_files("#content-file", film)
