@@ -41,7 +41,8 @@ def play(network: SoundStyleNetwork, sound: Sound, blend: Tensor, strength: floa
     """Return a sound played by a style, as loud as the style made it.
 
     In the end its bands get the distribution of levels that they have in the style, and it the style's
-    spectrum, both as far as the optimizer's results do. A stream, whose end is not known, does without.
+    spectrum, both in proportion up to a strength of 0.5, and from there on in full. A stream, whose end is
+    not known, does without.
 
     Args:
         network: The styles.

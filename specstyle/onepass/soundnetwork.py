@@ -181,7 +181,7 @@ def prepare(power: Tensor, wanted: Tensor, strength: float) -> Tensor:
     Args:
         power: Of the content, the mean over its frames, ``[n_bins]``.
         wanted: The style's, of mean 1.
-        strength: Below half of it the equalizer comes in gradually, as it does before the optimizer.
+        strength: Up to 0.5 the equalizer comes in in proportion; networks have learned so.
     """
     level = power.mean().clamp_min(1e-20)
     ratio = _smooth(wanted) / _smooth(power / level).clamp_min(1e-6)

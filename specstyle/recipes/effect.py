@@ -33,6 +33,7 @@ _ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
 _ONLY_IF_SET: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("smallest_scale", ("scale_factor", "carry", "first_steps")),
     ("tv_weight", ("tv_loss",)),
+    ("strength", ("tv_weight", "tv_loss", "style_range", "equalize")),
     ("finish_network", ("finish_steps",)),
 )
 """A field that may be none or 0, and the fields that matter only if it is not."""

@@ -237,7 +237,8 @@ class Jobs:
             if now > last and live.asked is None:
                 live.asked = now
                 text = f"stopped after {most:g} minutes, all that a job has here (--max-minutes)"
-                entry.hear(live, "note", text)
+                with self._changed:
+                    entry.hear(live, "note", text)
             if live.asked is not None and not told:
                 line.send("leave" if live.leave else "stop")
                 told = True

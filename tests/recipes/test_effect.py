@@ -25,6 +25,7 @@ from specstyle.run.settle import settle_recipe
         ({"canvas": "waveform"}, "phase", "canvas is waveform"),
         ({}, "scale_factor", "smallest_scale is none"),
         ({}, "tv_loss", "tv_weight is 0"),
+        ({"strength": 0.0, "tv_weight": 1.0}, "tv_weight", "strength is 0"),
     ],
 )
 def test_what_changes_nothing(fields: dict[str, object], name: str, reason: str) -> None:

@@ -153,13 +153,16 @@ def test_a_step_that_does_not_end_is_ended(client: Any, monkeypatch: pytest.Monk
     assert client.ended(identity)["state"] == "stopped"
 
 
-def test_a_job_that_takes_too_long_is_stopped(serve: Callable[..., Any]) -> None:
+def test_a_job_that_takes_too_long_is_stopped(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with serve(job_minutes=0.05) as client:
         job = client.ended(client.begin("image", steps=10_000))
         assert job["state"] == "stopped"
         assert "--max-minutes" in "".join(job["notes"])
+        monkeypatch.setattr(jobs, "END_S", 0.0)  # no step is as short
         client.json("POST", f"/api/jobs/{job['id']}/go-on")
-        assert client.ended(job["id"])["state"] == "stopped"
+        assert client.ended(job["id"])["said"].startswith("Ended within a step")
 
 
 @MEDIA
