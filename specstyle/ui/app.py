@@ -47,8 +47,7 @@ def make_app(folder: Path, limits: Limits) -> Starlette:
         uploads.clear()
         lock.close()
 
-    def page(request: Request) -> Response:
-        jobs.warm()
+    def page(_: Request) -> Response:
         return HTMLResponse(_page(limits))
 
     return Starlette(

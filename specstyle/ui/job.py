@@ -20,7 +20,7 @@ from specstyle.run.api import texture_request
 from specstyle.run.checkpoint import FINISHED, RunFolder, resumed_job
 from specstyle.run.request import Job, Request, Result
 from specstyle.ui.settings import chosen, film_styles, points_of
-from specstyle.ui.words import Refusal, plain, said_of
+from specstyle.ui.words import Refusal, plain
 
 FORMAT = 2  # of ``job.json``
 CURVE_POINTS = 300  # of a curve that is sent to a page
@@ -41,7 +41,6 @@ class Live:
     state: dict[str, Any] = field(default_factory=dict)  # where it is
     picture: tuple[int, bytes] | None = None  # its step, and a PNG
     part: int = 0  # which of its runs is on
-    looked: float = 0.0  # when a page last looked
     asked: float | None = None  # when its end was asked for
     leave: bool = False  # whether the next server may go on with it
     at_once: bool = False  # whether to wait no more
@@ -128,9 +127,8 @@ class Entry:
 
     def plain(self, said: str | Exception) -> str:
         """Return a message with the user's names of the files."""
-        text = said_of(said) if isinstance(said, Exception) else said
         names = {self.folder / file["file"]: file["name"] for file in self.files}
-        return plain(re.sub(re.escape(f"{self.folder}/run-") + r"\d+/", "", text), names)
+        return re.sub(re.escape(f"{self.folder}/run-") + r"\d+/", "", plain(said, names))
 
     def hear(self, live: Live, kind: str, *said: Any) -> None:
         """Take in what its worker tells."""

@@ -21,7 +21,7 @@ from specstyle.run.settle import settle_request
 from specstyle.ui.job import Entry, Live, State, load
 from specstyle.ui.settings import KINDS, check_settings, field_named, shipped_styles
 from specstyle.ui.uploads import Uploads, give
-from specstyle.ui.watching import LOOKED_AT_S, work
+from specstyle.ui.watching import work
 from specstyle.ui.words import Limits, Refusal
 
 END_S = 30.0  # seconds that the end of the server, or of a job that shall stop, waits for the current step
@@ -43,19 +43,13 @@ class Jobs:
         found = (load(path) for path in self._folder.iterdir())
         self._jobs = {entry.id: entry for entry in found if entry is not None}
         self._changed, self._measuring = threading.Condition(), threading.Lock()
-        self._ends = self._seen = False
+        self._ends = False
         self._workers = [threading.Thread(target=self._work, args=(lane,), daemon=True) for lane in (0, 1)]
 
     def start(self) -> None:
         """Begin to work."""
         for worker in self._workers:
             worker.start()
-
-    def warm(self) -> None:
-        """Make ready for a job, since somebody has opened the page."""
-        with self._changed:
-            self._seen = True
-            self._changed.notify_all()
 
     def close(self) -> None:
         """End: the job that runs is kept, and can be gone on with."""
@@ -66,8 +60,7 @@ class Jobs:
                     entry.live.asked, entry.live.leave = time.monotonic(), True
             self._changed.notify_all()
         for worker in self._workers:
-            if worker.is_alive():
-                worker.join(END_S + 5.0)
+            worker.join(END_S + 5.0)
 
     # -- what the page asks for ------------------------------------------------------------------------------
 
@@ -137,12 +130,10 @@ class Jobs:
                 raise Refusal(entry.plain(error), field=field_named(str(error))) from error
 
     def get(self, identity: str) -> Entry:
-        """Return a job, ``Refusal`` if there is none; whoever asks is looking."""
+        """Return a job, ``Refusal`` if there is none."""
         entry = self._jobs.get(identity)
         if entry is None:
             raise Refusal("there is no such job; it may have been removed", 404)
-        if (live := entry.live) is not None:
-            live.looked = time.monotonic()
         return entry
 
     def listed(self) -> list[dict[str, Any]]:
@@ -200,7 +191,8 @@ class Jobs:
 
     def _work(self, lane: int) -> None:
         process = Process()
-        while (entry := self._next(lane, process)) is not None:
+        process.line()  # a first job need not wait for libraries
+        while (entry := self._next(lane)) is not None:
             began, live = time.monotonic(), entry.live or Live()
             try:
                 entry.save()
@@ -214,22 +206,20 @@ class Jobs:
                 entry.save()
         process.end()
 
-    def _next(self, lane: int, process: Process) -> Entry | None:
+    def _next(self, lane: int) -> Entry | None:
         """Wait for a job, and return it as one that runs; ``None`` at the end of the server."""
         with self._changed:
             while not self._ends and not self._waiting(lane):
-                if self._seen:  # a first job need not wait for libraries
-                    process.line()
                 self._changed.wait()
             if self._ends:
                 return None
             entry = self._waiting(lane)[0]
-            entry.state, entry.live = "running", Live(looked=time.monotonic())
+            entry.state, entry.live = "running", Live()
             return entry
 
     def _run(self, entry: Entry, live: Live, process: Process) -> tuple[State, str]:
         """Have a job run to its end, whatever that is; return its state, and why."""
-        line, told, looked, most = process.line(), False, 0.0, self._limits.job_minutes
+        line, told, most = process.line(), False, self._limits.job_minutes
         last = time.monotonic() + 60 * most
         line.send(entry.folder)
         while True:
@@ -242,9 +232,6 @@ class Jobs:
             if live.asked is not None and not told:
                 line.send("leave" if live.leave else "stop")
                 told = True
-            elif now - live.looked < LOOKED_AT_S and now - looked > 1.0:
-                line.send("look")
-                looked = now
             patience = FINISH_S if entry.state == "finishing" and not live.leave else END_S
             if live.at_once or (live.asked is not None and now - live.asked > patience):
                 process.end()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import secrets
 import shutil
@@ -23,7 +22,7 @@ from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import check_sound
 from specstyle.ui.settings import FILMS
 from specstyle.ui.watching import show
-from specstyle.ui.words import Limits, Refusal, said_of
+from specstyle.ui.words import Limits, Refusal, plain
 
 _EXAMPLES = {path.stem: path for path in SAMPLES.iterdir()}
 _LONGEST_NAME = 120
@@ -117,7 +116,7 @@ class Uploads:
             about = show(source, path.parent)
         except (SpecstyleError, ValueError, MemoryError, OSError) as error:
             shutil.rmtree(path.parent, ignore_errors=True)
-            raise Refusal(said_of(error, {path: name}), 422) from error
+            raise Refusal(plain(error, {path: name}), 422) from error
         self._kept[path.parent.name] = upload = Upload(path.parent.name, name, medium, path, about)
         return upload
 
@@ -135,10 +134,7 @@ def give(upload: Upload, folder: Path, stem: str) -> Path:
     try:
         for path in {upload.path, *upload.path.parent.glob("*.*")}:
             to = target if path == upload.path else folder / f"{stem}.{path.name}"
-            try:
-                os.link(path, to)
-            except OSError:  # a file system without links
-                shutil.copyfile(path, to)
+            shutil.copyfile(path, to)
     except FileNotFoundError as error:
         raise Refusal(_NO_LONGER, 404) from error
     return target

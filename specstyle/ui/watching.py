@@ -34,7 +34,6 @@ from specstyle.ui.job import Entry, read
 TELL_EVERY_S = 0.2  # seconds from one word on where a run is to the next
 PICTURE_EVERY_S = 0.5  # seconds from one picture to the next, at least
 PICTURE_SHARE = 0.1  # of the time of a run that may go into its pictures
-LOOKED_AT_S = 5.0  # a page that has not asked for so many seconds is not looking: nothing is drawn for it
 PATIENCE_S = 10.0  # how long a wish to stop waits for a checkpoint, so that the run can go on without a loss
 LARGEST_SIDE = 640  # of a picture for the page, in pixels
 SPECTROGRAM = (1024, 320)  # width and height of a spectrogram for the page, in pixels
@@ -55,7 +54,6 @@ class Watch:
         self._told = self._drawn = self._pause = -1e9
         if medium == "film":  # keeps what it has by itself, and shows nothing
             self._drawn = float("inf")
-        self._looked = clock()
         self._asked: float | None = None
         self._kept, self._leave = medium == "film", False
 
@@ -68,12 +66,8 @@ class Watch:
     def _listen(self) -> None:
         try:
             while self._line.poll():
-                said = self._line.recv()
-                if said == "look":
-                    self._looked = self._clock()
-                    continue
+                self._leave = self._line.recv() == "leave" or self._leave
                 self._asked = self._clock() if self._asked is None else self._asked
-                self._leave = self._leave or said == "leave"
         except (EOFError, OSError):  # the server is gone
             self._asked, self._leave = -1e9, True
 
@@ -100,8 +94,8 @@ class Watch:
         self._told = at
 
     def _draw(self, progress: Progress, now: float) -> None:
-        """Make a picture if somebody looks and enough time has passed."""
-        if now < self._drawn + max(PICTURE_EVERY_S, self._pause) or now - self._looked > LOOKED_AT_S:
+        """Make a picture if enough time has passed."""
+        if now < self._drawn + max(PICTURE_EVERY_S, self._pause):
             return
         began = self._clock()
         png = live_png(progress.image(), self._medium, self._recipe)

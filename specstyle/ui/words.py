@@ -39,8 +39,9 @@ class Refusal(HTTPException):
         self.field = field
 
 
-def plain(text: str, names: Mapping[Path, str] | None = None) -> str:
+def plain(text: str | Exception, names: Mapping[Path, str] | None = None) -> str:
     """Return a message of specstyle as it reads on a page; ``names`` has what the user calls each file."""
+    text = explain(text) if isinstance(text, Exception) else text
     said = {said: name for path, name in (names or {}).items() for said in (str(path), path.name)}
     if said:  # in one pass: a user's name for one file may be what another is called here
         known = "|".join(re.escape(one) for one in sorted(said, key=len, reverse=True))
@@ -48,8 +49,3 @@ def plain(text: str, names: Mapping[Path, str] | None = None) -> str:
     text = re.sub(r"; use `specstyle \w+` for \w+", "", text).replace("Ctrl-C keeps", "Stop keeps")
     text = text.replace(" (--debug shows where)", "")
     return re.sub(r"(?<!\S)--([a-z][a-z-]*)", lambda found: found[1].replace("-", " "), text)
-
-
-def said_of(error: Exception, names: Mapping[Path, str] | None = None) -> str:
-    """Return what to tell a page's user of an error."""
-    return plain(explain(error), names)

@@ -66,9 +66,7 @@ def watch(clock: Clock, line: Any) -> Watch:
     return Watch(line, "image", RECIPES["default-image"], clock)
 
 
-def test_pictures_are_few_and_only_for_who_looks(
-    watch: Watch, clock: Clock, line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pictures_are_few(watch: Watch, clock: Clock, line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     cost = 0.01
 
     def draw(*_: Any) -> bytes:
@@ -76,16 +74,13 @@ def test_pictures_are_few_and_only_for_who_looks(
         return b"png"
 
     monkeypatch.setattr(watching, "live_png", draw)
-    for number in range(1, 500):
-        if number <= 400:
-            line.wishes.append("look")
+    for number in range(1, 401):
         cost = 0.01 if number <= 200 else 0.2  # a large picture
         clock.now += 0.1
         watch(step(number, 500))
     drawn = [said[1] for said in line.all("picture")]
     assert 30 <= len([n for n in drawn if n <= 200]) <= 41  # twice a second
-    assert 9 <= len([n for n in drawn if 200 < n <= 400]) <= 12  # a tenth of the time
-    assert not [n for n in drawn if n > 460]  # nobody looks
+    assert 9 <= len([n for n in drawn if n > 200]) <= 12  # a tenth of the time
 
 
 @pytest.mark.parametrize(

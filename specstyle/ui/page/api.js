@@ -1,18 +1,9 @@
 // What the page asks of its server. Every failure is an Error whose message is for the user.
 
 export async function ask(path, options = {}) {
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch {
-    throw new Error("The server does not answer. Is it still running in its terminal?");
-  }
-  let values = {};
-  try {
-    values = await response.json();
-  } catch {
-    if (response.ok) throw new Error("The server's answer broke off.");
-  }
+  const fail = (text) => () => { throw new Error(text); };
+  const response = await fetch(path, options).catch(fail("The server does not answer. Is it still running in its terminal?"));
+  const values = await response.json().catch(response.ok ? fail("The server's answer broke off.") : () => ({}));
   if (!response.ok) throw Object.assign(new Error(sentence(values.error || `The server said ${response.status}.`)), { field: values.field });
   return values;
 }
