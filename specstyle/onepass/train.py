@@ -106,8 +106,8 @@ def train(
         minutes: How long, in all.
         steps: How many steps, whatever time they take; ``None``: as ``minutes`` says.
         run_dir: A folder that keeps the training, every half minute: the same call goes on with it.
-        start: A file of styles whose network to begin with; ``None``: the one of those that come along;
-            ``scratch``: none.
+        start: A file of styles whose network to begin with, and those of its styles that have the name of
+            one to train; ``None``: the one of those that come along; ``scratch``: none.
         seed: Of the network, the contents, the styles and the strengths.
         recipe: As for ``transfer_image``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -139,7 +139,7 @@ def train(
     lesson, session, learned = lesson_of(request, None if data is None else Path(data))
     for note in session.network.notes:
         on_note(note)
-    network = _begun(start, medium, len(named), seed).to(session.device)
+    network = _begun(start, medium, [style.described["name"] for style in named], seed).to(session.device)
     trainer = Trainer(network, lesson, seed=seed, minutes=minutes, steps=steps)
     settled = to_dict(learned)
     if medium == "audio":
@@ -223,18 +223,23 @@ def _listed(path: Path, medium: str) -> list[Named]:
     return found
 
 
-def _begun(start: str | Path | None, medium: str, styles: int, seed: int) -> Any:
-    """Return a network to train: that of other styles, in their mean, or a new one."""
+def _begun(start: str | Path | None, medium: str, names: Sequence[str], seed: int) -> Any:
+    """Return a network to train: that of other styles, or a new one.
+
+    A style that is among the others begins as it is there, a new one as the mean of them.
+    """
     if start == "scratch":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return NETWORKS[medium](styles)
+            return NETWORKS[medium](len(names))
     found = load_style(SHIPPED[medium] if start is None else start)
     if found.medium != medium:
         raise ValueError(
             f"start must be of the medium of the styles, {medium}, and {start} is {found.medium}"
         )
-    return mixed(found.network, medium, torch.full((styles, len(found.styles)), 1.0 / len(found.styles)))
+    known = dict.fromkeys(found.names, 1.0)
+    rows = [found.blend({name: 1.0} if name in known else known) for name in names]
+    return mixed(found.network, medium, torch.stack([row / row.sum() for row in rows]))
 
 
 def picture_lesson(request: Request, data: Path | None) -> tuple[Lesson, Session, Recipe]:

@@ -143,7 +143,7 @@ def test_what_cannot_be_trained_gets_one_line(
 
 
 def test_it_begins_where_other_styles_are(workplace: Path) -> None:
-    """In the mean of those that come along, of a file, or nowhere."""
+    """In the mean of those that come along, in that of its name, in a file's, or nowhere."""
     shipped = specstyle.load_style("starry-night")
     begun = specstyle.train("s.png", "begun.safetensors", steps=1, **TINY)
     # Adam's first step changes a weight by its rate at most.
@@ -151,6 +151,10 @@ def test_it_begins_where_other_styles_are(workplace: Path) -> None:
         theirs = shipped.network.state_dict()[name]
         theirs = theirs if theirs.shape == value.shape else theirs.view(6, *value.shape).mean(0)
         assert float((value - theirs).abs().max()) <= 1.6e-3, name
+    Path("swirls.png").write_bytes(Path("s.png").read_bytes())
+    known = specstyle.train("swirls.png", steps=1, **TINY).network.norms[0].scale
+    theirs = shipped.network.norms[0].scale.view(6, *known.shape)[shipped.names.index("swirls")]
+    assert float((known - theirs).abs().max()) <= 1.6e-3
     new = specstyle.train("s.png", steps=1, start="scratch", **TINY)
     assert float((new.network.enter.weight - shipped.network.enter.weight).abs().max()) > 0.05
     again = specstyle.train("s.png", steps=1, start="begun.safetensors", **TINY)
