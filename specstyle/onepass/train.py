@@ -21,6 +21,7 @@ from specstyle.engine.losses import content_distance
 from specstyle.engine.objective import Term
 from specstyle.engine.views import Seen
 from specstyle.errors import CheckpointError, FileError, ListError
+from specstyle.evaluate import write_csv
 from specstyle.files import atomic, check_output, make_folder, sha256_of
 from specstyle.media.audiosettings import AudioSettings, compress
 from specstyle.media.pictures import Picture
@@ -61,7 +62,7 @@ STRETCH = 216 * STFT.hop_length
 TILTS_OF_SOUNDS = (-4.0, 2.5)
 """See ``Lesson``: with more weight at low strengths no strength learns its style."""
 
-CHECKPOINT, SAMPLES = "training.pt", "samples.png"
+CHECKPOINT, SAMPLES, CURVE = "training.pt", "samples.png", "losses.csv"
 """In the folder that keeps a training."""
 
 
@@ -105,7 +106,8 @@ def train(
         data: A folder of photographs or sounds to learn from, beside what is drawn or synthesized.
         minutes: How long, in all.
         steps: How many steps, whatever time they take; ``None``: as ``minutes`` says.
-        run_dir: A folder that keeps the training, every half minute: the same call goes on with it.
+        run_dir: A folder that keeps the training, every half minute: the same call goes on with it. Style
+            losses on contents held out are in its ``losses.csv``, the optimizer's first.
         start: A file of styles whose network to begin with, and those of its styles that have the name of
             one to train; ``None``: the one of those that come along; ``scratch``: none.
         seed: Of the network, the contents, the styles and the strengths.
@@ -148,10 +150,11 @@ def train(
     plan = {"styles": described, "recipe": settled, "seed": seed}
     plan |= {name: None if of is None else str(of) for name, of in (("data", data), ("start", start))}
     folder = None if run_dir is None else Path(run_dir)
-    optimizer = _taken_up(folder, plan, trainer)
-    if not optimizer:
-        optimizer = _optimized(request, lesson, session, min(steps or OPTIMIZER_STEPS, OPTIMIZER_STEPS))
-    _advance(trainer, folder, plan, optimizer, on_report)
+    kept = _taken_up(folder, plan, trainer)
+    if not kept:
+        most = min(steps or OPTIMIZER_STEPS, OPTIMIZER_STEPS)
+        kept = {"plan": plan, "optimizer": _optimized(request, lesson, session, most), "curve": []}
+    _advance(trainer, folder, kept, on_report)
     style = Style(network.cpu().eval().requires_grad_(False), medium, settled, tuple(described), None, path)
     if len(named) == 1:
         style = replace(style, chosen=style.names[0])
@@ -315,32 +318,31 @@ def _optimized(request: Request, lesson: Lesson, session: Session, steps: int) -
     return losses
 
 
-def _taken_up(folder: Path | None, plan: dict[str, Any], trainer: Trainer) -> list[float]:
-    """Go on with what a folder keeps; return the optimizer's losses, none if there is nothing."""
+def _taken_up(folder: Path | None, plan: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
+    """Go on with what a folder keeps; return what it keeps beside the trainer's state, if anything."""
     if folder is None:
-        return []
+        return {}
     make_folder(folder)
     if not (folder / CHECKPOINT).exists():
-        return []
+        return {}
     kept = load_state(folder / CHECKPOINT)
     if kept.get("plan") != plan:
         raise CheckpointError(
             f"{folder}: keeps another training (of other styles, settings or data); name another --run-dir"
         )
     trainer.restore(kept["trainer"])
-    optimizer: list[float] = kept["optimizer"]
-    return optimizer
+    return {"curve": [], **kept}
 
 
 def _advance(
     trainer: Trainer,
     folder: Path | None,
-    plan: dict[str, Any],
-    optimizer: list[float],
+    kept: dict[str, Any],
     on_report: Callable[[Report, Sequence[float]], None],
 ) -> None:
     """Train to the end; report, and keep it between two steps, from time to time."""
-    reported = kept = time.monotonic()
+    names = [style["name"] for style in kept["plan"]["styles"]]
+    reported = saved = time.monotonic()
     while trainer.share < 1.0:
         trainer.advance()
         now, ends = time.monotonic(), trainer.share >= 1.0
@@ -348,11 +350,16 @@ def _advance(
             reported, report = now, trainer.report()
             if folder is not None:
                 with atomic(folder / SAMPLES) as temporary:
-                    _draw(report, [style["name"] for style in plan["styles"]], temporary)
-            on_report(report, optimizer)
-        if folder is not None and (ends or now - kept >= EVERY_S):
-            kept, values = now, {"plan": plan, "trainer": trainer.state(), "optimizer": optimizer}
-            save_state(folder / CHECKPOINT, values)
+                    _draw(report, names, temporary)
+                kept["curve"].append([report.step, *report.style_loss, report.left])
+                rows = [["optimizer", *kept["optimizer"], report.aim], *kept["curve"]]
+                write_csv(
+                    [dict(zip(("step", *names, "left"), row, strict=True)) for row in rows], folder / CURVE
+                )
+            on_report(report, kept["optimizer"])
+        if folder is not None and (ends or now - saved >= EVERY_S):
+            saved = now
+            save_state(folder / CHECKPOINT, {**kept, "trainer": trainer.state()})
 
 
 def _draw(report: Report, names: Sequence[str], path: Path) -> None:

@@ -66,6 +66,9 @@ def test_it_resumes_to_the_same_network(workplace: Path, monkeypatch: pytest.Mon
     for name, value in whole.network.state_dict().items():
         assert torch.equal(value, resumed.network.state_dict()[name]), name
     assert Path("run/samples.png").exists()
+    table = Path("run/losses.csv").read_text().split()
+    assert [line.split(",")[0] for line in table] == ["step", "optimizer", "6"]
+    assert table[0] == "step,s,left"
     with pytest.raises(specstyle.SpecstyleError, match="keeps another training"):
         specstyle.train("s.png", steps=6, run_dir="run", seed=1, **TINY)
 
