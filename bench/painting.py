@@ -130,19 +130,27 @@ def measured(judge: VGG19, image: Tensor, content: Tensor, style: Tensor) -> lis
     ]
 
 
+def number_or_word(text: str) -> float | str:
+    """Read a value of a recipe's field."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def main() -> None:
     """Run and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--set", action="append", default=[], metavar="FIELD=NUMBER", help="of the recipe")
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="of the recipe")
     parser.add_argument("--recipe", default="default")
     parser.add_argument("--save", type=Path, help="folder for the pictures")
     parser.add_argument("--pair", nargs=2, action="append", type=Path, help="files, instead of the eight")
     parser.add_argument("--peers", type=float, metavar="SECONDS", help="beside other programs")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    changes = {name: float(value) for name, _, value in (entry.partition("=") for entry in given.set)}
+    changes = {name: number_or_word(value) for name, _, value in (text.partition("=") for text in given.set)}
     programs: dict[str, Callable[[Path, Path], Tensor]] = {
         "specstyle": lambda content, style: (
             transfer_image(content, style, recipe=given.recipe, size=SIZE, **changes)
