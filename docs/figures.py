@@ -31,9 +31,11 @@ from PIL import Image, ImageDraw
 import specstyle
 from specstyle.evaluate import evaluate
 from specstyle.figures import RANGE_DB, spectrogram_db
+from specstyle.files import SAMPLES
 from specstyle.media.soundfiles import read_sound, write_sound
 from specstyle.media.sounds import Part, resample
 from specstyle.media.stft import StftSettings, stft
+from specstyle.onepass.stylefile import shipped
 from specstyle.synthesis.pictures import PICTURES
 from specstyle.synthesis.sounds import SOUNDS
 
@@ -472,6 +474,21 @@ def pairs() -> None:
         spectrograms(f"pairs/{name}", panels, columns=3)
 
 
+def styles() -> None:
+    """Each of the trained styles that come along, on the photograph and the recording that do, too."""
+    for medium, content, draw, shape in (
+        ("image", "cat.jpg", pictures, {"columns": 3, "colors": 0}),
+        ("audio", "trumpet.ogg", spectrograms, {"columns": 3}),
+    ):
+        panels: list[Panel] = []
+        for name in shipped():
+            style = specstyle.load_style(name)
+            if style.medium == medium:
+                output: Any = specstyle.apply(style, SAMPLES / content).output
+                panels.append((name, output if medium == "audio" else output.pixels.movedim(0, 2).numpy()))
+        draw(f"styles-{medium}", panels, **shape)
+
+
 def film() -> None:
     """Pictures of a film of five seconds, that of ``bench/film.py``, beside each of them stylized alone."""
     sys.path.append(str(HERE.parent))
@@ -574,6 +591,7 @@ FIGURES: dict[str, Callable[[], None]] = {
         first_page,
         pairs,
         notebooks,
+        styles,
         film,
         page,
     )
