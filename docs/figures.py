@@ -476,17 +476,17 @@ def pairs() -> None:
 
 def styles() -> None:
     """Each of the trained styles that come along, on the photograph and the recording that do, too."""
-    for medium, content, draw, shape in (
-        ("image", "cat.jpg", pictures, {"columns": 3, "colors": 0}),
-        ("audio", "trumpet.ogg", spectrograms, {"columns": 3}),
+    for medium, name, content, draw, shape in (
+        ("image", "styles-image", "cat.jpg", pictures, {"columns": 3, "colors": 0}),
+        ("audio", "styles-audio", "trumpet.ogg", spectrograms, {"columns": 3}),
     ):
         panels: list[Panel] = []
-        for name in shipped():
-            style = specstyle.load_style(name)
+        for named in shipped():
+            style = specstyle.load_style(named)
             if style.medium == medium:
                 output: Any = specstyle.apply(style, SAMPLES / content).output
-                panels.append((name, output if medium == "audio" else output.pixels.movedim(0, 2).numpy()))
-        draw(f"styles-{medium}", panels, **shape)
+                panels.append((named, output if medium == "audio" else output.pixels.movedim(0, 2).numpy()))
+        draw(name, panels, **shape)
 
 
 def film() -> None:

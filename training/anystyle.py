@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,8 +50,8 @@ EVERY_S = 900.0
 class AnyTrainer(Trainer):
     """A trainer of many styles, each seen seldom: what is found of one changes the weights of all."""
 
-    def _weigh_content(self, left: list[float], styles: list[int], strengths: list[float]) -> None:
-        for found, style, strength in zip(left, styles, strengths, strict=True):
+    def _weigh_content(self, left: list[float], learned: Sequence[tuple[int, float]]) -> None:
+        for found, (style, strength) in zip(left, learned, strict=True):
             for knot, share in between(strength):
                 change = share * (self.lesson.aim(strength) - found)
                 self.tilts[:, knot] += OTHERS * change

@@ -248,22 +248,30 @@ def _begun(start: str | Path | None, medium: str, names: Sequence[str], seed: in
 def picture_lesson(request: Request, data: Path | None) -> tuple[Lesson, Session, Recipe]:
     """Return what a network learns of pictures: the objective of a recipe for each style, and contents.
 
+    Where the recipe ends on another network, the training does.
+
     Returns:
         The lesson, the session that it was made by, and the recipe, for whole pictures.
     """
     check_request(request)
-    recipe = settle_request(request)[0].replace(finish_network="", strength=0.5, style_scale=())
+    recipe = settle_request(request)[0].replace(strength=0.5, style_scale=())
     size, crop = recipe.size or 512, min(CROP, recipe.size or 512)
-    seen = recipe.replace(size=crop, style_scale=(size / crop,))
+    seen = recipe.replace(finish_network="", size=crop, style_scale=(size / crop,))
     contents = PictureContents(data, crop, size)
     content = Picture(contents.held_out[0].clamp(0.0, 1.0), None, "content")
-    session = Session(replace(request, content=content), seen, choose_device(request.device), ignore)
-    features, terms = _objectives(session)
 
-    recipe = recipe.replace(strength=MILD)
+    def session_on(network: str) -> Session:
+        given = replace(request, content=content)
+        return Session(given, seen.replace(network=network), choose_device(request.device), ignore)
+
+    session = session_on(recipe.network)
+    features, terms = _objectives(session)
     held_out, left = contents.held_out.to(session.device), partial(edge_correlations, longest=size)
     lesson = Lesson(features, terms, contents, held_out, left, lambda strength: 1.0 - strength**2, EDGES)
-    return lesson, session, recipe
+    if recipe.finish_network:
+        features, terms = _objectives(session_on(recipe.finish_network))
+        lesson = replace(lesson, finish=replace(lesson, features=features, terms=terms))
+    return lesson, session, recipe.replace(strength=MILD)
 
 
 def sound_lesson(request: Request, data: Path | None) -> tuple[Lesson, Session, Recipe]:

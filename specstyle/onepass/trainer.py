@@ -28,6 +28,9 @@ LONGEST_GRADIENT = 1.0
 FIRST_SIZE, FIRST_SHARE = 0.75, 0.7
 """Contents have so much of their size for this share of the training: twice as many steps a minute."""
 
+FINISH_SHARE = 0.8
+"""From this share of the training on the lesson's ``finish`` is learned, if it has one."""
+
 KNOTS = 6
 """Strengths, from 0 to 1, at which a style's content weights are known; between them they are on lines."""
 
@@ -61,6 +64,7 @@ class Lesson:
         made: From the network, contents, the weights of styles ``[B, styles]``, strengths ``[B]`` and a
             generator to images of what the network makes, and of what its content is held against.
         tilts: What the logarithms of factors on content weights stay within.
+        finish: What the last part of the training is learned from; reports stay with this.
     """
 
     features: Callable[[Tensor], dict[str, Tensor]]
@@ -72,6 +76,7 @@ class Lesson:
     held: float = 0.0
     made: Callable[[Any, Tensor, Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]] = at_random_places
     tilts: tuple[float, float] = (-9.0, 6.0)
+    finish: Lesson | None = None
 
 
 @dataclass(frozen=True)
@@ -153,10 +158,12 @@ class Trainer:
         for group in self._adam.param_groups:
             cosine = 0.5 + 0.5 * math.cos(math.pi * self.share)
             group["lr"] = LEARNING_RATE * (LAST_RATE + (1.0 - LAST_RATE) * cosine)
+        lesson = (self.lesson.finish if self.share >= FINISH_SHARE else None) or self.lesson
         given = (contents, self._blend(styles), strengths.to(contents))
         outputs, contents = self.lesson.made(self.network, *given, generator)
         left = self.lesson.left(outputs, contents)
-        loss = self._losses(outputs, contents, left, styles, strengths).mean()
+        learned = list(zip(styles, strengths.tolist(), strict=True))
+        loss = self._losses(lesson, outputs, contents, left, learned).mean()
         if not bool(loss.isfinite()):
             raise SpecstyleError(
                 f"the loss is no finite number at step {self.step}; another --seed or recipe may do better"
@@ -165,7 +172,7 @@ class Trainer:
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), LONGEST_GRADIENT)
         self._adam.step()
-        self._weigh_content(left.tolist(), styles, strengths.tolist())
+        self._weigh_content(left.tolist(), learned)
         self.step += 1
         self.seconds += time.monotonic() - started
 
@@ -188,16 +195,21 @@ class Trainer:
         return torch.eye(self.network.styles)[list(styles)].to(self.lesson.held_out)
 
     def _losses(
-        self, outputs: Tensor, contents: Tensor, left: Tensor, styles: list[int], strengths: Tensor
+        self,
+        lesson: Lesson,
+        outputs: Tensor,
+        contents: Tensor,
+        left: Tensor,
+        learned: Sequence[tuple[int, float]],
     ) -> Tensor:
-        """Return the loss of each output, ``[B]``."""
-        maps, losses = self.lesson.features(outputs), torch.zeros(len(outputs)).to(outputs)
+        """Return the loss of each output, ``[B]``, for a style and a strength each."""
+        maps, losses = lesson.features(outputs), torch.zeros(len(outputs)).to(outputs)
         with torch.no_grad():
-            targets = self.lesson.features(contents)
-        tilts = [self._tilt(*pair) for pair in zip(styles, strengths.tolist(), strict=True)]
+            targets = lesson.features(contents)
+        tilts = [self._tilt(*pair) for pair in learned]
         factors = torch.tensor(tilts).exp().to(outputs)
         heaviest = torch.zeros_like(losses)
-        for terms in zip(*(self.lesson.terms[style] for style in styles), strict=True):
+        for terms in zip(*(lesson.terms[style] for style, _ in learned), strict=True):
             term = terms[0]
             if isinstance(term, ContentTerm):
                 distance = content_distance(term.form, maps[term.layer], targets[term.layer])
@@ -208,16 +220,16 @@ class Trainer:
                 each = [t.target for t in terms if isinstance(t, StyleTerm)]
                 term = dataclasses.replace(term, target=torch.cat(each))
             losses = losses + term.weight * term(outputs, maps)
-        losses = losses + heaviest * self.lesson.held * (1.0 - left)
+        losses = losses + heaviest * lesson.held * (1.0 - left)
         return losses / (1.0 + heaviest)  # no strength is learned at the cost of another
 
     def _tilt(self, style: int, strength: float) -> float:
         """Return the logarithm of the factor on a style's content weights."""
         return sum(float(self.tilts[style, knot]) * share for knot, share in between(strength))
 
-    def _weigh_content(self, left: list[float], styles: list[int], strengths: list[float]) -> None:
+    def _weigh_content(self, left: list[float], learned: Sequence[tuple[int, float]]) -> None:
         """Change content weights by how much of each content is left, and how much should be."""
-        for found, style, strength in zip(left, styles, strengths, strict=True):
+        for found, (style, strength) in zip(left, learned, strict=True):
             for knot, share in between(strength):
                 self.tilts[style, knot] += GAIN * share * (self.lesson.aim(strength) - found)
         self.tilts.clamp_(*self.lesson.tilts)

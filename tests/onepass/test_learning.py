@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,26 @@ def test_it_resumes_to_the_same_network(workplace: Path, monkeypatch: pytest.Mon
         specstyle.train("s.png", steps=6, run_dir="run", seed=1, **TINY)
 
 
+def test_the_end_is_learned_on_the_network_that_the_recipe_ends_on(workplace: Path) -> None:
+    from specstyle.onepass.network import StyleNetwork
+    from specstyle.onepass.trainer import Trainer
+
+    lesson, _, recipe = picture_lesson(Request("image", None, ["s.png"], overrides=TINY), None)
+    assert recipe.finish_network == "vgg19"
+    asked: list[tuple[int, int]] = []
+
+    def counted(number: int, features: Any) -> Any:
+        return lambda image: asked.append((number, trainer.step)) or features(image)
+
+    assert lesson.finish is not None
+    finish = dataclasses.replace(lesson.finish, features=counted(2, lesson.finish.features))
+    lesson = dataclasses.replace(lesson, features=counted(1, lesson.features), finish=finish)
+    trainer = Trainer(StyleNetwork(1), lesson, steps=5)
+    while trainer.share < 1.0:
+        trainer.advance()
+    assert {*asked} == {(1, 0), (1, 1), (1, 2), (1, 3), (2, 4)}
+
+
 def test_content_weights_follow_what_is_left(workplace: Path) -> None:
     """Where too little of the content is left its weight rises, where too much it falls."""
     from specstyle.onepass.network import StyleNetwork
@@ -82,7 +103,7 @@ def test_content_weights_follow_what_is_left(workplace: Path) -> None:
     for left, sign in ((1.0, -1), (0.1, 1)):
         trainer = Trainer(StyleNetwork(1), lesson, steps=1)
         before = trainer.tilts.clone()
-        trainer._weigh_content([left, left], [0, 0], [0.5, 0.7])
+        trainer._weigh_content([left, left], [(0, 0.5), (0, 0.7)])
         moved = (trainer.tilts - before)[0]
         assert (sign * moved[2:5] > 0).all()  # the knots around 0.5 and 0.7
         assert (moved[[0, 1, 5]] == 0).all()
