@@ -61,8 +61,13 @@ def play(network: SoundStyleNetwork, sound: Sound, blend: Tensor, strength: floa
         mixing=channel_mixing(samples),
         seed=seed,
     )
-    pieces = [player.push(part) for part in torch.split(samples, BLOCK * HOP, 1)]
-    made = Sound(torch.cat([*pieces, player.finish()], 1).double(), SAMPLE_RATE)
+    played, filled = torch.empty_like(samples), 0
+    for part in (*torch.split(samples, BLOCK * HOP, 1), None):
+        piece = player.finish() if part is None else player.push(part)
+        played[:, filled : filled + piece.shape[1]] = piece
+        filled += piece.shape[1]
+    made = Sound(played, SAMPLE_RATE)
+    del samples, played
     if strength > 0:
         shares = blend / blend.sum()
         levels = torch.tensordot(shares, network.levels, 1).double()
