@@ -41,7 +41,7 @@ class Client:
     def ask(
         self, method: str, path: str, body: Any = None, headers: Any = None, root: str = f"/{TOKEN}"
     ) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         with contextlib.closing(connection):
             connection.request(method, root + path, body, headers or {})
             response = connection.getresponse()
