@@ -1,4 +1,4 @@
-"""The commands for networks that stylize in one pass: ``train``, ``apply`` and ``styles``."""
+"""The commands of one pass: ``train``, ``apply``, ``styles``, and ``film``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.cli.options import add_output_options, add_recipe_options, medium_of, recipe_overrides
-from specstyle.cli.progress import FAILURE, begin, complain, say
+from specstyle.cli.progress import FAILURE, ProgressLine, begin, complain, say
 from specstyle.errors import FileError, SpecstyleError, explain
 from specstyle.recipes.recipe import AT_ONCE
 
@@ -27,6 +27,13 @@ _APPLY = """Stylize pictures or sounds in one pass, by a network of `specstyle t
 Pictures keep their size, unless --size says otherwise. A folder as INPUT, or several INPUTs, make OUT a
 folder, with a result in it for each. With --stream a sound is read from standard input and played as it
 comes in, as WAV (or, with --pcm, as raw samples) on standard output.
+"""
+_FILM = """Stylize a film's pictures, its sound or both; what is not named is copied as it is.
+
+A STYLE is a trained style's file, or one of `specstyle styles`; or a picture or a sound, for the optimizer,
+which takes much longer. Pictures keep their times, the sound its rate and its length. Each picture is made
+beside the one before, so that it flickers less. With --run-dir the same command goes on where it was
+stopped. Needs the extra `film` (pip install 'specstyle[film]').
 """
 
 
@@ -93,6 +100,23 @@ def add_onepass_commands(commands: Any) -> None:
     apply.set_defaults(action=_apply)
     styles = commands.add_parser("styles", help="list the trained styles that come along")
     styles.set_defaults(action=_styles, debug=False)
+    film = commands.add_parser(
+        "film",
+        help="stylize a film",
+        description=_FILM,
+        formatter_class=raw,
+    )
+    film.add_argument("content", type=Path, metavar="IN", help="film to stylize")
+    film.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="film to write")
+    film.add_argument("--picture", metavar="STYLE", help="style for its pictures")
+    film.add_argument("--sound", metavar="STYLE", help="style for its sound")
+    film.add_argument("--run-dir", type=Path, metavar="DIR", help="keep what is done in DIR, to go on from")
+    film.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or mps")
+    film.add_argument("--seed", type=int, default=0, metavar="N", help="of a sound's noise")
+    film.add_argument("--force", action="store_true", help="replace existing files")
+    add_output_options(film)
+    add_recipe_options(film, "image", "audio", only={"strength"})
+    film.set_defaults(action=_film)
 
 
 def _blend(text: str) -> dict[str, float]:
@@ -277,4 +301,19 @@ def _styles(arguments: argparse.Namespace) -> int:
         about = "; ".join(said[key] for key in ("source", "license") if key in said)
         print(f"{name:<{max(map(len, known))}}  {about}")
     print(f"{'any':<{max(map(len, known))}}  the sound that you give as the last input")
+    return 0
+
+
+def _film(arguments: argparse.Namespace) -> int:
+    begin(f"film: {arguments.content.name}", quiet=arguments.quiet)
+    from specstyle.films.film import film
+    from specstyle.onepass.memory import keep_freed_memory
+
+    keep_freed_memory()
+    names = ("picture", "sound", "run_dir", "device", "seed", "force")
+    given = {name: getattr(arguments, name) for name in names} | recipe_overrides(arguments)
+    with ProgressLine(quiet=arguments.quiet) as progress:
+        record = film(arguments.content, arguments.output, on_step=progress, on_note=progress.note, **given)
+    if not arguments.quiet:
+        say(f"wrote {record['output']} in {record['seconds']:.1f} s")
     return 0
