@@ -11,7 +11,7 @@ from typing import Any
 from specstyle.errors import FileError, ListError, SpecstyleError
 from specstyle.media import imagefiles, soundfiles
 from specstyle.recipes import Recipe, files_of
-from specstyle.recipes.text import field_reader
+from specstyle.recipes.checks import field_reader
 from specstyle.run.request import Job, Request
 from specstyle.run.settle import check_request, choose_device, settle_precision, settle_request
 

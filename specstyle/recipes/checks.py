@@ -1,4 +1,4 @@
-"""What makes a recipe a possible one, and what changes with a field.
+"""Fields of a recipe: read from text, checked alone and together, and which of them matter, given the others.
 
 A recipe is ``Any`` here: its class checks itself with these.
 """
@@ -8,10 +8,72 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from specstyle.errors import RecipeError
 from specstyle.media.bandtext import read_band
+
+Reader = Callable[[str], Any]
+
+_YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
+
+
+def field_reader(annotation: str) -> tuple[Reader, str]:
+    """Return how to read a field's value, and what to call it in a help text.
+
+    The reader raises ``ValueError`` with what was expected and what came.
+
+    Args:
+        annotation: The field's type as it is written in ``Recipe``.
+
+    >>> field_reader("tuple[int, ...]")[0]("2, 8")
+    (2, 8)
+    """
+    if annotation.startswith("tuple"):
+        kind, what, metavar = _LISTS[annotation[len("tuple[")]]
+        return _listed(kind, what), metavar
+    if annotation == "bool":
+        return _yes_or_no, "true|false"
+    base, _, none = annotation.partition(" | ")
+    if base == "str":
+        return str, "WORD"
+    return _number(int if base == "int" else float, or_none=bool(none)), _METAVARS[annotation]
+
+
+_LISTS: dict[str, tuple[type, str, str]] = {
+    "s": (str, "names", "A,B,..."),
+    "i": (int, "whole numbers", "M,N,..."),
+    "f": (float, "numbers", "X,Y,..."),
+}
+_METAVARS = {"int": "N", "float": "X", "int | None": "N|none", "float | None": "X|none"}
+
+
+def _listed(kind: type, what: str) -> Reader:
+    def read(text: str) -> tuple[Any, ...]:
+        try:
+            return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+        except ValueError:
+            raise ValueError(f"expected {what} separated by commas, got {text!r}") from None
+
+    return read
+
+
+def _number(kind: type[int] | type[float], *, or_none: bool) -> Reader:
+    def read(text: str) -> float | None:
+        try:
+            return None if or_none and text.lower() == "none" else kind(text)
+        except ValueError:
+            what = ("whole number" if kind is int else "number") + (" or none" if or_none else "")
+            raise ValueError(f"expected a {what}, got {text!r}") from None
+
+    return read
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in (*_YES, *_NO):
+        raise ValueError(f"expected true or false, got {text!r}")
+    return text.lower() in _YES
 
 
 def check_types(recipe: Any) -> None:
@@ -185,3 +247,57 @@ def with_companions(recipe: Any, changes: dict[str, Any]) -> dict[str, Any]:
         changes["size"] = 0
         changes.setdefault("width", None)
     return changes
+
+
+_VGG = ("vgg19", "vgg19-lite", "vgg19-random")
+
+_ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
+    ("optimizer", ("adam", "sgd"), ("lr", "lr_decay", "lr_decay_steps")),
+    ("optimizer", ("adam",), ("beta1", "beta2", "epsilon", "epsilon_hat")),
+    ("optimizer", ("lbfgs",), ("history", "restart_every")),
+    ("network", _VGG, ("pooling", "pooling_gain", "padding", "normalize_activations")),
+    ("network", ("wide-random",), ("n_filters", "filter_width", "filter_scaling")),
+    ("network", _VGG, ("style_bands",)),
+    ("compression", ("log1p",), ("log_gain",)),
+    ("init", ("content",), ("init_noise_db",)),
+    ("init", ("noise",), ("noise", "noise_scale", "noise_center")),
+    ("style_size", ("own", "smaller"), ("style_scale",)),
+    ("color", ("style",), ("color_match",)),
+    ("keep", ("average",), ("average_decay",)),
+    ("phase_method", ("fast-griffin-lim",), ("phase_momentum",)),
+    (
+        "canvas",
+        ("image",),
+        ("phase", "phase_method", "phase_iterations", "phase_momentum", "clip", "section_s"),
+    ),
+)
+"""A field, values of it, and the fields that matter with these values only."""
+
+_ONLY_IF_SET: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("smallest_scale", ("scale_factor", "carry", "first_steps")),
+    ("tv_weight", ("tv_loss",)),
+    ("strength", ("tv_weight", "tv_loss", "style_range", "equalize")),
+    ("finish_network", ("finish_steps",)),
+)
+"""A field that may be none or 0, and the fields that matter only if it is not."""
+
+
+def without_effect(recipe: Any, names: Iterable[str]) -> tuple[str, ...]:
+    """Say which of some fields change nothing, and why.
+
+    Args:
+        recipe: The whole recipe.
+        names: The fields that a user set.
+
+    Returns:
+        One sentence per such field.
+    """
+    reasons = {}
+    for field, values, dependent in _ONLY_WITH:
+        if getattr(recipe, field) not in values:
+            reasons.update(dict.fromkeys(dependent, f"{field} is {getattr(recipe, field)}"))
+    for field, dependent in _ONLY_IF_SET:
+        value = getattr(recipe, field)
+        if not value:
+            reasons.update(dict.fromkeys(dependent, f"{field} is {0 if value == 0 else 'none'}"))
+    return tuple(f"{name} has no effect: {reasons[name]}" for name in names if name in reasons)

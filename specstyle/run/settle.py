@@ -26,7 +26,7 @@ from specstyle.features.networks import (
     load_network,
 )
 from specstyle.recipes import PUBLISHED, Recipe, default_recipe, get_recipe, read_recipe
-from specstyle.recipes.effect import without_effect
+from specstyle.recipes.checks import without_effect
 from specstyle.recipes.published import MADE_FOR
 from specstyle.run.request import Request
 
