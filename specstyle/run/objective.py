@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from specstyle.engine.bands import banded_gram, banded_relative_distance
-from specstyle.engine.grams import gram
+from specstyle.engine.grams import banded_gram, banded_relative_distance, gram
 from specstyle.engine.losses import (
     Distance,
     Statistic,

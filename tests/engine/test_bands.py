@@ -8,8 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specstyle.engine.bands import band_weights, banded_gram, banded_relative_distance
-from specstyle.engine.grams import gram
+from specstyle.engine.grams import band_weights, banded_gram, banded_relative_distance, gram
 from specstyle.engine.losses import relative_distance
 from specstyle.errors import RecipeError
 from specstyle.recipes import Recipe

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from specstyle.engine import StyleTerm
-from specstyle.engine.bands import banded_gram, banded_relative_distance
-from specstyle.engine.grams import gram
+from specstyle.engine.grams import banded_gram, banded_relative_distance, gram
 from specstyle.engine.losses import (
     Distance,
     Statistic,

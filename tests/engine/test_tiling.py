@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from specstyle.engine import ContentTerm, Objective, StyleTerm
-from specstyle.engine.bands import banded_gram, banded_relative_distance
-from specstyle.engine.grams import gram
+from specstyle.engine.grams import banded_gram, banded_relative_distance, gram
 from specstyle.engine.losses import (
     moments,
     relative_distance,
