@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from specstyle import __version__
-from specstyle.engine.canvas import Canvas, Pixels
+from specstyle.engine.canvas import Canvas, Pixels, resize, scale_shapes, sections
 from specstyle.engine.optimize import State
-from specstyle.engine.scales import resize, scale_shapes, sections
 from specstyle.engine.views import IMAGE, Seen, layers_of_callable
 from specstyle.errors import FileError, RecipeError
 from specstyle.evaluate.gain import gain_over_equalizer_db

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from specstyle import figures
-from specstyle.engine.scales import resize
+from specstyle.engine.canvas import resize
 from specstyle.errors import FileError, SpecstyleError
 from specstyle.files import atomic, make_folder
 from specstyle.media import imagefiles, soundfiles
