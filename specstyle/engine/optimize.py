@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from specstyle.engine import lbfgs
 from specstyle.engine.canvas import Canvas
 from specstyle.engine.evaluations import (
     NonFiniteLossError,
@@ -20,9 +19,8 @@ from specstyle.engine.evaluations import (
     Step,
     StopRun,
 )
-from specstyle.engine.hessian import Memory
-from specstyle.engine.objective import Objective
-from specstyle.engine.shortage import MakeRoom, with_room
+from specstyle.engine.lbfgs import Memory, minimize
+from specstyle.engine.objective import MakeRoom, Objective, with_room
 from specstyle.errors import counted
 
 
@@ -223,8 +221,7 @@ def _lbfgs(
     memory = Memory(settings.history)
     # Vectors of a single parameter leave in its shape, so that they can be resized.
     shape = list(parameters[0].shape) if len(parameters) == 1 else [-1]
-    for step, change in before.get("pairs", ()) if saved is None else ():
-        memory.add(step.flatten(), change.flatten())
+    memory.restore((step.flatten(), change.flatten()) for step, change in before.get("pairs", ()))
 
     def make_room() -> bool:
         if run.objective.make_room():
@@ -243,13 +240,13 @@ def _lbfgs(
         total, gradients = _evaluated(run, make_room)
         return total, _gather(gradients)
 
-    lbfgs.minimize(
+    minimize(
         evaluate,
         _gather(parameters).clone(),
+        memory,
         evaluations=run.steps,
         box=run.canvas.bounds(),
         restart_every=settings.restart_every,
-        memory=memory,
         on_safe=lambda snapshot: run.offer(lambda: _shaped(snapshot(), shape)),
         resume=None if saved is None else _shaped(saved, [-1]),
         make_room=make_room,

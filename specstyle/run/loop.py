@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from specstyle.engine.canvas import carry_up, noise_image, resize, resize_around, resize_memory
 from specstyle.engine.objective import Objective
 from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
-from specstyle.engine.shortage import FrugalObjective
 from specstyle.engine.tiles import Size
+from specstyle.engine.tiling import FrugalObjective
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
 from specstyle.media.structure import content_left
 from specstyle.recipes import Recipe
