@@ -170,7 +170,7 @@ def _batch(arguments: argparse.Namespace) -> int:
 def _sweep(arguments: argparse.Namespace) -> int:
     common = _common(arguments)
     sweep = _described(arguments, common)
-    from specstyle.batch.sheet import measure, write_sheet, write_table
+    from specstyle.batch.results import measure, write_sheet, write_table
     from specstyle.batch.sweep import sweep_tasks
 
     folder: Path = arguments.output
