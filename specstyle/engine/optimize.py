@@ -140,13 +140,19 @@ def _first_order(
 ) -> None:
     """Adam (Kingma & Ba 2015) or gradient descent, with an exponential decay of the learning rate."""
     parameters = run.canvas.parameters()
-    optimizer = _make_optimizer(settings, parameters)
+    # One pass over the parameters, without temporary copies of them.
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    optimizer: torch.optim.Optimizer = torch.optim.SGD(parameters, lr=settings.lr, fused=fused)
+    if settings.method == "adam":
+        betas = (settings.beta1, settings.beta2)
+        optimizer = torch.optim.Adam(
+            parameters, lr=settings.lr, betas=betas, eps=settings.epsilon, fused=fused
+        )
     if saved is None:
-        before = int(memory["step"]) if "step" in memory else 0
-        states = [dict(memory)] if "exp_avg" in memory else []
-    else:
-        before, states = saved["before"], saved["states"]
-    for parameter, state in zip(parameters, states, strict=False):
+        states = [memory] if "exp_avg" in memory else []
+        saved = {"before": int(memory.get("step", 0)), "states": states}
+    before = saved["before"]
+    for parameter, state in zip(parameters, saved["states"], strict=False):
         optimizer.state[parameter] = dict(state)
     run.memory = dict(optimizer.state[parameters[0]])
     make_room = run.objective.make_room
@@ -198,15 +204,6 @@ def _update(optimizer: torch.optim.Optimizer, parameters: list[Tensor], make_roo
                 state["step"].copy_(count)
 
     with_room(optimizer.step, make_room, undo)
-
-
-def _make_optimizer(settings: OptimizerSettings, parameters: list[Tensor]) -> torch.optim.Optimizer:
-    # One pass over the parameters, without temporary copies of them.
-    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
-    if settings.method == "adam":
-        betas = (settings.beta1, settings.beta2)
-        return torch.optim.Adam(parameters, lr=settings.lr, betas=betas, eps=settings.epsilon, fused=fused)
-    return torch.optim.SGD(parameters, lr=settings.lr, fused=fused)
 
 
 def _lbfgs(
