@@ -1,4 +1,4 @@
-"""Workers, which keep networks and styles from one job to the next, as processes of this machine."""
+"""Workers, which keep networks from one job to the next, as processes of this machine."""
 
 from __future__ import annotations
 

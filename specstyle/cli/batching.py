@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from specstyle.batch.scheduler import Pool
     from specstyle.batch.sweep import Sweep
 
-_BATCH = """Run a list of jobs, with networks and styles loaded once per worker.
+_BATCH = """Run a list of jobs, with networks loaded once per worker.
 
 JOBS.csv has one row per job, below the names of its columns (capitals or not):
   content, style, output   files, relative to JOBS.csv; several styles are separated by ;

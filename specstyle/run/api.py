@@ -13,7 +13,7 @@ from torch import Tensor
 
 from specstyle.engine.optimize import NonFiniteLossError
 from specstyle.recipes import TEXTURE
-from specstyle.run.cache import COLD, Cache
+from specstyle.run.cache import Cache
 from specstyle.run.checkpoint import Checkpoints
 from specstyle.run.inputs import Session
 from specstyle.run.loop import ScaleLoop
@@ -32,7 +32,7 @@ def transfer(
     on_step: Callable[[Progress], None] = ignore,
     on_note: Callable[[str], None] = ignore,
     on_stage: Callable[[Stage], None] = ignore,
-    cache: Cache = COLD,
+    cache: Cache | None = None,
     keeper: Checkpoints | None = None,
 ) -> Result:
     """Stylize a content by styles, without touching the disk but to read.
@@ -43,7 +43,7 @@ def transfer(
         on_note: Called with each line that a user should know, as soon as it is known.
         on_stage: Called as each stage begins: ``optimize`` after the inputs and the network were read, then
             ``finish``, the way from the image back to a sound or picture.
-        cache: Networks and styles of earlier runs; by default nothing is kept.
+        cache: Networks and style statistics of earlier runs.
         keeper: Keeps the run as it goes, and has where to go on from.
 
     Raises:

@@ -1,14 +1,11 @@
-"""What one run leaves ready for the next in the same process: networks, decoded styles, style statistics."""
+"""What one run leaves ready for the next in the same process: networks and style statistics."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
-import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -16,7 +13,6 @@ import torch
 from torch import Tensor
 
 from specstyle.features.networks import Network, NetworkOptions
-from specstyle.files import sha256_of
 from specstyle.recipes import Recipe
 from specstyle.run.request import Request
 from specstyle.run.settle import layers_in_use
@@ -27,7 +23,7 @@ NETWORKS = 3
 """How many networks are kept: VGG19 with all its layers is 80 MB, and 550 MB as it is loaded."""
 
 LIMIT_BYTES = 2**28
-"""Of decoded styles, and as many of style statistics."""
+"""Of style statistics."""
 
 
 class Store:
@@ -68,13 +64,11 @@ class Cache:
 
     Args:
         networks: How many networks are kept; 0: none.
-        limit_bytes: Of decoded styles, and as many of style statistics; 0: none are kept.
+        limit_bytes: Of style statistics.
     """
 
     def __init__(self, *, networks: int = NETWORKS, limit_bytes: int = LIMIT_BYTES) -> None:
-        self._keeps = networks > 0 or limit_bytes > 0
-        self._networks, self._sources = Store(networks), Store(limit_bytes)
-        self._statistics = Store(limit_bytes)
+        self._networks, self._statistics = Store(networks), Store(limit_bytes)
         self._count = itertools.count()
         self._numbers: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
@@ -85,55 +79,24 @@ class Cache:
             key: What determines it, see ``network_key``.
             make: Makes it.
         """
-        return self._networks.get(key, make, lambda _: 1) if self._keeps else make()
+        return self._networks.get(key, make, lambda _: 1)
 
-    def source(
-        self,
-        given: Any,
-        medium: str,
-        make: Callable[[Any], Any],
-        *key: Hashable,
-        check: Callable[[Any], Any] | None = None,
-    ) -> Any:
-        """Return a style's decoded source, checked for this run.
-
-        Args:
-            given: A path, whose decoded sound or picture is kept, or anything else, which is not.
-            medium: ``audio`` or ``image``.
-            make: Reads a path or takes a source as it is, and refuses what this run cannot use.
-            key: What else determines the source.
-            check: Does so with a source that an earlier run made; ``None``: ``make`` does.
-        """
-        if not self._keeps or not isinstance(given, (str, Path)) or not Path(given).is_file():
-            return make(given)
-        made: list[Any] = []
-
-        def read() -> Any:
-            made.append(make(given))
-            return made[0]
-
-        source = self._sources.get((medium, str(given), sha256_of(Path(given)), *key), read, _bytes_of)
-        return source if made else (check or make)(source)
-
-    def statistic(self, images: Sequence[Tensor], identity: Any, *key: Hashable, make: Callable[[], T]) -> T:
-        """Return a statistic of some images.
+    def statistics(
+        self, images: Sequence[Tensor], identity: Any, *key: Hashable, make: Callable[[], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Return statistics of some images, by layer.
 
         Args:
             images: The images.
-            identity: Of the network that it comes from (``Seen.identity``); ``None``: it is not kept.
-            key: What else determines it.
-            make: Computes it.
+            identity: Of the network that they come from (``Seen.identity``); ``None``: they are not kept.
+            key: What else determines them.
+            make: Computes them.
         """
-        if not self._keeps or identity is None:
+        if identity is None:
             return make()
         network = self._numbers.setdefault(identity, next(self._count))
         whole = (network, key, tuple(_digest(image) for image in images))
-        found: T = self._statistics.get(whole, make, _bytes_of)
-        return found
-
-
-COLD = Cache(networks=0, limit_bytes=0)
-"""Keeps nothing."""
+        return self._statistics.get(whole, make, _bytes_of)
 
 
 def network_key(recipe: Recipe, request: Request, device: torch.device, precision: str) -> Hashable:
@@ -158,14 +121,5 @@ def _digest(image: Tensor) -> Hashable:
     return content, tuple(image.shape), str(image.dtype), str(image.device)
 
 
-def _bytes_of(value: Any) -> int:
-    """Return about the bytes of a value that has tensors in it."""
-    if isinstance(value, Tensor):
-        return value.numel() * value.element_size()
-    if isinstance(value, (list, tuple)):
-        return sum(map(_bytes_of, value))
-    if isinstance(value, dict):
-        return sum(map(_bytes_of, value.values()))
-    if dataclasses.is_dataclass(value):
-        return sum(_bytes_of(getattr(value, f.name)) for f in dataclasses.fields(value))
-    return sys.getsizeof(value)
+def _bytes_of(statistics: dict[str, Tensor]) -> int:
+    return sum(statistic.nbytes for statistic in statistics.values())

@@ -27,7 +27,7 @@ from specstyle.media.picturemedium import PictureMedium, whole_strides
 from specstyle.media.soundmedium import SoundMedium
 from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe, to_dict
-from specstyle.run.cache import COLD, Cache, network_key
+from specstyle.run.cache import Cache, network_key
 from specstyle.run.checkpoint import Checkpoints
 from specstyle.run.objective import Masks
 from specstyle.run.request import Progress, Request, Result
@@ -93,7 +93,7 @@ class Session:
         device: Where to run.
         on_step: Called after each step.
         on_note: Called with what a user should know, as it comes up.
-        cache: Networks and styles of earlier runs.
+        cache: Networks and style statistics of earlier runs.
         keeper: Keeps the run as it goes.
     """
 
@@ -105,15 +105,13 @@ class Session:
         on_step: Callable[[Progress], None],
         *,
         on_note: Callable[[str], None] = lambda _: None,
-        cache: Cache = COLD,
+        cache: Cache | None = None,
         keeper: Checkpoints | None = None,
     ) -> None:
         self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
         self.told: list[str] = []
         self._on_note, self.keeper = on_note, keeper
-        self.cache = (
-            Cache(networks=0) if cache is COLD else cache
-        )  # each stage asks for the styles' statistics
+        self.cache = Cache() if cache is None else cache  # each stage asks for the styles' statistics
         self.precision = settle_precision(request.precision, device)
         self.sound: SoundMedium | None = None
         self.picture: PictureMedium | None = None
@@ -287,16 +285,10 @@ class Session:
             )
 
     def _style_source(self, given: Any, number: int) -> Any:
-        """Return a style, or the part of it that the recipe asks for, read or kept from an earlier run."""
-
-        def check(source: Any) -> Any:
-            return self.medium.source(source, "style")
-
-        sound, medium = self.sound, self.request.medium
-        if sound is None:
-            return self.cache.source(given, medium, check)
-        part = sound.style_part(number)
-        return self.cache.source(given, medium, lambda g: sound.source(g, "style", part), part, check=check)
+        """Return a style, or the part of it that the recipe asks for."""
+        if self.sound is None:
+            return self.medium.source(given, "style")
+        return self.sound.source(given, "style", self.sound.style_part(number))
 
     def canvas(self, start: Tensor) -> Canvas:
         """Return what is optimized: samples, or an image that starts as ``start``."""

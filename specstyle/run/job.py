@@ -15,7 +15,7 @@ from specstyle.files import atomic, check_output, make_folder, sha256_of, write_
 from specstyle.media import imagefiles, soundfiles
 from specstyle.recipes import Recipe
 from specstyle.run.api import transfer
-from specstyle.run.cache import COLD, Cache
+from specstyle.run.cache import Cache
 from specstyle.run.checkpoint import (
     FINISHED,
     FINISHING,
@@ -42,7 +42,7 @@ def run_job(
     on_step: Callable[[Progress], None],
     on_note: Callable[[str], None],
     on_stage: Callable[[Stage], None],
-    cache: Cache = COLD,
+    cache: Cache | None = None,
     keep_now: Callable[[], bool] | None = None,
     run: Callable[..., Result] | None = None,
 ) -> tuple[Result, list[Path]]:
@@ -53,7 +53,7 @@ def run_job(
         on_step: Called after each step; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
         on_stage: Called as each stage of the run begins.
-        cache: Networks and styles of earlier runs; by default nothing is kept.
+        cache: Networks and style statistics of earlier runs.
         keep_now: Asked between steps whether to write a checkpoint at once; for a job with a ``run_dir``.
         run: What makes a result of the request, as ``transfer``, which it is by default, does.
 

@@ -33,7 +33,7 @@ from specstyle.engine.tiles import Size, tiled_means
 from specstyle.engine.tiling import TiledObjective
 from specstyle.errors import RecipeError
 from specstyle.recipes import Recipe
-from specstyle.run.cache import COLD, Cache
+from specstyle.run.cache import Cache
 from specstyle.run.request import MakeTerms
 from specstyle.run.settle import seen_layers
 
@@ -72,7 +72,7 @@ def build_objective(
     keep_content: bool = True,
     masks: Masks = NO_MASKS,
     terms: MakeTerms | None = None,
-    cache: Cache = COLD,
+    cache: Cache | None = None,
 ) -> Objective:
     """Make a recipe's objective for one size.
 
@@ -88,7 +88,7 @@ def build_objective(
         keep_content: See ``TiledObjective``.
         masks: Where styles apply.
         terms: Makes more losses, of the network, the content and the styles; their names must be new.
-        cache: Style statistics of earlier runs.
+        cache: Style statistics of earlier runs, and of earlier sizes.
 
     Raises:
         RecipeError: If there is not one blend weight per style, or the network cannot be tiled.
@@ -116,7 +116,9 @@ def build_objective(
             for layer, weight in weights.items()
         ]
     if style_weight > 0:
-        losses += _style_terms(recipe, features, content, styles, blend, masks=masks, tile=tile, cache=cache)
+        losses += _style_terms(
+            recipe, features, content, styles, blend, masks=masks, tile=tile, cache=cache or Cache()
+        )
     if recipe.balance == "gradient" and reference is not None:
         losses = _balanced(losses, finish, reference)
     if (smoothness := recipe.tv_weight * recipe.style_fade) > 0:
@@ -214,7 +216,7 @@ def _means(
         maps = features(style)
         return {n: mean_statistic(statistic, maps[n], roots.get(n)) for n, statistic in statistics.items()}
 
-    return cache.statistic([style, *roots.values()], getattr(features, "identity", None), *key, make=make)
+    return cache.statistics([style, *roots.values()], getattr(features, "identity", None), *key, make=make)
 
 
 def _balanced(
