@@ -83,7 +83,7 @@ def texts_and_tensors() -> dict[str, tuple[Reader, Files]]:
     from specstyle.onepass import stylefile
     from specstyle.recipes import RECIPES, to_toml
     from specstyle.recipes.files import read_recipe
-    from specstyle.run.settings import read_settings
+    from specstyle.run.record import read_settings
 
     def written(write: Callable[[Path], object], suffix: str) -> bytes:
         with tempfile.TemporaryDirectory() as name:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from specstyle import __version__
 from specstyle.engine.canvas import Canvas, Pixels, resize, scale_shapes, sections
 from specstyle.engine.optimize import State
-from specstyle.engine.views import IMAGE, Seen, layers_of_callable
+from specstyle.engine.views import Seen, layers_of_callable
 from specstyle.errors import FileError, RecipeError
 from specstyle.evaluate.gain import gain_over_equalizer_db
 from specstyle.features.networks import Network
@@ -26,10 +24,11 @@ from specstyle.media.base import Encoded
 from specstyle.media.picturemedium import PictureMedium, whole_strides
 from specstyle.media.soundmedium import SoundMedium
 from specstyle.media.waveform import WaveformCanvas
-from specstyle.recipes import Recipe, to_dict
+from specstyle.recipes import Recipe
 from specstyle.run.cache import Cache, network_key
 from specstyle.run.checkpoint import Checkpoints
 from specstyle.run.objective import Masks
+from specstyle.run.record import described
 from specstyle.run.request import Progress, Request, Result
 from specstyle.run.settle import (
     convolutions_in,
@@ -352,18 +351,17 @@ class Session:
             what = "the stylized part" if self.recipe.mixes else "the result"
             notes += (f"{what} is {quieter:.1f} dB quieter than the content: its peaks would clip",)
         notes += self._told_of(output)
-        failed = {} if failure is None else {"failed": failure}
-        record = {
-            **self._described(),
+        outcome = {
             "steps": state.steps,
             "stopped": state.stopped,
             "losses": {"start": state.losses_start, "end": state.losses_end},
             **({"content_left": self.content_left} if self.content_left else {}),
             **figures,
-            **failed,
+            **({} if failure is None else {"failed": failure}),
             "notes": list(notes),
             "seconds": round(time.monotonic() - started, 3),
         }
+        record = described(self) | outcome
         sources = (self.content_source, self.style_sources)
         return Result(output, *sources, record, notes, state.image.cpu(), spectrogram)
 
@@ -379,45 +377,6 @@ class Session:
             "the style may be no texture (speech and melodies are none), or sparse; try a higher --strength, "
             "or a stretch of the style that sounds the same all along (--style-start)",
         )
-
-    def _described(self) -> dict[str, Any]:
-        """Return what the record says of everything but the outcome."""
-        device = f"{self.device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
-        if self.device.type == "cuda":
-            device = f"cuda ({torch.cuda.get_device_name(self.device)})"
-        networks = [("network", self.network, self.stages[0].features)]
-        if self.finish_network is not None:
-            networks.append(("finish_network", self.finish_network, self.stages[-1].features))
-        return {
-            "specstyle": __version__,
-            "medium": self.request.medium,
-            "recipe": to_dict(self.recipe),
-            "content": self.medium.describe(self.content_source),
-            "styles": [self.medium.describe(s) for s in self.style_sources],
-            **({} if self.init_file is None else {"init": self.init_file}),
-            "image_shape": list(self.content.image.shape),
-            **self.medium.describe_encoding(self.content),
-            "scales": [list(shape) for shape in dict.fromkeys(stage.shape for stage in self.stages)],
-            "tiles": list({s.shape: t for s, t in zip(self.stages, self.tiles, strict=False)}.values()),
-            **{key: _network_described(network, features) for key, network, features in networks},
-            "seed": self.request.seed,
-            "device": device,
-            "precision": self.precision,
-            "torch": torch.__version__,
-        }
-
-
-def _network_described(network: Network, features: Seen) -> dict[str, Any]:
-    sha256 = network.sha256
-    if sha256 is None:
-        parts = [fitted for _, _, fitted, names in features.parts if {*names} - {IMAGE}]
-        sha256 = " ".join(fitted.sha256() for fitted in parts)
-    return {
-        "name": network.name,
-        "origin": network.origin,
-        "sha256": sha256,
-        "preprocessing": network.preprocessing,
-    }
 
 
 def _parts(count: int, parts: int) -> list[int]:

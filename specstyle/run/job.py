@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.errors import FileError, OutputExistsError
-from specstyle.files import atomic, check_output, make_folder, sha256_of, write_json
+from specstyle.files import atomic, check_output, make_folder, write_json
 from specstyle.media import imagefiles, soundfiles
 from specstyle.recipes import Recipe
 from specstyle.run.api import transfer
@@ -27,9 +27,9 @@ from specstyle.run.checkpoint import (
     opened,
 )
 from specstyle.run.outputs import Snapshots, TensorBoard, Watcher, draw_figure, write_to
+from specstyle.run.record import files_recorded, settings_text, with_files
 from specstyle.run.report import ReportWriter
 from specstyle.run.request import Job, Progress, Result, Stage, TransferError
-from specstyle.run.settings import settings_text
 from specstyle.run.settle import settle_request
 
 REPORT_EVERY = 10
@@ -64,7 +64,7 @@ def run_job(
         SpecstyleError: If an input, an option or the output cannot be used. A run that broke off on NaN
             leaves its last good result in the output and raises ``TransferError``.
     """
-    inputs = _inputs(job)
+    inputs = files_recorded(job)
     with opened(job) as folder:
         _check(job, folder)
         watchers = _watchers(job, folder)
@@ -114,7 +114,7 @@ def _finish(
     folder: RunFolder | None,
 ) -> list[Path]:
     """Write what comes of a run, the output and its record both or neither; return the files written."""
-    medium, record = job.request.medium, _with_inputs(job, result, inputs)
+    medium, record = job.request.medium, with_files(job, result, inputs)
     if folder is not None:
         folder.status = FINISHING
     keep: dict[str, Any] = {}
@@ -238,39 +238,3 @@ def _watchers(job: Job, folder: RunFolder | None) -> list[Watcher]:
         metrics = None if folder is None else folder.metrics
         watchers.append(ReportWriter(job.request.medium, job.report_path, metrics))
     return watchers
-
-
-def _with_inputs(job: Job, result: Result, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's record with what is known of its files."""
-    said = [result.record["content"], *result.record["styles"]]
-    files = [inputs["content"], *inputs["styles"]]
-    content, *styles = [{**file, **more} for file, more in zip(files, said, strict=True)]
-    record = {**result.record, "output": job.name_of(job.output), **inputs}
-    if "init" in record:
-        record["init"] = {**record["init"], "path": job.name_of(record["init"]["path"])}
-        record["recipe"] = {**record["recipe"], "init": record["init"]["path"]}
-    record["notes"] = [*job.notes, *record["notes"]]
-    return {**record, "content": content, "styles": styles}
-
-
-def _inputs(job: Job) -> dict[str, Any]:
-    """Return a job's files with their hashes, by their names in the record."""
-    request = job.request
-
-    def _file(path: Any) -> dict[str, str]:
-        """Return a file's name and hash, as far as it can be read: its reader tells what is wrong."""
-        try:
-            # Not a pipe or a device, which would be read for ever.
-            known = Path(path).is_file()
-            return {"path": job.name_of(path), "sha256": sha256_of(Path(path))} if known else {}
-        except (OSError, TypeError, ValueError):
-            return {}
-
-    masks = {
-        f"{kind}_masks": [None if path is None or str(path) == "all" else _file(path) for path in given]
-        for kind, given in (("content", request.content_masks), ("style", request.style_masks))
-        if given
-    }
-    weights = {} if request.weights is None else {"weights": _file(request.weights)}
-    styles = [_file(path) for path in request.styles]
-    return {"content": _file(request.content), "styles": styles, **masks, **weights}

@@ -1,25 +1,109 @@
-"""The settings of a run inside the picture that came of it, and another run like it."""
+"""A run's record: what it says, what of it goes into a picture, and another run like it."""
 
 from __future__ import annotations
 
 import json
 import os
+import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from specstyle import __version__
+from specstyle.engine.views import IMAGE, Seen
 from specstyle.errors import FileError
-from specstyle.files import recorded_file
+from specstyle.features.networks import Network
+from specstyle.files import recorded_file, sha256_of
 from specstyle.media.imagesettings import kept_text
-from specstyle.recipes import from_dict
-from specstyle.run.request import Request
+from specstyle.recipes import from_dict, to_dict
+from specstyle.run.request import Job, Request, Result
+
+if TYPE_CHECKING:
+    from specstyle.run.inputs import Session
 
 _KEPT = (
     "specstyle", "medium", "recipe", "content", "styles", "content_masks", "style_masks", "init", "weights",
     "network", "seed", "precision", "stopped", "onepass",
 )  # fmt: skip
 _OF_FILES = ("path", "sha256")
+
+
+def described(run: Session) -> dict[str, Any]:
+    """Return what a run's record says of everything but the outcome."""
+    device = f"{run.device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+    if run.device.type == "cuda":
+        device = f"cuda ({torch.cuda.get_device_name(run.device)})"
+    networks = [("network", run.network, run.stages[0].features)]
+    if run.finish_network is not None:
+        networks.append(("finish_network", run.finish_network, run.stages[-1].features))
+    return {
+        "specstyle": __version__,
+        "medium": run.request.medium,
+        "recipe": to_dict(run.recipe),
+        "content": run.medium.describe(run.content_source),
+        "styles": [run.medium.describe(s) for s in run.style_sources],
+        **({} if run.init_file is None else {"init": run.init_file}),
+        "image_shape": list(run.content.image.shape),
+        **run.medium.describe_encoding(run.content),
+        "scales": [list(shape) for shape in dict.fromkeys(stage.shape for stage in run.stages)],
+        "tiles": list({s.shape: t for s, t in zip(run.stages, run.tiles, strict=False)}.values()),
+        **{key: _network_described(network, features) for key, network, features in networks},
+        "seed": run.request.seed,
+        "device": device,
+        "precision": run.precision,
+        "torch": torch.__version__,
+    }
+
+
+def _network_described(network: Network, features: Seen) -> dict[str, Any]:
+    sha256 = network.sha256
+    if sha256 is None:
+        parts = [fitted for _, _, fitted, names in features.parts if {*names} - {IMAGE}]
+        sha256 = " ".join(fitted.sha256() for fitted in parts)
+    return {
+        "name": network.name,
+        "origin": network.origin,
+        "sha256": sha256,
+        "preprocessing": network.preprocessing,
+    }
+
+
+def with_files(job: Job, result: Result, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's record with what is known of its files."""
+    said = [result.record["content"], *result.record["styles"]]
+    files = [inputs["content"], *inputs["styles"]]
+    content, *styles = [{**file, **more} for file, more in zip(files, said, strict=True)]
+    record = {**result.record, "output": job.name_of(job.output), **inputs}
+    if "init" in record:
+        record["init"] = {**record["init"], "path": job.name_of(record["init"]["path"])}
+        record["recipe"] = {**record["recipe"], "init": record["init"]["path"]}
+    record["notes"] = [*job.notes, *record["notes"]]
+    return {**record, "content": content, "styles": styles}
+
+
+def files_recorded(job: Job) -> dict[str, Any]:
+    """Return a job's files with their hashes, by their names in the record, as they are before it runs."""
+    request = job.request
+
+    def _file(path: Any) -> dict[str, str]:
+        """Return a file's name and hash, as far as it can be read: its reader tells what is wrong."""
+        try:
+            # Not a pipe or a device, which would be read for ever.
+            known = Path(path).is_file()
+            return {"path": job.name_of(path), "sha256": sha256_of(Path(path))} if known else {}
+        except (OSError, TypeError, ValueError):
+            return {}
+
+    masks = {
+        f"{kind}_masks": [None if path is None or str(path) == "all" else _file(path) for path in given]
+        for kind, given in (("content", request.content_masks), ("style", request.style_masks))
+        if given
+    }
+    weights = {} if request.weights is None else {"weights": _file(request.weights)}
+    styles = [_file(path) for path in request.styles]
+    return {"content": _file(request.content), "styles": styles, **masks, **weights}
 
 
 def settings_text(record: dict[str, Any]) -> str:
