@@ -1,7 +1,8 @@
-"""What one run leaves ready for the next in the same process: networks and style statistics."""
+"""The network of a run, and what is left ready for the next in the same process: it, and style statistics."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 from collections import OrderedDict
@@ -12,8 +13,11 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from specstyle.features.networks import Network, NetworkOptions
+from specstyle.engine.views import IMAGE, bare
+from specstyle.errors import RecipeError
+from specstyle.features.networks import Network, NetworkOptions, custom_network, load_network
 from specstyle.recipes import Recipe
+from specstyle.recipes.published import MADE_FOR
 from specstyle.run.request import Request
 from specstyle.run.settle import layers_in_use
 
@@ -72,14 +76,14 @@ class Cache:
         self._count = itertools.count()
         self._numbers: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
-    def network(self, key: Hashable, make: Callable[[], Network]) -> Network:
-        """Return a network, made now if it is not kept.
-
-        Args:
-            key: What determines it, see ``network_key``.
-            make: Makes it.
-        """
-        return self._networks.get(key, make, lambda _: 1)
+    def network(self, recipe: Recipe, request: Request, *, device: torch.device, precision: str) -> Network:
+        """Return the network of a settled recipe, made now if it is not kept; see ``network_for``."""
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+        return self._networks.get(
+            network_key(recipe, request, device, precision),
+            lambda: network_for(recipe, request, device=device, dtype=dtype),
+            lambda _: 1,
+        )
 
     def statistics(
         self, images: Sequence[Tensor], identity: Any, *key: Hashable, make: Callable[[], dict[str, Tensor]]
@@ -97,6 +101,44 @@ class Cache:
         network = self._numbers.setdefault(identity, next(self._count))
         whole = (network, key, tuple(_digest(image) for image in images))
         return self._statistics.get(whole, make, _bytes_of)
+
+
+def network_for(
+    recipe: Recipe, request: Request, *, device: torch.device, dtype: torch.dtype = torch.float32
+) -> Network:
+    """Make the network that a settled recipe names, or take the request's own.
+
+    Raises:
+        RecipeError: If the recipe's layers are not covered by the weights.
+        WeightsError: If weights cannot be had.
+    """
+    if request.network is not None:
+        return custom_network(request.network)
+    names = [n for n in NetworkOptions.__dataclass_fields__ if n != "preprocessing"]
+    options = NetworkOptions(**{n: getattr(recipe, n) for n in names}, preprocessing=request.preprocessing)
+    wanted = layers_in_use(recipe, all_of_them=request.terms is not None)
+    try:
+        network = load_network(
+            recipe.network,
+            tuple(dict.fromkeys(layer for layer in map(bare, wanted) if layer != IMAGE)),
+            seed=request.seed,
+            weights_file=request.weights,
+            options=options,
+            blend=recipe.style_blend,
+            loop=recipe.loop,
+            device=device,
+            dtype=dtype,
+        )
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    made_for = MADE_FOR.get(recipe.name, network.preprocessing)
+    if recipe.network != "vgg19" or network.preprocessing == made_for:
+        return network
+    note = (
+        f"recipe {recipe.name} was balanced for VGG19 at {made_for}'s scale of activations, and "
+        f"{network.origin} has {network.preprocessing}'s: content, style and smoothness weigh otherwise"
+    )
+    return dataclasses.replace(network, notes=(*network.notes, note))
 
 
 def network_key(recipe: Recipe, request: Request, device: torch.device, precision: str) -> Hashable:

@@ -25,7 +25,7 @@ from specstyle.media.picturemedium import PictureMedium, whole_strides
 from specstyle.media.soundmedium import SoundMedium
 from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe
-from specstyle.run.cache import Cache, network_key
+from specstyle.run.cache import Cache
 from specstyle.run.checkpoint import Checkpoints
 from specstyle.run.objective import Masks
 from specstyle.run.record import described
@@ -33,7 +33,6 @@ from specstyle.run.request import Progress, Request, Result
 from specstyle.run.settle import (
     convolutions_in,
     layers_in_use,
-    network_for,
     settle_precision,
 )
 
@@ -219,13 +218,9 @@ class Session:
 
     def _fitted(self, recipe: Recipe, request: Request) -> tuple[Network, Seen]:
         """Make a network, and fit it to what it will look at."""
-        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         content, styles = self.content.image, self.styles
         with convolutions_in(self.precision):  # gains are measured
-            network: Network = self.cache.network(
-                network_key(recipe, request, self.device, self.precision),
-                lambda: network_for(recipe, request, device=self.device, dtype=dtype),
-            )
+            network = self.cache.network(recipe, request, device=self.device, precision=self.precision)
             try:
                 features = Seen(
                     lambda see, names: network.fitted(see, names, content, styles),

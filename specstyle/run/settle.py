@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral, Real
@@ -18,16 +17,11 @@ from specstyle.errors import RecipeError
 from specstyle.features import lite
 from specstyle.features.networks import (
     WITH_WEIGHTS,
-    Network,
-    NetworkOptions,
     canonical_layers,
-    custom_network,
     layers_of,
-    load_network,
 )
 from specstyle.recipes import PUBLISHED, Recipe, default_recipe, get_recipe, read_recipe
 from specstyle.recipes.checks import without_effect
-from specstyle.recipes.published import MADE_FOR
 from specstyle.run.request import Request
 
 
@@ -317,44 +311,6 @@ def layers_in_use(recipe: Recipe, *, all_of_them: bool = False) -> tuple[str, ..
         kind for kind, weight in zip(("content", "style"), weights, strict=True) if weight or all_of_them
     ]
     return tuple(dict.fromkeys(layer for kind in kinds for layer in seen_layers(recipe, kind)))
-
-
-def network_for(
-    recipe: Recipe, request: Request, *, device: torch.device, dtype: torch.dtype = torch.float32
-) -> Network:
-    """Make the network that a settled recipe names, or take the request's own.
-
-    Raises:
-        RecipeError: If the recipe's layers are not covered by the weights.
-        WeightsError: If weights cannot be had.
-    """
-    if request.network is not None:
-        return custom_network(request.network)
-    names = [n for n in NetworkOptions.__dataclass_fields__ if n != "preprocessing"]
-    options = NetworkOptions(**{n: getattr(recipe, n) for n in names}, preprocessing=request.preprocessing)
-    wanted = layers_in_use(recipe, all_of_them=request.terms is not None)
-    try:
-        network = load_network(
-            recipe.network,
-            tuple(dict.fromkeys(layer for layer in map(bare, wanted) if layer != IMAGE)),
-            seed=request.seed,
-            weights_file=request.weights,
-            options=options,
-            blend=recipe.style_blend,
-            loop=recipe.loop,
-            device=device,
-            dtype=dtype,
-        )
-    except ValueError as error:
-        raise RecipeError(str(error)) from error
-    made_for = MADE_FOR.get(recipe.name, network.preprocessing)
-    if recipe.network != "vgg19" or network.preprocessing == made_for:
-        return network
-    note = (
-        f"recipe {recipe.name} was balanced for VGG19 at {made_for}'s scale of activations, and "
-        f"{network.origin} has {network.preprocessing}'s: content, style and smoothness weigh otherwise"
-    )
-    return dataclasses.replace(network, notes=(*network.notes, note))
 
 
 def optimizer_settings(recipe: Recipe) -> OptimizerSettings:

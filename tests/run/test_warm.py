@@ -14,7 +14,6 @@ from PIL import Image
 
 from specstyle import Request
 from specstyle.features import networks, vgg
-from specstyle.features.networks import load_network
 from specstyle.recipes import Recipe
 from specstyle.run import objective
 from specstyle.run.cache import Cache, Store, network_key
@@ -152,17 +151,10 @@ def test_what_determines_a_network() -> None:
 
 
 def test_as_many_networks_as_said() -> None:
-    cache = Cache(networks=2)
-    made = []
-
-    def network(seed: int) -> Any:
-        return cache.network(seed, lambda: made.append(seed) or load_network("wide-random", (), seed=seed))  # type: ignore[func-returns-value]
-
-    first = network(0)
-    assert network(0) is first
-    assert network(1) is not first
-    assert network(0) is first
-    network(2)
-    network(3)
-    assert network(0) is not first
-    assert made == [0, 1, 2, 3, 0]
+    cache, made = Cache(networks=2), []
+    recipe = Recipe(network="wide-random", content_layers=("relu1",), style_layers=("relu1",), n_filters=8)
+    for seed in (0, 0, 1, 0, 2, 3, 0):
+        request, cpu = Request("audio", None, (), seed=seed), torch.device("cpu")
+        made.append(cache.network(recipe, request, device=cpu, precision="fp32"))
+    again = [made[0] is made[i] for i in range(1, len(made))]
+    assert again == [True, False, True, False, False, False]
