@@ -76,8 +76,8 @@ def texts_and_tensors() -> dict[str, tuple[Reader, Files]]:
     from safetensors.torch import save
 
     from specstyle.batch.lists import read_csv
-    from specstyle.engine.checkpoint import load_state, save_state
     from specstyle.features.weights import load
+    from specstyle.files import load_state, save_state
     from specstyle.media.masks import read_mask
     from specstyle.media.spectrogramfile import load_spectrogram
     from specstyle.onepass import stylefile

@@ -23,7 +23,7 @@ from bench.inputs import pictures, sounds
 from bench.options import Options
 from bench.reference import Reference
 from specstyle.engine import OptimizerSettings, optimize
-from specstyle.run.settle import convolutions_in
+from specstyle.engine.device import convolutions_in
 
 RESULTS = Path(__file__).parent / "results" / "gpu.json"
 WARM_UP, STEPS = 10, 200

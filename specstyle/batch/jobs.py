@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from specstyle.engine.device import choose_device, settle_precision
 from specstyle.errors import FileError, ListError, SpecstyleError
 from specstyle.media import imagefiles, soundfiles
 from specstyle.recipes import Recipe, files_of
 from specstyle.recipes.checks import field_reader
 from specstyle.run.request import Job, Request
-from specstyle.run.settle import check_request, choose_device, settle_precision, settle_request
+from specstyle.run.settle import check_request, settle_request
 
 SOUNDS = (*soundfiles.SUFFIXES, ".oga", ".mp2", ".m4a", ".m4b", ".aac", ".wma", ".mka", ".wv", ".ape")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic")

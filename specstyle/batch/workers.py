@@ -18,12 +18,12 @@ import torch
 
 from specstyle.batch.jobs import Task
 from specstyle.batch.results import Outcome, outcome_of
+from specstyle.engine.device import choose_device
 from specstyle.errors import explain, is_out_of_memory
 from specstyle.files import make_folder
 from specstyle.run.cache import Cache
 from specstyle.run.job import run_job
 from specstyle.run.request import Job, TransferError
-from specstyle.run.settle import choose_device
 
 
 class Abandoned(BaseException):

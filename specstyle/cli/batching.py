@@ -218,7 +218,8 @@ def _common(arguments: argparse.Namespace) -> dict[str, Any]:
         if value is not None and value < least:
             raise ValueError(f"--{name} must be at least {least}, got {value}")
     from specstyle.batch.jobs import named_from
-    from specstyle.run.settle import check_memory_limit, check_tile, choose_device
+    from specstyle.engine.device import choose_device
+    from specstyle.run.settle import check_memory_limit, check_tile
 
     common = named_from(Path(), request_fields(arguments))
     check_tile(arguments.tile)

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from specstyle import figures
-from specstyle.engine.checkpoint import load_state, save_state
+from specstyle.engine.device import choose_device
 from specstyle.engine.losses import content_distance
 from specstyle.engine.objective import Term
 from specstyle.engine.views import Seen
 from specstyle.errors import CheckpointError, FileError, ListError
-from specstyle.files import atomic, check_output, make_folder, sha256_of
+from specstyle.files import atomic, check_output, load_state, make_folder, save_state, sha256_of
 from specstyle.media.audiosettings import AudioSettings, compress
 from specstyle.media.pictures import Picture
 from specstyle.media.sounds import Sound
@@ -38,7 +38,7 @@ from specstyle.run.inputs import Session
 from specstyle.run.loop import loss_power
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Request
-from specstyle.run.settle import check_request, choose_device, seen_layers, settle_request
+from specstyle.run.settle import check_request, seen_layers, settle_request
 
 CROP = 256
 """Side in pixels of the contents that a network learns from."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from specstyle.engine.device import choose_device, convolutions_in
 from specstyle.engine.optimize import NonFiniteLossError
 from specstyle.recipes import TEXTURE
 from specstyle.run.cache import Cache
@@ -19,7 +20,7 @@ from specstyle.run.inputs import Session
 from specstyle.run.loop import ScaleLoop
 from specstyle.run.memory import Estimate, explained
 from specstyle.run.request import Progress, Request, Result, Stage, TransferError
-from specstyle.run.settle import check_request, choose_device, convolutions_in, settle_request
+from specstyle.run.settle import check_request, settle_request
 
 
 def ignore(_: Any) -> None:

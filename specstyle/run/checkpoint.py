@@ -15,10 +15,9 @@ from typing import Any
 import torch
 
 from specstyle import __version__
-from specstyle.engine.checkpoint import load_state, save_state
 from specstyle.engine.optimize import StopRun
 from specstyle.errors import CheckpointError, FileError, RecipeError, RunFinishedError, SpecstyleError
-from specstyle.files import atomic, make_folder, sha256_of, write_json
+from specstyle.files import atomic, load_state, make_folder, save_state, sha256_of, write_json
 from specstyle.recipes import Recipe, files_of, read_recipe, to_toml
 from specstyle.run.outputs import Metrics, Watcher
 from specstyle.run.request import Job, Progress, Request

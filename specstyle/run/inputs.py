@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from specstyle.engine.canvas import Canvas, Pixels, resize, scale_shapes, sections
+from specstyle.engine.device import convolutions_in, settle_precision
 from specstyle.engine.optimize import State
 from specstyle.engine.views import Seen, layers_of_callable
 from specstyle.errors import FileError, RecipeError
@@ -30,11 +31,7 @@ from specstyle.run.checkpoint import Checkpoints
 from specstyle.run.objective import Masks
 from specstyle.run.record import described
 from specstyle.run.request import Progress, Request, Result
-from specstyle.run.settle import (
-    convolutions_in,
-    layers_in_use,
-    settle_precision,
-)
+from specstyle.run.settle import layers_in_use
 
 QUIETER_DB = 0.5
 """A peak limit that takes away more than this is worth a note."""

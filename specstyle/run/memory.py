@@ -9,13 +9,19 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 
+from specstyle.engine.device import (
+    GIB,
+    choose_device,
+    convolutions_in,
+    free_memory,
+    held_memory,
+    steady_memory,
+)
 from specstyle.engine.objective import Objective
 from specstyle.engine.tiles import Size, margin_of
 from specstyle.engine.views import Seen
@@ -24,16 +30,10 @@ from specstyle.recipes import Recipe
 from specstyle.run.inputs import Session, Stage
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Request
-from specstyle.run.settle import check_tile, choose_device, convolutions_in, seen_layers, settle_request
-
-GIB = 2**30
+from specstyle.run.settle import check_tile, seen_layers, settle_request
 
 SHARE = 0.8
 """Of the memory that is free, what a plan may use: estimates are estimates, and others run here, too."""
-
-STEADY = {"cpu": 0.5, "cuda": 0.9}
-"""Share of all memory that a plan is made for if so much is free, so that a result's bytes do not depend on
-how much more is. Other programs take main memory, and little of a GPU's."""
 
 SLIGHT = 0.1
 """Share of what is held anyway that a tile may always take, as far as it is free."""
@@ -359,59 +359,6 @@ def smaller_tiles(
     for smaller in _sizes(features, recipe, height, width, None):
         if smaller[1] is not None and smaller[1] < side:
             yield smaller
-
-
-def free_memory(device: torch.device, limit: float | None = None) -> int:
-    """Return the bytes that a run may take beyond what its process holds.
-
-    Args:
-        device: Where it runs.
-        limit: The most that the process may hold on the device in all, in GiB; ``None``: what is free.
-    """
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    else:  # Apple's GPUs share the main memory
-        _, free = main_memory()
-    return max(free if limit is None else min(free, round(limit * GIB) - held_memory(device)), 0)
-
-
-def held_memory(device: torch.device) -> int:
-    """Return the bytes that this process holds on a device."""
-    if device.type == "cuda":
-        return torch.cuda.memory_allocated(device)
-    return int(psutil.Process().memory_info().rss)
-
-
-def steady_memory(device: torch.device) -> int:
-    """Return the bytes that a plan is made for where at least as many are free; see ``STEADY``."""
-    if device.type == "cuda":
-        return round(STEADY["cuda"] * torch.cuda.mem_get_info(device)[1])
-    return round(STEADY["cpu"] * main_memory()[0])
-
-
-def main_memory(
-    groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
-) -> tuple[int, int]:
-    """Return all main memory of the machine or of the containers that the process is in, and what is free.
-
-    What the system keeps of files, and gives up at once, counts as free.
-
-    Args:
-        groups: Where the system tells of its control groups.
-        own: Where it tells which of them this process is in.
-    """
-    machine, group = psutil.virtual_memory(), groups
-    total, free = int(machine.total), int(machine.available)
-    with contextlib.suppress(OSError, StopIteration):
-        lines = own.read_text(encoding="utf-8").splitlines()
-        group = groups / next(line for line in lines if line.startswith("0::"))[3:].lstrip("/")
-    for folder in (group, *group.parents):
-        with contextlib.suppress(OSError, ValueError):  # no group, or one without a limit
-            most, used = (int((folder / name).read_text()) for name in ("memory.max", "memory.current"))
-            told = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            total, free = min(total, most), min(free, most - used + int(told.get("inactive_file", 0)))
-    return total, free
 
 
 def describe(plan: Plan, recipe: Recipe, medium: str, *, limit: float | None = None, held: int = 0) -> str:

@@ -1,16 +1,14 @@
-"""From a request to what runs: its recipe, device, precision, network and optimizer."""
+"""From a request to what runs: its recipe with the network's name, and what is refused."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from specstyle.engine.device import choose_device
 from specstyle.engine.optimize import OptimizerSettings
 from specstyle.engine.views import IMAGE, bare, through
 from specstyle.errors import RecipeError
@@ -23,97 +21,6 @@ from specstyle.features.networks import (
 from specstyle.recipes import PUBLISHED, Recipe, default_recipe, get_recipe, read_recipe
 from specstyle.recipes.checks import without_effect
 from specstyle.run.request import Request
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device to run on.
-
-    Args:
-        name: ``auto`` (CUDA, else Apple's MPS, else the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-
-    Raises:
-        ValueError: If the device is unknown or not on this machine.
-    """
-    has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if has[kind]))
-    kind = name.partition(":")[0]
-    if kind not in has:
-        raise ValueError(f"device must be auto, cpu, cuda or mps, got {name!r}")
-    if not has[kind]:
-        here = ", ".join(k for k, present in has.items() if present)
-        raise ValueError(
-            f"device {name!r} is not available on this machine, which has {here}; use --device auto"
-        )
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device must be auto, cpu, cuda or mps, got {name!r}") from error
-    if device.index is not None and kind == "cuda" and device.index >= torch.cuda.device_count():
-        raise ValueError(f"device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices")
-    return device
-
-
-PRECISIONS = ("auto", "fp32", "tf32", "bf16")
-
-
-def settle_precision(name: str, device: torch.device) -> str:
-    """Return the precision to run in.
-
-    ``auto`` is fp32, and tf32 on NVIDIA GPUs from Ampere on. ``bf16`` is faster there and on a CPU with
-    AVX-512 BF16, and left to those who ask for it: L-BFGS' line searches suffer from a gradient of three
-    digits (its loss ended 6 % higher, bench/NOTES.md). Statistics, losses and optimizer are fp32 in any case.
-
-    Args:
-        name: One of ``PRECISIONS``.
-        device: Where the network runs.
-
-    Raises:
-        ValueError: If there is no such precision, or the device does not have it.
-    """
-    if name not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {name!r}")
-    ampere = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-    if name == "auto":
-        return "tf32" if ampere else "fp32"
-    if not ampere and (name == "tf32" or (name == "bf16" and device.type == "cuda")):
-        raise ValueError(
-            f"precision {name} needs an NVIDIA GPU from Ampere on, and this is {device}; use fp32"
-        )
-    if name == "bf16" and device.type == "mps":
-        raise ValueError("precision bf16 is not offered on MPS; use fp32")
-    return name
-
-
-@contextlib.contextmanager
-def convolutions_in(precision: str) -> Iterator[None]:
-    """Let CUDA's convolutions of fp32 use TF32 or not, and give the same each time.
-
-    Whatever the process had set otherwise holds again afterwards.
-
-    Args:
-        precision: As ``settle_precision`` returns it.
-    """
-    # torch has an older setting of all and a newer one of each: the older first, or reading it fails.
-    cudnn: Any = torch.backends.cudnn
-    each = [getattr(cudnn, name) for name in ("conv", "rnn") if hasattr(cudnn, name)]  # from torch 2.9 on
-    before = [part.fp32_precision for part in each]
-    repeatable = cudnn.deterministic
-    try:
-        older = cudnn.allow_tf32
-    except RuntimeError:  # its parts differ
-        older = before[0] == "tf32"
-    cudnn.allow_tf32 = precision == "tf32"
-    cudnn.deterministic = True
-    for part in each:
-        part.fp32_precision = "tf32" if precision == "tf32" else "ieee"
-    try:
-        yield
-    finally:
-        cudnn.deterministic = repeatable
-        cudnn.allow_tf32 = older
-        for part, value in zip(each, before, strict=True):
-            part.fp32_precision = value
 
 
 def settle_recipe(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from specstyle.engine.device import choose_device
 from specstyle.engine.views import Seen
 from specstyle.errors import RecipeError
 from specstyle.features import NETWORKS, lite
@@ -14,7 +15,6 @@ from specstyle.recipes import PUBLISHED, Recipe, get_recipe, to_toml
 from specstyle.run.cache import network_for
 from specstyle.run.request import Request
 from specstyle.run.settle import (
-    choose_device,
     layers_in_use,
     optimizer_settings,
     settle_recipe,
