@@ -19,9 +19,8 @@ from bench.options import NO_GPU, Options
 from bench.paired import Loop, Spread, clock, ratio, take_turns
 from bench.reference import Reference
 from bench.report import Section, table
-from specstyle.engine import optimize
 from specstyle.engine.device import convolutions_in
-from specstyle.engine.optimize import OptimizerSettings
+from specstyle.engine.optimize import OptimizerSettings, optimize
 from specstyle.run.job import REPORT_EVERY
 from specstyle.run.settle import optimizer_settings
 

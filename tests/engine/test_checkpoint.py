@@ -13,7 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.engine import OptimizerSettings, Pixels, State, StopRun, optimize
+from specstyle.engine.canvas import Pixels
+from specstyle.engine.optimize import (
+    OptimizerSettings,
+    State,
+    StopRun,
+    optimize,
+)
 from specstyle.errors import CheckpointError
 from specstyle.files import STATE_FORMAT, load_state, save_state
 

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.engine import ContentTerm, Objective, StyleTerm
 from specstyle.engine.grams import banded_gram, banded_relative_distance, gram
 from specstyle.engine.losses import (
     moments,
@@ -17,7 +16,7 @@ from specstyle.engine.losses import (
     wasserstein2_distance,
     wasserstein2_target,
 )
-from specstyle.engine.objective import Term, VariationTerm, mean_statistic
+from specstyle.engine.objective import ContentTerm, Objective, StyleTerm, Term, VariationTerm, mean_statistic
 from specstyle.engine.tiles import tiled_means, tiles
 from specstyle.engine.tiling import TiledObjective
 from specstyle.engine.views import Seen, bare
