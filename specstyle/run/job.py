@@ -26,9 +26,9 @@ from specstyle.run.checkpoint import (
     files_read,
     opened,
 )
-from specstyle.run.outputs import Snapshots, TensorBoard, Watcher, draw_figure, write_to
+from specstyle.run.outputs import Metrics, Snapshots, TensorBoard, Watcher, draw_figure, write_to
 from specstyle.run.record import files_recorded, settings_text, with_files
-from specstyle.run.report import ReportWriter
+from specstyle.run.report import write_report
 from specstyle.run.request import Job, Progress, Result, Stage, TransferError
 from specstyle.run.settle import settle_request
 
@@ -67,7 +67,8 @@ def run_job(
     inputs = files_recorded(job)
     with opened(job) as folder:
         _check(job, folder)
-        watchers = _watchers(job, folder)
+        metrics = Metrics() if folder is None else folder.metrics
+        watchers = [metrics, *_watchers(job)]
         watch_last, keeper = on_step, None
         if folder is not None:
             if keep_now is None:
@@ -96,7 +97,8 @@ def run_job(
             if error.result is None:
                 raise
             result, failed = error.result, error
-        written = _finish(job, result, inputs, watchers=watchers, on_note=on_note, folder=folder)
+        job, result = _written(job, result, inputs, on_note=on_note, folder=folder)
+        written = _finish(job, result, watchers, metrics)
         if folder is not None:
             folder.end(STOPPED if failed or result.record["stopped"] else FINISHED)
         if failed is not None:
@@ -104,59 +106,58 @@ def run_job(
     return result, written
 
 
-def _finish(
-    job: Job,
-    result: Result,
-    inputs: dict[str, Any],
-    *,
-    watchers: Sequence[Watcher],
-    on_note: Callable[[str], None],
-    folder: RunFolder | None,
-) -> list[Path]:
-    """Write what comes of a run, the output and its record both or neither; return the files written."""
-    medium, record = job.request.medium, with_files(job, result, inputs)
-    if folder is not None:
-        folder.status = FINISHING
-    keep: dict[str, Any] = {}
-    if medium == "image":
-        keep["bits"] = record["recipe"]["bits"]
-        keep["text"] = settings_text(record) if job.metadata else None
-    job, record = _written(job, result, record, keep, on_note)
-    if folder is not None:
-        folder.take_in(job.output, job.record_path)
-    written, told = [job.output, job.record_path], dataclasses.replace(result, record=record)
+def _finish(job: Job, result: Result, watchers: Sequence[Watcher], metrics: Metrics) -> list[Path]:
+    """Write what comes of a run beside its output; return all files written."""
+    written = [job.output, job.record_path]
     for watch in watchers:
-        written += watch.finish(told)
+        written += watch.finish(result)
+    if job.report:
+        write_report(job.request.medium, result, metrics.rows, job.report_path)
+        written.append(job.report_path)
     if job.plot:
-        draw_figure(medium, result, job.figure_path)
+        draw_figure(job.request.medium, result, job.figure_path)
         written.append(job.figure_path)
     return written
 
 
 def _written(
-    job: Job, result: Result, record: dict[str, Any], keep: dict[str, Any], on_note: Callable[[str], None]
-) -> tuple[Job, dict[str, Any]]:
-    """Write the output, then its record, both or neither; return where, and the record.
+    job: Job,
+    result: Result,
+    inputs: dict[str, Any],
+    *,
+    on_note: Callable[[str], None],
+    folder: RunFolder | None,
+) -> tuple[Job, Result]:
+    """Write the output, then its record, both or neither; return where, and the result with its record.
 
     What another run wrote to the same place meanwhile stays, and the output gets another name. Where it
     cannot be written, it is brought to safety.
     """
+    record = with_files(job, result, inputs)
+    if folder is not None:
+        folder.status = FINISHING
+    keep: dict[str, Any] = {}
+    if job.request.medium == "image":
+        text = settings_text(record) if job.metadata else None
+        keep = {"bits": record["recipe"]["bits"], "text": text}
     new = not (job.force or job.resumed)
     others = (job.output.with_stem(f"{job.output.stem}-{i}") for i in itertools.count(2))
     for place in itertools.chain([job.output], others):
-        here = dataclasses.replace(job, output=place)
-        said = {**record, "output": here.name_of(place)}
+        here, told = dataclasses.replace(job, output=place), []
         if place != job.output:
-            said["notes"] = [*said["notes"], f"{job.output} appeared while this ran; the result is {place}"]
+            told = [f"{job.output} appeared while this ran; the result is {place}"]
+        said = {**record, "output": here.name_of(place), "notes": [*record["notes"], *told]}
         try:
             notes = _write(here, result, said, keep, new=new)
         except OutputExistsError:
             continue
         except FileError as error:
             raise FileError(_saved(job, result, keep, str(error))) from error
-        for note in said["notes"][len(record["notes"]) :] + notes:
+        for note in told + notes:
             on_note(note)
-        return here, {**said, "notes": said["notes"] + notes}
+        if folder is not None:
+            folder.take_in(place, here.record_path)
+        return here, dataclasses.replace(result, record={**said, "notes": said["notes"] + notes})
     raise AssertionError
 
 
@@ -224,17 +225,12 @@ def _read_by(job: Job) -> list[Path]:
     return files_read(job, Recipe(mask=job.request.overrides.get("mask")))  # a trained network's
 
 
-def _watchers(job: Job, folder: RunFolder | None) -> list[Watcher]:
-    """Return what looks on at a job's steps."""
+def _watchers(job: Job) -> list[Watcher]:
+    """Return what else looks on at a job's steps, beside its losses."""
     watchers: list[Watcher] = []
-    if folder is not None:
-        watchers.append(folder.metrics)
     if job.save_every:
         suffix = job.output.suffix
         watchers.append(Snapshots(job.request.medium, job.steps_folder, every=job.save_every, suffix=suffix))
     if job.tensorboard and job.run_dir is not None:
         watchers.append(TensorBoard(job.request.medium, job.run_dir / "tensorboard", every=job.save_every))
-    if job.report:
-        metrics = None if folder is None else folder.metrics
-        watchers.append(ReportWriter(job.request.medium, job.report_path, metrics))
     return watchers

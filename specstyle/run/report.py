@@ -16,41 +16,18 @@ from specstyle.evaluate import Scores, evaluate
 from specstyle.files import atomic
 from specstyle.pages import panels_of, render
 from specstyle.recipes import Recipe, from_dict, get_recipe
-from specstyle.run.outputs import Metrics
-from specstyle.run.request import Progress, Result
+from specstyle.run.request import Result
 
 
-class ReportWriter:
-    """Watches a run, and writes its report at the end.
+def write_report(medium: str, result: Result, losses: Sequence[dict[str, Any]], path: Path) -> None:
+    """Write ``report_page``.
 
-    Args:
-        medium: ``audio`` or ``image``.
-        path: The HTML file.
-        metrics: The losses, if something keeps them already.
+    Raises:
+        FileError: If it cannot be written.
     """
-
-    def __init__(self, medium: str, path: Path, metrics: Metrics | None = None) -> None:
-        self._medium, self._path = medium, path
-        self._metrics, self._own = metrics or Metrics(), metrics is None
-
-    def go_back(self, step: int) -> None:
-        """Take up losses up to a step: whoever keeps them does."""
-
-    def __call__(self, progress: Progress) -> None:
-        """Take in a step."""
-        if self._own:
-            self._metrics(progress)
-
-    def finish(self, result: Result) -> list[Path]:
-        """Write the page.
-
-        Raises:
-            FileError: If it cannot be written.
-        """
-        page = report_page(self._medium, result, self._metrics.rows)
-        with atomic(self._path) as temporary:
-            temporary.write_text(page, encoding="utf-8")
-        return [self._path]
+    page = report_page(medium, result, losses)
+    with atomic(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 def report_page(medium: str, result: Result, losses: Sequence[dict[str, Any]]) -> str:
