@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -205,7 +206,13 @@ def recorded_file(file: dict[str, str], beside: Path, role: str) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """Return a file's SHA-256 as hexadecimal digits."""
+    """Return a file's SHA-256 as hexadecimal digits; a file that many jobs read is hashed once."""
+    state = path.stat()
+    return _hash(path, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash(path: Path, modified_ns: int, size: int) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -10,7 +10,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -26,6 +25,7 @@ from specstyle.media.soundfiles import read_sound
 from specstyle.pages import panel_of, render
 from specstyle.recipes import files_of, to_dict
 from specstyle.run.outputs import panel_titles, thumbnail
+from specstyle.run.record import files_recorded
 
 SHOWN = {"snr_mean": "mean", "snr_var": "variance", "snr_mod": "modulation", "onset": "onset", "copy": "copy"}
 """Scores that the page of a sweep shows, with what it calls them."""
@@ -177,37 +177,22 @@ def _both(task: Task, record: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     # Where a file is does not matter, only what is in it.
     asked, found = json.loads(json.dumps(to_dict(recipe))), dict(record["recipe"])
     found.update({name: asked[name] for name in files if name in record})
-    compared = {
-        "medium": (request.medium, record["medium"]),
-        "content": (_sha256(request.content), record["content"].get("sha256")),
-        "style": ([_sha256(s) for s in request.styles], [s.get("sha256") for s in record["styles"]]),
-        "seed": (request.seed, record["seed"]),
-        "start": _hashes("init", files, record),
-        "mask": _hashes("mask", files, record),
-    }
-    for kind, masks in (("content", request.content_masks), ("style", request.style_masks)):
-        told = [mask and mask.get("sha256") for mask in record.get(f"{kind}_masks", ())]
-        compared[f"{kind} mask"] = ([None if m == "all" else _sha256(m) for m in masks], told)
-    if request.weights is not None:
-        compared["weights"] = (_sha256(request.weights), record["network"]["sha256"])
+    compared = {"medium": (request.medium, record["medium"]), "seed": (request.seed, record["seed"])}
+    inputs = files_recorded(task.job)
+    for name in ("content", "styles", "content_masks", "style_masks", "weights"):
+        compared[name.removesuffix("s").replace("_", " ")] = (
+            _hashes(inputs.get(name)),
+            _hashes(record.get(name)),
+        )
+    for name, what in (("init", "start"), ("mask", "mask")):
+        compared[what] = name in files and sha256_of(files[name]), record.get(name, {}).get("sha256", False)
     names = sorted({*asked, *found} - {"name", "source"} - {*compared})
     return compared | {name: (asked.get(name), found.get(name)) for name in names}
 
 
-def _hashes(name: str, files: dict[str, Path], record: dict[str, Any]) -> tuple[Any, Any]:
-    """Return the hash of a file that a recipe names, as it is and as the record has it."""
-    return name in files and _sha256(files[name]), record.get(name, {}).get("sha256", False)
-
-
-@lru_cache(maxsize=4096)
-def _hash(path: Path, modified_ns: int, size: int) -> str:
-    return sha256_of(path)
-
-
-def _sha256(path: Path) -> str:
-    """Hash a file once for all jobs that have it."""
-    stat = path.stat()
-    return _hash(path, stat.st_mtime_ns, stat.st_size)
+def _hashes(files: Any) -> Any:
+    """Return the hash of a file in a record, or of each in a list of them."""
+    return [_hashes(file) for file in files] if isinstance(files, list) else files and files.get("sha256")
 
 
 def measure(sweep: Sweep, folder: Path, on_skip: Callable[[str], None]) -> dict[str, dict[str, Any]]:
