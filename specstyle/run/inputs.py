@@ -16,6 +16,7 @@ from torch import Tensor
 from specstyle.engine.canvas import Canvas, Pixels, resize, scale_shapes, sections
 from specstyle.engine.device import convolutions_in, settle_precision
 from specstyle.engine.optimize import State
+from specstyle.engine.tiles import Size
 from specstyle.engine.views import Seen, layers_of_callable
 from specstyle.errors import FileError, RecipeError
 from specstyle.evaluate.gain import gain_over_equalizer_db
@@ -119,7 +120,7 @@ class Session:
         medium: Any = self.sound or self.picture
         self.medium = medium
         self.generator = torch.Generator().manual_seed(request.seed)
-        self.tiles: list[list[int | None] | None] = []
+        self.tiles: list[Size | None] = []
         self.content_left: dict[str, float] = {}
         self.masks = Masks()
         self.init_file: dict[str, str] | None = None

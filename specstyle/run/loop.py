@@ -46,25 +46,24 @@ LEAST_GONE = 1e-4
 
 
 def gone_at(recipe: Recipe, layer: str) -> float:
-    """Return how much of what a content layer sees should be gone in the end, as its relative loss.
-
-    Args:
-        recipe: Of a sound.
-        layer: What looks at partials is the tune, what looks at rises alone is the time.
-    """
-    kept = getattr(recipe, f"keep_{kind_of(layer)}")
+    """Return how much of what a content layer of a sound sees should be gone, as its relative loss."""
+    kept = recipe.keep_time if _sees_time(layer) else recipe.keep_tune
     gone: float = (recipe.strength if kept is None else 1.0 - kept) ** loss_power(layer)
     return gone
 
 
-def kind_of(layer: str) -> str:
-    """Return ``time`` for a content layer that looks at rises alone, ``tune`` for any other."""
-    return "time" if layer.endswith("@flux") else "tune"
-
-
 def loss_power(layer: str) -> float:
     """Return the power of strength that is the relative loss of a sound's content layer."""
-    return LOSS_POWERS[kind_of(layer)]
+    return LOSS_POWERS["time" if _sees_time(layer) else "tune"]
+
+
+def _sees_time(layer: str) -> bool:
+    """Tell whether a content layer looks at rises alone; what looks at partials is the tune."""
+    return layer.endswith("@flux")
+
+
+_SAVED = ("done", "losses_start", "tilts", "whole", "of_sections")
+"""Of a ``ScaleLoop``, what a checkpoint holds beside what its session and the engine need."""
 
 
 class ScaleLoop:
@@ -91,11 +90,10 @@ class ScaleLoop:
         if saved is not None:
             first = saved["scale"]
             self._estimate.restore(saved["plans"])
-            self._done, self._losses_start = saved["done"], saved["losses_start"]
-            self._tilts, self._whole = saved["tilts"], saved["whole"]
-            self._of_sections = saved["of_sections"]
+            for name in _SAVED:
+                setattr(self, f"_{name}", saved[name])
             run.generator.set_state(saved["generator"].cpu())
-            run.tiles = [None if size is None else list(size) for size in saved["tiles"]]
+            run.tiles = saved["tiles"]
         for scale in range(first, len(run.stages)):
             state = self._at_scale(scale, state, saved)
             saved = None
@@ -148,13 +146,12 @@ class ScaleLoop:
             if good is not None:
                 good.steps += self._done
                 good.losses_start = self._losses_start or good.losses_start
-            if good is not None:
                 self._tell(stage, good)
             # What an earlier scale reached is better than nothing.
             kept, at = (good, stage) if good else (before, run.stages[scale - 1])
             whole = None if kept is None else self._of_whole(kept, at)
             raise NonFiniteLossError(self._done + error.step, whole) from None
-        run.tiles.append(None if objective.size is None else list(objective.size))
+        run.tiles.append(objective.size)
         if not state.stopped:
             self._weigh_content(state.image, objective)
         self._tell(stage, state)
@@ -309,14 +306,10 @@ class ScaleLoop:
         plans[scale]["size"] = objective.size  # it may have become smaller on the way
         run.keeper.save(
             {
+                **{name: getattr(self, f"_{name}") for name in _SAVED},
                 "step": step,
                 "scale": scale,
-                "done": self._done,
-                "losses_start": self._losses_start,
-                "tilts": self._tilts,
-                "whole": self._whole,
-                "of_sections": self._of_sections,
-                "tiles": [None if size is None else tuple(size) for size in run.tiles],
+                "tiles": run.tiles,
                 "generator": run.generator.get_state(),
                 "engine": snapshot(),
                 "plans": plans,

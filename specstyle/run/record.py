@@ -38,6 +38,7 @@ def described(run: Session) -> dict[str, Any]:
     networks = [("network", run.network, run.stages[0].features)]
     if run.finish_network is not None:
         networks.append(("finish_network", run.finish_network, run.stages[-1].features))
+    shapes = [stage.shape for stage in run.stages]
     return {
         "specstyle": __version__,
         "medium": run.request.medium,
@@ -47,8 +48,8 @@ def described(run: Session) -> dict[str, Any]:
         **({} if run.init_file is None else {"init": run.init_file}),
         "image_shape": list(run.content.image.shape),
         **run.medium.describe_encoding(run.content),
-        "scales": [list(shape) for shape in dict.fromkeys(stage.shape for stage in run.stages)],
-        "tiles": list({s.shape: t for s, t in zip(run.stages, run.tiles, strict=False)}.values()),
+        "scales": [list(shape) for shape in dict.fromkeys(shapes)],
+        "tiles": [size and list(size) for size in dict(zip(shapes, run.tiles, strict=False)).values()],
         **{key: _network_described(network, features) for key, network, features in networks},
         "seed": run.request.seed,
         "device": device,
