@@ -198,10 +198,7 @@ def _hashes(files: Any) -> Any:
 def measure(sweep: Sweep, folder: Path, on_skip: Callable[[str], None]) -> dict[str, dict[str, Any]]:
     """Return the scores of a sweep's sounds against content and first style, by the name of the result.
 
-    Args:
-        sweep: Of sounds; for pictures there are none.
-        folder: Of its results.
-        on_skip: Called with a line for each that cannot be scored.
+    For pictures there are none; ``on_skip`` is told of each sound that cannot be scored.
     """
     if sweep.medium != "audio":
         return {}

@@ -131,14 +131,6 @@ class LocalProcess:
     """A worker in an executor of its own: its death is no other's.
 
     It is spawned and not forked, since neither CUDA nor OpenMP survives a fork.
-
-    Args:
-        device: See ``Worker``, as the next.
-        threads: See there.
-        workers: See there.
-
-    Attributes:
-        pid: Its number, as soon as it is ready.
     """
 
     def __init__(self, device: str, threads: int | None, workers: int) -> None:

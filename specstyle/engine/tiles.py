@@ -87,14 +87,7 @@ class Tile:
 
 
 def tiles(height: int, width: int, size: Size, features: TileableFeatures) -> list[Tile]:
-    """Cut an image into tiles.
-
-    Args:
-        height: Of the image in pixels.
-        width: Of the image in pixels.
-        size: Of a tile.
-        features: The network.
-    """
+    """Cut an image of ``height`` x ``width`` pixels into tiles of a size."""
     return [
         Tile(
             top,
@@ -140,14 +133,7 @@ def add_up(
     statistics: Mapping[str, Summed],
     grid: list[Tile],
 ) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """Return sums of statistics over the positions of some tiles by name, and their numbers.
-
-    Args:
-        features: The network.
-        image: ``[B, C, H, W]``.
-        statistics: By name.
-        grid: The tiles.
-    """
+    """Return sums of statistics over the positions of some tiles of an image, and their numbers."""
     sums: dict[str, Tensor] = {}
     counts = dict.fromkeys(statistics, 0)
     wanted = {layer for layer, _, _ in statistics.values()}

@@ -283,15 +283,7 @@ _ONLY_IF_SET: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 
 def without_effect(recipe: Any, names: Iterable[str]) -> tuple[str, ...]:
-    """Say which of some fields change nothing, and why.
-
-    Args:
-        recipe: The whole recipe.
-        names: The fields that a user set.
-
-    Returns:
-        One sentence per such field.
-    """
+    """Say, a sentence for each, which of the fields that a user set change nothing, and why."""
     reasons = {}
     for field, values, dependent in _ONLY_WITH:
         if getattr(recipe, field) not in values:

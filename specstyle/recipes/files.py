@@ -25,9 +25,7 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
 def from_dict(values: dict[str, Any], *, on_note: Callable[[str], None] = lambda _: None) -> Recipe:
     """Return the recipe of ``to_dict``; a field that is missing has its default.
 
-    Args:
-        values: By field.
-        on_note: Told what an older version said otherwise.
+    ``on_note`` is told what an older version said otherwise.
 
     Raises:
         RecipeError: If a field is unknown or a value is not accepted.
@@ -36,15 +34,11 @@ def from_dict(values: dict[str, Any], *, on_note: Callable[[str], None] = lambda
 
 
 def up_to_date(values: dict[str, Any], on_note: Callable[[str], None]) -> dict[str, Any]:
-    """Return a recipe's values as this version has them.
+    """Return a recipe's values as this version has them; tell of each that is said otherwise now.
 
     Images of mel or constant-Q bands (``representation``) are views of the STFT's now; the kernel has a layer
     for each width of its patches; evaluations on the waveform after the image (``refine_steps``) are gone;
     half the sum of squares (``gram_half_sum``) is the sum at half the weight.
-
-    Args:
-        values: By field.
-        on_note: Called with a line for each thing that is said otherwise now.
     """
     new = {name: value for name, value in values.items() if name not in _GONE}
     shown = values.get("representation", "stft")
@@ -81,11 +75,7 @@ def to_toml(recipe: Recipe) -> str:
 
 
 def from_toml(text: str, *, on_note: Callable[[str], None] = lambda _: None) -> Recipe:
-    """Read a recipe from TOML text.
-
-    Args:
-        text: The text.
-        on_note: See ``from_dict``.
+    """Read a recipe from TOML text; see ``from_dict``.
 
     Raises:
         RecipeError: If the text is no TOML, or no recipe.
@@ -103,11 +93,7 @@ def from_toml(text: str, *, on_note: Callable[[str], None] = lambda _: None) -> 
 
 
 def read_recipe(path: Path, *, on_note: Callable[[str], None] = lambda _: None) -> Recipe:
-    """Read a recipe file.
-
-    Args:
-        path: The file.
-        on_note: See ``from_dict``.
+    """Read a recipe file; see ``from_dict``.
 
     Raises:
         RecipeError: If the file is missing, unreadable or no recipe.

@@ -60,9 +60,7 @@ def transfer(
     device = choose_device(request.device)
     run = Session(request, recipe, device, on_step, on_note=on_note, cache=cache, keeper=keeper)
     estimate = Estimate(run)
-    notes += run.network.notes + run.notes + estimate.notes()
-    for note in notes:
-        on_note(note)
+    run.tell(*notes, *run.network.notes, *run.notes, *estimate.notes())
     failure: NonFiniteLossError | None = None
     on_stage("optimize")
     try:
@@ -73,11 +71,8 @@ def transfer(
             raise TransferError(str(error), None) from error
         state, failure = error.state, error
     on_stage("finish")
-    notes += tuple(run.told)
     with explained(recipe, request.medium, kept=keeper is not None):
-        result = run.result(state, notes, started, None if failure is None else str(failure))
-    for note in result.notes[len(notes) :]:
-        on_note(note)
+        result = run.result(state, started, None if failure is None else str(failure))
     if failure is not None:
         raise TransferError(str(failure), result) from failure
     return result

@@ -88,7 +88,7 @@ class Cache:
     def statistics(
         self, images: Sequence[Tensor], identity: Any, *key: Hashable, make: Callable[[], dict[str, Tensor]]
     ) -> dict[str, Tensor]:
-        """Return statistics of some images, by layer.
+        """Return statistics of some images, by layer, made now if they are not kept.
 
         Args:
             images: The images.

@@ -43,15 +43,7 @@ _OPTIONS = ("output", "force", "save_every", "plot", "metadata", "checkpoint_eve
 
 
 class RunFolder:
-    """The folder of one run.
-
-    Args:
-        path: Where it is.
-
-    Attributes:
-        path: Where it is.
-        metrics: The losses.
-    """
+    """The folder of one run, whose losses are its ``metrics``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -422,9 +414,6 @@ def files_read(job: Job, recipe: Recipe) -> list[Path]:
 
 def resumed_job(run_dir: Path) -> tuple[Job, tuple[str, ...]]:
     """Return the job of a run that a folder keeps, and what a user should know.
-
-    Args:
-        run_dir: The folder.
 
     Raises:
         CheckpointError: If it keeps no run, or one of its inputs has changed.

@@ -81,17 +81,7 @@ class Stage:
 
 
 class Session:
-    """The parts of one run, read and made ready.
-
-    Args:
-        request: What is asked for.
-        recipe: Settled.
-        device: Where to run.
-        on_step: Called after each step.
-        on_note: Called with what a user should know, as it comes up.
-        cache: Networks and style statistics of earlier runs.
-        keeper: Keeps the run as it goes.
-    """
+    """The parts of one run, read and made ready; see ``transfer`` for what it is given."""
 
     def __init__(
         self,
@@ -112,9 +102,8 @@ class Session:
         self.sound: SoundMedium | None = None
         self.picture: PictureMedium | None = None
         if request.medium == "audio":
-            self.sound = SoundMedium(
-                recipe, seed=request.seed, device=device, sample_rate=request.sample_rate
-            )
+            rate = request.sample_rate
+            self.sound = SoundMedium(recipe, seed=request.seed, device=device, sample_rate=rate)
         else:
             self.picture = PictureMedium(recipe, device=device)
         medium: Any = self.sound or self.picture
@@ -139,11 +128,12 @@ class Session:
         self._prepare_start(seen, features)
         self.stages = self._stages(features)
 
-    def on_note(self, note: str) -> None:
-        """Tell the user something that came up under way, once, and keep it for the record."""
-        if note not in self.told:
-            self.told.append(note)
-            self._on_note(note)
+    def tell(self, *notes: str) -> None:
+        """Tell the user what there is to know, each thing once, and keep it for the record."""
+        for note in notes:
+            if note not in self.told:
+                self.told.append(note)
+                self._on_note(note)
 
     def _encode(self) -> Any:
         """Make images of content and styles; return the content that was made one of."""
@@ -204,10 +194,8 @@ class Session:
     def _sections(self) -> list[tuple[int, int]]:
         """Return the columns of each section of a sound, or of all of it."""
         frames = self.content.image.shape[3]
-        alone = (
-            self.waveform is None and self.recipe.smallest_scale is None and not self.recipe.finish_network
-        )
-        if self.sound is None or self.recipe.section_s is None or not alone:
+        scales = self.recipe.smallest_scale is not None or self.recipe.finish_network
+        if self.sound is None or self.recipe.section_s is None or self.waveform is not None or scales:
             return [(0, frames)]
         context = self.content.context
         rate = context.working_rate / context.stft.hop_length
@@ -333,17 +321,15 @@ class Session:
             output=self.request.output,
         )
 
-    def result(
-        self, state: State, notes: tuple[str, ...], started: float, failure: str | None = None
-    ) -> Result:
+    def result(self, state: State, started: float, failure: str | None = None) -> Result:
         """Decode the final image and write down what was done."""
         output, figures, spectrogram = self.finish(state.image, state.parameters)
         level = figures.get("level", {})
         quieter = level.get("quieter_db", 0.0)
         if quieter > QUIETER_DB and level["mode"] != "peak":
             what = "the stylized part" if self.recipe.mixes else "the result"
-            notes += (f"{what} is {quieter:.1f} dB quieter than the content: its peaks would clip",)
-        notes += self._told_of(output)
+            self.tell(f"{what} is {quieter:.1f} dB quieter than the content: its peaks would clip")
+        self._tell_of(output)
         outcome = {
             "steps": state.steps,
             "stopped": state.stopped,
@@ -351,25 +337,25 @@ class Session:
             **({"content_left": self.content_left} if self.content_left else {}),
             **figures,
             **({} if failure is None else {"failed": failure}),
-            "notes": list(notes),
+            "notes": list(self.told),
             "seconds": round(time.monotonic() - started, 3),
         }
         record = described(self) | outcome
         sources = (self.content_source, self.style_sources)
-        return Result(output, *sources, record, notes, state.image.cpu(), spectrogram)
+        return Result(output, *sources, record, tuple(self.told), state.image.cpu(), spectrogram)
 
-    def _told_of(self, output: Any) -> tuple[str, ...]:
+    def _tell_of(self, output: Any) -> None:
         """Say so where a sound is hardly nearer to its style than an equalizer would have brought it."""
         if self.sound is None or len(self.style_sources) > 1 or self.recipe.mixes or not self.style_share:
-            return ()
+            return
         gain = gain_over_equalizer_db(output, self.content_source, self.style_sources[0])
-        if gain is None or gain >= LITTLE_GAIN_DB:
-            return ()
-        return (
-            f"the result is hardly nearer to the style than an equalizer brings the content ({gain:.1f} dB): "
-            "the style may be no texture (speech and melodies are none), or sparse; try a higher --strength, "
-            "or a stretch of the style that sounds the same all along (--style-start)",
-        )
+        if gain is not None and gain < LITTLE_GAIN_DB:
+            self.tell(
+                "the result is hardly nearer to the style than an equalizer brings the content "
+                f"({gain:.1f} dB): the style may be no texture (speech and melodies are none), or sparse; "
+                "try a higher --strength, or a stretch of the style that sounds the same all along "
+                "(--style-start)"
+            )
 
 
 def _parts(count: int, parts: int) -> list[int]:

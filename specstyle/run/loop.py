@@ -104,7 +104,7 @@ class ScaleLoop:
         state = self._of_whole(state, stage := run.stages[scale])
         if state.stopped and stage.columns and stage.columns[1] < run.content.image.shape[3]:
             share = stage.columns[1] / run.content.image.shape[3]
-            run.on_note(f"stopped at {100 * share:.0f} % of the sound: the rest is not stylized")
+            run.tell(f"stopped at {100 * share:.0f} % of the sound: the rest is not stylized")
         run.release_images()  # the way back takes memory of its own
         parameters = [] if run.waveform is None else state.parameters
         return dataclasses.replace(state, memory={}, parameters=parameters)
@@ -125,7 +125,7 @@ class ScaleLoop:
                 memory = dict(before.memory) if same else resize_memory(before.memory, *stage.shape)
             before.memory.clear()
         planned = self._estimate.plan(scale)
-        objective = FrugalObjective(*self._attempts(stage, planned), run.on_note)
+        objective = FrugalObjective(*self._attempts(stage, planned), run.tell)
         keep = partial(self._keep, scale=scale, objective=objective)
         try:
             state = optimize(
@@ -139,7 +139,7 @@ class ScaleLoop:
                 steps_before=self._done,
                 on_safe=None if run.keeper is None else keep,
                 resume=None if saved is None else saved["engine"],
-                on_note=run.on_note,
+                on_note=run.tell,
             )
         except NonFiniteLossError as error:
             good = error.state

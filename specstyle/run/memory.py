@@ -157,10 +157,7 @@ def _evaluated(objective: Objective, image: Tensor) -> tuple[int, int, float]:
 
 
 class Estimate:
-    """What a run will take, and how each of its scales is made to fit.
-
-    Args:
-        run: Ready to start.
+    """What a run that is ready to start will take, and how each of its scales is made to fit.
 
     Raises:
         RecipeError: If tiles were asked for and cannot be.
@@ -415,12 +412,7 @@ class ShortageError(SpecstyleError):
 
 @contextlib.contextmanager
 def explained(recipe: Recipe, medium: str, *, kept: bool) -> Iterator[None]:
-    """Turn an error of memory into one line that says what takes less.
-
-    Args:
-        recipe: Of the run.
-        medium: ``audio`` or ``image``.
-        kept: Whether a folder keeps it.
+    """Turn an error of memory into one line that says what takes less; ``kept``: a folder keeps the run.
 
     Raises:
         ShortageError: In place of torch's.

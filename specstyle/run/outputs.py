@@ -53,11 +53,7 @@ def write_source(medium: str, source: Any, path: Path) -> None:
 def write_to(medium: str, source: Any, path: Path, **keep: Any) -> tuple[str, ...]:
     """Write a sound or picture to a file that ``atomic`` names; return what a user should know of it.
 
-    Args:
-        medium: ``audio`` or ``image``.
-        source: The sound or picture.
-        path: Where to.
-        keep: For a picture, see ``write_picture``.
+    What to keep is for pictures, see ``write_picture``.
     """
     if medium == "audio":
         return soundfiles.write_sound(source, path)
