@@ -127,61 +127,50 @@ def check_values(recipe: Any) -> None:
             raise RecipeError(
                 f"{kind}_layers names a layer twice: {', '.join(layers)}; give it a weight instead"
             )
-        if any(not math.isfinite(w) or w < 0 for w in weights):
-            raise RecipeError(f"{kind}_layer_weights must be finite and not negative, got {weights}")
-    if any(not math.isfinite(w) or w < 0 for w in recipe.style_blend) or (
-        recipe.style_blend and sum(recipe.style_blend) <= 0
-    ):
+    if recipe.style_blend and sum(recipe.style_blend) <= 0:
         raise RecipeError(f"style_blend needs weights >= 0 that are not all 0, got {recipe.style_blend}")
-    if any(not math.isfinite(s) or s <= 0 for s in recipe.style_scale):
-        raise RecipeError(f"style_scale needs numbers above 0, got {recipe.style_scale}")
-
-
-_AT_LEAST_ZERO = (
-    "content_weight", "style_weight", "tv_weight", "phase_iterations", "size",
-    "content_start_s",
-)  # fmt: skip
-_ABOVE_ZERO = (
-    "pooling_gain", "n_filters", "filter_width", "pixel_range", "noise_scale", "lr", "lr_decay",
-    "lr_decay_steps", "epsilon", "history", "restart_every", "steps", "first_steps", "finish_steps",
-    "smallest_scale",
-    "height", "width", "style_bands",
-    "duration_s", "content_duration_s", "preview_s", "section_s",
-    "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
-)  # fmt: skip
-_BELOW_ONE = ("beta1", "beta2", "average_decay")
-
-
-def _check_ranges(recipe: Any) -> None:
-    for name in _AT_LEAST_ZERO:
-        if getattr(recipe, name) < 0:
-            raise RecipeError(f"{name} must not be negative, got {getattr(recipe, name)}")
-    for name in _ABOVE_ZERO:
-        value = getattr(recipe, name)
-        if value is not None and value <= 0:
-            raise RecipeError(f"{name} must be above 0, got {value}")
-    for name in _BELOW_ONE:
-        if not 0 <= getattr(recipe, name) < 1:
-            raise RecipeError(f"{name} must be at least 0 and below 1, got {getattr(recipe, name)}")
-    for name in ("strength", "phase_momentum", "mix", "keep_tune", "keep_time"):
-        if getattr(recipe, name) is not None and not 0 <= getattr(recipe, name) <= 1:
-            raise RecipeError(f"{name} must be from 0 to 1, got {getattr(recipe, name)}")
-    if recipe.bits not in (8, 16):
-        raise RecipeError(f"bits must be 8 or 16, got {recipe.bits}")
-    _check_ranges_of_sounds(recipe)
-    if recipe.scale_factor <= 1:
-        raise RecipeError(f"scale_factor must be above 1, got {recipe.scale_factor}")
+    for band in recipe.keep_band:
+        read_band(band)
     _check_together(recipe)
 
 
-def _check_ranges_of_sounds(recipe: Any) -> None:
-    """Refuse ranges in time and bands of frequencies that are none."""
-    if any(not math.isfinite(t) or t < 0 for t in recipe.style_start_s):
-        raise RecipeError(f"style_start_s must be finite and not negative, got {recipe.style_start_s}")
-    if any(not math.isfinite(t) or t <= 0 for t in recipe.style_duration_s):
-        raise RecipeError(f"style_duration_s must be finite and above 0, got {recipe.style_duration_s}")
-    for band in recipe.keep_band:
-        read_band(band)
+_RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    (
+        "content_weight style_weight tv_weight phase_iterations size content_start_s",
+        lambda value: value >= 0,
+        "must not be negative",
+    ),
+    (
+        "pooling_gain n_filters filter_width pixel_range noise_scale lr lr_decay lr_decay_steps epsilon "
+        "history restart_every steps first_steps finish_steps smallest_scale height width style_bands "
+        "duration_s content_duration_s preview_s section_s sample_rate n_fft hop_length win_length log_gain",
+        lambda value: value > 0,
+        "must be above 0",
+    ),
+    ("beta1 beta2 average_decay", lambda value: 0 <= value < 1, "must be at least 0 and below 1"),
+    ("strength phase_momentum mix keep_tune keep_time", lambda value: 0 <= value <= 1, "must be from 0 to 1"),
+    ("scale_factor", lambda value: value > 1, "must be above 1"),
+    ("bits", lambda value: value in (8, 16), "must be 8 or 16"),
+    (
+        "content_layer_weights style_layer_weights style_start_s",
+        lambda value: 0 <= value < math.inf,
+        "must be finite and not negative",
+    ),
+    ("style_duration_s", lambda value: 0 < value < math.inf, "must be finite and above 0"),
+    ("style_scale", lambda value: 0 < value < math.inf, "needs numbers above 0"),
+    ("style_blend", lambda value: 0 <= value < math.inf, "needs weights >= 0 that are not all 0"),
+)
+"""Names of fields, what each value of them has to be, and how that is said."""
+
+
+def _check_ranges(recipe: Any) -> None:
+    for names, good, said in _RANGES:
+        for name in names.split():
+            value = getattr(recipe, name)
+            if not all(
+                good(one) for one in (value if isinstance(value, tuple) else (value,)) if one is not None
+            ):
+                raise RecipeError(f"{name} {said}, got {value}")
 
 
 def _check_together(recipe: Any) -> None:

@@ -49,7 +49,7 @@ class RunFolder:
         self.path = path
         self.metrics = Metrics(path / "metrics.jsonl")
         self._lock: Any = None
-        self._made = False
+        self._made: bool | None = None
 
     @property
     def status(self) -> str:
@@ -97,8 +97,9 @@ class RunFolder:
             raise FileError(
                 f"{self.path}: holds files already, which a run would mix with its own; name a new folder"
             )
-        self._made = make_folder(self.path)
+        made = make_folder(self.path)
         self.lock()
+        self._made = made
         files = {name: _plain(path) for name, path in files_of(recipe).items()}
         recipe = recipe.replace(**{name: file["path"] for name, file in files.items()})
         with atomic(self.path / "recipe.toml") as temporary:
@@ -195,7 +196,10 @@ class RunFolder:
             ) from error
 
     def discard(self) -> None:
-        """Remove what ``create`` made in a folder that was new or empty."""
+        """Remove what ``create`` made, if it did, in a folder that was new or empty."""
+        if self._made is None:
+            return
+        self.close()
         for name in ("run.json", "recipe.toml", "status.json", "metrics.jsonl", ".lock"):
             with contextlib.suppress(OSError):
                 (self.path / name).unlink()
@@ -386,18 +390,15 @@ def opened(job: Job) -> Iterator[RunFolder | None]:
         yield None
         return
     folder = RunFolder(job.run_dir)
-    made = False
     try:
         if job.resumed:
             folder.lock()
             folder.clean()
         else:
             folder.create(job)
-            made = True
         yield folder
     except Exception:
-        if made and not folder.metrics.rows:
-            folder.close()
+        if not folder.metrics.rows:
             folder.discard()
         raise
     finally:
