@@ -44,7 +44,7 @@ def transfer(
         on_note: Called with each line that a user should know, as soon as it is known.
         on_stage: Called as each stage begins: ``optimize`` after the inputs and the network were read, then
             ``finish``, the way from the image back to a sound or picture.
-        cache: Networks and style statistics of earlier runs.
+        cache: Networks of earlier runs.
         keeper: Keeps the run as it goes, and has where to go on from.
 
     Raises:

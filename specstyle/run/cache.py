@@ -1,17 +1,12 @@
-"""The network of a run, and what is left ready for the next in the same process: it, and style statistics."""
+"""The network of a run: what makes it, and what is left of it ready for the next run in the same process."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import itertools
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from collections.abc import Hashable
 
 import torch
-from torch import Tensor
 
 from specstyle.engine.views import IMAGE, bare
 from specstyle.errors import RecipeError
@@ -21,86 +16,31 @@ from specstyle.recipes.published import MADE_FOR
 from specstyle.run.request import Request
 from specstyle.run.settle import layers_in_use
 
-T = TypeVar("T")
-
 NETWORKS = 3
 """How many networks are kept: VGG19 with all its layers is 80 MB, and 550 MB as it is loaded."""
 
-LIMIT_BYTES = 2**28
-"""Of style statistics."""
-
-
-class Store:
-    """Values by key, of which those that were not asked for the longest are dropped above a limit.
-
-    Args:
-        limit: Of the sum of sizes. A value that alone is larger is not kept.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._size = limit, 0
-        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def get(self, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:
-        """Return the value of a key, made now if it is not kept."""
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            found: T = self._kept[key][0]
-            return found
-        made = make()
-        weight = size(made)
-        if weight <= self._limit:
-            self._kept[key] = (made, weight)
-            self._size += weight
-        while self._size > self._limit:
-            self._size -= self._kept.popitem(last=False)[1][1]
-        return made
-
 
 class Cache:
-    """Keeps what several runs have in common, within bounds. A run with it gives the same bytes as without.
-
-    Images are known by a hash of their values, so that nothing has to be said of what determines them
-    (the content's rate and size, the recipe's transform, the scale).
+    """Keeps the networks that were asked for last. A run with it gives the same bytes as without.
 
     Args:
-        networks: How many networks are kept; 0: none.
-        limit_bytes: Of style statistics.
+        networks: How many are kept, at least 1.
     """
 
-    def __init__(self, *, networks: int = NETWORKS, limit_bytes: int = LIMIT_BYTES) -> None:
-        self._networks, self._statistics = Store(networks), Store(limit_bytes)
-        self._count = itertools.count()
-        self._numbers: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
+    def __init__(self, networks: int = NETWORKS) -> None:
+        self._most = networks
+        self._kept: OrderedDict[Hashable, Network] = OrderedDict()
 
     def network(self, recipe: Recipe, request: Request, *, device: torch.device, precision: str) -> Network:
         """Return the network of a settled recipe, made now if it is not kept; see ``network_for``."""
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        return self._networks.get(
-            network_key(recipe, request, device, precision),
-            lambda: network_for(recipe, request, device=device, dtype=dtype),
-            lambda _: 1,
-        )
-
-    def statistics(
-        self, images: Sequence[Tensor], identity: Any, *key: Hashable, make: Callable[[], dict[str, Tensor]]
-    ) -> dict[str, Tensor]:
-        """Return statistics of some images, by layer, made now if they are not kept.
-
-        Args:
-            images: The images.
-            identity: Of the network that they come from (``Seen.identity``); ``None``: they are not kept.
-            key: What else determines them.
-            make: Computes them.
-        """
-        if identity is None:
-            return make()
-        network = self._numbers.setdefault(identity, next(self._count))
-        whole = (network, key, tuple(_digest(image) for image in images))
-        return self._statistics.get(whole, make, _bytes_of)
+        key = network_key(recipe, request, device, precision)
+        if key not in self._kept:
+            dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+            self._kept[key] = network_for(recipe, request, device=device, dtype=dtype)
+        self._kept.move_to_end(key)
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return self._kept[key]
 
 
 def network_for(
@@ -156,12 +96,3 @@ def network_key(recipe: Recipe, request: Request, device: torch.device, precisio
         str(device),
         precision,
     )
-
-
-def _digest(image: Tensor) -> Hashable:
-    content = hashlib.sha256(image.detach().cpu().contiguous().numpy().tobytes()).digest()
-    return content, tuple(image.shape), str(image.dtype), str(image.device)
-
-
-def _bytes_of(statistics: dict[str, Tensor]) -> int:
-    return sum(statistic.nbytes for statistic in statistics.values())

@@ -97,7 +97,7 @@ class Session:
         self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
         self.told: list[str] = []
         self._on_note, self.keeper = on_note, keeper
-        self.cache = Cache() if cache is None else cache  # each stage asks for the styles' statistics
+        self._cache = Cache() if cache is None else cache
         self.precision = settle_precision(request.precision, device)
         self.sound: SoundMedium | None = None
         self.picture: PictureMedium | None = None
@@ -206,14 +206,12 @@ class Session:
         """Make a network, and fit it to what it will look at."""
         content, styles = self.content.image, self.styles
         with convolutions_in(self.precision):  # gains are measured
-            network = self.cache.network(recipe, request, device=self.device, precision=self.precision)
+            network = self._cache.network(recipe, request, device=self.device, precision=self.precision)
             try:
                 features = Seen(
                     lambda see, names: network.fitted(see, names, content, styles),
                     layers_in_use(recipe, all_of_them=request.terms is not None),
                     lambda name: self.medium.view(name, self.content),
-                    # The kernel's maps depend on the content, too.
-                    identity=None if network.name == "kernel" else network,
                     channels=content.shape[1],
                 )
             except ValueError as error:

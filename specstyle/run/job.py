@@ -53,7 +53,7 @@ def run_job(
         on_step: Called after each step; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
         on_stage: Called as each stage of the run begins.
-        cache: Networks and style statistics of earlier runs.
+        cache: Networks of earlier runs.
         keep_now: Asked between steps whether to write a checkpoint at once; for a job with a ``run_dir``.
         run: What makes a result of the request, as ``transfer``, which it is by default, does.
 

@@ -337,7 +337,6 @@ class ScaleLoop:
             keep_content=planned.keep_content,
             masks=run.masks,
             terms=run.request.terms,
-            cache=run.cache,
         )
         if not self._estimate.tileable:
             return make, iter([planned.size])

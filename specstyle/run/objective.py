@@ -33,7 +33,6 @@ from specstyle.engine.tiles import Size, tiled_means
 from specstyle.engine.tiling import TiledObjective
 from specstyle.errors import RecipeError
 from specstyle.recipes import Recipe
-from specstyle.run.cache import Cache
 from specstyle.run.request import MakeTerms
 from specstyle.run.settle import seen_layers
 
@@ -72,7 +71,6 @@ def build_objective(
     keep_content: bool = True,
     masks: Masks = NO_MASKS,
     terms: MakeTerms | None = None,
-    cache: Cache | None = None,
 ) -> Objective:
     """Make a recipe's objective for one size.
 
@@ -88,7 +86,6 @@ def build_objective(
         keep_content: See ``TiledObjective``.
         masks: Where styles apply.
         terms: Makes more losses, of the network, the content and the styles; their names must be new.
-        cache: Style statistics of earlier runs, and of earlier sizes.
 
     Raises:
         RecipeError: If there is not one blend weight per style, or the network cannot be tiled.
@@ -116,9 +113,7 @@ def build_objective(
             for layer, weight in weights.items()
         ]
     if style_weight > 0:
-        losses += _style_terms(
-            recipe, features, content, styles, blend, masks=masks, tile=tile, cache=cache or Cache()
-        )
+        losses += _style_terms(recipe, features, content, styles, blend, masks=masks, tile=tile)
     if recipe.balance == "gradient" and reference is not None:
         losses = _balanced(losses, finish, reference)
     if (smoothness := recipe.tv_weight * recipe.style_fade) > 0:
@@ -138,7 +133,6 @@ def _style_terms(
     *,
     masks: Masks,
     tile: Size | None,
-    cache: Cache,
 ) -> list[Term]:
     """Return a term for each style layer, or for each layer and style where masks say where styles apply."""
     shares, weight = seen_layers(recipe, "style"), recipe.effective_weights()[1]
@@ -148,14 +142,12 @@ def _style_terms(
     positions = content.shape[2] * content.shape[3]
     compared = {layer: _comparison(recipe, own[layer], rows[layer], positions) for layer in shares}
     statistics = {layer: statistic for layer, (statistic, _) in compared.items()}
-    # What the statistics are, beside the network and the style.
-    key = (recipe.style_loss == "wasserstein2", recipe.style_bands, tuple(rows.items()), tile)
     means = []
     for number, style in enumerate(styles):
         mask = masks.styles[number] if masks.styles else None
         sizes = {} if mask is None else others[number]
         roots = {layer: root_weights(mask, *size[1:]) for layer, size in sizes.items() if mask is not None}
-        means.append(_means(features, style, statistics, tile, roots, cache=cache, key=key))
+        means.append(_means(features, style, statistics, tile, roots))
     terms: list[Term] = []
     for layer, (statistic, distance) in compared.items():
         # Of the means of some styles, their share of the loss, where they apply, and a name.
@@ -204,19 +196,12 @@ def _means(
     statistics: dict[str, Statistic],
     tile: Size | None,
     roots: dict[str, Tensor],
-    *,
-    cache: Cache,
-    key: Sequence[Any],
 ) -> dict[str, Tensor]:
     """Return the mean of each layer's statistic over a style, whose positions may weigh differently."""
-
-    def make() -> dict[str, Tensor]:
-        if tile is not None:
-            return tiled_means(features, style, statistics, tile, roots)
-        maps = features(style)
-        return {n: mean_statistic(statistic, maps[n], roots.get(n)) for n, statistic in statistics.items()}
-
-    return cache.statistics([style, *roots.values()], getattr(features, "identity", None), *key, make=make)
+    if tile is not None:
+        return tiled_means(features, style, statistics, tile, roots)
+    maps = features(style)
+    return {n: mean_statistic(statistic, maps[n], roots.get(n)) for n, statistic in statistics.items()}
 
 
 def _balanced(

@@ -1,4 +1,4 @@
-"""What runs have in common is made once, kept within bounds, and changes no byte of a result."""
+"""Networks are made once for many runs, kept within bounds, and change no byte of a result."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ import torch
 from PIL import Image
 
 from specstyle import Request
-from specstyle.features import networks, vgg
+from specstyle.features import networks
 from specstyle.recipes import Recipe
-from specstyle.run import objective
-from specstyle.run.cache import Cache, Store, network_key
+from specstyle.run.cache import Cache, network_key
 from specstyle.run.job import run_job
 from specstyle.run.request import Job
 
@@ -65,7 +64,7 @@ def ignore(_: Any) -> None:
 @pytest.mark.parametrize(("medium", "overrides"), CASES)
 def test_the_same_bytes_as_without(medium: str, overrides: dict[str, Any], tmp_path: Path) -> None:
     cache = Cache()
-    for names in ("c1 s1", "c2 s1", "c1 s1", "c1 s1 s2", "c1 s2", "c1 s1"):
+    for names in ("c1 s1", "c2 s1", "c1 s1 s2", "c1 s1"):
         assert made(tmp_path, medium, overrides, names, cache) == made(
             tmp_path, medium, overrides, names, None
         )
@@ -96,43 +95,12 @@ def counted(monkeypatch: pytest.MonkeyPatch, module: Any, name: str) -> list[Any
     return calls
 
 
-def test_the_second_run_makes_no_network_and_no_style_statistic(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_second_run_makes_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cache = Cache()
     made(tmp_path, "audio", CASES[2][1], "c1 s1", cache)
     built = counted(monkeypatch, networks, "VGG19")
-    statistics = counted(monkeypatch, objective, "mean_statistic")
-    forward = counted(monkeypatch, vgg.VGG19, "__call__")
     made(tmp_path, "audio", CASES[2][1], "c2 s1", cache)
-    assert len({args[1].shape[3] for args in forward}) == 1  # the content's frames
-    assert (len(built), len(statistics)) == (0, 0)
-
-
-def test_a_style_that_changed_on_disk_is_read_again(tmp_path: Path) -> None:
-    cache = Cache()
-    before = made(tmp_path, "audio", CASES[0][1], "c1 s1", cache)
-    samples, _ = soundfile.read(tmp_path / "c2.wav")
-    soundfile.write(tmp_path / "s1.wav", samples, RATE)
-    after = made(tmp_path, "audio", CASES[0][1], "c1 s1", cache)
-    assert after != before
-    assert after == made(tmp_path, "audio", CASES[0][1], "c1 s1", None)
-
-
-def test_a_store_drops_what_was_not_asked_for_the_longest() -> None:
-    store, seen = Store(10), []
-
-    def get(key: str, size: int) -> str:
-        return store.get(key, lambda: seen.append(key) or key, lambda _: size)  # type: ignore[func-returns-value]
-
-    for key in "abacab":
-        get(key, 4)
-    assert seen == ["a", "b", "c", "b"]
-    assert get("large", 11) == "large"
-    assert len(store) == 2
-    for _ in range(2):
-        get("large", 11)
-    assert seen[4:] == ["large"] * 3
+    assert not built
 
 
 def test_what_determines_a_network() -> None:
