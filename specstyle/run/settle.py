@@ -55,26 +55,7 @@ def settle_recipe(
     base = _find_recipe(recipe, on_note=told.append)
     if custom:
         return _settled_custom(medium, base, overrides), tuple(told)
-    asked = str(overrides.get("network") or (base.network if base else "auto"))
-    layers = [
-        name
-        for kind in ("content_layers", "style_layers")
-        for name in (overrides.get(kind) or (getattr(base, kind) if base else ()))
-    ]
-    notes: tuple[str, ...]
-    texture = "duration_s" in overrides and recipe == "default" and not layers
-    if texture and weights is None and asked == "auto":
-        name, notes = "kernel", ("network: kernel",)  # on the waveform, whose ends can meet
-    elif asked == "auto" and weights is None:
-        name, notes = _auto_network(layers, gpu=gpu)
-    else:
-        name, notes = "vgg19" if asked == "auto" else asked, ()
-        _canonical(name, ())  # there is such a network
-    if weights is not None and name not in WITH_WEIGHTS:
-        raise RecipeError(
-            f"--weights belongs to the networks {' and '.join(WITH_WEIGHTS)}, but {name} was asked for; drop "
-            "one of them"
-        )
+    name, notes = _choose_network(recipe, base, overrides, weights, gpu=gpu)
     settled = (base or default_recipe(medium, name)).replace(**{**overrides, "network": name})
     settled = settled.replace(
         content_layers=_canonical(name, settled.content_layers),
@@ -84,8 +65,12 @@ def settle_recipe(
     )
     if settled.finish_network:
         _canonical(settled.finish_network, (*settled.content_layers, *settled.style_layers))
-    if (name == "vgg19-lite" and weights is None) or settled.finish_network == "vgg19-lite":
-        _check_reach(settled)
+    deeper = _beyond_lite((*settled.content_layers, *settled.style_layers))
+    if deeper and ((name == "vgg19-lite" and weights is None) or settled.finish_network == "vgg19-lite"):
+        raise RecipeError(
+            f"vgg19-lite reaches {lite.REACH[-1]} and not {', '.join(dict.fromkeys(deeper))}; choose other "
+            "--content-layers and --style-layers, or --network vgg19 or vgg19-random"
+        )
     if base is not None and base.name in PUBLISHED and name in ("vgg19-random", "vgg19-lite"):
         notes += (
             f"recipe {base.name} was balanced for pretrained VGG19: on {name} its content outweighs "
@@ -150,17 +135,6 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
     return recipe, notes
 
 
-def _check_reach(recipe: Recipe) -> None:
-    """Refuse layers that are deeper than the network in the package."""
-    layers = (*recipe.content_layers, *recipe.style_layers)
-    deeper = [name for name in layers if bare(name) not in (IMAGE, *lite.REACH)]
-    if deeper:
-        raise RecipeError(
-            f"vgg19-lite reaches {lite.REACH[-1]} and not {', '.join(dict.fromkeys(deeper))}; choose other "
-            "--content-layers and --style-layers, or --network vgg19 or vgg19-random"
-        )
-
-
 def _settled_custom(medium: str, base: Recipe | None, overrides: dict[str, Any]) -> Recipe:
     """Return the recipe for a user's own network: no layers named means those that it gives."""
     named = {"network": "custom", "content_layers": ("",), "style_layers": ("",)}
@@ -169,12 +143,7 @@ def _settled_custom(medium: str, base: Recipe | None, overrides: dict[str, Any])
 
 
 def _find_recipe(recipe: str | Path | Recipe, *, on_note: Callable[[str], None]) -> Recipe | None:
-    """Return the recipe that was asked for, ``None`` for the one of the medium and the network.
-
-    Args:
-        recipe: A recipe, its name or its file.
-        on_note: Told what a file of an older version says otherwise.
-    """
+    """Return the recipe that was asked for, ``None`` for the one of the medium and the network."""
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, Path) or recipe.lower().endswith(".toml"):
@@ -182,15 +151,43 @@ def _find_recipe(recipe: str | Path | Recipe, *, on_note: Callable[[str], None])
     return None if recipe == "default" else get_recipe(recipe)
 
 
-def _auto_network(layers: Sequence[str], *, gpu: bool) -> tuple[str, tuple[str, ...]]:
-    """Return the network for some layers, and what to say of it."""
+def _choose_network(
+    recipe: str | Path | Recipe,
+    base: Recipe | None,
+    overrides: dict[str, Any],
+    weights: Path | None,
+    *,
+    gpu: bool,
+) -> tuple[str, tuple[str, ...]]:
+    """Return the name of the network that will run, and what to say of it."""
+    asked = str(overrides.get("network") or (base.network if base else "auto"))
+    if asked != "auto" or weights is not None:
+        name = "vgg19" if asked == "auto" else asked
+        _canonical(name, ())  # there is such a network
+        if weights is not None and name not in WITH_WEIGHTS:
+            raise RecipeError(
+                f"--weights belongs to the networks {' and '.join(WITH_WEIGHTS)}, but {name} was asked for; "
+                "drop one of them"
+            )
+        return name, ()
+    layers = [
+        name
+        for kind in ("content_layers", "style_layers")
+        for name in (overrides.get(kind) or (getattr(base, kind) if base else ()))
+    ]
+    if "duration_s" in overrides and recipe == "default" and not layers:
+        return "kernel", ("network: kernel",)  # on the waveform, whose ends can meet
     for name in ("wide-random", "kernel"):
         if layers and {bare(layer) for layer in layers} - {IMAGE} <= set(layers_of(name)):
             return name, (f"network: {name}",)
-    deeper = [name for name in _canonical("vgg19", tuple(layers)) if bare(name) not in (IMAGE, *lite.REACH)]
-    if gpu or deeper:
+    if gpu or _beyond_lite(_canonical("vgg19", tuple(layers))):
         return "vgg19", ("network: vgg19",)
     return "vgg19-lite", ("network: vgg19-lite; VGG19 itself, several times slower: --network vgg19",)
+
+
+def _beyond_lite(layers: Sequence[str]) -> list[str]:
+    """Return the layers that are deeper than the network in the package."""
+    return [name for name in layers if bare(name) not in (IMAGE, *lite.REACH)]
 
 
 def _canonical(network: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -201,12 +198,7 @@ def _canonical(network: str, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def seen_layers(recipe: Recipe, kind: str) -> dict[str, float]:
-    """Return the weight of each layer of one loss, by the layers' names with all views.
-
-    Args:
-        recipe: The recipe.
-        kind: ``content`` or ``style``.
-    """
+    """Return the weight of each layer of the loss ``content`` or ``style``, by its name with all views."""
     view = getattr(recipe, f"{kind}_view")
     return {through(layer, view): weight for layer, weight in recipe.layer_weights(kind).items()}
 
