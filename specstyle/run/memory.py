@@ -178,7 +178,8 @@ class Estimate:
         work = sum(map(self._work, run.stages))
         ample = run.request.memory_limit is None and self._room()[0] > 4 * GIB
         measure = bool(features.layers) and not (ample and work < SMALL)
-        self._costs = {id(s.features): self._cost(s.features) if measure else Cost() for s in run.stages}
+        networks = dict.fromkeys(stage.features for stage in run.stages)
+        self._costs = {network: self._cost(network) if measure else Cost() for network in networks}
 
     def _work(self, stage: Stage) -> int:
         """Return pixels times steps."""
@@ -208,7 +209,7 @@ class Estimate:
             run.recipe,
             stage.features,
             (batch, channels, height, width),
-            cost=self._costs[id(stage.features)],
+            cost=self._costs[stage.features],
             tile=self._tile if self.tileable else 0,
             style_pixels=round(style * height * width / full),
             samples=samples,
@@ -237,7 +238,7 @@ class Estimate:
         """Return how long the optimization will take."""
         stages = self._run.stages
         tiled = any(self.plan(scale).size is not None for scale in range(len(stages)))
-        plain = sum(self._costs[id(stage.features)].seconds * self._work(stage) for stage in stages)
+        plain = sum(self._costs[stage.features].seconds * self._work(stage) for stage in stages)
         return plain * (4 / 3 if tiled else 1.0)
 
     def notes(self) -> tuple[str, ...]:
@@ -246,22 +247,23 @@ class Estimate:
         Raises:
             RecipeError: If it does not fit into the limit that the user set.
         """
-        run = self._run
+        run, seconds = self._run, self.seconds()
         planned, limit = self.plan(len(run.stages) - 1), run.request.memory_limit
-        seconds = self.seconds()
         limit = limit if planned.free < free_memory(run.device) else None
+        held = held_memory(run.device)
+        said = describe(planned, run.recipe, run.request.medium, limit=limit, held=held)
         if limit is not None and not planned.fits:
-            held = held_memory(run.device)
-            raise RecipeError(describe(planned, run.recipe, run.request.medium, limit=limit, held=held))
+            raise RecipeError(said)
         tight = not planned.fits or (limit is not None and planned.free < LITTLE)
         notes: tuple[str, ...] = ()
         if seconds > LONG_RUN_S or planned.size is not None or planned.needed > LARGE_RUN or tight:
-            held = held_memory(run.device)
-            notes += (describe(planned, run.recipe, run.request.medium, limit=limit, held=held),)
+            notes += (said,)
         if planned.history < run.recipe.history and run.recipe.optimizer == "lbfgs":
             notes += (f"L-BFGS remembers {planned.history} steps instead of {run.recipe.history}, to fit",)
         if seconds > LONG_RUN_S:
-            about = readable(seconds)
+            about = (
+                counted(round(seconds / 60), "minute") if seconds < 3600 else f"{seconds / 3600:.1f} hours"
+            )
             notes += (f"time: very roughly {about} on this device; Ctrl-C keeps the result so far",)
         return notes
 
@@ -395,15 +397,6 @@ def describe(plan: Plan, recipe: Recipe, medium: str, *, limit: float | None = N
 def smaller_sources(medium: str) -> str:
     """Return what of the inputs could be smaller, in words."""
     return "a shorter sound or a lower --sample-rate" if medium == "audio" else "a smaller --size"
-
-
-def readable(seconds: float) -> str:
-    """Return a rough duration in words.
-
-    >>> readable(95.0), readable(4000.0)
-    ('2 minutes', '1.1 hours')
-    """
-    return counted(round(seconds / 60), "minute") if seconds < 3600 else f"{seconds / 3600:.1f} hours"
 
 
 class ShortageError(SpecstyleError):
