@@ -11,8 +11,9 @@ from typing import Any
 from specstyle.engine.device import choose_device, settle_precision
 from specstyle.errors import FileError, ListError, SpecstyleError
 from specstyle.media import imagefiles, soundfiles
-from specstyle.recipes import Recipe, files_of
+from specstyle.recipes import Recipe
 from specstyle.recipes.checks import field_reader
+from specstyle.run.checkpoint import files_read
 from specstyle.run.request import Job, Request
 from specstyle.run.settle import check_request, settle_request
 
@@ -163,7 +164,7 @@ def _checked(task: Task) -> Task:
     recipe, notes = settle_request(request)
     if request.device != "auto":  # which may be another machine's, of which nothing is known yet
         settle_precision(request.precision, choose_device(request.device))
-    for path in (*_inputs(request), *filter(None, [request.weights]), *files_of(recipe).values()):
+    for path in files_read(task.job, recipe):
         if not path.is_file():
             what = "is no file" if path.exists() else "does not exist"
             raise FileError(f"{path} {what}; check the path")
@@ -173,15 +174,13 @@ def _checked(task: Task) -> Task:
     return dataclasses.replace(task, recipe=recipe, notes=notes)
 
 
-def _inputs(request: Request) -> list[Path]:
-    masks = (mask for mask in (*request.content_masks, *request.style_masks) if mask != "all")
-    return [Path(path) for path in (request.content, *request.styles, *masks)]
-
-
 def _collisions(tasks: Sequence[Task]) -> list[str]:
     """Return what is wrong where the outputs of some jobs meet files of others."""
     problems = []
-    read = {path.resolve(): task for task in reversed(tasks) for path in _inputs(task.job.request)}
+    reading = (
+        (path, task) for task in reversed(tasks) for path in files_read(task.job, task.recipe or Recipe())
+    )
+    read = {path.resolve(): task for path, task in reading}
     written: dict[Path, Task] = {}
     for task in tasks:
         output = task.job.output.resolve()

@@ -21,6 +21,7 @@ from specstyle.batch.results import Outcome, outcome_of
 from specstyle.engine.device import choose_device
 from specstyle.errors import explain, is_out_of_memory
 from specstyle.files import make_folder
+from specstyle.run.api import ignore
 from specstyle.run.cache import Cache
 from specstyle.run.job import run_job
 from specstyle.run.request import Job, TransferError
@@ -61,7 +62,7 @@ class Worker:
         try:
             job = self._placed(task)
             make_folder(job.output.parent)
-            result, _ = run_job(job, on_step=self._step, on_note=_ignore, on_stage=_ignore, cache=self._cache)
+            result, _ = run_job(job, on_step=self._step, on_note=ignore, on_stage=ignore, cache=self._cache)
         except Abandoned:
             return outcome_of(task, "died", error="its batch has ended")
         except TransferError as error:
@@ -213,7 +214,3 @@ def _begin(device: str, threads: int | None, workers: int, line: Connection) -> 
 def _run(task: Task) -> Outcome:
     with _busy:
         return _worker[0].run(task)
-
-
-def _ignore(_: Any) -> None:
-    """Do nothing."""

@@ -131,12 +131,9 @@ def resize_memory(memory: dict[str, Any], height: int, width: int) -> dict[str, 
         Crowson 2021 (style-transfer-pytorch) for Adam's.
     """
     if "pairs" in memory:
-        return {
-            "pairs": [
-                (resize(step, height, width), _resize_gradient(change, height, width))
-                for step, change in memory["pairs"]
-            ]
-        }
+        resized = [[resize(vector, height, width) for vector in pair] for pair in memory["pairs"]]
+        ratios = [step.shape[2] * step.shape[3] / (height * width) for step, _ in memory["pairs"]]
+        return {"pairs": [(step, change * r) for (step, change), r in zip(resized, ratios, strict=True)]}
     if not memory:
         return {}
     size = (height, width)
@@ -147,11 +144,6 @@ def resize_memory(memory: dict[str, Any], height: int, width: int) -> dict[str, 
         "exp_avg": F.interpolate(first, size, mode="bicubic", align_corners=False),
         "exp_avg_sq": F.interpolate(second, size, mode="bilinear", align_corners=False).clamp_min(0.0),
     }
-
-
-def _resize_gradient(gradient: Tensor, height: int, width: int) -> Tensor:
-    ratio = gradient.shape[2] * gradient.shape[3] / (height * width)
-    return resize(gradient, height, width) * ratio
 
 
 def carry_up(image: Tensor, content: Tensor, content_up: Tensor, *, what: str) -> Tensor:

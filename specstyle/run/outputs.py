@@ -75,7 +75,7 @@ def draw_figure(medium: str, result: Result, path: Path) -> None:
             panels = [(t, s.samples.numpy(), s.sample_rate) for t, s in zip(titles, sources, strict=True)]
             figures.sound_figure(panels, temporary)
         else:
-            pictures = [(t, _pixels(s)) for t, s in zip(titles, sources, strict=True)]
+            pictures = [(t, s.pixels.movedim(0, 2).numpy()) for t, s in zip(titles, sources, strict=True)]
             figures.contact_sheet(pictures, temporary, columns=len(pictures), inches=4.0)
 
 
@@ -83,11 +83,6 @@ def panel_titles(styles: int) -> list[str]:
     """Return the titles of content, styles and result side by side."""
     numbered = ["style"] if styles == 1 else [f"style {i}" for i in range(1, styles + 1)]
     return ["content", *numbered, "result"]
-
-
-def _pixels(picture: Any) -> np.ndarray:
-    pixels: np.ndarray = picture.pixels.movedim(0, 2).numpy()
-    return pixels
 
 
 class Metrics:
