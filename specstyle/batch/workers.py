@@ -22,8 +22,8 @@ from specstyle.engine.device import choose_device
 from specstyle.errors import explain, is_out_of_memory
 from specstyle.files import make_folder
 from specstyle.run.api import ignore
-from specstyle.run.cache import Cache
 from specstyle.run.job import run_job
+from specstyle.run.objective import Cache
 from specstyle.run.request import Job, TransferError
 
 

@@ -25,7 +25,7 @@ from specstyle.onepass.network import Moments
 from specstyle.onepass.stylefile import Style
 from specstyle.onepass.tiling import stylize
 from specstyle.run.api import transfer
-from specstyle.run.cache import Cache
+from specstyle.run.objective import Cache
 from specstyle.run.request import Progress, Request
 
 KEPT = 0.9

@@ -14,11 +14,11 @@ from torch import Tensor
 from specstyle.engine.device import choose_device, convolutions_in
 from specstyle.engine.optimize import NonFiniteLossError
 from specstyle.recipes import TEXTURE
-from specstyle.run.cache import Cache
 from specstyle.run.checkpoint import Checkpoints
 from specstyle.run.inputs import Session
 from specstyle.run.loop import ScaleLoop
 from specstyle.run.memory import Estimate, explained
+from specstyle.run.objective import Cache
 from specstyle.run.request import Progress, Request, Result, Stage, TransferError
 from specstyle.run.settle import check_request, settle_request
 

@@ -27,9 +27,8 @@ from specstyle.media.picturemedium import PictureMedium, whole_strides
 from specstyle.media.soundmedium import SoundMedium
 from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe
-from specstyle.run.cache import Cache
 from specstyle.run.checkpoint import Checkpoints
-from specstyle.run.objective import Masks
+from specstyle.run.objective import Cache, Masks
 from specstyle.run.record import described
 from specstyle.run.request import Progress, Request, Result
 from specstyle.run.settle import layers_in_use

@@ -15,7 +15,6 @@ from specstyle.files import atomic, check_output, make_folder, write_json
 from specstyle.media import imagefiles, soundfiles
 from specstyle.recipes import Recipe
 from specstyle.run.api import transfer
-from specstyle.run.cache import Cache
 from specstyle.run.checkpoint import (
     FINISHED,
     FINISHING,
@@ -26,6 +25,7 @@ from specstyle.run.checkpoint import (
     files_read,
     opened,
 )
+from specstyle.run.objective import Cache
 from specstyle.run.outputs import Metrics, Snapshots, TensorBoard, Watcher, draw_figure, write_to
 from specstyle.run.record import files_recorded, settings_text, with_files
 from specstyle.run.report import write_report

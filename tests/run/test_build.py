@@ -12,7 +12,7 @@ from specstyle.errors import RecipeError
 from specstyle.features import NETWORKS, lite
 from specstyle.features.weights import LAYERS
 from specstyle.recipes import PUBLISHED, Recipe, get_recipe, to_toml
-from specstyle.run.cache import network_for
+from specstyle.run.objective import network_for
 from specstyle.run.request import Request
 from specstyle.run.settle import (
     layers_in_use,

@@ -15,8 +15,8 @@ from PIL import Image
 from specstyle import Request
 from specstyle.features import networks
 from specstyle.recipes import Recipe
-from specstyle.run.cache import Cache, network_key
 from specstyle.run.job import run_job
+from specstyle.run.objective import Cache, network_key
 from specstyle.run.request import Job
 
 RATE = 8000
