@@ -33,9 +33,9 @@ from specstyle.onepass.stylefile import NETWORKS, SHIPPED, Style, load_style, mi
 from specstyle.onepass.trainer import Lesson, Report, Trainer, style_loss
 from specstyle.recipes import Recipe, to_dict
 from specstyle.run.api import ignore, transfer
+from specstyle.run.balance import loss_power
 from specstyle.run.checkpoint import EVERY_S
 from specstyle.run.inputs import Session
-from specstyle.run.loop import loss_power
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Request
 from specstyle.run.settle import check_request, seen_layers, settle_request

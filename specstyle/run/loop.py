@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -18,51 +17,14 @@ from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
 from specstyle.engine.tiles import Size
 from specstyle.engine.tiling import FrugalObjective
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
-from specstyle.media.structure import content_left
-from specstyle.recipes import Recipe
+from specstyle.run.balance import Balance
 from specstyle.run.inputs import Session, Stage
 from specstyle.run.memory import Estimate, Plan, smaller_tiles
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Progress
-from specstyle.run.settle import optimizer_settings, seen_layers
+from specstyle.run.settle import optimizer_settings
 
-SHARE_GAIN = 8.0
-"""Of the logarithm of the content's weight, for each unit of its share that is missing."""
-
-LARGEST_TILT = 9.0
-"""Largest change of that logarithm."""
-
-LOSS_POWERS = {"tune": 5.3, "time": 3.6}
-"""Of what a sound keeps, the relative loss at a strength is the strength to this power."""
-
-LOSS_GAIN = 2.0
-"""Of the logarithm of a layer's weight, for each unit of the logarithm of its loss beside that."""
-
-LARGEST_CHANGE = 3.0
-"""Of that logarithm at once: after a larger one the optimizer hardly gets on."""
-
-LEAST_GONE = 1e-4
-"""A smaller loss is no loss."""
-
-
-def gone_at(recipe: Recipe, layer: str) -> float:
-    """Return how much of what a content layer of a sound sees should be gone, as its relative loss."""
-    kept = recipe.keep_time if _sees_time(layer) else recipe.keep_tune
-    gone: float = (recipe.strength if kept is None else 1.0 - kept) ** loss_power(layer)
-    return gone
-
-
-def loss_power(layer: str) -> float:
-    """Return the power of strength that is the relative loss of a sound's content layer."""
-    return LOSS_POWERS["time" if _sees_time(layer) else "tune"]
-
-
-def _sees_time(layer: str) -> bool:
-    """Tell whether a content layer looks at rises alone; what looks at partials is the tune."""
-    return layer.endswith("@flux")
-
-
-_SAVED = ("done", "losses_start", "tilts", "whole", "of_sections")
+_SAVED = ("done", "losses_start", "whole", "of_sections")
 """Of a ``ScaleLoop``, what a checkpoint holds beside what its session and the engine need."""
 
 
@@ -78,7 +40,7 @@ class ScaleLoop:
         self._run, self._estimate = run, estimate
         self._done = 0
         self._losses_start: dict[str, float] | None = None
-        self._tilts = dict.fromkeys(run.recipe.content_layers, 0.0)
+        self._balance = Balance(run)
         self._whole: Tensor | None = None
         self._of_sections: dict[int, dict[str, dict[str, float]]] = {}
 
@@ -93,7 +55,7 @@ class ScaleLoop:
             for name in _SAVED:
                 setattr(self, f"_{name}", saved[name])
             run.generator.set_state(saved["generator"].cpu())
-            run.tiles = saved["tiles"]
+            run.tiles, self._balance.tilts = saved["tiles"], saved["tilts"]
         for scale in range(first, len(run.stages)):
             state = self._at_scale(scale, state, saved)
             saved = None
@@ -153,7 +115,7 @@ class ScaleLoop:
             raise NonFiniteLossError(self._done + error.step, whole) from None
         run.tiles.append(objective.size)
         if not state.stopped:
-            self._weigh_content(state.image, objective)
+            self._balance.weigh(state.image, objective)
         self._tell(stage, state)
         self._losses_start = self._losses_start or state.losses_start
         self._done += state.steps
@@ -195,45 +157,6 @@ class ScaleLoop:
         joined[..., start:stop] = torch.lerp(joined[..., start:stop], image, shares)
         return joined
 
-    def _weigh_content(self, image: Tensor, objective: FrugalObjective) -> None:
-        """Change the content's weights by how much of it is left in an image, and how much should be."""
-        recipe = self._run.recipe
-        if recipe.balance != "share" or not 0 < recipe.strength < 1 or recipe.effective_weights()[0] == 0:
-            return
-        self._run.content_left = left = self._content_left(image, objective)
-        for layer, share in left.items():
-            if self._run.sound is None:
-                change = SHARE_GAIN * (1.0 - recipe.strength**2 - share)
-            else:
-                aim = max(gone_at(recipe, layer), LEAST_GONE)
-                change = LOSS_GAIN * math.log(max(1.0 - share, LEAST_GONE) / aim)
-                change = min(max(change, -LARGEST_CHANGE), LARGEST_CHANGE)
-            self._tilts[layer] = min(max(self._tilts[layer] + change, -LARGEST_TILT), LARGEST_TILT)
-
-    def _content_left(self, image: Tensor, objective: FrugalObjective) -> dict[str, float]:
-        """Return by content layer the share of the content that is left, 1 for the content itself.
-
-        Of a picture it is the same for all layers (see ``media.structure``); of a sound what a
-        layer's relative loss leaves.
-        """
-        recipe = self._run.recipe
-        if self._run.sound is None:
-            left = content_left(image, resize(self._run.content.image, *image.shape[2:]))
-            return dict.fromkeys(recipe.content_layers, left)
-        losses, weights = objective.losses(image), seen_layers(self._weighed(), "content")
-        whole = recipe.effective_weights()[0] * len(image)
-        return {
-            layer: 1.0 - float(losses[f"content:{seen}"]) / (whole * weight)
-            for layer, (seen, weight) in zip(recipe.content_layers, weights.items(), strict=True)
-            if weight > 0
-        }
-
-    def _weighed(self) -> Recipe:
-        """Return the recipe with the content's weights as they are now."""
-        recipe = self._run.recipe
-        weights = (w * math.exp(self._tilts[layer]) for layer, w in recipe.layer_weights("content").items())
-        return recipe.replace(content_layer_weights=tuple(weights))
-
     def _start(self, scale: int, before: State | None) -> Tensor:
         """Return the image that a scale starts from."""
         run, stage = self._run, self._run.stages[scale]
@@ -244,7 +167,7 @@ class ScaleLoop:
             return carry_up(before.image, below, here, what=run.recipe.carry)
         if stage.columns is None:
             return self._first(*stage.shape)
-        self._tilts = dict.fromkeys(self._tilts, 0.0)  # each section finds its own
+        self._balance = Balance(run)  # each section finds its own
         if before is None:
             self._whole = self._first(*run.content.image.shape[2:])
         else:
@@ -310,6 +233,7 @@ class ScaleLoop:
                 "step": step,
                 "scale": scale,
                 "tiles": run.tiles,
+                "tilts": self._balance.tilts,
                 "generator": run.generator.get_state(),
                 "engine": snapshot(),
                 "plans": plans,
@@ -329,7 +253,7 @@ class ScaleLoop:
         ]
         make = partial(
             build_objective,
-            self._weighed(),
+            self._balance.weighed(),
             stage.features,
             stage.of(run.content.image),
             [resize(style, *shape) for style, shape in zip(run.styles, shapes, strict=True)],
