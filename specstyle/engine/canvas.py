@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from specstyle.engine.views import Seen
 
 
 class Canvas(Protocol):
@@ -58,6 +62,27 @@ class Pixels:
         return self._lower * self._pixel_range, self._upper * self._pixel_range
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A part of the optimization: an image of some size, or a section of it, as a network sees it.
+
+    Attributes:
+        shape: Height and width of the image.
+        steps: Evaluations.
+        features: The network, fitted.
+        columns: Those of the whole that it is about; ``None``: all, at another size.
+    """
+
+    shape: tuple[int, int]
+    steps: int
+    features: Seen
+    columns: tuple[int, int] | None = None
+
+    def of(self, image: Tensor) -> Tensor:
+        """Return what of an image ``[B, C, H, W]`` of the whole it is about."""
+        return resize(image, *self.shape) if self.columns is None else image[..., slice(*self.columns)]
+
+
 def scale_shapes(
     height: int, width: int, *, smallest: int | None, factor: float, fixed_height: bool = False
 ) -> list[tuple[int, int]]:
@@ -105,6 +130,12 @@ def sections(width: int, longest: int, overlap: int) -> list[tuple[int, int]]:
     each = -(-(width + (count - 1) * overlap) // count)
     starts = [(width - each) * part // max(count - 1, 1) for part in range(count)]
     return [(start, start + each) for start in starts]
+
+
+def parts_of(count: int, parts: int) -> list[int]:
+    """Return a number in so many parts of about the same size, none of them 0."""
+    bounds = [count * i // parts for i in range(parts + 1)]
+    return [upper - lower for lower, upper in itertools.pairwise(bounds) if upper > lower]
 
 
 def resize(image: Tensor, height: int, width: int) -> Tensor:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from specstyle.engine.canvas import Canvas, Pixels, resize, scale_shapes, sections
+from specstyle.engine.canvas import Canvas, Pixels, Stage, parts_of, resize, scale_shapes, sections
 from specstyle.engine.device import convolutions_in, settle_precision
 from specstyle.engine.optimize import State
 from specstyle.engine.tiles import Size
@@ -56,27 +54,6 @@ OVERLAP_S = 0.5
 
 FEWEST_FRAMES = 16
 """Of a section: VGG19 halves them four times."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of the optimization: an image of some size, or a section of it, as a network sees it.
-
-    Attributes:
-        shape: Height and width of the image.
-        steps: Evaluations.
-        features: The network, fitted.
-        columns: Those of the whole that it is about; ``None``: all, at another size.
-    """
-
-    shape: tuple[int, int]
-    steps: int
-    features: Seen
-    columns: tuple[int, int] | None = None
-
-    def of(self, image: Tensor) -> Tensor:
-        """Return what of an image ``[B, C, H, W]`` of the whole it is about."""
-        return resize(image, *self.shape) if self.columns is None else image[..., slice(*self.columns)]
 
 
 class Session:
@@ -180,7 +157,7 @@ class Session:
         stages = [
             Stage(shape, part, features, columns)
             for (shape, columns), count in zip(goals, steps, strict=True)
-            for part in _parts(count, goes)
+            for part in parts_of(count, goes)
         ]
         if recipe.finish_network:
             request = dataclasses.replace(self.request, weights=None, preprocessing=None)
@@ -353,9 +330,3 @@ class Session:
                 "try a higher --strength, or a stretch of the style that sounds the same all along "
                 "(--style-start)"
             )
-
-
-def _parts(count: int, parts: int) -> list[int]:
-    """Return a number in so many parts of about the same size, none of them 0."""
-    bounds = [count * i // parts for i in range(parts + 1)]
-    return [upper - lower for lower, upper in itertools.pairwise(bounds) if upper > lower]

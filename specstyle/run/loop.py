@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from specstyle.engine.canvas import carry_up, noise_image, resize, resize_around, resize_memory
+from specstyle.engine.canvas import Stage, carry_up, noise_image, resize, resize_around, resize_memory
 from specstyle.engine.objective import Objective
 from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
 from specstyle.engine.tiles import Size
 from specstyle.engine.tiling import FrugalObjective
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
 from specstyle.run.balance import Balance
-from specstyle.run.inputs import Session, Stage
+from specstyle.run.inputs import Session
 from specstyle.run.memory import Estimate, Plan, smaller_tiles
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Progress

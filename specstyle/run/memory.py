@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from specstyle.engine.canvas import Stage
 from specstyle.engine.device import (
     GIB,
     choose_device,
@@ -27,7 +28,7 @@ from specstyle.engine.tiles import Size, margin_of
 from specstyle.engine.views import Seen
 from specstyle.errors import RecipeError, SpecstyleError, counted, is_out_of_memory
 from specstyle.recipes import Recipe
-from specstyle.run.inputs import Session, Stage
+from specstyle.run.inputs import Session
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Request
 from specstyle.run.settle import check_tile, seen_layers, settle_request
