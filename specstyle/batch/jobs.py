@@ -13,7 +13,7 @@ from specstyle.errors import FileError, ListError, SpecstyleError
 from specstyle.media import imagefiles, soundfiles
 from specstyle.recipes import Recipe
 from specstyle.recipes.checks import field_reader
-from specstyle.run.checkpoint import files_read
+from specstyle.run.record import files_read
 from specstyle.run.request import Job, Request
 from specstyle.run.settle import check_request, settle_request
 

@@ -22,12 +22,11 @@ from specstyle.run.checkpoint import (
     Checkpoints,
     RunFolder,
     Stopping,
-    files_read,
     opened,
 )
 from specstyle.run.objective import Cache
 from specstyle.run.outputs import Metrics, Snapshots, TensorBoard, Watcher, draw_figure, write_to
-from specstyle.run.record import files_recorded, settings_text, with_files
+from specstyle.run.record import files_read, files_recorded, settings_text, with_files
 from specstyle.run.report import write_report
 from specstyle.run.request import Job, Progress, Result, Stage, TransferError
 from specstyle.run.settle import settle_request

@@ -1,4 +1,4 @@
-"""A run's record: what it says, what of it goes into a picture, and another run like it."""
+"""What is told of a run: its record, what of it goes into pictures and kept runs, and another run like it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import torch
 
 from specstyle import __version__
 from specstyle.engine.views import IMAGE, Seen
-from specstyle.errors import FileError
+from specstyle.errors import CheckpointError, FileError
 from specstyle.features.networks import Network
 from specstyle.files import recorded_file, sha256_of
 from specstyle.media.imagesettings import kept_text
-from specstyle.recipes import from_dict, to_dict
+from specstyle.recipes import Recipe, files_of, from_dict, to_dict
 from specstyle.run.request import Job, Request, Result
 
 if TYPE_CHECKING:
@@ -105,6 +105,56 @@ def files_recorded(job: Job) -> dict[str, Any]:
     weights = {} if request.weights is None else {"weights": _file(request.weights)}
     styles = [_file(path) for path in request.styles]
     return {"content": _file(request.content), "styles": styles, **masks, **weights}
+
+
+def files_read(job: Job, recipe: Recipe) -> list[Path]:
+    """Return the files that a job reads."""
+    request = job.request
+    given = [request.content, *request.styles, *request.content_masks, *request.style_masks, request.weights]
+    named = [Path(path) for path in given if path is not None and path != "all"]
+    return [*named, *files_of(recipe).values()]
+
+
+def kept_as_json(value: Any) -> Any:
+    """Return a value as JSON has it: a path with the hash of its file, if it is one."""
+    if isinstance(value, Path):
+        path = value.absolute()
+        return {"path": str(path), **({"sha256": sha256_of(path)} if path.is_file() else {})}
+    if isinstance(value, (list, tuple)):
+        return [kept_as_json(item) for item in value]
+    return value
+
+
+def as_it_was(value: Any) -> Any:
+    """Return what ``kept_as_json`` was given.
+
+    Raises:
+        CheckpointError: If a file is not what it was.
+    """
+    if isinstance(value, dict):
+        path = Path(value["path"])
+        if "sha256" in value and not path.is_file():
+            raise CheckpointError(f"{path}: the run needs this file, and it is gone; put it back")
+        if "sha256" in value and sha256_of(path) != value["sha256"]:
+            raise CheckpointError(
+                f"{path}: has changed since the run began; put back what was there, or begin anew"
+            )
+        return path
+    return tuple(as_it_was(item) for item in value) if isinstance(value, list) else value
+
+
+def versions() -> dict[str, Any]:
+    """Return what the last digits of a result depend on."""
+    return {"specstyle": __version__, "torch": torch.__version__, "threads": torch.get_num_threads()}
+
+
+def differences(values: dict[str, Any]) -> tuple[str, ...]:
+    """Return a note if something differs that the last digits depend on."""
+    now = versions().items()
+    changed = [f"{name} {values[name]} -> {value}" for name, value in now if values[name] != value]
+    if not changed:
+        return ()
+    return (f"resume: {', '.join(changed)}; the result may differ in the last digits",)
 
 
 def settings_text(record: dict[str, Any]) -> str:
