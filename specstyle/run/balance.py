@@ -19,6 +19,9 @@ SHARE_GAIN = 8.0
 LARGEST_TILT = 9.0
 """Largest change of that logarithm."""
 
+TIME = "@flux"
+"""The view of rises alone: layers that see it are the time of a sound, all others its tune."""
+
 LOSS_POWERS = {"tune": 5.3, "time": 3.6}
 """Of what a sound keeps, the relative loss at a strength is the strength to this power."""
 
@@ -34,19 +37,14 @@ LEAST_GONE = 1e-4
 
 def gone_at(recipe: Recipe, layer: str) -> float:
     """Return how much of what a content layer of a sound sees should be gone, as its relative loss."""
-    kept = recipe.keep_time if _sees_time(layer) else recipe.keep_tune
+    kept = recipe.keep_time if layer.endswith(TIME) else recipe.keep_tune
     gone: float = (recipe.strength if kept is None else 1.0 - kept) ** loss_power(layer)
     return gone
 
 
 def loss_power(layer: str) -> float:
     """Return the power of strength that is the relative loss of a sound's content layer."""
-    return LOSS_POWERS["time" if _sees_time(layer) else "tune"]
-
-
-def _sees_time(layer: str) -> bool:
-    """Tell whether a content layer looks at rises alone; what looks at partials is the tune."""
-    return layer.endswith("@flux")
+    return LOSS_POWERS["time" if layer.endswith(TIME) else "tune"]
 
 
 class Balance:

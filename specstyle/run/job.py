@@ -197,7 +197,10 @@ def _check(job: Job, folder: RunFolder | None) -> None:
     if job.save_every < 0:
         raise ValueError(f"save_every must not be negative, got {job.save_every}")
     outputs = [job.output, job.record_path, job.figure_path, job.report_path]
-    for path in _read_by(job):
+    recipe = Recipe(mask=job.request.overrides.get("mask"))  # of a trained network
+    if job.request.styles:
+        recipe, _ = settle_request(job.request)
+    for path in files_read(job, recipe):
         if path.exists() and any(out.exists() and out.samefile(path) for out in outputs):
             raise FileError(f"{job.output}: would replace {path}, an input of the run; name another output")
     # What a run that is gone on with has written is its own.
@@ -215,13 +218,6 @@ def _check(job: Job, folder: RunFolder | None) -> None:
         raise FileError(f"{job.steps_folder}: stands where --save-every needs a folder; rename it")
     if job.save_every and not job.force and job.steps_folder.is_dir() and any(job.steps_folder.iterdir()):
         raise FileError(f"{job.steps_folder}: holds files already; remove it, or --force to add to them")
-
-
-def _read_by(job: Job) -> list[Path]:
-    """Return the files that a job reads."""
-    if job.request.styles:
-        return files_read(job, settle_request(job.request)[0])
-    return files_read(job, Recipe(mask=job.request.overrides.get("mask")))  # a trained network's
 
 
 def _watchers(job: Job) -> list[Watcher]:

@@ -251,14 +251,13 @@ class Estimate:
         run, seconds = self._run, self.seconds()
         planned, limit = self.plan(len(run.stages) - 1), run.request.memory_limit
         limit = limit if planned.free < free_memory(run.device) else None
-        held = held_memory(run.device)
-        said = describe(planned, run.recipe, run.request.medium, limit=limit, held=held)
-        if limit is not None and not planned.fits:
-            raise RecipeError(said)
         tight = not planned.fits or (limit is not None and planned.free < LITTLE)
         notes: tuple[str, ...] = ()
         if seconds > LONG_RUN_S or planned.size is not None or planned.needed > LARGE_RUN or tight:
-            notes += (said,)
+            held = held_memory(run.device)
+            notes += (describe(planned, run.recipe, run.request.medium, limit=limit, held=held),)
+        if limit is not None and not planned.fits:
+            raise RecipeError(notes[0])
         if planned.history < run.recipe.history and run.recipe.optimizer == "lbfgs":
             notes += (f"L-BFGS remembers {planned.history} steps instead of {run.recipe.history}, to fit",)
         if seconds > LONG_RUN_S:
