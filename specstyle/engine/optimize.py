@@ -142,12 +142,12 @@ def _first_order(
     parameters = run.canvas.parameters()
     # One pass over the parameters, without temporary copies of them.
     fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
-    optimizer: torch.optim.Optimizer = torch.optim.SGD(parameters, lr=settings.lr, fused=fused)
+    optimizer: torch.optim.Optimizer
     if settings.method == "adam":
         betas = (settings.beta1, settings.beta2)
-        optimizer = torch.optim.Adam(
-            parameters, lr=settings.lr, betas=betas, eps=settings.epsilon, fused=fused
-        )
+        optimizer = torch.optim.Adam(parameters, settings.lr, betas, settings.epsilon, fused=fused)
+    else:
+        optimizer = torch.optim.SGD(parameters, settings.lr, fused=fused)
     if saved is None:
         states = [memory] if "exp_avg" in memory else []
         saved = {"before": int(memory.get("step", 0)), "states": states}
