@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bench.options import Options
 from specstyle.engine.canvas import Canvas
+from specstyle.engine.device import choose_device, convolutions_in
 from specstyle.engine.objective import Objective
 from specstyle.features import lite, weights
 from specstyle.features.random import random_weights
@@ -17,7 +18,7 @@ from specstyle.recipes import Recipe
 from specstyle.run.inputs import Session
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Request
-from specstyle.run.settle import choose_device, convolutions_in, settle_recipe
+from specstyle.run.settle import settle_recipe
 
 ADAM_RATE = 0.02
 """Learning rate of Adam as a share of the range of the pixels: 0.02 of 0..1 and 5 of 0..255 are

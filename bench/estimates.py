@@ -32,11 +32,12 @@ def worker(case: dict[str, Any]) -> None:
     import torch
 
     from bench.inputs import pictures, sounds
+    from specstyle.engine.device import GIB, choose_device, held_memory
     from specstyle.run.inputs import Session
     from specstyle.run.loop import ScaleLoop
-    from specstyle.run.memory import GIB, Estimate, held_memory
+    from specstyle.run.memory import Estimate
     from specstyle.run.request import Request
-    from specstyle.run.settle import choose_device, settle_request
+    from specstyle.run.settle import settle_request
 
     overrides: dict[str, Any] = {"network": case["network"], "steps": STEPS, "smallest_scale": None}
     if case["medium"] == "image":

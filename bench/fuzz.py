@@ -76,14 +76,14 @@ def texts_and_tensors() -> dict[str, tuple[Reader, Files]]:
     from safetensors.torch import save
 
     from specstyle.batch.lists import read_csv
-    from specstyle.engine.checkpoint import load_state, save_state
     from specstyle.features.weights import load
+    from specstyle.files import load_state, save_state
     from specstyle.media.masks import read_mask
     from specstyle.media.spectrogramfile import load_spectrogram
     from specstyle.onepass import stylefile
     from specstyle.recipes import RECIPES, to_toml
     from specstyle.recipes.files import read_recipe
-    from specstyle.run.settings import read_settings
+    from specstyle.run.record import read_settings
 
     def written(write: Callable[[Path], object], suffix: str) -> bytes:
         with tempfile.TemporaryDirectory() as name:

@@ -22,8 +22,8 @@ from bench.cases import PICTURE_ROWS, SOUND_ROWS, Row, make_case, make_request
 from bench.inputs import pictures, sounds
 from bench.options import Options
 from bench.reference import Reference
-from specstyle.engine import OptimizerSettings, optimize
-from specstyle.run.settle import convolutions_in
+from specstyle.engine.device import convolutions_in
+from specstyle.engine.optimize import OptimizerSettings, optimize
 
 RESULTS = Path(__file__).parent / "results" / "gpu.json"
 WARM_UP, STEPS = 10, 200

@@ -23,11 +23,11 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from bench.colors import color_transfer
-from specstyle.engine import Pixels, optimize
+from specstyle.engine.canvas import Pixels
 from specstyle.engine.grams import gram
 from specstyle.engine.losses import relative_distance
 from specstyle.engine.objective import Objective, mean_statistic
-from specstyle.engine.optimize import OptimizerSettings
+from specstyle.engine.optimize import OptimizerSettings, optimize
 from specstyle.features import VGG19, lite, random_weights, weights
 from specstyle.features.weights import CHANNELS, LAYERS, Weights
 from specstyle.media.image import PictureCodec

@@ -18,7 +18,7 @@ from bench.options import Options
 from bench.reference import Reference
 from bench.report import Section, table
 from bench.speed import candidate_settings, case_of
-from specstyle.engine import optimize
+from specstyle.engine.optimize import optimize
 from specstyle.run.api import transfer
 
 STEPS = 3

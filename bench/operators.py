@@ -21,8 +21,7 @@ from bench.paired import clock, ratio
 from bench.report import Section, table
 from bench.speed import FULL_MEMORY, candidate_settings, case_of
 from specstyle.engine import objective as engine_objective
-from specstyle.engine import optimize
-from specstyle.engine.optimize import Step
+from specstyle.engine.optimize import Step, optimize
 from specstyle.features import VGG19, winograd
 from specstyle.run.objective import build_objective
 

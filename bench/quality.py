@@ -28,10 +28,10 @@ from PIL import Image
 from statistics_of_pairs import median_interval, wins
 
 from specstyle import figures, transfer_audio
+from specstyle.engine.device import choose_device
 from specstyle.evaluate import Judge, Scores, evaluate
 from specstyle.media.soundfiles import write_sound
 from specstyle.media.sounds import Sound
-from specstyle.run.settle import choose_device
 
 FIGURE_WIDTH = 900
 """Of the figures that are kept, in pixels."""

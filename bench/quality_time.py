@@ -27,10 +27,10 @@ from bench.options import Options, hardware
 from bench.paired import clock, spread
 from bench.reference import Reference
 from bench.report import Section, table
+from specstyle.engine.device import convolutions_in
 from specstyle.engine.optimize import StopRun
 from specstyle.run.api import transfer
 from specstyle.run.request import Progress
-from specstyle.run.settle import convolutions_in
 
 SIZE, SECONDS = 256, 5.0
 MOST = 2

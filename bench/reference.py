@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.cases import Case
-from specstyle.engine.bands import band_weights
+from specstyle.engine.grams import band_weights
 from specstyle.engine.views import IMAGE, bare
 from specstyle.features.references import reference_images
 from specstyle.features.vgg import VGG19, mean_activations, normalizing_gains, prepare

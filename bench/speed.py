@@ -19,10 +19,10 @@ from bench.options import NO_GPU, Options
 from bench.paired import Loop, Spread, clock, ratio, take_turns
 from bench.reference import Reference
 from bench.report import Section, table
-from specstyle.engine import optimize
-from specstyle.engine.optimize import OptimizerSettings
+from specstyle.engine.device import convolutions_in
+from specstyle.engine.optimize import OptimizerSettings, optimize
 from specstyle.run.job import REPORT_EVERY
-from specstyle.run.settle import convolutions_in, optimizer_settings
+from specstyle.run.settle import optimizer_settings
 
 FULL_MEMORY = 12
 """Steps after which an L-BFGS of ten pairs works at full cost."""

@@ -20,8 +20,8 @@ import torch
 
 from bench.options import Options, hardware
 from bench.report import write_section
+from specstyle.engine.device import choose_device, settle_precision
 from specstyle.run.memory import check_tile
-from specstyle.run.settle import choose_device, settle_precision
 
 SECTIONS = {
     "speed": "bench.speed",

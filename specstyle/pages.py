@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from specstyle import figures
-from specstyle.engine.scales import resize
+from specstyle.engine.canvas import resize
 from specstyle.media.loudness import loudness_lufs, rms_db
 from specstyle.run.outputs import panel_titles
 from specstyle.run.request import Result

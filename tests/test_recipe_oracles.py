@@ -16,8 +16,9 @@ from oracles import originals
 from oracles import recipes as systems
 from oracles.network import Array
 
-from specstyle.engine import Objective, Pixels, optimize
-from specstyle.engine.objective import summarize
+from specstyle.engine.canvas import Pixels
+from specstyle.engine.objective import Objective, summarize
+from specstyle.engine.optimize import optimize
 from specstyle.features import VGG19, Weights, WideRandom
 from specstyle.features.vgg import mean_activations, normalizing_gains
 from specstyle.recipes import PUBLISHED, get_recipe

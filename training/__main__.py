@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 
+from specstyle.engine.device import choose_device
 from specstyle.errors import SpecstyleError
 from specstyle.features import lite, weights
 from specstyle.features.vgg import canonical_layer
 from specstyle.features.weights import Weights
 from specstyle.files import check_output, sha256_of
-from specstyle.run.settle import choose_device
 from training.course import Course, CourseSettings
 from training.export import export
 from training.layers import Base

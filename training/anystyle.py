@@ -21,9 +21,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from specstyle.engine.checkpoint import load_state, save_state
 from specstyle.errors import SpecstyleError
-from specstyle.files import atomic, check_output, make_folder
+from specstyle.files import atomic, check_output, load_state, make_folder, save_state
 from specstyle.media.sounds import Sound, resample
 from specstyle.onepass.anysound import AnySoundNetwork, describe
 from specstyle.onepass.contents import files_in

@@ -14,8 +14,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from specstyle.engine import Pixels, optimize
-from specstyle.engine.optimize import OptimizerSettings, Step
+from specstyle.engine.canvas import Pixels
+from specstyle.engine.optimize import OptimizerSettings, Step, optimize
 from specstyle.features.vgg import VGG19
 from specstyle.features.weights import Weights
 from specstyle.recipes import Recipe

@@ -58,15 +58,7 @@ class RayPool:
 
 
 class RayProcess:
-    """A worker as an actor.
-
-    Args:
-        ray: The module.
-        actor: The handle of the actor.
-
-    Attributes:
-        pid: Its number, as soon as it is ready.
-    """
+    """A worker as an actor, by its handle."""
 
     def __init__(self, ray: Any, actor: Any) -> None:
         self._ray, self._actor = ray, actor

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from specstyle.engine.device import choose_device, settle_precision
 from specstyle.errors import FileError, ListError, SpecstyleError
 from specstyle.media import imagefiles, soundfiles
-from specstyle.recipes import Recipe, files_of
-from specstyle.recipes.text import field_reader
+from specstyle.recipes import Recipe
+from specstyle.recipes.checks import field_reader
+from specstyle.run.record import files_read
 from specstyle.run.request import Job, Request
-from specstyle.run.settle import check_request, choose_device, settle_precision, settle_request
+from specstyle.run.settle import check_request, settle_request
 
 SOUNDS = (*soundfiles.SUFFIXES, ".oga", ".mp2", ".m4a", ".m4b", ".aac", ".wma", ".mka", ".wv", ".ape")
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic")
@@ -34,6 +36,7 @@ class Task:
         number: Its count in the list, from 1; blank lines and the names of columns do not count.
         name: Its output, as the list has it.
         job: What to do; its paths are absolute.
+        place: Where it stands: ``jobs.csv, line 3``.
         pinned: Whether the list names its device.
         recipe: Its recipe, settled.
         notes: What a user should know of the recipe.
@@ -42,6 +45,7 @@ class Task:
     number: int
     name: str
     job: Job
+    place: str = ""
     pinned: bool = False
     recipe: Recipe | None = None
     notes: tuple[str, ...] = ()
@@ -103,16 +107,18 @@ def make_task(
     paths: tuple[Path, Sequence[Path], Path],
     common: dict[str, Any],
     *,
+    place: str,
     own: dict[str, Any] | None = None,
 ) -> Task:
     """Return a task.
 
     Args:
-        number: Its count in the list, from 1.
-        name: Its output as the list has it.
+        number: See ``Task``, as ``name`` and ``place``.
+        name: See there.
         medium: ``audio`` or ``image``.
         paths: Content, styles and output.
         common: Fields of ``Request`` for every job; recipe fields of the other medium are left out.
+        place: See there.
         own: Those that the list says for this job.
     """
     content, styles, output = paths
@@ -123,15 +129,11 @@ def make_task(
     # Records call files as the list or the command line does.
     shown = {str(path.absolute()): str(path) for path in (content, *styles, output)}
     job = Job(request, output.absolute(), force=True, shown=shown)
-    return Task(number, name, job, pinned="device" in own)
+    return Task(number, name, job, place, pinned="device" in own)
 
 
-def check_tasks(tasks: Sequence[Task], place: Callable[[Task], str]) -> list[Task]:
+def check_tasks(tasks: Sequence[Task]) -> list[Task]:
     """Return tasks with their recipes settled.
-
-    Args:
-        tasks: The tasks.
-        place: Says where a task stands: ``jobs.csv, line 3``.
 
     Raises:
         ListError: If one of them cannot run; nothing has been run then.
@@ -142,8 +144,8 @@ def check_tasks(tasks: Sequence[Task], place: Callable[[Task], str]) -> list[Tas
         try:
             checked.append(_checked(task))
         except (SpecstyleError, ValueError) as error:  # noqa: PERF203
-            problems.append(f"{place(task)}: {error}")
-    problems += _collisions(tasks, place)
+            problems.append(f"{task.place}: {error}")
+    problems += _collisions(tasks)
     refuse(problems)
     return checked
 
@@ -162,7 +164,7 @@ def _checked(task: Task) -> Task:
     recipe, notes = settle_request(request)
     if request.device != "auto":  # which may be another machine's, of which nothing is known yet
         settle_precision(request.precision, choose_device(request.device))
-    for path in (*_inputs(request), *filter(None, [request.weights]), *files_of(recipe).values()):
+    for path in files_read(task.job, recipe):
         if not path.is_file():
             what = "is no file" if path.exists() else "does not exist"
             raise FileError(f"{path} {what}; check the path")
@@ -172,25 +174,23 @@ def _checked(task: Task) -> Task:
     return dataclasses.replace(task, recipe=recipe, notes=notes)
 
 
-def _inputs(request: Request) -> list[Path]:
-    masks = (mask for mask in (*request.content_masks, *request.style_masks) if mask != "all")
-    return [Path(path) for path in (request.content, *request.styles, *masks)]
-
-
-def _collisions(tasks: Sequence[Task], place: Callable[[Task], str]) -> list[str]:
+def _collisions(tasks: Sequence[Task]) -> list[str]:
     """Return what is wrong where the outputs of some jobs meet files of others."""
     problems = []
-    read = {path.resolve(): task for task in reversed(tasks) for path in _inputs(task.job.request)}
+    reading = (
+        (path, task) for task in reversed(tasks) for path in files_read(task.job, task.recipe or Recipe())
+    )
+    read = {path.resolve(): task for path, task in reading}
     written: dict[Path, Task] = {}
     for task in tasks:
         output = task.job.output.resolve()
         if output in written:
-            said = f"that of {place(written[output])} too"
+            said = f"that of {written[output].place} too"
         elif output in read:
-            said = f"an input of {place(read[output])}"
+            said = f"an input of {read[output].place}"
         else:
             said = ""
         if said:
-            problems.append(f"{place(task)}: the output {task.name} is {said}; name another")
+            problems.append(f"{task.place}: the output {task.name} is {said}; name another")
         written.setdefault(output, task)
     return problems

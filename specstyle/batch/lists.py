@@ -42,20 +42,20 @@ def read_csv(path: Path, common: dict[str, Any]) -> list[Task]:
     Raises:
         ListError: If any row cannot be run; the message names file and line.
     """
-    rows, tasks, problems = list(_rows(path)), [], []
-    for number, (line, row) in enumerate(rows, 1):
+    tasks, problems = [], []
+    for number, (place, row) in enumerate(list(_rows(path)), 1):
         try:
-            tasks.append(_task(number, row, path.parent, common))
+            tasks.append(_task(number, place, row, path.parent, common))
         except ValueError as error:  # noqa: PERF203
-            problems.append(f"{path}, line {line}: {error}")
+            problems.append(f"{place}: {error}")
     refuse(problems)
     if not tasks:
         raise ListError(f"{path}: has no jobs; give one row for each, below the names of the columns")
-    return check_tasks(tasks, lambda task: f"{path}, line {rows[task.number - 1][0]}")
+    return check_tasks(tasks)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Give each row that is not blank, with its line: its cells that are not empty, by column."""
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Give each row that is not blank, with its place: its cells that are not empty, by column."""
     try:
         text = read_bytes(path).decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, ValueError) as error:
@@ -71,15 +71,16 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         for cells in map(_stripped, reader):
             if not any(cells):
                 continue
+            place = f"{path}, line {reader.line_num}"
             if not columns:
-                columns = _columns(f"{path}, line {reader.line_num}", cells)
+                columns = _columns(place, cells)
                 continue
             if len(cells) > len(columns):
                 raise ListError(
-                    f"{path}, line {reader.line_num}: has {len(cells)} cells for {len(columns)} columns; "
-                    "put what holds a separator in quotes"
+                    f"{place}: has {len(cells)} cells for {len(columns)} columns; put what holds a separator "
+                    "in quotes"
                 )
-            yield reader.line_num, {c: cell for c, cell in zip(columns, cells, strict=False) if cell}
+            yield place, {c: cell for c, cell in zip(columns, cells, strict=False) if cell}
     except csv.Error as error:
         raise ListError(f"{path}, line {reader.line_num}: is not CSV: {error}; check its quotes") from error
 
@@ -109,7 +110,7 @@ def _columns(place: str, cells: list[str]) -> list[str]:
     return columns
 
 
-def _task(number: int, row: dict[str, str], folder: Path, common: dict[str, Any]) -> Task:
+def _task(number: int, place: str, row: dict[str, str], folder: Path, common: dict[str, Any]) -> Task:
     styles = [folder / name.strip() for name in row.get("style", "").split(";") if name.strip()]
     for name in REQUIRED:
         if name not in row or (name == "style" and not styles):
@@ -129,7 +130,7 @@ def _task(number: int, row: dict[str, str], folder: Path, common: dict[str, Any]
         own[name + "s"] = [mask.strip() for mask in row[name].split(";")]
     own = named_from(folder, {**own, "overrides": overrides})
     paths = (content, styles, folder / row["output"])
-    return make_task(number, row["output"], medium, paths, common, own=own)
+    return make_task(number, row["output"], medium, paths, common, place=place, own=own)
 
 
 def _medium(named: str, content: Path) -> str:
@@ -161,13 +162,14 @@ def read_folder(folder: Path, output: Path, common: dict[str, Any]) -> tuple[lis
     ]
     if not pairs:
         raise ListError(f"{folder}: no file in contents has a style of its kind in styles; add one")
-    tasks, places = [], []
+    tasks = []
     for number, (content, style) in enumerate(pairs, 1):
         medium = medium_of(content) or ""
         name = f"{content.stem}__{style.stem}{_written_suffix(content, medium)}"
-        tasks.append(make_task(number, name, medium, (content, [style], output / name), common))
-        places.append(f"{folder}, {content.name} with {style.name}")
-    return check_tasks(tasks, lambda task: places[task.number - 1]), ignored
+        place = f"{folder}, {content.name} with {style.name}"
+        paths = (content, [style], output / name)
+        tasks.append(make_task(number, name, medium, paths, common, place=place))
+    return check_tasks(tasks), ignored
 
 
 def _inputs(folder: Path, ignored: list[str]) -> list[Path]:

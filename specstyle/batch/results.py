@@ -1,19 +1,36 @@
-"""What became of each job: told in a table from the first to the last, and found again by a second call."""
+"""What became of each job: told in a table from the first to the last, and found again by a second call.
+
+What comes of a sweep besides: its own table, a picture of all results, and a page with players.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
+from specstyle import figures
 from specstyle.batch.jobs import Task
-from specstyle.evaluate import write_csv
-from specstyle.files import sha256_of
+from specstyle.batch.sweep import Sweep
+from specstyle.errors import FileError
+from specstyle.evaluate import score_folder, write_csv
+from specstyle.files import atomic, sha256_of
+from specstyle.media.imagefiles import read_picture
+from specstyle.media.soundfiles import read_sound
+from specstyle.pages import panel_of, render
 from specstyle.recipes import files_of, to_dict
+from specstyle.run.outputs import panel_titles, thumbnail
+from specstyle.run.record import files_recorded
+
+SHOWN = {"snr_mean": "mean", "snr_var": "variance", "snr_mod": "modulation", "onset": "onset", "copy": "copy"}
+"""Scores that the page of a sweep shows, with what it calls them."""
+
+_READ: dict[str, Callable[[Path], Any]] = {"audio": read_sound, "image": read_picture}
 
 Status = Literal["waiting", "done", "skipped", "differs", "failed", "died"]
 
@@ -160,34 +177,101 @@ def _both(task: Task, record: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     # Where a file is does not matter, only what is in it.
     asked, found = json.loads(json.dumps(to_dict(recipe))), dict(record["recipe"])
     found.update({name: asked[name] for name in files if name in record})
-    compared = {
-        "medium": (request.medium, record["medium"]),
-        "content": (_sha256(request.content), record["content"].get("sha256")),
-        "style": ([_sha256(s) for s in request.styles], [s.get("sha256") for s in record["styles"]]),
-        "seed": (request.seed, record["seed"]),
-        "start": _hashes("init", files, record),
-        "mask": _hashes("mask", files, record),
-    }
-    for kind, masks in (("content", request.content_masks), ("style", request.style_masks)):
-        told = [mask and mask.get("sha256") for mask in record.get(f"{kind}_masks", ())]
-        compared[f"{kind} mask"] = ([None if m == "all" else _sha256(m) for m in masks], told)
-    if request.weights is not None:
-        compared["weights"] = (_sha256(request.weights), record["network"]["sha256"])
+    compared = {"medium": (request.medium, record["medium"]), "seed": (request.seed, record["seed"])}
+    inputs = files_recorded(task.job)
+    for name in ("content", "styles", "content_masks", "style_masks", "weights"):
+        compared[name.removesuffix("s").replace("_", " ")] = (
+            _hashes(inputs.get(name)),
+            _hashes(record.get(name)),
+        )
+    for name, what in (("init", "start"), ("mask", "mask")):
+        compared[what] = name in files and sha256_of(files[name]), record.get(name, {}).get("sha256", False)
     names = sorted({*asked, *found} - {"name", "source"} - {*compared})
     return compared | {name: (asked.get(name), found.get(name)) for name in names}
 
 
-def _hashes(name: str, files: dict[str, Path], record: dict[str, Any]) -> tuple[Any, Any]:
-    """Return the hash of a file that a recipe names, as it is and as the record has it."""
-    return name in files and _sha256(files[name]), record.get(name, {}).get("sha256", False)
+def _hashes(files: Any) -> Any:
+    """Return the hash of a file in a record, or of each in a list of them."""
+    return [_hashes(file) for file in files] if isinstance(files, list) else files and files.get("sha256")
 
 
-@lru_cache(maxsize=4096)
-def _hash(path: Path, modified_ns: int, size: int) -> str:
-    return sha256_of(path)
+def measure(sweep: Sweep, folder: Path, on_skip: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+    """Return the scores of a sweep's sounds against content and first style, by the name of the result.
+
+    For pictures there are none; ``on_skip`` is told of each sound that cannot be scored.
+    """
+    if sweep.medium != "audio":
+        return {}
+    with contextlib.suppress(FileError):  # there is none
+        return {row.pop("file"): row for row in score_folder(folder, on_skip=on_skip)}
+    return {}
 
 
-def _sha256(path: Path) -> str:
-    """Hash a file once for all jobs that have it."""
-    stat = path.stat()
-    return _hash(path, stat.st_mtime_ns, stat.st_size)
+def write_table(
+    path: Path, sweep: Sweep, outcomes: Sequence[Outcome], scores: dict[str, dict[str, Any]]
+) -> None:
+    """Write a row for each point: its values, what became of it, and what was measured.
+
+    Raises:
+        FileError: If it cannot be written.
+    """
+    axes = dict.fromkeys((name for point in sweep.points for name, _ in point), "")
+    measured = dict.fromkeys(next(iter(scores.values()), {}))
+    rows = []
+    for point, outcome in zip(sweep.points, outcomes, strict=True):
+        told = asdict(outcome)
+        del told["job"]
+        rows.append(axes | dict(point) | told | measured | scores.get(outcome.output, {}))
+    write_csv(rows, path)
+
+
+def write_sheet(
+    folder: Path, sweep: Sweep, outcomes: Sequence[Outcome], scores: dict[str, dict[str, Any]]
+) -> list[Path]:
+    """Write ``sheet.png`` and, one file that needs no other, ``sheet.html`` with the inputs and each result.
+
+    Returns:
+        The files written.
+
+    Raises:
+        FileError: If one cannot be written, or an input cannot be read.
+    """
+    inputs = list(zip(panel_titles(len(sweep.styles)), (sweep.content, *sweep.styles), strict=False))
+    results = [(title, folder / o.output, o.error) for title, o in zip(sweep.titles, outcomes, strict=True)]
+    there = [(title, path) for title, path, error in results if path.exists() and not error]
+    panels = {path: thumbnail(sweep.medium, path) for _, path in [*inputs, *there]}
+    written = [folder / "sheet.html"]
+    if there:
+        written.insert(0, folder / "sheet.png")
+        first = inputs[:1] if sweep.with_content else []
+        cells = [(title.replace(", ", "\n"), panels[path]) for title, path in [*first, *there]]
+        with atomic(written[0]) as temporary:
+            figures.contact_sheet(cells, temporary, columns=sweep.columns)
+    shown = [*inputs, *there]
+    embedded = [panel_of(sweep.medium, title, _READ[sweep.medium](path), small=True) for title, path in shown]
+    embedded[min(len(inputs), len(shown) - 1)]["first"] = True
+    page = render(
+        Path(__file__).parent / "pages" / "sheet.html",
+        sweep=sweep,
+        medium={"audio": "sound", "image": "picture"}[sweep.medium],
+        head=["result", *(SHOWN.values() if scores else ())],
+        rows=[_page_row(folder, title, path, error, scores) for title, path, error in results],
+        data={"medium": sweep.medium, "panels": embedded},
+    )
+    with atomic(written[-1]) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return written
+
+
+def _page_row(
+    folder: Path, title: str, path: Path, error: str, scores: dict[str, dict[str, Any]]
+) -> dict[str, Any]:
+    """Return a result as a row of the page's table."""
+    own, record = scores.get(path.name), path.with_name(path.name + ".json")
+    there = path.exists() and not error
+    return {
+        "title": title,
+        "scores": [f"{own[name]:.2f}" if own else "" for name in SHOWN] if scores else [],
+        "error": "" if there else error or "not made yet",
+        "links": {p.name: quote(str(p.relative_to(folder))) for p in (path, record) if there and p.exists()},
+    }

@@ -282,5 +282,6 @@ def sweep_tasks(sweep: Sweep, folder: Path, common: dict[str, Any]) -> list[Task
     for number, point in enumerate(sweep.points, 1):
         name = file_stem(point) + SUFFIXES[sweep.medium]
         paths = (sweep.content, sweep.styles, folder / name)
-        tasks.append(make_task(number, name, sweep.medium, paths, common, own=fields_of(point)))
-    return check_tasks(tasks, lambda task: task.name)
+        own = fields_of(point)
+        tasks.append(make_task(number, name, sweep.medium, paths, common, place=name, own=own))
+    return check_tasks(tasks)

@@ -1,4 +1,4 @@
-"""Workers, which keep networks and styles from one job to the next, as processes of this machine."""
+"""Workers, which keep networks from one job to the next, as processes of this machine."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ import torch
 
 from specstyle.batch.jobs import Task
 from specstyle.batch.results import Outcome, outcome_of
+from specstyle.engine.device import choose_device
 from specstyle.errors import explain, is_out_of_memory
 from specstyle.files import make_folder
-from specstyle.run.cache import Cache
+from specstyle.run.api import ignore
 from specstyle.run.job import run_job
+from specstyle.run.objective import Cache
 from specstyle.run.request import Job, TransferError
-from specstyle.run.settle import choose_device
 
 
 class Abandoned(BaseException):
@@ -61,7 +62,7 @@ class Worker:
         try:
             job = self._placed(task)
             make_folder(job.output.parent)
-            result, _ = run_job(job, on_step=self._step, on_note=_ignore, on_stage=_ignore, cache=self._cache)
+            result, _ = run_job(job, on_step=self._step, on_note=ignore, on_stage=ignore, cache=self._cache)
         except Abandoned:
             return outcome_of(task, "died", error="its batch has ended")
         except TransferError as error:
@@ -131,14 +132,6 @@ class LocalProcess:
     """A worker in an executor of its own: its death is no other's.
 
     It is spawned and not forked, since neither CUDA nor OpenMP survives a fork.
-
-    Args:
-        device: See ``Worker``, as the next.
-        threads: See there.
-        workers: See there.
-
-    Attributes:
-        pid: Its number, as soon as it is ready.
     """
 
     def __init__(self, device: str, threads: int | None, workers: int) -> None:
@@ -221,7 +214,3 @@ def _begin(device: str, threads: int | None, workers: int, line: Connection) -> 
 def _run(task: Task) -> Outcome:
     with _busy:
         return _worker[0].run(task)
-
-
-def _ignore(_: Any) -> None:
-    """Do nothing."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from specstyle.batch.scheduler import Pool
     from specstyle.batch.sweep import Sweep
 
-_BATCH = """Run a list of jobs, with networks and styles loaded once per worker.
+_BATCH = """Run a list of jobs, with networks loaded once per worker.
 
 JOBS.csv has one row per job, below the names of its columns (capitals or not):
   content, style, output   files, relative to JOBS.csv; several styles are separated by ;
@@ -170,7 +170,7 @@ def _batch(arguments: argparse.Namespace) -> int:
 def _sweep(arguments: argparse.Namespace) -> int:
     common = _common(arguments)
     sweep = _described(arguments, common)
-    from specstyle.batch.sheet import measure, write_sheet, write_table
+    from specstyle.batch.results import measure, write_sheet, write_table
     from specstyle.batch.sweep import sweep_tasks
 
     folder: Path = arguments.output
@@ -218,7 +218,8 @@ def _common(arguments: argparse.Namespace) -> dict[str, Any]:
         if value is not None and value < least:
             raise ValueError(f"--{name} must be at least {least}, got {value}")
     from specstyle.batch.jobs import named_from
-    from specstyle.run.settle import check_memory_limit, check_tile, choose_device
+    from specstyle.engine.device import choose_device
+    from specstyle.run.settle import check_memory_limit, check_tile
 
     common = named_from(Path(), request_fields(arguments))
     check_tile(arguments.tile)

@@ -150,8 +150,8 @@ def _spectrogram(arguments: argparse.Namespace) -> int:
 
 
 def _invert(arguments: argparse.Namespace) -> int:
+    from specstyle.engine.device import choose_device
     from specstyle.media.spectrogramfile import write_inversion
-    from specstyle.run.settle import choose_device
 
     device = choose_device(arguments.device)
     found = write_inversion(

@@ -246,8 +246,8 @@ def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
 def _request(arguments: argparse.Namespace) -> tuple[Request, tuple[str, ...]]:
     """Return what is asked for, and what a user should know of it."""
     from specstyle.run.api import texture_request
+    from specstyle.run.record import request_like
     from specstyle.run.request import Request
-    from specstyle.run.settings import request_like
 
     given = request_fields(arguments)
     content, styles = getattr(arguments, "content", None), tuple(arguments.styles)

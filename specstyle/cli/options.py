@@ -9,8 +9,8 @@ from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
+from specstyle.recipes.checks import field_reader
 from specstyle.recipes.recipe import Recipe
-from specstyle.recipes.text import field_reader
 
 _TITLES = {
     "network": "network",

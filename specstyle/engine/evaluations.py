@@ -89,18 +89,9 @@ _SAVED = ("done", "first", "kept", "kept_parameters", "average", "average_count"
 
 
 class Run:
-    """Evaluations of one call: counted, checked, reported, and the kept image chosen.
+    """Evaluations of one call of ``optimize``: counted, checked, reported, and the kept image chosen.
 
-    Args:
-        canvas: What is changed.
-        objective: What is lowered.
-        steps: Evaluations of loss and gradient.
-        keep: ``last``, ``best`` or ``average``.
-        average_decay: Of the average.
-        on_step: See ``optimize``, as the others.
-        on_safe: See ``optimize``.
-        report_every: See ``optimize``.
-        steps_before: See ``optimize``.
+    Its arguments are those of ``optimize``, and of ``OptimizerSettings``.
     """
 
     def __init__(
@@ -114,13 +105,12 @@ class Run:
         on_step: Callable[[Step], None],
         on_safe: SafePoint | None,
         report_every: int,
-        steps_before: int = 0,
+        steps_before: int,
     ) -> None:
         self.canvas, self.objective, self.on_step, self.on_safe = canvas, objective, on_step, on_safe
-        self.steps, self.done = steps, 0
+        self.steps, self.done, self.steps_before = steps, 0, steps_before
         self.keep, self.average_decay = keep, average_decay
-        self.report_every = report_every if self.keep == "last" else 1
-        self.steps_before = steps_before
+        self.report_every = report_every if keep == "last" else 1
         self.first: dict[str, float] = {}
         self.kept: dict[str, float] = {}
         self.kept_parameters: list[Tensor] = []
@@ -141,27 +131,33 @@ class Run:
             return math.nan, gradients
         image, report = image.detach(), reported(losses)
         self._accept(self.done, image, report, parameters)
-        now = _Moment(image, parameters)
-        try:
-            self.on_step(Step(self.done, self.steps, dict(report), now.image, now.parameters))
-        finally:
-            now.over = True
+        self._tell(report, image, parameters)
         return report["total"], gradients
 
+    def _tell(self, losses: dict[str, float], image: Tensor, parameters: list[Tensor]) -> None:
+        over = False
+
+        def copies(tensors: list[Tensor]) -> list[Tensor]:
+            if over:
+                raise RuntimeError("a step's image and parameters are to be asked for before on_step returns")
+            return _copies(tensors)
+
+        try:
+            made = (lambda: copies([image])[0], lambda: copies(parameters))
+            self.on_step(Step(self.done, self.steps, dict(losses), *made))
+        finally:
+            over = True
+
     def offer(self, optimizer: Callable[[], dict[str, Any]]) -> None:
-        """Tell that the run could go on from here, later and elsewhere.
+        """Tell that the run could go on from here, later and elsewhere, with what the optimizer needs."""
 
-        Args:
-            optimizer: Returns what the optimizer needs for that.
-        """
+        def snapshot() -> dict[str, Any]:
+            parameters = [parameter.detach() for parameter in self.canvas.parameters()]
+            own = {name: getattr(self, name) for name in _SAVED}
+            return {**own, "parameters": parameters, "optimizer": optimizer()}
+
         if self.on_safe is not None:
-            self.on_safe(self.done, lambda: {**self._snapshot(), "optimizer": optimizer()})
-
-    def _snapshot(self) -> dict[str, Any]:
-        return {
-            **{name: getattr(self, name) for name in _SAVED},
-            "parameters": [parameter.detach() for parameter in self.canvas.parameters()],
-        }
+            self.on_safe(self.done, snapshot)
 
     @torch.no_grad()
     def restore(self, values: dict[str, Any]) -> None:
@@ -214,25 +210,6 @@ def reported(losses: dict[str, Tensor]) -> dict[str, float]:
     """Bring losses to the host in one transfer, with their sums by group."""
     values = dict(zip(losses, torch.stack(list(losses.values())).tolist(), strict=True))
     return {**summarize(values), **{name: value for name, value in values.items() if ":" in name}}
-
-
-class _Moment:
-    """What was evaluated, as long as the optimizer has not changed it."""
-
-    def __init__(self, image: Tensor, parameters: list[Tensor]) -> None:
-        self._image, self._parameters, self.over = image, parameters, False
-
-    def image(self) -> Tensor:
-        self._check()
-        return self._image.clone()
-
-    def parameters(self) -> list[Tensor]:
-        self._check()
-        return _copies(self._parameters)
-
-    def _check(self) -> None:
-        if self.over:
-            raise RuntimeError("a step's image and parameters are to be asked for before on_step returns")
 
 
 def _copies(parameters: list[Tensor]) -> list[Tensor]:

@@ -115,7 +115,9 @@ def wasserstein2_target(mean: Tensor) -> Tensor:
         Mean, covariance and the covariance's root side by side, ``[B, C, 1 + 2 C]``.
     """
     mu, covariance = _gaussian(precise(mean))
-    return torch.cat([mu[:, :, None], covariance, _matrix_root(covariance)], dim=2)
+    values, vectors = torch.linalg.eigh(covariance)
+    root = (vectors * values.clamp_min(0.0).sqrt()[:, None, :]) @ vectors.transpose(1, 2)
+    return torch.cat([mu[:, :, None], covariance, root], dim=2)
 
 
 def precise(tensor: Tensor) -> Tensor:
@@ -151,13 +153,6 @@ def _gaussian(mean: Tensor) -> tuple[Tensor, Tensor]:
     mu = mean[:, :, -1]
     floor = COVARIANCE_FLOOR * torch.eye(mu.shape[1], dtype=mean.dtype, device=mean.device)
     return mu, mean[:, :, :-1] - mu[:, :, None] * mu[:, None, :] + floor
-
-
-def _matrix_root(symmetric: Tensor) -> Tensor:
-    values: Tensor
-    vectors: Tensor
-    values, vectors = torch.linalg.eigh(symmetric)
-    return (vectors * values.clamp_min(0.0).sqrt()[:, None, :]) @ vectors.transpose(1, 2)
 
 
 class _RootTrace(torch.autograd.Function):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,9 @@ from torch.nn import functional as F
 from specstyle.engine.grams import gram, gram_error
 from specstyle.engine.losses import Distance, SquaredDistance, Statistic, content_distance, weighted_sum
 from specstyle.engine.variation import Part, total_variation
+from specstyle.errors import is_out_of_memory
+
+T = TypeVar("T")
 
 
 class Features(Protocol):
@@ -242,3 +245,35 @@ def summarize(losses: dict[str, float]) -> dict[str, float]:
         group = name.split(":")[0]
         groups[group] = groups.get(group, 0.0) + value
     return groups
+
+
+MakeRoom = Callable[[], bool]
+"""Frees memory, if it can; whether it did."""
+
+
+def with_room(attempt: Callable[[], T], make_room: MakeRoom, undo: Callable[[], None] = lambda: None) -> T:
+    """Return what a function makes; where a device is out of memory, make room and call it again.
+
+    Args:
+        attempt: The function. A failed call must leave nothing behind that ``undo`` does not mend.
+        make_room: Called after each failure.
+        undo: Called before the next attempt.
+
+    Raises:
+        RuntimeError: If there is no more room to be made; ``torch.OutOfMemoryError`` where the device has it.
+    """
+    while True:
+        try:
+            return attempt()
+        except RuntimeError as error:  # MPS, and libraries of CUDA, have no class of their own for it
+            if not is_out_of_memory(error):
+                raise
+            kept = error.with_traceback(None)  # the frames hold what the attempt had made
+        if not make_room():
+            raise kept
+        # What torch holds of the devices' memory without using it.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if torch.backends.mps.is_available():
+            torch.mps.empty_cache()
+        undo()

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from specstyle.engine import lbfgs
 from specstyle.engine.canvas import Canvas
 from specstyle.engine.evaluations import (
     NonFiniteLossError,
@@ -20,9 +19,8 @@ from specstyle.engine.evaluations import (
     Step,
     StopRun,
 )
-from specstyle.engine.hessian import Memory
-from specstyle.engine.objective import Objective
-from specstyle.engine.shortage import MakeRoom, with_room
+from specstyle.engine.lbfgs import Memory, minimize
+from specstyle.engine.objective import MakeRoom, Objective, with_room
 from specstyle.errors import counted
 
 
@@ -142,13 +140,19 @@ def _first_order(
 ) -> None:
     """Adam (Kingma & Ba 2015) or gradient descent, with an exponential decay of the learning rate."""
     parameters = run.canvas.parameters()
-    optimizer = _make_optimizer(settings, parameters)
-    if saved is None:
-        before = int(memory["step"]) if "step" in memory else 0
-        states = [dict(memory)] if "exp_avg" in memory else []
+    # One pass over the parameters, without temporary copies of them.
+    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
+    optimizer: torch.optim.Optimizer
+    if settings.method == "adam":
+        betas = (settings.beta1, settings.beta2)
+        optimizer = torch.optim.Adam(parameters, settings.lr, betas, settings.epsilon, fused=fused)
     else:
-        before, states = saved["before"], saved["states"]
-    for parameter, state in zip(parameters, states, strict=False):
+        optimizer = torch.optim.SGD(parameters, settings.lr, fused=fused)
+    if saved is None:
+        states = [memory] if "exp_avg" in memory else []
+        saved = {"before": int(memory.get("step", 0)), "states": states}
+    before = saved["before"]
+    for parameter, state in zip(parameters, saved["states"], strict=False):
         optimizer.state[parameter] = dict(state)
     run.memory = dict(optimizer.state[parameters[0]])
     make_room = run.objective.make_room
@@ -202,15 +206,6 @@ def _update(optimizer: torch.optim.Optimizer, parameters: list[Tensor], make_roo
     with_room(optimizer.step, make_room, undo)
 
 
-def _make_optimizer(settings: OptimizerSettings, parameters: list[Tensor]) -> torch.optim.Optimizer:
-    # One pass over the parameters, without temporary copies of them.
-    fused = all(parameter.device.type in ("cpu", "cuda") for parameter in parameters)
-    if settings.method == "adam":
-        betas = (settings.beta1, settings.beta2)
-        return torch.optim.Adam(parameters, lr=settings.lr, betas=betas, eps=settings.epsilon, fused=fused)
-    return torch.optim.SGD(parameters, lr=settings.lr, fused=fused)
-
-
 def _lbfgs(
     run: Run,
     settings: OptimizerSettings,
@@ -223,8 +218,7 @@ def _lbfgs(
     memory = Memory(settings.history)
     # Vectors of a single parameter leave in its shape, so that they can be resized.
     shape = list(parameters[0].shape) if len(parameters) == 1 else [-1]
-    for step, change in before.get("pairs", ()) if saved is None else ():
-        memory.add(step.flatten(), change.flatten())
+    memory.restore((step.flatten(), change.flatten()) for step, change in before.get("pairs", ()))
 
     def make_room() -> bool:
         if run.objective.make_room():
@@ -243,13 +237,13 @@ def _lbfgs(
         total, gradients = _evaluated(run, make_room)
         return total, _gather(gradients)
 
-    lbfgs.minimize(
+    minimize(
         evaluate,
         _gather(parameters).clone(),
+        memory,
         evaluations=run.steps,
         box=run.canvas.bounds(),
         restart_every=settings.restart_every,
-        memory=memory,
         on_safe=lambda snapshot: run.offer(lambda: _shaped(snapshot(), shape)),
         resume=None if saved is None else _shaped(saved, [-1]),
         make_room=make_room,

@@ -64,20 +64,17 @@ class Tile:
 
     def inner(self, maps: Tensor, stride: int) -> Tensor:
         """Return the tile's own positions of the maps of what it sees."""
-        top, _, left, _ = self.outer
-        last_row = None if self.part.bottom else (self.bottom - top) // stride
-        last_column = None if self.part.right else (self.right - left) // stride
-        rows = slice((self.top - top) // stride, last_row)
-        columns = slice((self.left - left) // stride, last_column)
-        return maps[:, :, rows, columns]
+        return self._own(maps, stride, self.outer[0], self.outer[2])
 
     def roots(self, whole: Tensor | None, stride: int) -> Tensor | None:
         """Return the tile's own positions of the roots of the whole image's weights."""
-        if whole is None:
-            return None
-        last_row = None if self.part.bottom else self.bottom // stride
-        last_column = None if self.part.right else self.right // stride
-        return whole[:, :, self.top // stride : last_row, self.left // stride : last_column]
+        return None if whole is None else self._own(whole, stride, 0, 0)
+
+    def _own(self, maps: Tensor, stride: int, top: int, left: int) -> Tensor:
+        last_row = None if self.part.bottom else (self.bottom - top) // stride
+        last_column = None if self.part.right else (self.right - left) // stride
+        rows = slice((self.top - top) // stride, last_row)
+        return maps[:, :, rows, (self.left - left) // stride : last_column]
 
     def own_and_next(self, seen: Tensor) -> Tensor:
         """Return its own pixels of what it sees, and one row and column more where there are any."""
@@ -87,14 +84,7 @@ class Tile:
 
 
 def tiles(height: int, width: int, size: Size, features: TileableFeatures) -> list[Tile]:
-    """Cut an image into tiles.
-
-    Args:
-        height: Of the image in pixels.
-        width: Of the image in pixels.
-        size: Of a tile.
-        features: The network.
-    """
+    """Cut an image of ``height`` x ``width`` pixels into tiles of a size."""
     return [
         Tile(
             top,
@@ -140,14 +130,7 @@ def add_up(
     statistics: Mapping[str, Summed],
     grid: list[Tile],
 ) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """Return sums of statistics over the positions of some tiles by name, and their numbers.
-
-    Args:
-        features: The network.
-        image: ``[B, C, H, W]``.
-        statistics: By name.
-        grid: The tiles.
-    """
+    """Return sums of statistics over the positions of some tiles of an image, and their numbers."""
     sums: dict[str, Tensor] = {}
     counts = dict.fromkeys(statistics, 0)
     wanted = {layer for layer, _, _ in statistics.values()}

@@ -8,14 +8,14 @@ up. That is exact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from specstyle.engine.grams import gram, gram_pull
 from specstyle.engine.losses import content_scale, weighted_sum
-from specstyle.engine.objective import ContentTerm, Objective, StyleTerm, Term, VariationTerm
+from specstyle.engine.objective import ContentTerm, Objective, StyleTerm, Term, VariationTerm, with_room
 from specstyle.engine.tiles import Size, Tile, TileableFeatures, add_up, tiles
 
 
@@ -176,3 +176,54 @@ class TiledObjective(Objective):
                 sums[layer] += target.square().flatten(1).sum(1)
                 counts[layer] += target[0].numel()
         return {t.layer: content_scale(t.form, sums[t.layer], counts[t.layer]) for t in self._contents}
+
+
+class FrugalObjective(Objective):
+    """An objective that is made anew in smaller tiles whenever the device is out of memory.
+
+    The evaluation that failed is repeated, so that no step is lost.
+
+    Args:
+        make: Makes the objective in tiles of the size that it is given as ``tile``.
+        sizes: Of tiles to try, the next smaller one each; ``None``: the whole image.
+        on_note: Called with a line for the user at each change.
+
+    Raises:
+        RuntimeError: If even the smallest tiles do not fit; see ``with_room``.
+    """
+
+    def __init__(
+        self, make: Callable[..., Objective], sizes: Iterator[Size | None], on_note: Callable[[str], None]
+    ) -> None:
+        self._make, self._sizes, self._on_note = make, sizes, on_note
+        self._objective: Objective | None = None
+        self.size = next(sizes)
+        with_room(self._made, self._cut)
+
+    def _made(self) -> Objective:
+        if self._objective is None:
+            self._objective = self._make(tile=self.size)
+        return self._objective
+
+    def _cut(self) -> bool:
+        """Go on in the next smaller tiles, if there are any."""
+        smaller = next(self._sizes, None)
+        if smaller is None:
+            return False
+        # What holds the memory must go before the next attempt: graphs, and the terms' targets.
+        self._objective, self.size = None, smaller
+        sides = " x ".join(str(side) if side else "all" for side in smaller)
+        self._on_note(f"the device is out of memory; going on in tiles of {sides} pixels")
+        return True
+
+    def make_room(self) -> bool:
+        """Go on in tiles, unless it does already: between evaluations these hold nothing but targets."""
+        return self.size is None and self._cut()
+
+    def losses(self, image: Tensor) -> dict[str, Tensor]:
+        """Return each term's weighted loss by name."""
+        return with_room(lambda: self._made().losses(image), self._cut)
+
+    def value_and_grad(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Return the losses by name and the gradient of their sum."""
+        return with_room(lambda: self._made().value_and_grad(image), self._cut)

@@ -195,7 +195,6 @@ class Seen:
             maps by layer. Called once for each way of looking.
         layers: The layers wanted, with their views.
         view: Makes a view by its name.
-        identity: Two with equal ones, and the same layers, give the same maps; ``None``: nobody knows.
         channels: Of the image.
 
     Attributes:
@@ -208,11 +207,10 @@ class Seen:
         layers: Iterable[str],
         view: Callable[[str], View] = plain_view,
         *,
-        identity: Any = None,
         channels: int = 3,
     ) -> None:
         self._channels = channels
-        self.layers, self.identity = tuple(dict.fromkeys(layers)), identity
+        self.layers = tuple(dict.fromkeys(layers))
         groups: dict[str, dict[str, str]] = {}
         for layer in self.layers:
             groups.setdefault(layer.partition("@")[2], {})[bare(layer)] = layer

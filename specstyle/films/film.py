@@ -17,9 +17,8 @@ from typing import Any
 import torch
 
 from specstyle import __version__
-from specstyle.engine.checkpoint import load_state, save_state
 from specstyle.errors import CheckpointError, FileError, OutputExistsError
-from specstyle.files import atomic, check_output, make_folder, sha256_of, write_json
+from specstyle.files import atomic, check_output, load_state, make_folder, save_state, sha256_of, write_json
 from specstyle.films.file import Film
 from specstyle.films.flow import SMALLEST, opencv
 from specstyle.films.pictures import AtOnce, Look, Optimized, flicker, stylized_stills

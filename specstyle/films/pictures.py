@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from specstyle.engine.device import choose_device
 from specstyle.films.file import Film, Still
 from specstyle.films.flow import Movement
 from specstyle.media.imagewriting import write_picture
@@ -24,9 +25,8 @@ from specstyle.onepass.network import Moments
 from specstyle.onepass.stylefile import Style
 from specstyle.onepass.tiling import stylize
 from specstyle.run.api import transfer
-from specstyle.run.cache import Cache
+from specstyle.run.objective import Cache
 from specstyle.run.request import Progress, Request
-from specstyle.run.settle import choose_device
 
 KEPT = 0.9
 """Of a network's statistics, the share of those of the picture before."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from specstyle.engine.scales import resize
+from specstyle.engine.canvas import resize
 from specstyle.engine.views import View, plain_view
 from specstyle.errors import RecipeError
 from specstyle.media.base import Encoded

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from specstyle import __version__
+from specstyle.engine.device import choose_device
 from specstyle.errors import RecipeError
 from specstyle.files import sha256_of
 from specstyle.media.base import Encoded
@@ -30,7 +31,6 @@ from specstyle.recipes import Recipe, from_dict, to_dict
 from specstyle.recipes.recipe import AT_ONCE
 from specstyle.run.api import ignore
 from specstyle.run.request import Request, Result
-from specstyle.run.settle import choose_device
 
 
 def apply(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from specstyle.engine.scales import resize
+from specstyle.engine.canvas import resize
 from specstyle.errors import FileError
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.soundfiles import SUFFIXES as SOUNDS_WRITTEN

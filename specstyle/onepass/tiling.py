@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from specstyle.engine.scales import resize
+from specstyle.engine.canvas import resize
 from specstyle.onepass.network import HALO, STRIDE, Moments, StyleNetwork
 
 PIXELS_AT_ONCE = 2048 * 2048

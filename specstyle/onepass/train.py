@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from specstyle import figures
-from specstyle.engine.checkpoint import load_state, save_state
+from specstyle.engine.device import choose_device
 from specstyle.engine.losses import content_distance
 from specstyle.engine.objective import Term
 from specstyle.engine.views import Seen
 from specstyle.errors import CheckpointError, FileError, ListError
 from specstyle.evaluate import write_csv
-from specstyle.files import atomic, check_output, make_folder, sha256_of
+from specstyle.files import atomic, check_output, load_state, make_folder, save_state, sha256_of
 from specstyle.media.audiosettings import AudioSettings, compress
 from specstyle.media.pictures import Picture
 from specstyle.media.sounds import Sound
@@ -34,12 +34,12 @@ from specstyle.onepass.stylefile import NETWORKS, SHIPPED, Style, load_style, mi
 from specstyle.onepass.trainer import Lesson, Report, Trainer, style_loss
 from specstyle.recipes import Recipe, to_dict
 from specstyle.run.api import ignore, transfer
+from specstyle.run.balance import loss_power
 from specstyle.run.checkpoint import EVERY_S
 from specstyle.run.inputs import Session
-from specstyle.run.loop import loss_power
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Request
-from specstyle.run.settle import check_request, choose_device, seen_layers, settle_request
+from specstyle.run.settle import check_request, seen_layers, settle_request
 
 CROP = 256
 """Side in pixels of the contents that a network learns from."""

@@ -1,4 +1,4 @@
-"""What makes a recipe a possible one, and what changes with a field.
+"""Fields of a recipe: read from text, checked alone and together, and which of them matter, given the others.
 
 A recipe is ``Any`` here: its class checks itself with these.
 """
@@ -8,10 +8,72 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from specstyle.errors import RecipeError
 from specstyle.media.bandtext import read_band
+
+Reader = Callable[[str], Any]
+
+_YES, _NO = ("true", "yes", "1"), ("false", "no", "0")
+
+
+def field_reader(annotation: str) -> tuple[Reader, str]:
+    """Return how to read a field's value, and what to call it in a help text.
+
+    The reader raises ``ValueError`` with what was expected and what came.
+
+    Args:
+        annotation: The field's type as it is written in ``Recipe``.
+
+    >>> field_reader("tuple[int, ...]")[0]("2, 8")
+    (2, 8)
+    """
+    if annotation.startswith("tuple"):
+        kind, what, metavar = _LISTS[annotation[len("tuple[")]]
+        return _listed(kind, what), metavar
+    if annotation == "bool":
+        return _yes_or_no, "true|false"
+    base, _, none = annotation.partition(" | ")
+    if base == "str":
+        return str, "WORD"
+    return _number(int if base == "int" else float, or_none=bool(none)), _METAVARS[annotation]
+
+
+_LISTS: dict[str, tuple[type, str, str]] = {
+    "s": (str, "names", "A,B,..."),
+    "i": (int, "whole numbers", "M,N,..."),
+    "f": (float, "numbers", "X,Y,..."),
+}
+_METAVARS = {"int": "N", "float": "X", "int | None": "N|none", "float | None": "X|none"}
+
+
+def _listed(kind: type, what: str) -> Reader:
+    def read(text: str) -> tuple[Any, ...]:
+        try:
+            return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+        except ValueError:
+            raise ValueError(f"expected {what} separated by commas, got {text!r}") from None
+
+    return read
+
+
+def _number(kind: type[int] | type[float], *, or_none: bool) -> Reader:
+    def read(text: str) -> float | None:
+        try:
+            return None if or_none and text.lower() == "none" else kind(text)
+        except ValueError:
+            what = ("whole number" if kind is int else "number") + (" or none" if or_none else "")
+            raise ValueError(f"expected a {what}, got {text!r}") from None
+
+    return read
+
+
+def _yes_or_no(text: str) -> bool:
+    if text.lower() not in (*_YES, *_NO):
+        raise ValueError(f"expected true or false, got {text!r}")
+    return text.lower() in _YES
 
 
 def check_types(recipe: Any) -> None:
@@ -65,61 +127,50 @@ def check_values(recipe: Any) -> None:
             raise RecipeError(
                 f"{kind}_layers names a layer twice: {', '.join(layers)}; give it a weight instead"
             )
-        if any(not math.isfinite(w) or w < 0 for w in weights):
-            raise RecipeError(f"{kind}_layer_weights must be finite and not negative, got {weights}")
-    if any(not math.isfinite(w) or w < 0 for w in recipe.style_blend) or (
-        recipe.style_blend and sum(recipe.style_blend) <= 0
-    ):
+    if recipe.style_blend and sum(recipe.style_blend) <= 0:
         raise RecipeError(f"style_blend needs weights >= 0 that are not all 0, got {recipe.style_blend}")
-    if any(not math.isfinite(s) or s <= 0 for s in recipe.style_scale):
-        raise RecipeError(f"style_scale needs numbers above 0, got {recipe.style_scale}")
-
-
-_AT_LEAST_ZERO = (
-    "content_weight", "style_weight", "tv_weight", "phase_iterations", "size",
-    "content_start_s",
-)  # fmt: skip
-_ABOVE_ZERO = (
-    "pooling_gain", "n_filters", "filter_width", "pixel_range", "noise_scale", "lr", "lr_decay",
-    "lr_decay_steps", "epsilon", "history", "restart_every", "steps", "first_steps", "finish_steps",
-    "smallest_scale",
-    "height", "width", "style_bands",
-    "duration_s", "content_duration_s", "preview_s", "section_s",
-    "sample_rate", "n_fft", "hop_length", "win_length", "log_gain",
-)  # fmt: skip
-_BELOW_ONE = ("beta1", "beta2", "average_decay")
-
-
-def _check_ranges(recipe: Any) -> None:
-    for name in _AT_LEAST_ZERO:
-        if getattr(recipe, name) < 0:
-            raise RecipeError(f"{name} must not be negative, got {getattr(recipe, name)}")
-    for name in _ABOVE_ZERO:
-        value = getattr(recipe, name)
-        if value is not None and value <= 0:
-            raise RecipeError(f"{name} must be above 0, got {value}")
-    for name in _BELOW_ONE:
-        if not 0 <= getattr(recipe, name) < 1:
-            raise RecipeError(f"{name} must be at least 0 and below 1, got {getattr(recipe, name)}")
-    for name in ("strength", "phase_momentum", "mix", "keep_tune", "keep_time"):
-        if getattr(recipe, name) is not None and not 0 <= getattr(recipe, name) <= 1:
-            raise RecipeError(f"{name} must be from 0 to 1, got {getattr(recipe, name)}")
-    if recipe.bits not in (8, 16):
-        raise RecipeError(f"bits must be 8 or 16, got {recipe.bits}")
-    _check_ranges_of_sounds(recipe)
-    if recipe.scale_factor <= 1:
-        raise RecipeError(f"scale_factor must be above 1, got {recipe.scale_factor}")
+    for band in recipe.keep_band:
+        read_band(band)
     _check_together(recipe)
 
 
-def _check_ranges_of_sounds(recipe: Any) -> None:
-    """Refuse ranges in time and bands of frequencies that are none."""
-    if any(not math.isfinite(t) or t < 0 for t in recipe.style_start_s):
-        raise RecipeError(f"style_start_s must be finite and not negative, got {recipe.style_start_s}")
-    if any(not math.isfinite(t) or t <= 0 for t in recipe.style_duration_s):
-        raise RecipeError(f"style_duration_s must be finite and above 0, got {recipe.style_duration_s}")
-    for band in recipe.keep_band:
-        read_band(band)
+_RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+    (
+        "content_weight style_weight tv_weight phase_iterations size content_start_s",
+        lambda value: value >= 0,
+        "must not be negative",
+    ),
+    (
+        "pooling_gain n_filters filter_width pixel_range noise_scale lr lr_decay lr_decay_steps epsilon "
+        "history restart_every steps first_steps finish_steps smallest_scale height width style_bands "
+        "duration_s content_duration_s preview_s section_s sample_rate n_fft hop_length win_length log_gain",
+        lambda value: value > 0,
+        "must be above 0",
+    ),
+    ("beta1 beta2 average_decay", lambda value: 0 <= value < 1, "must be at least 0 and below 1"),
+    ("strength phase_momentum mix keep_tune keep_time", lambda value: 0 <= value <= 1, "must be from 0 to 1"),
+    ("scale_factor", lambda value: value > 1, "must be above 1"),
+    ("bits", lambda value: value in (8, 16), "must be 8 or 16"),
+    (
+        "content_layer_weights style_layer_weights style_start_s",
+        lambda value: 0 <= value < math.inf,
+        "must be finite and not negative",
+    ),
+    ("style_duration_s", lambda value: 0 < value < math.inf, "must be finite and above 0"),
+    ("style_scale", lambda value: 0 < value < math.inf, "needs numbers above 0"),
+    ("style_blend", lambda value: 0 <= value < math.inf, "needs weights >= 0 that are not all 0"),
+)
+"""Names of fields, what each value of them has to be, and how that is said."""
+
+
+def _check_ranges(recipe: Any) -> None:
+    for names, good, said in _RANGES:
+        for name in names.split():
+            value = getattr(recipe, name)
+            if not all(
+                good(one) for one in (value if isinstance(value, tuple) else (value,)) if one is not None
+            ):
+                raise RecipeError(f"{name} {said}, got {value}")
 
 
 def _check_together(recipe: Any) -> None:
@@ -185,3 +236,49 @@ def with_companions(recipe: Any, changes: dict[str, Any]) -> dict[str, Any]:
         changes["size"] = 0
         changes.setdefault("width", None)
     return changes
+
+
+_VGG = ("vgg19", "vgg19-lite", "vgg19-random")
+
+_ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
+    ("optimizer", ("adam", "sgd"), ("lr", "lr_decay", "lr_decay_steps")),
+    ("optimizer", ("adam",), ("beta1", "beta2", "epsilon", "epsilon_hat")),
+    ("optimizer", ("lbfgs",), ("history", "restart_every")),
+    ("network", _VGG, ("pooling", "pooling_gain", "padding", "normalize_activations")),
+    ("network", ("wide-random",), ("n_filters", "filter_width", "filter_scaling")),
+    ("network", _VGG, ("style_bands",)),
+    ("compression", ("log1p",), ("log_gain",)),
+    ("init", ("content",), ("init_noise_db",)),
+    ("init", ("noise",), ("noise", "noise_scale", "noise_center")),
+    ("style_size", ("own", "smaller"), ("style_scale",)),
+    ("color", ("style",), ("color_match",)),
+    ("keep", ("average",), ("average_decay",)),
+    ("phase_method", ("fast-griffin-lim",), ("phase_momentum",)),
+    (
+        "canvas",
+        ("image",),
+        ("phase", "phase_method", "phase_iterations", "phase_momentum", "clip", "section_s"),
+    ),
+)
+"""A field, values of it, and the fields that matter with these values only."""
+
+_ONLY_IF_SET: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("smallest_scale", ("scale_factor", "carry", "first_steps")),
+    ("tv_weight", ("tv_loss",)),
+    ("strength", ("tv_weight", "tv_loss", "style_range", "equalize")),
+    ("finish_network", ("finish_steps",)),
+)
+"""A field that may be none or 0, and the fields that matter only if it is not."""
+
+
+def without_effect(recipe: Any, names: Iterable[str]) -> tuple[str, ...]:
+    """Say, a sentence for each, which of the fields that a user set change nothing, and why."""
+    reasons = {}
+    for field, values, dependent in _ONLY_WITH:
+        if getattr(recipe, field) not in values:
+            reasons.update(dict.fromkeys(dependent, f"{field} is {getattr(recipe, field)}"))
+    for field, dependent in _ONLY_IF_SET:
+        value = getattr(recipe, field)
+        if not value:
+            reasons.update(dict.fromkeys(dependent, f"{field} is {0 if value == 0 else 'none'}"))
+    return tuple(f"{name} has no effect: {reasons[name]}" for name in names if name in reasons)

@@ -1,4 +1,4 @@
-"""Recipes as TOML, and the files that they name."""
+"""Recipes as TOML, also as older versions wrote them, and the files that they name."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 
 from specstyle.errors import RecipeError
 from specstyle.files import read_bytes
-from specstyle.recipes.older import up_to_date
 from specstyle.recipes.recipe import Recipe
+
+_VIEWS = {"mel": ("n_mels", 128), "cqt": ("bins_per_octave", 24)}
+_GONE = ("representation", "n_mels", "bins_per_octave", "refine_steps", "kernel_widths")
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -23,14 +25,41 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
 def from_dict(values: dict[str, Any], *, on_note: Callable[[str], None] = lambda _: None) -> Recipe:
     """Return the recipe of ``to_dict``; a field that is missing has its default.
 
-    Args:
-        values: By field.
-        on_note: Told what an older version said otherwise.
+    ``on_note`` is told what an older version said otherwise.
 
     Raises:
         RecipeError: If a field is unknown or a value is not accepted.
     """
     return Recipe().replace(**up_to_date(values, on_note))
+
+
+def up_to_date(values: dict[str, Any], on_note: Callable[[str], None]) -> dict[str, Any]:
+    """Return a recipe's values as this version has them; tell of each that is said otherwise now.
+
+    Images of mel or constant-Q bands (``representation``) are views of the STFT's now; the kernel has a layer
+    for each width of its patches; evaluations on the waveform after the image (``refine_steps``) are gone;
+    half the sum of squares (``gram_half_sum``) is the sum at half the weight.
+    """
+    new = {name: value for name, value in values.items() if name not in _GONE}
+    shown = values.get("representation", "stft")
+    if shown in _VIEWS:
+        count, usual = _VIEWS[shown]
+        view = f"{shown}{values.get(count, usual)}"
+        for name in ("content_view", "style_view"):
+            new.setdefault(name, view)
+        on_note(f"representation {shown} is the view {view} of content and style now")
+    if values.get("refine_steps"):
+        on_note("refine_steps is gone, and left out: canvas waveform optimizes the samples from the start")
+    widths = values.get("kernel_widths", (2, 8, 32))
+    for kind in ("content_layers", "style_layers"):
+        if values.get(kind) in (["kernel"], ("kernel",)):
+            rest = "+rest" if kind == "content_layers" else ""
+            new[kind] = [f"kernel{width}{rest}" for width in widths]
+            new.pop(f"{kind[:-1]}_weights", None)
+    if values.get("style_loss") == "gram_half_sum":
+        new["style_loss"] = "gram_sum"
+        new["style_weight"] = 0.5 * float(values.get("style_weight", 1.0))
+    return new
 
 
 def to_toml(recipe: Recipe) -> str:
@@ -46,11 +75,7 @@ def to_toml(recipe: Recipe) -> str:
 
 
 def from_toml(text: str, *, on_note: Callable[[str], None] = lambda _: None) -> Recipe:
-    """Read a recipe from TOML text.
-
-    Args:
-        text: The text.
-        on_note: See ``from_dict``.
+    """Read a recipe from TOML text; see ``from_dict``.
 
     Raises:
         RecipeError: If the text is no TOML, or no recipe.
@@ -68,11 +93,7 @@ def from_toml(text: str, *, on_note: Callable[[str], None] = lambda _: None) -> 
 
 
 def read_recipe(path: Path, *, on_note: Callable[[str], None] = lambda _: None) -> Recipe:
-    """Read a recipe file.
-
-    Args:
-        path: The file.
-        on_note: See ``from_dict``.
+    """Read a recipe file; see ``from_dict``.
 
     Raises:
         RecipeError: If the file is missing, unreadable or no recipe.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from specstyle.recipes.checks import check_types, check_values, with_companions
@@ -34,6 +35,11 @@ def _option(default: Any, text: str, *, group: str, choices: tuple[str, ...] = (
     return field(default=default, metadata={"help": text, "group": group, "choices": choices, "flag": flag})
 
 
+_network, _loss, _optimizer, _image, _audio = (
+    partial(_option, group=group) for group in ("network", "loss", "optimizer", "image", "audio")
+)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """All choices of one run. Fields are plain values, so a recipe can be written as TOML and read back.
@@ -48,68 +54,54 @@ class Recipe:
     source: str = "yours"
 
     # The network
-    network: str = _option(
-        "auto", "auto, vgg19, vgg19-lite, vgg19-random, wide-random or kernel", group="network"
-    )
-    finish_network: str = _option(
+    network: str = _network("auto", "auto, vgg19, vgg19-lite, vgg19-random, wide-random or kernel")
+    finish_network: str = _network(
         "",
         "network that goes on where the others' scales end, at full size, with the same layers; none given: "
         "there is no such end",
-        group="network",
     )
-    finish_steps: int = _option(
-        15, "evaluations with finish_network, at most a third of steps", group="network"
-    )
-    pooling: str = _option("max", "pooling of VGG19", group="network", choices=("max", "average"))
-    pooling_gain: float = _option(1.0, "factor on each pooling's output", group="network")
-    padding: str = _option(
+    finish_steps: int = _network(15, "evaluations with finish_network, at most a third of steps")
+    pooling: str = _network("max", "pooling of VGG19", choices=("max", "average"))
+    pooling_gain: float = _network(1.0, "factor on each pooling's output")
+    padding: str = _network(
         "zeros",
         "border of VGG19's convolutions; replicate_first: the first one's only",
-        group="network",
         choices=("zeros", "replicate", "replicate_first"),
     )
-    normalize_activations: bool = _option(
-        False, "scale each filter to mean activation 1 (Gatys et al. 2016)", group="network"
+    normalize_activations: bool = _network(
+        False, "scale each filter to mean activation 1 (Gatys et al. 2016)"
     )
-    n_filters: int = _option(4096, "filters of wide-random", group="network")
-    filter_width: int = _option(11, "width of wide-random's filters in frames", group="network", flag=False)
-    filter_scaling: str = _option(
+    n_filters: int = _network(4096, "filters of wide-random")
+    filter_width: int = _network(11, "width of wide-random's filters in frames", flag=False)
+    filter_scaling: str = _network(
         "fan_in",
         "spread of wide-random's filters: fan_in 2/n_in, fan_avg 4/(n_in + n_out)",
-        group="network",
         choices=("fan_in", "fan_avg"),
     )
 
     # The losses
-    content_layers: tuple[str, ...] = _option(
+    content_layers: tuple[str, ...] = _loss(
         ("relu4_2",),
         "layers of the content loss; relu3_1@2: on the image at half its size (@4, @8), and so for any view; "
         "image: what is seen, as it is",
-        group="loss",
     )
-    content_view: str = _option(
+    content_view: str = _loss(
         "",
         "what all content layers look at: nothing said: the canvas itself; 2, 4, 8: reduced so many times; "
         "luminance; local: contrast, the same everywhere; of sounds mel64: 64 mel bands, cqt24: bands of 24 "
         "an octave, fine: partials, flux: attacks",
-        group="loss",
     )
-    content_layer_weights: tuple[float, ...] = _option(
-        (), "one weight per content layer; none given: 1/n each", group="loss", flag=False
+    content_layer_weights: tuple[float, ...] = _loss(
+        (), "one weight per content layer; none given: 1/n each", flag=False
     )
-    content_loss: str = _option(
-        "relative", "normalization", group="loss", choices=("mean", "sum", "half_sum", "relative")
-    )
-    content_weight: float = _option(1.0, "weight of the content loss; 0: style only", group="loss")
-    style_layers: tuple[str, ...] = _option(S5, "layers of the style loss, as above", group="loss")
-    style_view: str = _option("", "what all style layers look at, as above", group="loss")
-    style_layer_weights: tuple[float, ...] = _option(
-        (), "one weight per style layer; none given: 1/n each", group="loss"
-    )
-    style_loss: str = _option(
+    content_loss: str = _loss("relative", "normalization", choices=("mean", "sum", "half_sum", "relative"))
+    content_weight: float = _loss(1.0, "weight of the content loss; 0: style only")
+    style_layers: tuple[str, ...] = _loss(S5, "layers of the style loss, as above")
+    style_view: str = _loss("", "what all style layers look at, as above")
+    style_layer_weights: tuple[float, ...] = _loss((), "one weight per style layer; none given: 1/n each")
+    style_loss: str = _loss(
         "gram_relative",
         "statistic and normalization",
-        group="loss",
         choices=(
             "gram_mean",
             "gram_gatys",
@@ -120,263 +112,209 @@ class Recipe:
             "wasserstein2",
         ),
     )
-    style_bands: int = _option(
-        1,
-        "Gram matrices per layer, each of a soft band of rows (frequencies of a sound); 1: the plain one",
-        group="loss",
+    style_bands: int = _loss(
+        1, "Gram matrices per layer, each of a soft band of rows (frequencies of a sound); 1: the plain one"
     )
-    style_weight: float = _option(1.0, "weight of the style loss; 0: content only", group="loss")
-    style_blend: tuple[float, ...] = _option(
-        (), "one weight per style; none given: the same for each", group="loss"
-    )
-    strength: float = _option(
+    style_weight: float = _loss(1.0, "weight of the style loss; 0: content only")
+    style_blend: tuple[float, ...] = _loss((), "one weight per style; none given: the same for each")
+    strength: float = _loss(
         0.5,
         "0: the content, 1: pure style; between, with balance share, how much of the content is gone; "
         "otherwise the ratio of the recipe's own weights, which 0.5 is, is multiplied by a power of "
         "strength / (1 - strength), so that equal steps do about as much",
-        group="loss",
     )
-    balance: str = _option(
+    balance: str = _loss(
         "weights",
         "weights: content_weight and style_weight weigh the losses as they are; gradient: each loss is first "
         "divided by the norm of its gradient at noise with the style's spectrum, so that equal weights mean "
         "the same for every pair; share: the content's weights are changed as it goes, so that strength "
         "names the share of its structure that is gone in the end: its square that of a picture's edges, "
         "in which local contrast counts, its power of 3.6 that of a sound's attacks, of 5.3 of partials",
-        group="loss",
         choices=("weights", "gradient", "share"),
     )
-    tv_loss: str = _option(
+    tv_loss: str = _loss(
         "squared_mean",
         "form of the total variation",
-        group="loss",
         choices=("squared_mean", "absolute", "power", "squared", "nine_point", "chroma"),
     )
-    tv_weight: float = _option(0.0, "weight of the total variation; 0: none", group="loss")
+    tv_weight: float = _loss(0.0, "weight of the total variation; 0: none")
 
     # The optimization
-    pixel_range: float = _option(
-        1.0, "the optimized values run from 0 to this (1, or 255 as Caffe's input)", group="optimizer"
+    pixel_range: float = _optimizer(
+        1.0, "the optimized values run from 0 to this (1, or 255 as Caffe's input)"
     )
-    init: str = _option("content", "content, style, noise or a file", group="optimizer")
-    noise: str = _option(
-        "uniform", "kind of noise for --init noise", group="optimizer", choices=("uniform", "gaussian")
+    init: str = _optimizer("content", "content, style, noise or a file")
+    noise: str = _optimizer("uniform", "kind of noise for --init noise", choices=("uniform", "gaussian"))
+    noise_scale: float = _optimizer(
+        1.0, "uniform: upper end; gaussian: standard deviation (0 to pixel_range)"
     )
-    noise_scale: float = _option(
-        1.0, "uniform: upper end; gaussian: standard deviation (0 to pixel_range)", group="optimizer"
+    noise_center: str = _optimizer(
+        "zero", "mean of gaussian noise: zero, or ImageNet's mean color", choices=("zero", "imagenet")
     )
-    noise_center: str = _option(
-        "zero",
-        "mean of gaussian noise: zero, or ImageNet's mean color",
-        group="optimizer",
-        choices=("zero", "imagenet"),
+    optimizer: str = _optimizer("lbfgs", "optimization method", choices=("adam", "lbfgs", "sgd"))
+    lr: float = _optimizer(1.0, "learning rate of adam and sgd (lbfgs searches its own)")
+    lr_decay: float = _optimizer(1.0, "factor on the learning rate every lr_decay_steps")
+    lr_decay_steps: int = _optimizer(100, "steps per factor lr_decay, continuously", flag=False)
+    beta1: float = _optimizer(0.9, "Adam's first decay")
+    beta2: float = _optimizer(0.999, "Adam's second decay")
+    epsilon: float = _optimizer(1e-8, "Adam's epsilon")
+    epsilon_hat: bool = _optimizer(
+        False, "read epsilon as TensorFlow does (Kingma & Ba 2015, end of section 2)"
     )
-    optimizer: str = _option(
-        "lbfgs", "optimization method", group="optimizer", choices=("adam", "lbfgs", "sgd")
-    )
-    lr: float = _option(1.0, "learning rate of adam and sgd (lbfgs searches its own)", group="optimizer")
-    lr_decay: float = _option(1.0, "factor on the learning rate every lr_decay_steps", group="optimizer")
-    lr_decay_steps: int = _option(
-        100, "steps per factor lr_decay, continuously", group="optimizer", flag=False
-    )
-    beta1: float = _option(0.9, "Adam's first decay", group="optimizer")
-    beta2: float = _option(0.999, "Adam's second decay", group="optimizer")
-    epsilon: float = _option(1e-8, "Adam's epsilon", group="optimizer")
-    epsilon_hat: bool = _option(
-        False, "read epsilon as TensorFlow does (Kingma & Ba 2015, end of section 2)", group="optimizer"
-    )
-    section_s: float | None = _option(
+    section_s: float | None = _optimizer(
         None,
         "a longer sound is optimized in sections of at most so many seconds, one after the other, each of "
         "which overlaps the one before it by half a second; none, or at several scales: as a whole",
-        group="optimizer",
     )
-    history: int = _option(10, "L-BFGS: remembered steps", group="optimizer")
-    restart_every: int | None = _option(
-        None, "L-BFGS: forget the past every so many evaluations", group="optimizer"
-    )
-    steps: int = _option(500, "evaluations of loss and gradient (at each scale)", group="optimizer")
-    first_steps: int | None = _option(
-        None, "evaluations at the first of several scales, if other", group="optimizer"
-    )
-    clip: bool = _option(True, "keep the image in its valid range at every step", group="optimizer")
-    style_range: bool = _option(
+    history: int = _optimizer(10, "L-BFGS: remembered steps")
+    restart_every: int | None = _optimizer(None, "L-BFGS: forget the past every so many evaluations")
+    steps: int = _optimizer(500, "evaluations of loss and gradient (at each scale)")
+    first_steps: int | None = _optimizer(None, "evaluations at the first of several scales, if other")
+    clip: bool = _optimizer(True, "keep the image in its valid range at every step")
+    style_range: bool = _image(
         False,
         "keep the values between the darkest and the lightest of the styles (all but 0.5 % of theirs at "
         "either end) and a step of 8 bits within black and white: nothing is clipped",
-        group="image",
     )
-    keep: str = _option(
-        "last", "which image is the result", group="optimizer", choices=("last", "best", "average")
-    )
-    average_decay: float = _option(
-        0.99, "decay of the average for --keep average", group="optimizer", flag=False
-    )
-    smallest_scale: int | None = _option(
-        None, "coarse-to-fine: longest side to start from", group="optimizer"
-    )
-    scale_factor: float = _option(math.sqrt(2.0), "ratio of one scale to the next", group="optimizer")
-    loop: bool = _option(
+    keep: str = _optimizer("last", "which image is the result", choices=("last", "best", "average"))
+    average_decay: float = _optimizer(0.99, "decay of the average for --keep average", flag=False)
+    smallest_scale: int | None = _optimizer(None, "coarse-to-fine: longest side to start from")
+    scale_factor: float = _optimizer(math.sqrt(2.0), "ratio of one scale to the next")
+    loop: bool = _optimizer(
         False,
         "for a texture: let its end flow into its beginning (a sound, on the waveform), or each border into "
         "the opposite one (a picture)",
-        group="optimizer",
     )
-    carry: str = _option(
+    carry: str = _optimizer(
         "image",
         "what goes up to the next scale: the image, or its change on the content",
-        group="optimizer",
         choices=("image", "change"),
     )
 
     # Pictures
-    size: int = _option(
-        512, "longest side in pixels (0: as it is); never enlarges unless --enlarge", group="image"
-    )
-    height: int | None = _option(None, "height in pixels", group="image")
-    width: int | None = _option(None, "width in pixels (with height: forced shape)", group="image")
-    enlarge: bool = _option(False, "let size, height and width enlarge a picture", group="image")
-    resampling: str = _option(
+    size: int = _image(512, "longest side in pixels (0: as it is); never enlarges unless --enlarge")
+    height: int | None = _image(None, "height in pixels")
+    width: int | None = _image(None, "width in pixels (with height: forced shape)")
+    enlarge: bool = _image(False, "let size, height and width enlarge a picture")
+    resampling: str = _image(
         "lanczos",
         "how pictures are brought to their size; bilinear: without antialiasing, as TensorFlow; nearest: as "
         "Keras reads them",
-        group="image",
         choices=("lanczos", "bilinear", "nearest"),
     )
-    truncate_sides: bool = _option(False, "cut sides to whole pixels instead of rounding them", group="image")
-    style_size: str = _option(
+    truncate_sides: bool = _image(False, "cut sides to whole pixels instead of rounding them")
+    style_size: str = _image(
         "own",
         "the style keeps its aspect (smaller: and is never enlarged), or is forced to the content's shape",
-        group="image",
         choices=("own", "smaller", "content"),
     )
 
-    style_scale: tuple[float, ...] = _option(
+    style_scale: tuple[float, ...] = _image(
         (),
         "size of a style's strokes beside the content, one for all styles or one for each; none given: 1, "
         "the style's longest side is the content's (or its own, if that is shorter)",
-        group="image",
     )
-    bits: int = _option(8, "bits per channel of the result: 8, or 16 in PNG and TIFF", group="image")
-    color: str = _option(
+    bits: int = _image(8, "bits per channel of the result: 8, or 16 in PNG and TIFF")
+    color: str = _image(
         "style",
         "whose colors; content: gray pictures of the lightness (OKLab) are optimized and get the content's "
         "hues and chroma; luminance: the same with luma (Gatys et al. 2016, in YIQ); style: all is free",
-        group="image",
         choices=("style", "content", "luminance"),
     )
-    color_match: str = _option(
+    color_match: str = _image(
         "none",
         "first bring each style's colors to the content's: mean color, covariance, or the whole histogram",
-        group="image",
         choices=("none", "mean", "covariance", "histogram"),
     )
 
     # Sounds
-    canvas: str = _option(
+    canvas: str = _audio(
         "image",
         "what is optimized: the spectrogram image, or the waveform through the STFT",
-        group="audio",
         choices=("image", "waveform"),
     )
-    content_start_s: float = _option(
-        0.0,
-        "where the content begins in its file, in seconds; the output is that range",
-        group="audio",
+    content_start_s: float = _audio(
+        0.0, "where the content begins in its file, in seconds; the output is that range"
     )
-    content_duration_s: float | None = _option(
-        None, "seconds of the content from there; none: all", group="audio"
+    content_duration_s: float | None = _audio(None, "seconds of the content from there; none: all")
+    preview_s: float | None = _audio(
+        None, "of the content, or of that range of it, only the loudest so many seconds"
     )
-    preview_s: float | None = _option(
-        None, "of the content, or of that range of it, only the loudest so many seconds", group="audio"
+    style_start_s: tuple[float, ...] = _audio(
+        (), "where each style begins in its file, in seconds: one for all, or one per style"
     )
-    style_start_s: tuple[float, ...] = _option(
-        (), "where each style begins in its file, in seconds: one for all, or one per style", group="audio"
+    style_duration_s: tuple[float, ...] = _audio(
+        (), "seconds of each style from there: one for all, or one per style; none given: all"
     )
-    style_duration_s: tuple[float, ...] = _option(
-        (), "seconds of each style from there: one for all, or one per style; none given: all", group="audio"
+    keep_band: tuple[str, ...] = _audio(
+        (), "bands of frequencies in Hz that stay as they are in the content: 0-200,4000-"
     )
-    keep_band: tuple[str, ...] = _option(
-        (), "bands of frequencies in Hz that stay as they are in the content: 0-200,4000-", group="audio"
-    )
-    mask: str | None = _option(
+    mask: str | None = _audio(
         None,
         "a picture (time from left to right, 0 Hz at the bottom, half the sample rate at the top; black: the "
         "content as it is) or a CSV table of regions (start_s,stop_s,low_hz,high_hz,amount)",
-        group="audio",
     )
-    silence: str = _option(
+    silence: str = _audio(
         "fill",
         "what becomes of the content's silences (a fifth of a second and more, 40 dB below its level): fill "
         "gives them the style's sound, keep leaves them as they are",
-        group="audio",
         choices=("fill", "keep"),
     )
-    mix: float = _option(1.0, "of content (0) and result (1), after all else", group="audio")
-    level: str = _option(
+    mix: float = _audio(1.0, "of content (0) and result (1), after all else")
+    level: str = _audio(
         "match",
         "match: as loud as the content (BS.1770), a limiter holds peaks at -1 dBTP, or at the content's own "
         "if those are higher; peak: the content's largest sample; rms: the content's RMS, turned down if "
         "samples would pass full scale",
-        group="audio",
         choices=("match", "peak", "rms"),
     )
-    duration_s: float | None = _option(
-        None,
-        "for a texture (strength 1 or content_weight 0, init noise): seconds of the result",
-        group="audio",
+    duration_s: float | None = _audio(
+        None, "for a texture (strength 1 or content_weight 0, init noise): seconds of the result"
     )
-    keep_tune: float | None = _option(
+    keep_tune: float | None = _audio(
         None,
         "how much of the content's fine structure (partials, and with them the tune) is kept, from 0 to 1; "
         "none: as strength says",
-        group="audio",
     )
-    keep_time: float | None = _option(
-        None, "how much of the content's attacks is kept, from 0 to 1; none: as strength says", group="audio"
+    keep_time: float | None = _audio(
+        None, "how much of the content's attacks is kept, from 0 to 1; none: as strength says"
     )
-    init_noise_db: float | None = _option(
+    init_noise_db: float | None = _audio(
         None,
         "for --init content: add grains of the styles, in the content's gaps up to so many dB re its level, "
         "and no more than -20 dB under what is as loud as that; without them, what a style puts into silence "
         "is the same in every frame (none: none)",
-        group="audio",
     )
-    equalize: bool = _option(
+    equalize: bool = _loss(
         False,
         "give the content, before all else, the styles' colors, or their long-term spectrum; this a sound's "
         "result in the end, too, and its bands the distribution of levels that they have in the styles",
-        group="loss",
     )
-    sample_rate: int | None = _option(
-        None, "working rate in Hz; none: the content's (the output always has the content's)", group="audio"
+    sample_rate: int | None = _audio(
+        None, "working rate in Hz; none: the content's (the output always has the content's)"
     )
-    n_fft: int | None = _option(None, "FFT size; none: nearest power of two to 46 ms", group="audio")
-    hop_length: int | None = _option(None, "hop; none: win_length / 4", group="audio")
-    win_length: int | None = _option(None, "window length; none: n_fft", group="audio", flag=False)
-    window: str = _option("hann", "window function (any of SciPy's)", group="audio", flag=False)
-    compression: str = _option("log1p", "of magnitudes", group="audio", flag=False, choices=("log1p", "db"))
-    log_gain: float = _option(1.0, "k in log1p(k |S| / rms)", group="audio")
-    normalize_level: bool = _option(True, "divide the spectrogram by its own RMS", group="audio")
-    unit_scale: bool = _option(True, "scale the compressed image to about 0..1", group="audio")
-    phase: str = _option(
+    n_fft: int | None = _audio(None, "FFT size; none: nearest power of two to 46 ms")
+    hop_length: int | None = _audio(None, "hop; none: win_length / 4")
+    win_length: int | None = _audio(None, "window length; none: n_fft", flag=False)
+    window: str = _audio("hann", "window function (any of SciPy's)", flag=False)
+    compression: str = _audio("log1p", "of magnitudes", flag=False, choices=("log1p", "db"))
+    log_gain: float = _audio(1.0, "k in log1p(k |S| / rms)")
+    normalize_level: bool = _audio(True, "divide the spectrogram by its own RMS")
+    unit_scale: bool = _audio(True, "scale the compressed image to about 0..1")
+    phase: str = _audio(
         "auto",
         "where the phase reconstruction starts; pghi: from the slopes of the magnitudes; auto: from pghi or "
         "content, whichever is closer",
-        group="audio",
         choices=("auto", "content", "pghi", "random", "zero"),
     )
-    phase_method: str = _option(
+    phase_method: str = _audio(
         "pghi-raar",
         "how the phase is reconstructed; pghi-raar: reflections, then accelerated Griffin-Lim",
-        group="audio",
         choices=("pghi-raar", "fast-griffin-lim", "griffin-lim"),
     )
-    phase_iterations: int = _option(64, "iterations of the phase reconstruction", group="audio")
-    phase_momentum: float = _option(
-        0.99,
-        "momentum of fast-griffin-lim; given without phase_method, it asks for that",
-        group="audio",
+    phase_iterations: int = _audio(64, "iterations of the phase reconstruction")
+    phase_momentum: float = _audio(
+        0.99, "momentum of fast-griffin-lim; given without phase_method, it asks for that"
     )
 
     def __post_init__(self) -> None:

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from specstyle.engine.device import choose_device, convolutions_in
 from specstyle.engine.optimize import NonFiniteLossError
 from specstyle.recipes import TEXTURE
-from specstyle.run.cache import COLD, Cache
 from specstyle.run.checkpoint import Checkpoints
 from specstyle.run.inputs import Session
 from specstyle.run.loop import ScaleLoop
 from specstyle.run.memory import Estimate, explained
+from specstyle.run.objective import Cache
 from specstyle.run.request import Progress, Request, Result, Stage, TransferError
-from specstyle.run.settle import check_request, choose_device, convolutions_in, settle_request
+from specstyle.run.settle import check_request, settle_request
 
 
 def ignore(_: Any) -> None:
@@ -32,7 +33,7 @@ def transfer(
     on_step: Callable[[Progress], None] = ignore,
     on_note: Callable[[str], None] = ignore,
     on_stage: Callable[[Stage], None] = ignore,
-    cache: Cache = COLD,
+    cache: Cache | None = None,
     keeper: Checkpoints | None = None,
 ) -> Result:
     """Stylize a content by styles, without touching the disk but to read.
@@ -43,7 +44,7 @@ def transfer(
         on_note: Called with each line that a user should know, as soon as it is known.
         on_stage: Called as each stage begins: ``optimize`` after the inputs and the network were read, then
             ``finish``, the way from the image back to a sound or picture.
-        cache: Networks and styles of earlier runs; by default nothing is kept.
+        cache: Networks of earlier runs.
         keeper: Keeps the run as it goes, and has where to go on from.
 
     Raises:
@@ -59,9 +60,7 @@ def transfer(
     device = choose_device(request.device)
     run = Session(request, recipe, device, on_step, on_note=on_note, cache=cache, keeper=keeper)
     estimate = Estimate(run)
-    notes += run.network.notes + run.notes + estimate.notes()
-    for note in notes:
-        on_note(note)
+    run.tell(*notes, *run.network.notes, *run.notes, *estimate.notes())
     failure: NonFiniteLossError | None = None
     on_stage("optimize")
     try:
@@ -72,11 +71,8 @@ def transfer(
             raise TransferError(str(error), None) from error
         state, failure = error.state, error
     on_stage("finish")
-    notes += tuple(run.told)
     with explained(recipe, request.medium, kept=keeper is not None):
-        result = run.result(state, notes, started, None if failure is None else str(failure))
-    for note in result.notes[len(notes) :]:
-        on_note(note)
+        result = run.result(state, started, None if failure is None else str(failure))
     if failure is not None:
         raise TransferError(str(failure), result) from failure
     return result

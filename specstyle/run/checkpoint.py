@@ -14,13 +14,12 @@ from typing import Any
 
 import torch
 
-from specstyle import __version__
-from specstyle.engine.checkpoint import load_state, save_state
 from specstyle.engine.optimize import StopRun
 from specstyle.errors import CheckpointError, FileError, RecipeError, RunFinishedError, SpecstyleError
-from specstyle.files import atomic, make_folder, sha256_of, write_json
-from specstyle.recipes import Recipe, files_of, read_recipe, to_toml
+from specstyle.files import atomic, load_state, make_folder, save_state, sha256_of, write_json
+from specstyle.recipes import files_of, read_recipe, to_toml
 from specstyle.run.outputs import Metrics, Watcher
+from specstyle.run.record import as_it_was, differences, files_read, kept_as_json, versions
 from specstyle.run.request import Job, Progress, Request
 from specstyle.run.settle import settle_request
 
@@ -44,21 +43,13 @@ _OPTIONS = ("output", "force", "save_every", "plot", "metadata", "checkpoint_eve
 
 
 class RunFolder:
-    """The folder of one run.
-
-    Args:
-        path: Where it is.
-
-    Attributes:
-        path: Where it is.
-        metrics: The losses.
-    """
+    """The folder of one run, whose losses are its ``metrics``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.metrics = Metrics(path / "metrics.jsonl")
         self._lock: Any = None
-        self._made = False
+        self._made: bool | None = None
 
     @property
     def status(self) -> str:
@@ -106,9 +97,10 @@ class RunFolder:
             raise FileError(
                 f"{self.path}: holds files already, which a run would mix with its own; name a new folder"
             )
-        self._made = make_folder(self.path)
+        made = make_folder(self.path)
         self.lock()
-        files = {name: _plain(path) for name, path in files_of(recipe).items()}
+        self._made = made
+        files = {name: kept_as_json(path) for name, path in files_of(recipe).items()}
         recipe = recipe.replace(**{name: file["path"] for name, file in files.items()})
         with atomic(self.path / "recipe.toml") as temporary:
             temporary.write_text(to_toml(recipe), encoding="utf-8")
@@ -124,8 +116,8 @@ class RunFolder:
         seen = output.relative_to(here) if output.is_relative_to(here) else output
         return {
             "format": FORMAT,
-            **_versions(),
-            "request": {name: _plain(getattr(job.request, name)) for name in kept},
+            **versions(),
+            "request": {name: kept_as_json(getattr(job.request, name)) for name in kept},
             "options": {**{name: getattr(job, name) for name in _OPTIONS}, "output": str(seen)},
             "files": files,
             "shown": {str(path.absolute()): job.name_of(path) for path in (*inputs, job.output)},
@@ -171,12 +163,12 @@ class RunFolder:
         except RecipeError as error:
             raise CheckpointError(str(error)) from error
         for file in values["files"].values():
-            _restored(file)
-        asked = {name: _restored(value) for name, value in values["request"].items()}
+            as_it_was(file)
+        asked = {name: as_it_was(value) for name, value in values["request"].items()}
         # An output within the folder moves with it.
         options = {**values["options"], "output": self.path / values["options"]["output"]}
         options["shown"] = dict(values["shown"])
-        return Request(**asked, recipe=recipe), options, _differences(values)
+        return Request(**asked, recipe=recipe), options, differences(values)
 
     def lock(self) -> None:
         """Make sure that no other process works here, until ``close`` or the end of this one.
@@ -204,7 +196,10 @@ class RunFolder:
             ) from error
 
     def discard(self) -> None:
-        """Remove what ``create`` made in a folder that was new or empty."""
+        """Remove what ``create`` made, if it did, in a folder that was new or empty."""
+        if self._made is None:
+            return
+        self.close()
         for name in ("run.json", "recipe.toml", "status.json", "metrics.jsonl", ".lock"):
             with contextlib.suppress(OSError):
                 (self.path / name).unlink()
@@ -253,48 +248,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: cannot be read; the run has to be begun anew") from error
     return values if isinstance(values, dict) else {}
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as JSON has it: a path with the hash of its file, if it is one."""
-    if isinstance(value, Path):
-        path = value.absolute()
-        return {"path": str(path), **({"sha256": sha256_of(path)} if path.is_file() else {})}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
-
-
-def _restored(value: Any) -> Any:
-    """Return what ``_plain`` was given.
-
-    Raises:
-        CheckpointError: If a file is not what it was.
-    """
-    if isinstance(value, dict):
-        path = Path(value["path"])
-        if "sha256" in value and not path.is_file():
-            raise CheckpointError(f"{path}: the run needs this file, and it is gone; put it back")
-        if "sha256" in value and sha256_of(path) != value["sha256"]:
-            raise CheckpointError(
-                f"{path}: has changed since the run began; put back what was there, or begin anew"
-            )
-        return path
-    return tuple(_restored(item) for item in value) if isinstance(value, list) else value
-
-
-def _versions() -> dict[str, Any]:
-    """Return what the last digits of a result depend on."""
-    return {"specstyle": __version__, "torch": torch.__version__, "threads": torch.get_num_threads()}
-
-
-def _differences(values: dict[str, Any]) -> tuple[str, ...]:
-    """Return a note if something differs that the last digits depend on."""
-    now = _versions().items()
-    changed = [f"{name} {values[name]} -> {value}" for name, value in now if values[name] != value]
-    if not changed:
-        return ()
-    return (f"resume: {', '.join(changed)}; the result may differ in the last digits",)
 
 
 class Checkpoints:
@@ -395,37 +348,23 @@ def opened(job: Job) -> Iterator[RunFolder | None]:
         yield None
         return
     folder = RunFolder(job.run_dir)
-    made = False
     try:
         if job.resumed:
             folder.lock()
             folder.clean()
         else:
             folder.create(job)
-            made = True
         yield folder
     except Exception:
-        if made and not folder.metrics.rows:
-            folder.close()
+        if not folder.metrics.rows:
             folder.discard()
         raise
     finally:
         folder.close()
 
 
-def files_read(job: Job, recipe: Recipe) -> list[Path]:
-    """Return the files that a job reads."""
-    request = job.request
-    given = [request.content, *request.styles, *request.content_masks, *request.style_masks, request.weights]
-    named = [Path(path) for path in given if path is not None and path != "all"]
-    return [*named, *files_of(recipe).values()]
-
-
 def resumed_job(run_dir: Path) -> tuple[Job, tuple[str, ...]]:
     """Return the job of a run that a folder keeps, and what a user should know.
-
-    Args:
-        run_dir: The folder.
 
     Raises:
         CheckpointError: If it keeps no run, or one of its inputs has changed.

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from specstyle import __version__
-from specstyle.engine.canvas import Canvas, Pixels
+from specstyle.engine.canvas import Canvas, Pixels, Stage, parts_of, resize, scale_shapes, sections
+from specstyle.engine.device import convolutions_in, settle_precision
 from specstyle.engine.optimize import State
-from specstyle.engine.scales import resize, scale_shapes, sections
-from specstyle.engine.views import IMAGE, Seen, layers_of_callable
+from specstyle.engine.tiles import Size
+from specstyle.engine.views import Seen, layers_of_callable
 from specstyle.errors import FileError, RecipeError
 from specstyle.evaluate.gain import gain_over_equalizer_db
 from specstyle.features.networks import Network
@@ -27,17 +24,12 @@ from specstyle.media.base import Encoded
 from specstyle.media.picturemedium import PictureMedium, whole_strides
 from specstyle.media.soundmedium import SoundMedium
 from specstyle.media.waveform import WaveformCanvas
-from specstyle.recipes import Recipe, to_dict
-from specstyle.run.cache import COLD, Cache, network_key
+from specstyle.recipes import Recipe
 from specstyle.run.checkpoint import Checkpoints
-from specstyle.run.objective import Masks
+from specstyle.run.objective import Cache, Masks
+from specstyle.run.record import described
 from specstyle.run.request import Progress, Request, Result
-from specstyle.run.settle import (
-    convolutions_in,
-    layers_in_use,
-    network_for,
-    settle_precision,
-)
+from specstyle.run.settle import layers_in_use
 
 QUIETER_DB = 0.5
 """A peak limit that takes away more than this is worth a note."""
@@ -64,39 +56,8 @@ FEWEST_FRAMES = 16
 """Of a section: VGG19 halves them four times."""
 
 
-@dataclass(frozen=True)
-class Stage:
-    """A part of the optimization: an image of some size, or a section of it, as a network sees it.
-
-    Attributes:
-        shape: Height and width of the image.
-        steps: Evaluations.
-        features: The network, fitted.
-        columns: Those of the whole that it is about; ``None``: all, at another size.
-    """
-
-    shape: tuple[int, int]
-    steps: int
-    features: Seen
-    columns: tuple[int, int] | None = None
-
-    def of(self, image: Tensor) -> Tensor:
-        """Return what of an image ``[B, C, H, W]`` of the whole it is about."""
-        return resize(image, *self.shape) if self.columns is None else image[..., slice(*self.columns)]
-
-
 class Session:
-    """The parts of one run, read and made ready.
-
-    Args:
-        request: What is asked for.
-        recipe: Settled.
-        device: Where to run.
-        on_step: Called after each step.
-        on_note: Called with what a user should know, as it comes up.
-        cache: Networks and styles of earlier runs.
-        keeper: Keeps the run as it goes.
-    """
+    """The parts of one run, read and made ready; see ``transfer`` for what it is given."""
 
     def __init__(
         self,
@@ -106,28 +67,25 @@ class Session:
         on_step: Callable[[Progress], None],
         *,
         on_note: Callable[[str], None] = lambda _: None,
-        cache: Cache = COLD,
+        cache: Cache | None = None,
         keeper: Checkpoints | None = None,
     ) -> None:
         self.request, self.recipe, self.device, self.on_step = request, recipe, device, on_step
         self.told: list[str] = []
         self._on_note, self.keeper = on_note, keeper
-        self.cache = (
-            Cache(networks=0) if cache is COLD else cache
-        )  # each stage asks for the styles' statistics
+        self._cache = Cache() if cache is None else cache
         self.precision = settle_precision(request.precision, device)
         self.sound: SoundMedium | None = None
         self.picture: PictureMedium | None = None
         if request.medium == "audio":
-            self.sound = SoundMedium(
-                recipe, seed=request.seed, device=device, sample_rate=request.sample_rate
-            )
+            rate = request.sample_rate
+            self.sound = SoundMedium(recipe, seed=request.seed, device=device, sample_rate=rate)
         else:
             self.picture = PictureMedium(recipe, device=device)
         medium: Any = self.sound or self.picture
         self.medium = medium
         self.generator = torch.Generator().manual_seed(request.seed)
-        self.tiles: list[list[int | None] | None] = []
+        self.tiles: list[Size | None] = []
         self.content_left: dict[str, float] = {}
         self.masks = Masks()
         self.init_file: dict[str, str] | None = None
@@ -146,11 +104,12 @@ class Session:
         self._prepare_start(seen, features)
         self.stages = self._stages(features)
 
-    def on_note(self, note: str) -> None:
-        """Tell the user something that came up under way, once, and keep it for the record."""
-        if note not in self.told:
-            self.told.append(note)
-            self._on_note(note)
+    def tell(self, *notes: str) -> None:
+        """Tell the user what there is to know, each thing once, and keep it for the record."""
+        for note in notes:
+            if note not in self.told:
+                self.told.append(note)
+                self._on_note(note)
 
     def _encode(self) -> Any:
         """Make images of content and styles; return the content that was made one of."""
@@ -198,7 +157,7 @@ class Session:
         stages = [
             Stage(shape, part, features, columns)
             for (shape, columns), count in zip(goals, steps, strict=True)
-            for part in _parts(count, goes)
+            for part in parts_of(count, goes)
         ]
         if recipe.finish_network:
             request = dataclasses.replace(self.request, weights=None, preprocessing=None)
@@ -211,10 +170,8 @@ class Session:
     def _sections(self) -> list[tuple[int, int]]:
         """Return the columns of each section of a sound, or of all of it."""
         frames = self.content.image.shape[3]
-        alone = (
-            self.waveform is None and self.recipe.smallest_scale is None and not self.recipe.finish_network
-        )
-        if self.sound is None or self.recipe.section_s is None or not alone:
+        scales = self.recipe.smallest_scale is not None or self.recipe.finish_network
+        if self.sound is None or self.recipe.section_s is None or self.waveform is not None or scales:
             return [(0, frames)]
         context = self.content.context
         rate = context.working_rate / context.stft.hop_length
@@ -223,20 +180,14 @@ class Session:
 
     def _fitted(self, recipe: Recipe, request: Request) -> tuple[Network, Seen]:
         """Make a network, and fit it to what it will look at."""
-        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         content, styles = self.content.image, self.styles
         with convolutions_in(self.precision):  # gains are measured
-            network: Network = self.cache.network(
-                network_key(recipe, request, self.device, self.precision),
-                lambda: network_for(recipe, request, device=self.device, dtype=dtype),
-            )
+            network = self._cache.network(recipe, request, device=self.device, precision=self.precision)
             try:
                 features = Seen(
                     lambda see, names: network.fitted(see, names, content, styles),
                     layers_in_use(recipe, all_of_them=request.terms is not None),
                     lambda name: self.medium.view(name, self.content),
-                    # The kernel's maps depend on the content, too.
-                    identity=None if network.name == "kernel" else network,
                     channels=content.shape[1],
                 )
             except ValueError as error:
@@ -288,16 +239,10 @@ class Session:
             )
 
     def _style_source(self, given: Any, number: int) -> Any:
-        """Return a style, or the part of it that the recipe asks for, read or kept from an earlier run."""
-
-        def check(source: Any) -> Any:
-            return self.medium.source(source, "style")
-
-        sound, medium = self.sound, self.request.medium
-        if sound is None:
-            return self.cache.source(given, medium, check)
-        part = sound.style_part(number)
-        return self.cache.source(given, medium, lambda g: sound.source(g, "style", part), part, check=check)
+        """Return a style, or the part of it that the recipe asks for."""
+        if self.sound is None:
+            return self.medium.source(given, "style")
+        return self.sound.source(given, "style", self.sound.style_part(number))
 
     def canvas(self, start: Tensor) -> Canvas:
         """Return what is optimized: samples, or an image that starts as ``start``."""
@@ -350,86 +295,38 @@ class Session:
             output=self.request.output,
         )
 
-    def result(
-        self, state: State, notes: tuple[str, ...], started: float, failure: str | None = None
-    ) -> Result:
+    def result(self, state: State, started: float, failure: str | None = None) -> Result:
         """Decode the final image and write down what was done."""
         output, figures, spectrogram = self.finish(state.image, state.parameters)
         level = figures.get("level", {})
         quieter = level.get("quieter_db", 0.0)
         if quieter > QUIETER_DB and level["mode"] != "peak":
             what = "the stylized part" if self.recipe.mixes else "the result"
-            notes += (f"{what} is {quieter:.1f} dB quieter than the content: its peaks would clip",)
-        notes += self._told_of(output)
-        failed = {} if failure is None else {"failed": failure}
-        record = {
-            **self._described(),
+            self.tell(f"{what} is {quieter:.1f} dB quieter than the content: its peaks would clip")
+        self._tell_of(output)
+        outcome = {
             "steps": state.steps,
             "stopped": state.stopped,
             "losses": {"start": state.losses_start, "end": state.losses_end},
             **({"content_left": self.content_left} if self.content_left else {}),
             **figures,
-            **failed,
-            "notes": list(notes),
+            **({} if failure is None else {"failed": failure}),
+            "notes": list(self.told),
             "seconds": round(time.monotonic() - started, 3),
         }
+        record = described(self) | outcome
         sources = (self.content_source, self.style_sources)
-        return Result(output, *sources, record, notes, state.image.cpu(), spectrogram)
+        return Result(output, *sources, record, tuple(self.told), state.image.cpu(), spectrogram)
 
-    def _told_of(self, output: Any) -> tuple[str, ...]:
+    def _tell_of(self, output: Any) -> None:
         """Say so where a sound is hardly nearer to its style than an equalizer would have brought it."""
         if self.sound is None or len(self.style_sources) > 1 or self.recipe.mixes or not self.style_share:
-            return ()
+            return
         gain = gain_over_equalizer_db(output, self.content_source, self.style_sources[0])
-        if gain is None or gain >= LITTLE_GAIN_DB:
-            return ()
-        return (
-            f"the result is hardly nearer to the style than an equalizer brings the content ({gain:.1f} dB): "
-            "the style may be no texture (speech and melodies are none), or sparse; try a higher --strength, "
-            "or a stretch of the style that sounds the same all along (--style-start)",
-        )
-
-    def _described(self) -> dict[str, Any]:
-        """Return what the record says of everything but the outcome."""
-        device = f"{self.device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
-        if self.device.type == "cuda":
-            device = f"cuda ({torch.cuda.get_device_name(self.device)})"
-        networks = [("network", self.network, self.stages[0].features)]
-        if self.finish_network is not None:
-            networks.append(("finish_network", self.finish_network, self.stages[-1].features))
-        return {
-            "specstyle": __version__,
-            "medium": self.request.medium,
-            "recipe": to_dict(self.recipe),
-            "content": self.medium.describe(self.content_source),
-            "styles": [self.medium.describe(s) for s in self.style_sources],
-            **({} if self.init_file is None else {"init": self.init_file}),
-            "image_shape": list(self.content.image.shape),
-            **self.medium.describe_encoding(self.content),
-            "scales": [list(shape) for shape in dict.fromkeys(stage.shape for stage in self.stages)],
-            "tiles": list({s.shape: t for s, t in zip(self.stages, self.tiles, strict=False)}.values()),
-            **{key: _network_described(network, features) for key, network, features in networks},
-            "seed": self.request.seed,
-            "device": device,
-            "precision": self.precision,
-            "torch": torch.__version__,
-        }
-
-
-def _network_described(network: Network, features: Seen) -> dict[str, Any]:
-    sha256 = network.sha256
-    if sha256 is None:
-        parts = [fitted for _, _, fitted, names in features.parts if {*names} - {IMAGE}]
-        sha256 = " ".join(fitted.sha256() for fitted in parts)
-    return {
-        "name": network.name,
-        "origin": network.origin,
-        "sha256": sha256,
-        "preprocessing": network.preprocessing,
-    }
-
-
-def _parts(count: int, parts: int) -> list[int]:
-    """Return a number in so many parts of about the same size, none of them 0."""
-    bounds = [count * i // parts for i in range(parts + 1)]
-    return [upper - lower for lower, upper in itertools.pairwise(bounds) if upper > lower]
+        if gain is not None and gain < LITTLE_GAIN_DB:
+            self.tell(
+                "the result is hardly nearer to the style than an equalizer brings the content "
+                f"({gain:.1f} dB): the style may be no texture (speech and melodies are none), or sparse; "
+                "try a higher --strength, or a stretch of the style that sounds the same all along "
+                "(--style-start)"
+            )

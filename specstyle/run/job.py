@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from specstyle.errors import FileError, OutputExistsError
-from specstyle.files import atomic, check_output, make_folder, sha256_of, write_json
+from specstyle.files import atomic, check_output, make_folder, write_json
 from specstyle.media import imagefiles, soundfiles
 from specstyle.recipes import Recipe
 from specstyle.run.api import transfer
-from specstyle.run.cache import COLD, Cache
 from specstyle.run.checkpoint import (
     FINISHED,
     FINISHING,
@@ -23,13 +22,13 @@ from specstyle.run.checkpoint import (
     Checkpoints,
     RunFolder,
     Stopping,
-    files_read,
     opened,
 )
-from specstyle.run.outputs import Snapshots, TensorBoard, Watcher, draw_figure, write_to
-from specstyle.run.report import ReportWriter
+from specstyle.run.objective import Cache
+from specstyle.run.outputs import Metrics, Snapshots, TensorBoard, Watcher, draw_figure, write_to
+from specstyle.run.record import files_read, files_recorded, settings_text, with_files
+from specstyle.run.report import write_report
 from specstyle.run.request import Job, Progress, Result, Stage, TransferError
-from specstyle.run.settings import settings_text
 from specstyle.run.settle import settle_request
 
 REPORT_EVERY = 10
@@ -42,7 +41,7 @@ def run_job(
     on_step: Callable[[Progress], None],
     on_note: Callable[[str], None],
     on_stage: Callable[[Stage], None],
-    cache: Cache = COLD,
+    cache: Cache | None = None,
     keep_now: Callable[[], bool] | None = None,
     run: Callable[..., Result] | None = None,
 ) -> tuple[Result, list[Path]]:
@@ -53,7 +52,7 @@ def run_job(
         on_step: Called after each step; may raise ``StopRun``.
         on_note: Called with each line that a user should know.
         on_stage: Called as each stage of the run begins.
-        cache: Networks and styles of earlier runs; by default nothing is kept.
+        cache: Networks of earlier runs.
         keep_now: Asked between steps whether to write a checkpoint at once; for a job with a ``run_dir``.
         run: What makes a result of the request, as ``transfer``, which it is by default, does.
 
@@ -64,10 +63,11 @@ def run_job(
         SpecstyleError: If an input, an option or the output cannot be used. A run that broke off on NaN
             leaves its last good result in the output and raises ``TransferError``.
     """
-    inputs = _inputs(job)
+    inputs = files_recorded(job)
     with opened(job) as folder:
         _check(job, folder)
-        watchers = _watchers(job, folder)
+        metrics = Metrics() if folder is None else folder.metrics
+        watchers = [metrics, *_watchers(job)]
         watch_last, keeper = on_step, None
         if folder is not None:
             if keep_now is None:
@@ -96,7 +96,8 @@ def run_job(
             if error.result is None:
                 raise
             result, failed = error.result, error
-        written = _finish(job, result, inputs, watchers=watchers, on_note=on_note, folder=folder)
+        job, result = _written(job, result, inputs, on_note=on_note, folder=folder)
+        written = _finish(job, result, watchers, metrics)
         if folder is not None:
             folder.end(STOPPED if failed or result.record["stopped"] else FINISHED)
         if failed is not None:
@@ -104,59 +105,58 @@ def run_job(
     return result, written
 
 
-def _finish(
-    job: Job,
-    result: Result,
-    inputs: dict[str, Any],
-    *,
-    watchers: Sequence[Watcher],
-    on_note: Callable[[str], None],
-    folder: RunFolder | None,
-) -> list[Path]:
-    """Write what comes of a run, the output and its record both or neither; return the files written."""
-    medium, record = job.request.medium, _with_inputs(job, result, inputs)
-    if folder is not None:
-        folder.status = FINISHING
-    keep: dict[str, Any] = {}
-    if medium == "image":
-        keep["bits"] = record["recipe"]["bits"]
-        keep["text"] = settings_text(record) if job.metadata else None
-    job, record = _written(job, result, record, keep, on_note)
-    if folder is not None:
-        folder.take_in(job.output, job.record_path)
-    written, told = [job.output, job.record_path], dataclasses.replace(result, record=record)
+def _finish(job: Job, result: Result, watchers: Sequence[Watcher], metrics: Metrics) -> list[Path]:
+    """Write what comes of a run beside its output; return all files written."""
+    written = [job.output, job.record_path]
     for watch in watchers:
-        written += watch.finish(told)
+        written += watch.finish(result)
+    if job.report:
+        write_report(job.request.medium, result, metrics.rows, job.report_path)
+        written.append(job.report_path)
     if job.plot:
-        draw_figure(medium, result, job.figure_path)
+        draw_figure(job.request.medium, result, job.figure_path)
         written.append(job.figure_path)
     return written
 
 
 def _written(
-    job: Job, result: Result, record: dict[str, Any], keep: dict[str, Any], on_note: Callable[[str], None]
-) -> tuple[Job, dict[str, Any]]:
-    """Write the output, then its record, both or neither; return where, and the record.
+    job: Job,
+    result: Result,
+    inputs: dict[str, Any],
+    *,
+    on_note: Callable[[str], None],
+    folder: RunFolder | None,
+) -> tuple[Job, Result]:
+    """Write the output, then its record, both or neither; return where, and the result with its record.
 
     What another run wrote to the same place meanwhile stays, and the output gets another name. Where it
     cannot be written, it is brought to safety.
     """
+    record = with_files(job, result, inputs)
+    if folder is not None:
+        folder.status = FINISHING
+    keep: dict[str, Any] = {}
+    if job.request.medium == "image":
+        text = settings_text(record) if job.metadata else None
+        keep = {"bits": record["recipe"]["bits"], "text": text}
     new = not (job.force or job.resumed)
     others = (job.output.with_stem(f"{job.output.stem}-{i}") for i in itertools.count(2))
     for place in itertools.chain([job.output], others):
-        here = dataclasses.replace(job, output=place)
-        said = {**record, "output": here.name_of(place)}
+        here, told = dataclasses.replace(job, output=place), []
         if place != job.output:
-            said["notes"] = [*said["notes"], f"{job.output} appeared while this ran; the result is {place}"]
+            told = [f"{job.output} appeared while this ran; the result is {place}"]
+        said = {**record, "output": here.name_of(place), "notes": [*record["notes"], *told]}
         try:
             notes = _write(here, result, said, keep, new=new)
         except OutputExistsError:
             continue
         except FileError as error:
             raise FileError(_saved(job, result, keep, str(error))) from error
-        for note in said["notes"][len(record["notes"]) :] + notes:
+        for note in told + notes:
             on_note(note)
-        return here, {**said, "notes": said["notes"] + notes}
+        if folder is not None:
+            folder.take_in(place, here.record_path)
+        return here, dataclasses.replace(result, record={**said, "notes": said["notes"] + notes})
     raise AssertionError
 
 
@@ -197,7 +197,10 @@ def _check(job: Job, folder: RunFolder | None) -> None:
     if job.save_every < 0:
         raise ValueError(f"save_every must not be negative, got {job.save_every}")
     outputs = [job.output, job.record_path, job.figure_path, job.report_path]
-    for path in _read_by(job):
+    recipe = Recipe(mask=job.request.overrides.get("mask"))  # of a trained network
+    if job.request.styles:
+        recipe, _ = settle_request(job.request)
+    for path in files_read(job, recipe):
         if path.exists() and any(out.exists() and out.samefile(path) for out in outputs):
             raise FileError(f"{job.output}: would replace {path}, an input of the run; name another output")
     # What a run that is gone on with has written is its own.
@@ -217,60 +220,12 @@ def _check(job: Job, folder: RunFolder | None) -> None:
         raise FileError(f"{job.steps_folder}: holds files already; remove it, or --force to add to them")
 
 
-def _read_by(job: Job) -> list[Path]:
-    """Return the files that a job reads."""
-    if job.request.styles:
-        return files_read(job, settle_request(job.request)[0])
-    return files_read(job, Recipe(mask=job.request.overrides.get("mask")))  # a trained network's
-
-
-def _watchers(job: Job, folder: RunFolder | None) -> list[Watcher]:
-    """Return what looks on at a job's steps."""
+def _watchers(job: Job) -> list[Watcher]:
+    """Return what else looks on at a job's steps, beside its losses."""
     watchers: list[Watcher] = []
-    if folder is not None:
-        watchers.append(folder.metrics)
     if job.save_every:
         suffix = job.output.suffix
         watchers.append(Snapshots(job.request.medium, job.steps_folder, every=job.save_every, suffix=suffix))
     if job.tensorboard and job.run_dir is not None:
         watchers.append(TensorBoard(job.request.medium, job.run_dir / "tensorboard", every=job.save_every))
-    if job.report:
-        metrics = None if folder is None else folder.metrics
-        watchers.append(ReportWriter(job.request.medium, job.report_path, metrics))
     return watchers
-
-
-def _with_inputs(job: Job, result: Result, inputs: dict[str, Any]) -> dict[str, Any]:
-    """Return a run's record with what is known of its files."""
-    said = [result.record["content"], *result.record["styles"]]
-    files = [inputs["content"], *inputs["styles"]]
-    content, *styles = [{**file, **more} for file, more in zip(files, said, strict=True)]
-    record = {**result.record, "output": job.name_of(job.output), **inputs}
-    if "init" in record:
-        record["init"] = {**record["init"], "path": job.name_of(record["init"]["path"])}
-        record["recipe"] = {**record["recipe"], "init": record["init"]["path"]}
-    record["notes"] = [*job.notes, *record["notes"]]
-    return {**record, "content": content, "styles": styles}
-
-
-def _inputs(job: Job) -> dict[str, Any]:
-    """Return a job's files with their hashes, by their names in the record."""
-    request = job.request
-
-    def _file(path: Any) -> dict[str, str]:
-        """Return a file's name and hash, as far as it can be read: its reader tells what is wrong."""
-        try:
-            # Not a pipe or a device, which would be read for ever.
-            known = Path(path).is_file()
-            return {"path": job.name_of(path), "sha256": sha256_of(Path(path))} if known else {}
-        except (OSError, TypeError, ValueError):
-            return {}
-
-    masks = {
-        f"{kind}_masks": [None if path is None or str(path) == "all" else _file(path) for path in given]
-        for kind, given in (("content", request.content_masks), ("style", request.style_masks))
-        if given
-    }
-    weights = {} if request.weights is None else {"weights": _file(request.weights)}
-    styles = [_file(path) for path in request.styles]
-    return {"content": _file(request.content), "styles": styles, **masks, **weights}

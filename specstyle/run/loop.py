@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -12,59 +11,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from specstyle.engine.canvas import Stage, carry_up, noise_image, resize, resize_around, resize_memory
 from specstyle.engine.objective import Objective
 from specstyle.engine.optimize import NonFiniteLossError, State, Step, optimize
-from specstyle.engine.scales import carry_up, noise_image, resize, resize_around, resize_memory
-from specstyle.engine.shortage import FrugalObjective
 from specstyle.engine.tiles import Size
+from specstyle.engine.tiling import FrugalObjective
 from specstyle.features.vgg import IMAGENET_MEAN_RGB
-from specstyle.media.structure import content_left
-from specstyle.recipes import Recipe
-from specstyle.run.inputs import Session, Stage
+from specstyle.run.balance import Balance
+from specstyle.run.inputs import Session
 from specstyle.run.memory import Estimate, Plan, smaller_tiles
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Progress
-from specstyle.run.settle import optimizer_settings, seen_layers
+from specstyle.run.settle import optimizer_settings
 
-SHARE_GAIN = 8.0
-"""Of the logarithm of the content's weight, for each unit of its share that is missing."""
-
-LARGEST_TILT = 9.0
-"""Largest change of that logarithm."""
-
-LOSS_POWERS = {"tune": 5.3, "time": 3.6}
-"""Of what a sound keeps, the relative loss at a strength is the strength to this power."""
-
-LOSS_GAIN = 2.0
-"""Of the logarithm of a layer's weight, for each unit of the logarithm of its loss beside that."""
-
-LARGEST_CHANGE = 3.0
-"""Of that logarithm at once: after a larger one the optimizer hardly gets on."""
-
-LEAST_GONE = 1e-4
-"""A smaller loss is no loss."""
-
-
-def gone_at(recipe: Recipe, layer: str) -> float:
-    """Return how much of what a content layer sees should be gone in the end, as its relative loss.
-
-    Args:
-        recipe: Of a sound.
-        layer: What looks at partials is the tune, what looks at rises alone is the time.
-    """
-    kept = getattr(recipe, f"keep_{kind_of(layer)}")
-    gone: float = (recipe.strength if kept is None else 1.0 - kept) ** loss_power(layer)
-    return gone
-
-
-def kind_of(layer: str) -> str:
-    """Return ``time`` for a content layer that looks at rises alone, ``tune`` for any other."""
-    return "time" if layer.endswith("@flux") else "tune"
-
-
-def loss_power(layer: str) -> float:
-    """Return the power of strength that is the relative loss of a sound's content layer."""
-    return LOSS_POWERS[kind_of(layer)]
+_SAVED = ("done", "losses_start", "whole", "of_sections")
+"""Of a ``ScaleLoop``, what a checkpoint holds beside what its session and the engine need."""
 
 
 class ScaleLoop:
@@ -79,7 +40,7 @@ class ScaleLoop:
         self._run, self._estimate = run, estimate
         self._done = 0
         self._losses_start: dict[str, float] | None = None
-        self._tilts = dict.fromkeys(run.recipe.content_layers, 0.0)
+        self._balance = Balance(run)
         self._whole: Tensor | None = None
         self._of_sections: dict[int, dict[str, dict[str, float]]] = {}
 
@@ -91,11 +52,10 @@ class ScaleLoop:
         if saved is not None:
             first = saved["scale"]
             self._estimate.restore(saved["plans"])
-            self._done, self._losses_start = saved["done"], saved["losses_start"]
-            self._tilts, self._whole = saved["tilts"], saved["whole"]
-            self._of_sections = saved["of_sections"]
+            for name in _SAVED:
+                setattr(self, f"_{name}", saved[name])
             run.generator.set_state(saved["generator"].cpu())
-            run.tiles = [None if size is None else list(size) for size in saved["tiles"]]
+            run.tiles, self._balance.tilts = saved["tiles"], saved["tilts"]
         for scale in range(first, len(run.stages)):
             state = self._at_scale(scale, state, saved)
             saved = None
@@ -106,7 +66,7 @@ class ScaleLoop:
         state = self._of_whole(state, stage := run.stages[scale])
         if state.stopped and stage.columns and stage.columns[1] < run.content.image.shape[3]:
             share = stage.columns[1] / run.content.image.shape[3]
-            run.on_note(f"stopped at {100 * share:.0f} % of the sound: the rest is not stylized")
+            run.tell(f"stopped at {100 * share:.0f} % of the sound: the rest is not stylized")
         run.release_images()  # the way back takes memory of its own
         parameters = [] if run.waveform is None else state.parameters
         return dataclasses.replace(state, memory={}, parameters=parameters)
@@ -127,7 +87,7 @@ class ScaleLoop:
                 memory = dict(before.memory) if same else resize_memory(before.memory, *stage.shape)
             before.memory.clear()
         planned = self._estimate.plan(scale)
-        objective = FrugalObjective(*self._attempts(stage, planned), run.on_note)
+        objective = FrugalObjective(*self._attempts(stage, planned), run.tell)
         keep = partial(self._keep, scale=scale, objective=objective)
         try:
             state = optimize(
@@ -141,22 +101,21 @@ class ScaleLoop:
                 steps_before=self._done,
                 on_safe=None if run.keeper is None else keep,
                 resume=None if saved is None else saved["engine"],
-                on_note=run.on_note,
+                on_note=run.tell,
             )
         except NonFiniteLossError as error:
             good = error.state
             if good is not None:
                 good.steps += self._done
                 good.losses_start = self._losses_start or good.losses_start
-            if good is not None:
                 self._tell(stage, good)
             # What an earlier scale reached is better than nothing.
             kept, at = (good, stage) if good else (before, run.stages[scale - 1])
             whole = None if kept is None else self._of_whole(kept, at)
             raise NonFiniteLossError(self._done + error.step, whole) from None
-        run.tiles.append(None if objective.size is None else list(objective.size))
+        run.tiles.append(objective.size)
         if not state.stopped:
-            self._weigh_content(state.image, objective)
+            self._balance.weigh(state.image, objective)
         self._tell(stage, state)
         self._losses_start = self._losses_start or state.losses_start
         self._done += state.steps
@@ -198,45 +157,6 @@ class ScaleLoop:
         joined[..., start:stop] = torch.lerp(joined[..., start:stop], image, shares)
         return joined
 
-    def _weigh_content(self, image: Tensor, objective: FrugalObjective) -> None:
-        """Change the content's weights by how much of it is left in an image, and how much should be."""
-        recipe = self._run.recipe
-        if recipe.balance != "share" or not 0 < recipe.strength < 1 or recipe.effective_weights()[0] == 0:
-            return
-        self._run.content_left = left = self._content_left(image, objective)
-        for layer, share in left.items():
-            if self._run.sound is None:
-                change = SHARE_GAIN * (1.0 - recipe.strength**2 - share)
-            else:
-                aim = max(gone_at(recipe, layer), LEAST_GONE)
-                change = LOSS_GAIN * math.log(max(1.0 - share, LEAST_GONE) / aim)
-                change = min(max(change, -LARGEST_CHANGE), LARGEST_CHANGE)
-            self._tilts[layer] = min(max(self._tilts[layer] + change, -LARGEST_TILT), LARGEST_TILT)
-
-    def _content_left(self, image: Tensor, objective: FrugalObjective) -> dict[str, float]:
-        """Return by content layer the share of the content that is left, 1 for the content itself.
-
-        Of a picture it is the same for all layers (see ``media.structure``); of a sound what a
-        layer's relative loss leaves.
-        """
-        recipe = self._run.recipe
-        if self._run.sound is None:
-            left = content_left(image, resize(self._run.content.image, *image.shape[2:]))
-            return dict.fromkeys(recipe.content_layers, left)
-        losses, weights = objective.losses(image), seen_layers(self._weighed(), "content")
-        whole = recipe.effective_weights()[0] * len(image)
-        return {
-            layer: 1.0 - float(losses[f"content:{seen}"]) / (whole * weight)
-            for layer, (seen, weight) in zip(recipe.content_layers, weights.items(), strict=True)
-            if weight > 0
-        }
-
-    def _weighed(self) -> Recipe:
-        """Return the recipe with the content's weights as they are now."""
-        recipe = self._run.recipe
-        weights = (w * math.exp(self._tilts[layer]) for layer, w in recipe.layer_weights("content").items())
-        return recipe.replace(content_layer_weights=tuple(weights))
-
     def _start(self, scale: int, before: State | None) -> Tensor:
         """Return the image that a scale starts from."""
         run, stage = self._run, self._run.stages[scale]
@@ -247,7 +167,7 @@ class ScaleLoop:
             return carry_up(before.image, below, here, what=run.recipe.carry)
         if stage.columns is None:
             return self._first(*stage.shape)
-        self._tilts = dict.fromkeys(self._tilts, 0.0)  # each section finds its own
+        self._balance = Balance(run)  # each section finds its own
         if before is None:
             self._whole = self._first(*run.content.image.shape[2:])
         else:
@@ -309,14 +229,11 @@ class ScaleLoop:
         plans[scale]["size"] = objective.size  # it may have become smaller on the way
         run.keeper.save(
             {
+                **{name: getattr(self, f"_{name}") for name in _SAVED},
                 "step": step,
                 "scale": scale,
-                "done": self._done,
-                "losses_start": self._losses_start,
-                "tilts": self._tilts,
-                "whole": self._whole,
-                "of_sections": self._of_sections,
-                "tiles": [None if size is None else tuple(size) for size in run.tiles],
+                "tiles": run.tiles,
+                "tilts": self._balance.tilts,
                 "generator": run.generator.get_state(),
                 "engine": snapshot(),
                 "plans": plans,
@@ -336,7 +253,7 @@ class ScaleLoop:
         ]
         make = partial(
             build_objective,
-            self._weighed(),
+            self._balance.weighed(),
             stage.features,
             stage.of(run.content.image),
             [resize(style, *shape) for style, shape in zip(run.styles, shapes, strict=True)],
@@ -344,7 +261,6 @@ class ScaleLoop:
             keep_content=planned.keep_content,
             masks=run.masks,
             terms=run.request.terms,
-            cache=run.cache,
         )
         if not self._estimate.tileable:
             return make, iter([planned.size])

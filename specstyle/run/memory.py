@@ -9,31 +9,32 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 
+from specstyle.engine.canvas import Stage
+from specstyle.engine.device import (
+    GIB,
+    choose_device,
+    convolutions_in,
+    free_memory,
+    held_memory,
+    steady_memory,
+)
 from specstyle.engine.objective import Objective
 from specstyle.engine.tiles import Size, margin_of
 from specstyle.engine.views import Seen
 from specstyle.errors import RecipeError, SpecstyleError, counted, is_out_of_memory
 from specstyle.recipes import Recipe
-from specstyle.run.inputs import Session, Stage
+from specstyle.run.inputs import Session
 from specstyle.run.objective import build_objective
 from specstyle.run.request import Request
-from specstyle.run.settle import check_tile, choose_device, convolutions_in, seen_layers, settle_request
-
-GIB = 2**30
+from specstyle.run.settle import check_tile, seen_layers, settle_request
 
 SHARE = 0.8
 """Of the memory that is free, what a plan may use: estimates are estimates, and others run here, too."""
-
-STEADY = {"cpu": 0.5, "cuda": 0.9}
-"""Share of all memory that a plan is made for if so much is free, so that a result's bytes do not depend on
-how much more is. Other programs take main memory, and little of a GPU's."""
 
 SLIGHT = 0.1
 """Share of what is held anyway that a tile may always take, as far as it is free."""
@@ -157,10 +158,7 @@ def _evaluated(objective: Objective, image: Tensor) -> tuple[int, int, float]:
 
 
 class Estimate:
-    """What a run will take, and how each of its scales is made to fit.
-
-    Args:
-        run: Ready to start.
+    """What a run that is ready to start will take, and how each of its scales is made to fit.
 
     Raises:
         RecipeError: If tiles were asked for and cannot be.
@@ -181,7 +179,8 @@ class Estimate:
         work = sum(map(self._work, run.stages))
         ample = run.request.memory_limit is None and self._room()[0] > 4 * GIB
         measure = bool(features.layers) and not (ample and work < SMALL)
-        self._costs = {id(s.features): self._cost(s.features) if measure else Cost() for s in run.stages}
+        networks = dict.fromkeys(stage.features for stage in run.stages)
+        self._costs = {network: self._cost(network) if measure else Cost() for network in networks}
 
     def _work(self, stage: Stage) -> int:
         """Return pixels times steps."""
@@ -211,7 +210,7 @@ class Estimate:
             run.recipe,
             stage.features,
             (batch, channels, height, width),
-            cost=self._costs[id(stage.features)],
+            cost=self._costs[stage.features],
             tile=self._tile if self.tileable else 0,
             style_pixels=round(style * height * width / full),
             samples=samples,
@@ -240,7 +239,7 @@ class Estimate:
         """Return how long the optimization will take."""
         stages = self._run.stages
         tiled = any(self.plan(scale).size is not None for scale in range(len(stages)))
-        plain = sum(self._costs[id(stage.features)].seconds * self._work(stage) for stage in stages)
+        plain = sum(self._costs[stage.features].seconds * self._work(stage) for stage in stages)
         return plain * (4 / 3 if tiled else 1.0)
 
     def notes(self) -> tuple[str, ...]:
@@ -249,22 +248,22 @@ class Estimate:
         Raises:
             RecipeError: If it does not fit into the limit that the user set.
         """
-        run = self._run
+        run, seconds = self._run, self.seconds()
         planned, limit = self.plan(len(run.stages) - 1), run.request.memory_limit
-        seconds = self.seconds()
         limit = limit if planned.free < free_memory(run.device) else None
-        if limit is not None and not planned.fits:
-            held = held_memory(run.device)
-            raise RecipeError(describe(planned, run.recipe, run.request.medium, limit=limit, held=held))
         tight = not planned.fits or (limit is not None and planned.free < LITTLE)
         notes: tuple[str, ...] = ()
         if seconds > LONG_RUN_S or planned.size is not None or planned.needed > LARGE_RUN or tight:
             held = held_memory(run.device)
             notes += (describe(planned, run.recipe, run.request.medium, limit=limit, held=held),)
+        if limit is not None and not planned.fits:
+            raise RecipeError(notes[0])
         if planned.history < run.recipe.history and run.recipe.optimizer == "lbfgs":
             notes += (f"L-BFGS remembers {planned.history} steps instead of {run.recipe.history}, to fit",)
         if seconds > LONG_RUN_S:
-            about = readable(seconds)
+            about = (
+                counted(round(seconds / 60), "minute") if seconds < 3600 else f"{seconds / 3600:.1f} hours"
+            )
             notes += (f"time: very roughly {about} on this device; Ctrl-C keeps the result so far",)
         return notes
 
@@ -361,59 +360,6 @@ def smaller_tiles(
             yield smaller
 
 
-def free_memory(device: torch.device, limit: float | None = None) -> int:
-    """Return the bytes that a run may take beyond what its process holds.
-
-    Args:
-        device: Where it runs.
-        limit: The most that the process may hold on the device in all, in GiB; ``None``: what is free.
-    """
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    else:  # Apple's GPUs share the main memory
-        _, free = main_memory()
-    return max(free if limit is None else min(free, round(limit * GIB) - held_memory(device)), 0)
-
-
-def held_memory(device: torch.device) -> int:
-    """Return the bytes that this process holds on a device."""
-    if device.type == "cuda":
-        return torch.cuda.memory_allocated(device)
-    return int(psutil.Process().memory_info().rss)
-
-
-def steady_memory(device: torch.device) -> int:
-    """Return the bytes that a plan is made for where at least as many are free; see ``STEADY``."""
-    if device.type == "cuda":
-        return round(STEADY["cuda"] * torch.cuda.mem_get_info(device)[1])
-    return round(STEADY["cpu"] * main_memory()[0])
-
-
-def main_memory(
-    groups: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
-) -> tuple[int, int]:
-    """Return all main memory of the machine or of the containers that the process is in, and what is free.
-
-    What the system keeps of files, and gives up at once, counts as free.
-
-    Args:
-        groups: Where the system tells of its control groups.
-        own: Where it tells which of them this process is in.
-    """
-    machine, group = psutil.virtual_memory(), groups
-    total, free = int(machine.total), int(machine.available)
-    with contextlib.suppress(OSError, StopIteration):
-        lines = own.read_text(encoding="utf-8").splitlines()
-        group = groups / next(line for line in lines if line.startswith("0::"))[3:].lstrip("/")
-    for folder in (group, *group.parents):
-        with contextlib.suppress(OSError, ValueError):  # no group, or one without a limit
-            most, used = (int((folder / name).read_text()) for name in ("memory.max", "memory.current"))
-            told = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            total, free = min(total, most), min(free, most - used + int(told.get("inactive_file", 0)))
-    return total, free
-
-
 def describe(plan: Plan, recipe: Recipe, medium: str, *, limit: float | None = None, held: int = 0) -> str:
     """Return what to tell the user of a plan: what it takes, how, and what to do where that is too much.
 
@@ -453,27 +399,13 @@ def smaller_sources(medium: str) -> str:
     return "a shorter sound or a lower --sample-rate" if medium == "audio" else "a smaller --size"
 
 
-def readable(seconds: float) -> str:
-    """Return a rough duration in words.
-
-    >>> readable(95.0), readable(4000.0)
-    ('2 minutes', '1.1 hours')
-    """
-    return counted(round(seconds / 60), "minute") if seconds < 3600 else f"{seconds / 3600:.1f} hours"
-
-
 class ShortageError(SpecstyleError):
     """Memory did not suffice for a run, and nothing of it could be made smaller on the way."""
 
 
 @contextlib.contextmanager
 def explained(recipe: Recipe, medium: str, *, kept: bool) -> Iterator[None]:
-    """Turn an error of memory into one line that says what takes less.
-
-    Args:
-        recipe: Of the run.
-        medium: ``audio`` or ``image``.
-        kept: Whether a folder keeps it.
+    """Turn an error of memory into one line that says what takes less; ``kept``: a folder keeps the run.
 
     Raises:
         ShortageError: In place of torch's.

@@ -1,16 +1,16 @@
-"""From a recipe to its objective."""
+"""From a recipe to its network, which is kept for the next run in the same process, and its objective."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from specstyle.engine.bands import banded_gram, banded_relative_distance
-from specstyle.engine.grams import gram
+from specstyle.engine.grams import banded_gram, banded_relative_distance, gram
 from specstyle.engine.losses import (
     Distance,
     Statistic,
@@ -32,17 +32,100 @@ from specstyle.engine.objective import (
 )
 from specstyle.engine.tiles import Size, tiled_means
 from specstyle.engine.tiling import TiledObjective
+from specstyle.engine.views import IMAGE, bare
 from specstyle.errors import RecipeError
+from specstyle.features.networks import Network, NetworkOptions, custom_network, load_network
 from specstyle.recipes import Recipe
-from specstyle.run.cache import COLD, Cache
-from specstyle.run.request import MakeTerms
-from specstyle.run.settle import seen_layers
+from specstyle.recipes.published import MADE_FOR
+from specstyle.run.request import MakeTerms, Request
+from specstyle.run.settle import layers_in_use, seen_layers
+
+NETWORKS = 3
+"""How many networks are kept: VGG19 with all its layers is 80 MB, and 550 MB as it is loaded."""
 
 FeatureMaps = Callable[[Tensor], dict[str, Tensor]]
 """A network: an image ``[B, C, H, W]`` to maps ``[B, C_l, h_l, w_l]`` by layer."""
 
 MapSize = tuple[int, int, int]
 """Channels, height and width of a network's map."""
+
+
+class Cache:
+    """Keeps the networks that were asked for last. A run with it gives the same bytes as without.
+
+    Args:
+        networks: How many are kept, at least 1.
+    """
+
+    def __init__(self, networks: int = NETWORKS) -> None:
+        self._most = networks
+        self._kept: OrderedDict[Hashable, Network] = OrderedDict()
+
+    def network(self, recipe: Recipe, request: Request, *, device: torch.device, precision: str) -> Network:
+        """Return the network of a settled recipe, made now if it is not kept; see ``network_for``."""
+        key = network_key(recipe, request, device, precision)
+        if key not in self._kept:
+            dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+            self._kept[key] = network_for(recipe, request, device=device, dtype=dtype)
+        self._kept.move_to_end(key)
+        while len(self._kept) > self._most:
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+
+def network_for(
+    recipe: Recipe, request: Request, *, device: torch.device, dtype: torch.dtype = torch.float32
+) -> Network:
+    """Make the network that a settled recipe names, or take the request's own.
+
+    Raises:
+        RecipeError: If the recipe's layers are not covered by the weights.
+        WeightsError: If weights cannot be had.
+    """
+    if request.network is not None:
+        return custom_network(request.network)
+    names = [n for n in NetworkOptions.__dataclass_fields__ if n != "preprocessing"]
+    options = NetworkOptions(**{n: getattr(recipe, n) for n in names}, preprocessing=request.preprocessing)
+    wanted = layers_in_use(recipe, all_of_them=request.terms is not None)
+    try:
+        network = load_network(
+            recipe.network,
+            tuple(dict.fromkeys(layer for layer in map(bare, wanted) if layer != IMAGE)),
+            seed=request.seed,
+            weights_file=request.weights,
+            options=options,
+            blend=recipe.style_blend,
+            loop=recipe.loop,
+            device=device,
+            dtype=dtype,
+        )
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
+    made_for = MADE_FOR.get(recipe.name, network.preprocessing)
+    if recipe.network != "vgg19" or network.preprocessing == made_for:
+        return network
+    note = (
+        f"recipe {recipe.name} was balanced for VGG19 at {made_for}'s scale of activations, and "
+        f"{network.origin} has {network.preprocessing}'s: content, style and smoothness weigh otherwise"
+    )
+    return dataclasses.replace(network, notes=(*network.notes, note))
+
+
+def network_key(recipe: Recipe, request: Request, device: torch.device, precision: str) -> Hashable:
+    """Return all that determines a network before it is fitted to its inputs."""
+    weights = request.weights
+    stat = weights.stat() if weights is not None and weights.is_file() else None
+    return (
+        request.network,
+        recipe.network,
+        layers_in_use(recipe, all_of_them=request.terms is not None),
+        tuple(getattr(recipe, name, None) for name in NetworkOptions.__dataclass_fields__),
+        (recipe.style_blend, recipe.loop) if recipe.network == "kernel" else None,
+        request.seed if recipe.network.endswith("-random") else None,
+        None if stat is None else (str(weights), stat.st_mtime_ns, stat.st_size, request.preprocessing),
+        str(device),
+        precision,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +156,6 @@ def build_objective(
     keep_content: bool = True,
     masks: Masks = NO_MASKS,
     terms: MakeTerms | None = None,
-    cache: Cache = COLD,
 ) -> Objective:
     """Make a recipe's objective for one size.
 
@@ -89,7 +171,6 @@ def build_objective(
         keep_content: See ``TiledObjective``.
         masks: Where styles apply.
         terms: Makes more losses, of the network, the content and the styles; their names must be new.
-        cache: Style statistics of earlier runs.
 
     Raises:
         RecipeError: If there is not one blend weight per style, or the network cannot be tiled.
@@ -117,7 +198,7 @@ def build_objective(
             for layer, weight in weights.items()
         ]
     if style_weight > 0:
-        losses += _style_terms(recipe, features, content, styles, blend, masks=masks, tile=tile, cache=cache)
+        losses += _style_terms(recipe, features, content, styles, blend, masks=masks, tile=tile)
     if recipe.balance == "gradient" and reference is not None:
         losses = _balanced(losses, finish, reference)
     if (smoothness := recipe.tv_weight * recipe.style_fade) > 0:
@@ -137,7 +218,6 @@ def _style_terms(
     *,
     masks: Masks,
     tile: Size | None,
-    cache: Cache,
 ) -> list[Term]:
     """Return a term for each style layer, or for each layer and style where masks say where styles apply."""
     shares, weight = seen_layers(recipe, "style"), recipe.effective_weights()[1]
@@ -147,14 +227,12 @@ def _style_terms(
     positions = content.shape[2] * content.shape[3]
     compared = {layer: _comparison(recipe, own[layer], rows[layer], positions) for layer in shares}
     statistics = {layer: statistic for layer, (statistic, _) in compared.items()}
-    # What the statistics are, beside the network and the style.
-    key = (recipe.style_loss == "wasserstein2", recipe.style_bands, tuple(rows.items()), tile)
     means = []
     for number, style in enumerate(styles):
         mask = masks.styles[number] if masks.styles else None
         sizes = {} if mask is None else others[number]
         roots = {layer: root_weights(mask, *size[1:]) for layer, size in sizes.items() if mask is not None}
-        means.append(_means(features, style, statistics, tile, roots, cache=cache, key=key))
+        means.append(_means(features, style, statistics, tile, roots))
     terms: list[Term] = []
     for layer, (statistic, distance) in compared.items():
         # Of the means of some styles, their share of the loss, where they apply, and a name.
@@ -203,19 +281,12 @@ def _means(
     statistics: dict[str, Statistic],
     tile: Size | None,
     roots: dict[str, Tensor],
-    *,
-    cache: Cache,
-    key: Sequence[Any],
 ) -> dict[str, Tensor]:
     """Return the mean of each layer's statistic over a style, whose positions may weigh differently."""
-
-    def make() -> dict[str, Tensor]:
-        if tile is not None:
-            return tiled_means(features, style, statistics, tile, roots)
-        maps = features(style)
-        return {n: mean_statistic(statistic, maps[n], roots.get(n)) for n, statistic in statistics.items()}
-
-    return cache.statistic([style, *roots.values()], getattr(features, "identity", None), *key, make=make)
+    if tile is not None:
+        return tiled_means(features, style, statistics, tile, roots)
+    maps = features(style)
+    return {n: mean_statistic(statistic, maps[n], roots.get(n)) for n, statistic in statistics.items()}
 
 
 def _balanced(

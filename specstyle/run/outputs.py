@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from specstyle import figures
-from specstyle.engine.scales import resize
+from specstyle.engine.canvas import resize
 from specstyle.errors import FileError, SpecstyleError
 from specstyle.files import atomic, make_folder
 from specstyle.media import imagefiles, soundfiles
@@ -53,11 +53,7 @@ def write_source(medium: str, source: Any, path: Path) -> None:
 def write_to(medium: str, source: Any, path: Path, **keep: Any) -> tuple[str, ...]:
     """Write a sound or picture to a file that ``atomic`` names; return what a user should know of it.
 
-    Args:
-        medium: ``audio`` or ``image``.
-        source: The sound or picture.
-        path: Where to.
-        keep: For a picture, see ``write_picture``.
+    What to keep is for pictures, see ``write_picture``.
     """
     if medium == "audio":
         return soundfiles.write_sound(source, path)
@@ -79,7 +75,7 @@ def draw_figure(medium: str, result: Result, path: Path) -> None:
             panels = [(t, s.samples.numpy(), s.sample_rate) for t, s in zip(titles, sources, strict=True)]
             figures.sound_figure(panels, temporary)
         else:
-            pictures = [(t, _pixels(s)) for t, s in zip(titles, sources, strict=True)]
+            pictures = [(t, s.pixels.movedim(0, 2).numpy()) for t, s in zip(titles, sources, strict=True)]
             figures.contact_sheet(pictures, temporary, columns=len(pictures), inches=4.0)
 
 
@@ -87,11 +83,6 @@ def panel_titles(styles: int) -> list[str]:
     """Return the titles of content, styles and result side by side."""
     numbered = ["style"] if styles == 1 else [f"style {i}" for i in range(1, styles + 1)]
     return ["content", *numbered, "result"]
-
-
-def _pixels(picture: Any) -> np.ndarray:
-    pixels: np.ndarray = picture.pixels.movedim(0, 2).numpy()
-    return pixels
 
 
 class Metrics:

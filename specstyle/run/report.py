@@ -16,50 +16,20 @@ from specstyle.evaluate import Scores, evaluate
 from specstyle.files import atomic
 from specstyle.pages import panels_of, render
 from specstyle.recipes import Recipe, from_dict, get_recipe
-from specstyle.run.outputs import Metrics
-from specstyle.run.request import Progress, Result
+from specstyle.run.request import Result
 
 
-class ReportWriter:
-    """Watches a run, and writes its report at the end.
-
-    Args:
-        medium: ``audio`` or ``image``.
-        path: The HTML file.
-        metrics: The losses, if something keeps them already.
-    """
-
-    def __init__(self, medium: str, path: Path, metrics: Metrics | None = None) -> None:
-        self._medium, self._path = medium, path
-        self._metrics, self._own = metrics or Metrics(), metrics is None
-
-    def go_back(self, step: int) -> None:
-        """Take up losses up to a step: whoever keeps them does."""
-
-    def __call__(self, progress: Progress) -> None:
-        """Take in a step."""
-        if self._own:
-            self._metrics(progress)
-
-    def finish(self, result: Result) -> list[Path]:
-        """Write the page.
-
-        Raises:
-            FileError: If it cannot be written.
-        """
-        page = report_page(self._medium, result, self._metrics.rows)
-        with atomic(self._path) as temporary:
-            temporary.write_text(page, encoding="utf-8")
-        return [self._path]
-
-
-def report_page(medium: str, result: Result, losses: Sequence[dict[str, Any]]) -> str:
-    """Return a report as HTML that needs no other file and no network.
+def write_report(medium: str, result: Result, losses: Sequence[dict[str, Any]], path: Path) -> None:
+    """Write a report as HTML that needs no other file and no network.
 
     Args:
         medium: ``audio`` or ``image``.
         result: What a run gave.
         losses: What each reported step told: ``step``, ``scale`` and losses by name.
+        path: Where to.
+
+    Raises:
+        FileError: If it cannot be written.
     """
     record, recipe = result.record, result.record["recipe"]
     told = (record["content"], *record["styles"])
@@ -68,7 +38,7 @@ def report_page(medium: str, result: Result, losses: Sequence[dict[str, Any]]) -
     texture = medium == "audio" and "duration_s" in recipe
     changed, unchanged = _fields(recipe)
     steps = f"{counted(record['steps'], 'step')} in {record['seconds']:.0f} s"
-    return render(
+    page = render(
         Path(__file__).parent / "pages" / "report.html",
         title=f"{'A texture of' if texture else content + ' in the style of'} {', '.join(styles)}",
         subtitle=f"{recipe['name']} on {record['network']['name']}, {steps} on {record['device']}",
@@ -85,6 +55,8 @@ def report_page(medium: str, result: Result, losses: Sequence[dict[str, Any]]) -
             "losses": [_shown(row) for row in losses],
         },
     )
+    with atomic(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
 
 
 def _name(said: dict[str, Any], source: Any) -> str:
@@ -118,12 +90,11 @@ def _metrics(result: Result) -> dict[str, Any]:
         "style": report.style,
         "style's halves": report.style_halves,
     }
-    rows = [(title, *(_number(getattr(scores, name)) for name in names)) for title, scores in judged.items()]
+    rows = [
+        (title, *("-" if (v := getattr(scores, name)) is None else f"{v:.2f}" for name in names))
+        for title, scores in judged.items()
+    ]
     return {"error": None, "head": ["", *(name.replace("_", " ") for name in names)], "rows": rows}
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
 
 
 def _fields(recipe: dict[str, Any]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

@@ -153,7 +153,7 @@ class Job:
         force: Replace an existing output.
         save_every: Also keep every so many steps' result, and a sheet of them; 0: none.
         plot: Also write a figure with content, style and result side by side.
-        metadata: Keep the settings inside a picture, see ``run.settings``.
+        metadata: Keep the settings inside a picture, see ``run.record``.
         run_dir: A folder that keeps the run, so that it can be gone on with.
         checkpoint_every: Steps from one checkpoint to the next; ``None``: as many as half a minute takes.
         tensorboard: Log losses, pictures and sounds for TensorBoard into ``run_dir``.

@@ -1,125 +1,26 @@
-"""From a request to what runs: its recipe, device, precision, network and optimizer."""
+"""From a request to what runs: its recipe with the network's name, and what is refused."""
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from specstyle.engine.device import choose_device
 from specstyle.engine.optimize import OptimizerSettings
 from specstyle.engine.views import IMAGE, bare, through
 from specstyle.errors import RecipeError
 from specstyle.features import lite
 from specstyle.features.networks import (
     WITH_WEIGHTS,
-    Network,
-    NetworkOptions,
     canonical_layers,
-    custom_network,
     layers_of,
-    load_network,
 )
 from specstyle.recipes import PUBLISHED, Recipe, default_recipe, get_recipe, read_recipe
-from specstyle.recipes.effect import without_effect
-from specstyle.recipes.published import MADE_FOR
+from specstyle.recipes.checks import without_effect
 from specstyle.run.request import Request
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device to run on.
-
-    Args:
-        name: ``auto`` (CUDA, else Apple's MPS, else the CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
-
-    Raises:
-        ValueError: If the device is unknown or not on this machine.
-    """
-    has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if has[kind]))
-    kind = name.partition(":")[0]
-    if kind not in has:
-        raise ValueError(f"device must be auto, cpu, cuda or mps, got {name!r}")
-    if not has[kind]:
-        here = ", ".join(k for k, present in has.items() if present)
-        raise ValueError(
-            f"device {name!r} is not available on this machine, which has {here}; use --device auto"
-        )
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device must be auto, cpu, cuda or mps, got {name!r}") from error
-    if device.index is not None and kind == "cuda" and device.index >= torch.cuda.device_count():
-        raise ValueError(f"device {name!r}: this machine has {torch.cuda.device_count()} CUDA devices")
-    return device
-
-
-PRECISIONS = ("auto", "fp32", "tf32", "bf16")
-
-
-def settle_precision(name: str, device: torch.device) -> str:
-    """Return the precision to run in.
-
-    ``auto`` is fp32, and tf32 on NVIDIA GPUs from Ampere on. ``bf16`` is faster there and on a CPU with
-    AVX-512 BF16, and left to those who ask for it: L-BFGS' line searches suffer from a gradient of three
-    digits (its loss ended 6 % higher, bench/NOTES.md). Statistics, losses and optimizer are fp32 in any case.
-
-    Args:
-        name: One of ``PRECISIONS``.
-        device: Where the network runs.
-
-    Raises:
-        ValueError: If there is no such precision, or the device does not have it.
-    """
-    if name not in PRECISIONS:
-        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {name!r}")
-    ampere = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
-    if name == "auto":
-        return "tf32" if ampere else "fp32"
-    if not ampere and (name == "tf32" or (name == "bf16" and device.type == "cuda")):
-        raise ValueError(
-            f"precision {name} needs an NVIDIA GPU from Ampere on, and this is {device}; use fp32"
-        )
-    if name == "bf16" and device.type == "mps":
-        raise ValueError("precision bf16 is not offered on MPS; use fp32")
-    return name
-
-
-@contextlib.contextmanager
-def convolutions_in(precision: str) -> Iterator[None]:
-    """Let CUDA's convolutions of fp32 use TF32 or not, and give the same each time.
-
-    Whatever the process had set otherwise holds again afterwards.
-
-    Args:
-        precision: As ``settle_precision`` returns it.
-    """
-    # torch has an older setting of all and a newer one of each: the older first, or reading it fails.
-    cudnn: Any = torch.backends.cudnn
-    each = [getattr(cudnn, name) for name in ("conv", "rnn") if hasattr(cudnn, name)]  # from torch 2.9 on
-    before = [part.fp32_precision for part in each]
-    repeatable = cudnn.deterministic
-    try:
-        older = cudnn.allow_tf32
-    except RuntimeError:  # its parts differ
-        older = before[0] == "tf32"
-    cudnn.allow_tf32 = precision == "tf32"
-    cudnn.deterministic = True
-    for part in each:
-        part.fp32_precision = "tf32" if precision == "tf32" else "ieee"
-    try:
-        yield
-    finally:
-        cudnn.deterministic = repeatable
-        cudnn.allow_tf32 = older
-        for part, value in zip(each, before, strict=True):
-            part.fp32_precision = value
 
 
 def settle_recipe(
@@ -154,26 +55,7 @@ def settle_recipe(
     base = _find_recipe(recipe, on_note=told.append)
     if custom:
         return _settled_custom(medium, base, overrides), tuple(told)
-    asked = str(overrides.get("network") or (base.network if base else "auto"))
-    layers = [
-        name
-        for kind in ("content_layers", "style_layers")
-        for name in (overrides.get(kind) or (getattr(base, kind) if base else ()))
-    ]
-    notes: tuple[str, ...]
-    texture = "duration_s" in overrides and recipe == "default" and not layers
-    if texture and weights is None and asked == "auto":
-        name, notes = "kernel", ("network: kernel",)  # on the waveform, whose ends can meet
-    elif asked == "auto" and weights is None:
-        name, notes = _auto_network(layers, gpu=gpu)
-    else:
-        name, notes = "vgg19" if asked == "auto" else asked, ()
-        _canonical(name, ())  # there is such a network
-    if weights is not None and name not in WITH_WEIGHTS:
-        raise RecipeError(
-            f"--weights belongs to the networks {' and '.join(WITH_WEIGHTS)}, but {name} was asked for; drop "
-            "one of them"
-        )
+    name, notes = _choose_network(recipe, base, overrides, weights, gpu=gpu)
     settled = (base or default_recipe(medium, name)).replace(**{**overrides, "network": name})
     settled = settled.replace(
         content_layers=_canonical(name, settled.content_layers),
@@ -183,8 +65,12 @@ def settle_recipe(
     )
     if settled.finish_network:
         _canonical(settled.finish_network, (*settled.content_layers, *settled.style_layers))
-    if (name == "vgg19-lite" and weights is None) or settled.finish_network == "vgg19-lite":
-        _check_reach(settled)
+    deeper = _beyond_lite((*settled.content_layers, *settled.style_layers))
+    if deeper and ((name == "vgg19-lite" and weights is None) or settled.finish_network == "vgg19-lite"):
+        raise RecipeError(
+            f"vgg19-lite reaches {lite.REACH[-1]} and not {', '.join(dict.fromkeys(deeper))}; choose other "
+            "--content-layers and --style-layers, or --network vgg19 or vgg19-random"
+        )
     if base is not None and base.name in PUBLISHED and name in ("vgg19-random", "vgg19-lite"):
         notes += (
             f"recipe {base.name} was balanced for pretrained VGG19: on {name} its content outweighs "
@@ -249,17 +135,6 @@ def settle_request(request: Request) -> tuple[Recipe, tuple[str, ...]]:
     return recipe, notes
 
 
-def _check_reach(recipe: Recipe) -> None:
-    """Refuse layers that are deeper than the network in the package."""
-    layers = (*recipe.content_layers, *recipe.style_layers)
-    deeper = [name for name in layers if bare(name) not in (IMAGE, *lite.REACH)]
-    if deeper:
-        raise RecipeError(
-            f"vgg19-lite reaches {lite.REACH[-1]} and not {', '.join(dict.fromkeys(deeper))}; choose other "
-            "--content-layers and --style-layers, or --network vgg19 or vgg19-random"
-        )
-
-
 def _settled_custom(medium: str, base: Recipe | None, overrides: dict[str, Any]) -> Recipe:
     """Return the recipe for a user's own network: no layers named means those that it gives."""
     named = {"network": "custom", "content_layers": ("",), "style_layers": ("",)}
@@ -268,12 +143,7 @@ def _settled_custom(medium: str, base: Recipe | None, overrides: dict[str, Any])
 
 
 def _find_recipe(recipe: str | Path | Recipe, *, on_note: Callable[[str], None]) -> Recipe | None:
-    """Return the recipe that was asked for, ``None`` for the one of the medium and the network.
-
-    Args:
-        recipe: A recipe, its name or its file.
-        on_note: Told what a file of an older version says otherwise.
-    """
+    """Return the recipe that was asked for, ``None`` for the one of the medium and the network."""
     if isinstance(recipe, Recipe):
         return recipe
     if isinstance(recipe, Path) or recipe.lower().endswith(".toml"):
@@ -281,15 +151,43 @@ def _find_recipe(recipe: str | Path | Recipe, *, on_note: Callable[[str], None])
     return None if recipe == "default" else get_recipe(recipe)
 
 
-def _auto_network(layers: Sequence[str], *, gpu: bool) -> tuple[str, tuple[str, ...]]:
-    """Return the network for some layers, and what to say of it."""
+def _choose_network(
+    recipe: str | Path | Recipe,
+    base: Recipe | None,
+    overrides: dict[str, Any],
+    weights: Path | None,
+    *,
+    gpu: bool,
+) -> tuple[str, tuple[str, ...]]:
+    """Return the name of the network that will run, and what to say of it."""
+    asked = str(overrides.get("network") or (base.network if base else "auto"))
+    if asked != "auto" or weights is not None:
+        name = "vgg19" if asked == "auto" else asked
+        _canonical(name, ())  # there is such a network
+        if weights is not None and name not in WITH_WEIGHTS:
+            raise RecipeError(
+                f"--weights belongs to the networks {' and '.join(WITH_WEIGHTS)}, but {name} was asked for; "
+                "drop one of them"
+            )
+        return name, ()
+    layers = [
+        name
+        for kind in ("content_layers", "style_layers")
+        for name in (overrides.get(kind) or (getattr(base, kind) if base else ()))
+    ]
+    if "duration_s" in overrides and recipe == "default" and not layers:
+        return "kernel", ("network: kernel",)  # on the waveform, whose ends can meet
     for name in ("wide-random", "kernel"):
         if layers and {bare(layer) for layer in layers} - {IMAGE} <= set(layers_of(name)):
             return name, (f"network: {name}",)
-    deeper = [name for name in _canonical("vgg19", tuple(layers)) if bare(name) not in (IMAGE, *lite.REACH)]
-    if gpu or deeper:
+    if gpu or _beyond_lite(_canonical("vgg19", tuple(layers))):
         return "vgg19", ("network: vgg19",)
     return "vgg19-lite", ("network: vgg19-lite; VGG19 itself, several times slower: --network vgg19",)
+
+
+def _beyond_lite(layers: Sequence[str]) -> list[str]:
+    """Return the layers that are deeper than the network in the package."""
+    return [name for name in layers if bare(name) not in (IMAGE, *lite.REACH)]
 
 
 def _canonical(network: str, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -300,12 +198,7 @@ def _canonical(network: str, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def seen_layers(recipe: Recipe, kind: str) -> dict[str, float]:
-    """Return the weight of each layer of one loss, by the layers' names with all views.
-
-    Args:
-        recipe: The recipe.
-        kind: ``content`` or ``style``.
-    """
+    """Return the weight of each layer of the loss ``content`` or ``style``, by its name with all views."""
     view = getattr(recipe, f"{kind}_view")
     return {through(layer, view): weight for layer, weight in recipe.layer_weights(kind).items()}
 
@@ -317,44 +210,6 @@ def layers_in_use(recipe: Recipe, *, all_of_them: bool = False) -> tuple[str, ..
         kind for kind, weight in zip(("content", "style"), weights, strict=True) if weight or all_of_them
     ]
     return tuple(dict.fromkeys(layer for kind in kinds for layer in seen_layers(recipe, kind)))
-
-
-def network_for(
-    recipe: Recipe, request: Request, *, device: torch.device, dtype: torch.dtype = torch.float32
-) -> Network:
-    """Make the network that a settled recipe names, or take the request's own.
-
-    Raises:
-        RecipeError: If the recipe's layers are not covered by the weights.
-        WeightsError: If weights cannot be had.
-    """
-    if request.network is not None:
-        return custom_network(request.network)
-    names = [n for n in NetworkOptions.__dataclass_fields__ if n != "preprocessing"]
-    options = NetworkOptions(**{n: getattr(recipe, n) for n in names}, preprocessing=request.preprocessing)
-    wanted = layers_in_use(recipe, all_of_them=request.terms is not None)
-    try:
-        network = load_network(
-            recipe.network,
-            tuple(dict.fromkeys(layer for layer in map(bare, wanted) if layer != IMAGE)),
-            seed=request.seed,
-            weights_file=request.weights,
-            options=options,
-            blend=recipe.style_blend,
-            loop=recipe.loop,
-            device=device,
-            dtype=dtype,
-        )
-    except ValueError as error:
-        raise RecipeError(str(error)) from error
-    made_for = MADE_FOR.get(recipe.name, network.preprocessing)
-    if recipe.network != "vgg19" or network.preprocessing == made_for:
-        return network
-    note = (
-        f"recipe {recipe.name} was balanced for VGG19 at {made_for}'s scale of activations, and "
-        f"{network.origin} has {network.preprocessing}'s: content, style and smoothness weigh otherwise"
-    )
-    return dataclasses.replace(network, notes=(*network.notes, note))
 
 
 def optimizer_settings(recipe: Recipe) -> OptimizerSettings:

@@ -12,8 +12,8 @@ from typing import Any
 from specstyle.features.networks import NETWORKS
 from specstyle.onepass.stylefile import Style, load_style, shipped
 from specstyle.recipes import DEFAULTS, PUBLISHED, RECIPES, Recipe
+from specstyle.recipes.checks import field_reader
 from specstyle.recipes.recipe import AT_ONCE
-from specstyle.recipes.text import field_reader
 from specstyle.run.request import Request
 from specstyle.run.settle import settle_request
 from specstyle.ui.words import Refusal, plain

@@ -24,8 +24,8 @@ from specstyle.media.pictures import Picture
 from specstyle.media.sounds import Sound
 from specstyle.pages import heard
 from specstyle.recipes import Recipe
-from specstyle.run.cache import Cache
 from specstyle.run.job import run_job
+from specstyle.run.objective import Cache
 from specstyle.run.outputs import write_source
 from specstyle.run.request import Progress, Result, TransferError
 from specstyle.run.settle import settle_request

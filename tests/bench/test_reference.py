@@ -14,8 +14,8 @@ from bench.inputs import pictures, sounds
 from bench.options import Options
 from bench.reference import Reference
 from specstyle.engine.views import Seen
-from specstyle.run.objective import build_objective
-from specstyle.run.settle import layers_in_use, network_for
+from specstyle.run.objective import build_objective, network_for
+from specstyle.run.settle import layers_in_use
 
 
 @pytest.mark.parametrize("row", [*PICTURE_ROWS, *SOUND_ROWS], ids=lambda row: row.name)

@@ -19,9 +19,9 @@ from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import save_file
 
 from corpus.pictures import tiff
-from specstyle.engine.checkpoint import load_state, save_state
 from specstyle.errors import CheckpointError, FileError
 from specstyle.evaluate import write_csv
+from specstyle.files import load_state, save_state
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.spectrogramfile import load_spectrogram
 

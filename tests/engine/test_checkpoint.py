@@ -13,9 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.engine import OptimizerSettings, Pixels, State, StopRun, optimize
-from specstyle.engine.checkpoint import FORMAT, load_state, save_state
+from specstyle.engine.canvas import Pixels
+from specstyle.engine.optimize import (
+    OptimizerSettings,
+    State,
+    StopRun,
+    optimize,
+)
 from specstyle.errors import CheckpointError
+from specstyle.files import STATE_FORMAT, load_state, save_state
 
 METHODS: dict[str, dict[str, Any]] = {
     "adam": {"method": "adam", "lr": 0.02, "lr_decay": 0.5, "lr_decay_steps": 3},
@@ -187,14 +193,14 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_would_run_something_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    torch.save({"format": FORMAT, "values": {"a": Harmful()}}, tmp_path / "s.pt")
+    torch.save({"format": STATE_FORMAT, "values": {"a": Harmful()}}, tmp_path / "s.pt")
     with pytest.raises(CheckpointError):
         load_state(tmp_path / "s.pt")
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("read", [{"format": FORMAT + 1, "values": {}}, {"values": {}}, [1]])
+@pytest.mark.parametrize("read", [{"format": STATE_FORMAT + 1, "values": {}}, {"values": {}}, [1]])
 def test_another_format_is_refused(tmp_path: Path, read: Any) -> None:
     torch.save(read, tmp_path / "s.pt")
-    with pytest.raises(CheckpointError, match=f"reads {FORMAT}"):
+    with pytest.raises(CheckpointError, match=f"reads {STATE_FORMAT}"):
         load_state(tmp_path / "s.pt")

@@ -6,9 +6,8 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from specstyle.engine import hessian as hessian_module
-from specstyle.engine.hessian import Memory
-from specstyle.engine.lbfgs import FIRST_STEP, minimize
+from specstyle.engine import lbfgs as lbfgs_module
+from specstyle.engine.lbfgs import FIRST_STEP, Memory, minimize
 
 
 def rand(*shape: int, seed: int = 0) -> Tensor:
@@ -50,7 +49,7 @@ def test_the_product_is_that_of_the_dense_matrix(count: int) -> None:
 def test_held_variables_stay_and_the_others_move_as_if_alone(
     monkeypatch: pytest.MonkeyPatch, many: int
 ) -> None:
-    monkeypatch.setattr(hessian_module, "_MANY", many)
+    monkeypatch.setattr(lbfgs_module, "_MANY", many)
     rng, hessian = np.random.default_rng(1), curved(8)
     free = np.array([1, 0, 1, 1, 0, 1, 1, 1.0])
     kept = free.astype(bool)
@@ -91,7 +90,7 @@ def best_of_ours(function: object, start: Tensor, evaluations: int, box: tuple[f
         seen.append(value)
         return value, gradient
 
-    minimize(counted, start, evaluations=evaluations, box=box)
+    minimize(counted, start, Memory(10), evaluations=evaluations, box=box)
     assert len(seen) <= evaluations
     return min(seen)
 
@@ -155,7 +154,7 @@ def test_with_a_box_the_first_step_does_not_depend_on_the_losses_scale(factor: f
         tried.append(x)
         return factor * float((x - 0.7).square().sum()), factor * 2.0 * (x - 0.7)
 
-    minimize(function, rand(100), evaluations=2, box=(0.0, 1.0))
+    minimize(function, rand(100), Memory(10), evaluations=2, box=(0.0, 1.0))
     assert float((tried[1] - tried[0]).square().mean().sqrt()) == pytest.approx(FIRST_STEP, rel=0.05)
 
 
@@ -167,5 +166,5 @@ def test_a_point_where_nothing_helps_ends_it() -> None:
         calls += 1
         return 1.0, torch.zeros_like(x)
 
-    minimize(flat, rand(4), evaluations=1000)
+    minimize(flat, rand(4), Memory(10), evaluations=1000)
     assert calls < 10

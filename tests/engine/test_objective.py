@@ -5,10 +5,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from specstyle.engine import ContentTerm, Objective, StyleTerm
 from specstyle.engine.grams import gram
 from specstyle.engine.losses import SquaredDistance, moments
-from specstyle.engine.objective import VariationTerm, blended, mean_statistic
+from specstyle.engine.objective import (
+    ContentTerm,
+    Objective,
+    StyleTerm,
+    VariationTerm,
+    blended,
+    mean_statistic,
+)
 from specstyle.engine.variation import total_variation
 from specstyle.recipes import Recipe
 from specstyle.run.objective import build_objective

@@ -10,12 +10,11 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
-from specstyle.engine import (
-    Loss,
+from specstyle.engine.canvas import Pixels
+from specstyle.engine.objective import Loss, Objective
+from specstyle.engine.optimize import (
     NonFiniteLossError,
-    Objective,
     OptimizerSettings,
-    Pixels,
     State,
     Step,
     StopRun,

@@ -10,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.engine import StyleTerm
-from specstyle.engine.bands import banded_gram, banded_relative_distance
-from specstyle.engine.grams import gram
+from specstyle.engine.grams import banded_gram, banded_relative_distance, gram
 from specstyle.engine.losses import (
     Distance,
     Statistic,
@@ -23,7 +21,7 @@ from specstyle.engine.losses import (
     wasserstein2_distance,
     wasserstein2_target,
 )
-from specstyle.engine.objective import Term, mean_statistic
+from specstyle.engine.objective import StyleTerm, Term, mean_statistic
 from specstyle.engine.tiles import tiled_means
 from specstyle.features import VGG19
 
@@ -107,7 +105,7 @@ def test_no_gradient_through_the_network_where_a_mask_is_black() -> None:
     network = vgg("relu1_1")
     mask = torch.zeros(1, 1, 20, 30, dtype=torch.float64)
     mask[..., :10] = 1.0
-    from specstyle.engine import Objective
+    from specstyle.engine.objective import Objective
 
     made = masked_terms(network, rand(1, 3, 12, 14, seed=2), [mask], "gram")
     _, gradient = Objective(network, made).value_and_grad(rand(1, 3, 20, 30))

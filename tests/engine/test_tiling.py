@@ -9,16 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.engine import ContentTerm, Objective, StyleTerm
-from specstyle.engine.bands import banded_gram, banded_relative_distance
-from specstyle.engine.grams import gram
+from specstyle.engine.grams import banded_gram, banded_relative_distance, gram
 from specstyle.engine.losses import (
     moments,
     relative_distance,
     wasserstein2_distance,
     wasserstein2_target,
 )
-from specstyle.engine.objective import Term, VariationTerm, mean_statistic
+from specstyle.engine.objective import ContentTerm, Objective, StyleTerm, Term, VariationTerm, mean_statistic
 from specstyle.engine.tiles import tiled_means, tiles
 from specstyle.engine.tiling import TiledObjective
 from specstyle.engine.views import Seen, bare

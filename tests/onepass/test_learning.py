@@ -12,7 +12,7 @@ import torch
 from commands import Outcome
 
 import specstyle
-from specstyle.engine.checkpoint import load_state
+from specstyle.files import load_state
 from specstyle.onepass.contents import PictureContents
 from specstyle.onepass.train import named_styles, picture_lesson
 from specstyle.onepass.trainer import KNOTS, between

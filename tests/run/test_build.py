@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 import torch
 
+from specstyle.engine.device import choose_device
 from specstyle.engine.views import Seen
 from specstyle.errors import RecipeError
 from specstyle.features import NETWORKS, lite
 from specstyle.features.weights import LAYERS
 from specstyle.recipes import PUBLISHED, Recipe, get_recipe, to_toml
+from specstyle.run.objective import network_for
 from specstyle.run.request import Request
 from specstyle.run.settle import (
-    choose_device,
     layers_in_use,
-    network_for,
     optimizer_settings,
     settle_recipe,
     settle_request,

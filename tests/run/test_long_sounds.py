@@ -11,7 +11,7 @@ import torch
 
 import specstyle
 from specstyle import StopRun
-from specstyle.engine.scales import sections
+from specstyle.engine.canvas import sections
 
 RATE, HOP = 8000, 64
 OPTIONS = {"network": "vgg19-lite", "section_s": 1.5, "steps": 12, "phase_iterations": 1, "sample_rate": RATE}

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import specstyle
+from specstyle.engine.device import GIB, free_memory, main_memory
 from specstyle.engine.objective import Loss, Objective
 from specstyle.engine.views import Seen, bare
 from specstyle.errors import RecipeError
@@ -18,7 +19,13 @@ from specstyle.features.networks import load_network
 from specstyle.recipes import Recipe, default_recipe, get_recipe
 from specstyle.run import memory
 from specstyle.run.inputs import Session
-from specstyle.run.memory import GIB, Cost, Estimate, Plan, describe, free_memory, main_memory, measured
+from specstyle.run.memory import (
+    Cost,
+    Estimate,
+    Plan,
+    describe,
+    measured,
+)
 from specstyle.run.memory import plan as make_plan
 from specstyle.run.request import Request
 from specstyle.run.settle import check_tile, settle_request

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import specstyle
+from specstyle.engine.device import convolutions_in, settle_precision
 from specstyle.engine.objective import Objective
 from specstyle.engine.views import Seen, bare
 from specstyle.features import WideRandom
@@ -15,7 +16,6 @@ from specstyle.features.networks import load_network
 from specstyle.features.vgg import VGG19
 from specstyle.recipes import get_recipe
 from specstyle.run.objective import build_objective
-from specstyle.run.settle import convolutions_in, settle_precision
 
 CPU = torch.device("cpu")
 

@@ -13,9 +13,9 @@ from PIL import Image
 
 import specstyle
 from specstyle.engine import evaluations
-from specstyle.engine.hessian import Memory
-from specstyle.engine.objective import Objective
-from specstyle.engine.shortage import FrugalObjective, with_room
+from specstyle.engine.lbfgs import Memory
+from specstyle.engine.objective import Objective, with_room
+from specstyle.engine.tiling import FrugalObjective
 from specstyle.run import loop
 from specstyle.run.checkpoint import resumed_job
 from specstyle.run.job import run_job

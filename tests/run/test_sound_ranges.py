@@ -19,9 +19,6 @@ from specstyle.errors import FileError
 from specstyle.media import soundfiles
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import Part, Sound
-from specstyle.run.api import transfer
-from specstyle.run.cache import Cache
-from specstyle.run.request import Request
 
 RATE = 8000
 FAST: dict[str, Any] = {"network": "kernel", "steps": 2}
@@ -111,23 +108,6 @@ def test_a_range_for_each_style_and_one_for_all() -> None:
     assert torch.equal(found, expected)
     with pytest.raises(ValueError, match="style_start_s has 3 values for 2 styles"):
         run(content, [one, two], style_start_s=(0, 0, 0))
-
-
-def test_kept_styles_are_told_apart_by_their_ranges(tmp_path: Path) -> None:
-    for name, seed in (("c", 1), ("s", 2)):
-        soundfile.write(tmp_path / f"{name}.wav", noise(1.0, seed).T, RATE)
-    warm = Cache()
-
-    def output(start_s: float, kept: Cache) -> torch.Tensor:
-        overrides = {**FAST, "style_start_s": (start_s,)}
-        request = Request("audio", tmp_path / "c.wav", (tmp_path / "s.wav",), overrides=overrides)
-        samples: torch.Tensor = transfer(request, cache=kept).output.samples
-        return samples
-
-    first, second, again = (output(start_s, warm) for start_s in (0.5, 0.0, 0.5))
-    assert torch.equal(first, again)
-    assert not torch.equal(first, second)
-    assert torch.equal(second, output(0.0, Cache()))
 
 
 @pytest.mark.parametrize(

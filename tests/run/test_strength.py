@@ -13,7 +13,7 @@ from specstyle.evaluate import evaluate
 from specstyle.media.soundmedium import SoundMedium
 from specstyle.media.sounds import Sound
 from specstyle.recipes import default_recipe
-from specstyle.run.loop import gone_at
+from specstyle.run.balance import gone_at
 from specstyle.synthesis.sounds import fire_crackle, plucked_melody, rain
 
 RATE = 8000

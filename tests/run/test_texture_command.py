@@ -27,9 +27,9 @@ from specstyle.media.sounds import Sound
 from specstyle.media.stft import StftSettings, stft
 from specstyle.media.waveform import WaveformCanvas, circular_stft
 from specstyle.recipes import Recipe
-from specstyle.run.objective import build_objective
+from specstyle.run.objective import build_objective, network_for
 from specstyle.run.request import Request
-from specstyle.run.settle import layers_in_use, network_for
+from specstyle.run.settle import layers_in_use
 from specstyle.synthesis.sounds import rain
 
 RATE = 8000

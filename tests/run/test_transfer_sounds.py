@@ -21,7 +21,6 @@ from specstyle.files import sha256_of
 from specstyle.media.level import true_peaks
 from specstyle.media.loudness import loudness_lufs
 from specstyle.run.api import TransferError
-from specstyle.run.cache import Cache
 
 RATE = 8000
 LENGTH = 4001
@@ -350,18 +349,6 @@ def test_a_constant_in_the_style_does_not_matter(options: dict[str, Any]) -> Non
     styles = [Sound(torch.from_numpy(offset + 0.7 * rain(channels=2)), rate) for offset in (0.0, 0.02, -0.5)]
     found = [run(style=style, **asked).output.samples for style in styles]
     assert min(snr_db(found[0], other) for other in found[1:]) > 60
-
-
-def test_a_style_that_is_centered_is_left_as_it_is(tmp_path: Path) -> None:
-    """A style that an earlier run left in a cache is checked again, and gives the same bytes."""
-    soundfile.write(tmp_path / "s.wav", 0.3 + rain()[0], RATE, subtype="DOUBLE")
-    request = specstyle.Request(
-        "audio", melody(), (tmp_path / "s.wav",), overrides={**FAST, "init": "style"}, sample_rate=RATE
-    )
-    cache = Cache()
-    first, again = (specstyle.transfer(request, cache=cache).output.samples for _ in range(2))
-    assert torch.equal(specstyle.transfer(request).output.samples, first)
-    assert torch.equal(again, first)
 
 
 # -- what the weights do -------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.engine.scales import (
+from specstyle.engine.canvas import (
     carry_up,
     noise_image,
     resize,

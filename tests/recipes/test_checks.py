@@ -9,7 +9,7 @@ import pytest
 
 from specstyle.errors import RecipeError
 from specstyle.recipes import Recipe
-from specstyle.recipes.effect import without_effect
+from specstyle.recipes.checks import without_effect
 from specstyle.run.settle import settle_recipe
 
 

@@ -15,7 +15,7 @@ from specstyle.errors import FileError
 from specstyle.media.imagefiles import read_picture, write_picture
 from specstyle.media.imagesettings import kept_text
 from specstyle.media.pictures import Picture
-from specstyle.run.settings import read_settings, settings_text
+from specstyle.run.record import read_settings, settings_text
 
 FLAGS = ["--network", "vgg19-lite", "--finish-network=", "--balance", "weights", "--style-layers", "relu1_1",
          "--content-layers", "relu2_1", "--quiet"]  # fmt: skip
