@@ -13,12 +13,11 @@ from torch import Tensor
 
 from specstyle.media.audiosettings import AudioSettings, compress, expand
 from specstyle.media.base import Encoded
-from specstyle.media.blocks import stft_magnitude
 from specstyle.media.inversion import InversionResult, invert
 from specstyle.media.level import Level, finish_sound
 from specstyle.media.phase import spectral_convergence_db
 from specstyle.media.soundfiles import Sound, resample
-from specstyle.media.stft import StftSettings
+from specstyle.media.stft import StftSettings, stft_magnitude
 
 Inverse = Callable[[Tensor, StftSettings, int], Any]
 """Magnitudes ``[channels, n_bins, frames]``, transform and length to samples ``[channels, length]``."""

@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from specstyle.media.bands import between_bands, mel_weights
-from specstyle.media.blocks import shaped, stft_blocks
 from specstyle.media.sounds import Sound, resample
-from specstyle.media.stft import auto_stft
+from specstyle.media.stft import auto_stft, shaped, stft_blocks
 
 BANDS, QUANTILES = 24, 17
 _STEEPEST = 2.5

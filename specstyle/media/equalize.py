@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from specstyle.media.blocks import shaped, stft_blocks
 from specstyle.media.sounds import Sound, resample
-from specstyle.media.stft import StftSettings, long_stft, window_tensor
+from specstyle.media.stft import StftSettings, long_stft, shaped, stft_blocks, window_tensor
 
 _SMOOTHING_OCTAVES = 1 / 6
 _FADE_S = 0.005

@@ -9,10 +9,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from specstyle.media.blocks import shaped, stft_blocks
 from specstyle.media.pghi import pghi
 from specstyle.media.phase import Projection, Report, check_magnitude, magnitudes, start_phase, unreported
-from specstyle.media.stft import StftSettings, check_shape
+from specstyle.media.stft import StftSettings, check_shape, shaped, stft_blocks
 
 Method = Literal["pghi-raar", "fast-griffin-lim", "griffin-lim"]
 Start = Literal["auto", "content", "pghi", "random", "zero"]

@@ -14,10 +14,9 @@ from torch import Tensor
 from specstyle.errors import FileError
 from specstyle.files import read_bytes, sha256_of
 from specstyle.media.bandtext import read_band
-from specstyle.media.blocks import shaped
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.sounds import Sound
-from specstyle.media.stft import long_stft
+from specstyle.media.stft import long_stft, shaped
 
 EDGE_OCTAVES = 1 / 6
 EDGE_BINS = 5
