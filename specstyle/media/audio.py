@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from specstyle.media import Encoded
 from specstyle.media.audiosettings import AudioSettings, compress, expand
-from specstyle.media.base import Encoded
 from specstyle.media.inversion import InversionResult, invert
 from specstyle.media.level import Level, finish_sound
 from specstyle.media.phase import spectral_convergence_db

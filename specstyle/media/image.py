@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from specstyle.media.base import Encoded
+from specstyle.media import Encoded
 from specstyle.media.color import colored, gray_of
 from specstyle.media.exif import UNKNOWN, Origin
 from specstyle.media.pictures import ImageSettings, Picture, resize_picture, target_shape

@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from specstyle.errors import FileError
+from specstyle.errors import FileError, RecipeError
 from specstyle.files import read_bytes, sha256_of
-from specstyle.media.bandtext import read_band
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.sounds import Sound
 from specstyle.media.stft import long_stft, shaped
@@ -275,3 +274,22 @@ def _looked_up(picture: Tensor, x: Tensor, y: Tensor) -> Tensor:
         return torch.lerp(values[before], values[after], (place - before)[:, None].to(values))
 
     return along(along(picture.flip(0), y).T, x).T
+
+
+def read_band(text: str) -> tuple[float, float]:
+    """Return the lower and the upper end of a band in Hz; an end that is missing is open.
+
+    Raises:
+        RecipeError: If it is no such band.
+
+    >>> read_band("0-200"), read_band("4000-")
+    ((0.0, 200.0), (4000.0, inf))
+    """
+    low, dash, high = text.partition("-")
+    try:
+        ends = float(low or 0.0), float(high or math.inf)
+    except ValueError:
+        ends = math.nan, math.nan
+    if not dash or text.strip() == "-" or not 0.0 <= ends[0] < ends[1]:
+        raise RecipeError(f"keep_band needs bands in Hz such as 0-200 or 4000-, got {text!r}")
+    return ends

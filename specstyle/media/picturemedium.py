@@ -14,7 +14,7 @@ from torch import Tensor
 from specstyle.engine.scales import resize
 from specstyle.engine.views import View, plain_view
 from specstyle.errors import RecipeError
-from specstyle.media.base import Encoded
+from specstyle.media import Encoded
 from specstyle.media.color import gray_of, luma
 from specstyle.media.colormatch import match_colors, match_gray
 from specstyle.media.image import PictureCodec, gray_encoded

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from specstyle.engine.views import View
 from specstyle.errors import RecipeError
+from specstyle.media import Encoded
 from specstyle.media.audio import Inverse, SoundCodec
 from specstyle.media.audiosettings import AudioSettings
 from specstyle.media.bands import sound_view
-from specstyle.media.base import Encoded
 from specstyle.media.dynamics import match_dynamics
 from specstyle.media.equalize import colored_noise, equalize
 from specstyle.media.level import finish_sound

@@ -7,9 +7,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from specstyle.media import Encoded
 from specstyle.media.audio import SoundContext, bring_back
 from specstyle.media.audiosettings import AudioSettings, compress
-from specstyle.media.base import Encoded
 from specstyle.media.sounds import Sound
 from specstyle.media.stft import StftSettings, stft
 

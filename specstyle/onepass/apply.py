@@ -14,7 +14,7 @@ from torch import Tensor
 from specstyle import __version__
 from specstyle.errors import RecipeError
 from specstyle.files import sha256_of
-from specstyle.media.base import Encoded
+from specstyle.media import Encoded
 from specstyle.media.color import gray_of
 from specstyle.media.colormatch import match_colors, match_gray
 from specstyle.media.picturemedium import PictureMedium

@@ -11,7 +11,6 @@ import math
 from typing import Any
 
 from specstyle.errors import RecipeError
-from specstyle.media.bandtext import read_band
 
 
 def check_types(recipe: Any) -> None:
@@ -119,6 +118,8 @@ def _check_ranges_of_sounds(recipe: Any) -> None:
     if any(not math.isfinite(t) or t <= 0 for t in recipe.style_duration_s):
         raise RecipeError(f"style_duration_s must be finite and above 0, got {recipe.style_duration_s}")
     for band in recipe.keep_band:
+        from specstyle.media.masks import read_band
+
         read_band(band)
 
 

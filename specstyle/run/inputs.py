@@ -23,7 +23,7 @@ from specstyle.errors import FileError, RecipeError
 from specstyle.evaluate.gain import gain_over_equalizer_db
 from specstyle.features.networks import Network
 from specstyle.files import sha256_of
-from specstyle.media.base import Encoded
+from specstyle.media import Encoded
 from specstyle.media.picturemedium import PictureMedium, whole_strides
 from specstyle.media.soundmedium import SoundMedium
 from specstyle.media.waveform import WaveformCanvas

@@ -11,9 +11,9 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from specstyle.media import Encoded
 from specstyle.media.audio import SoundCodec
 from specstyle.media.audiosettings import AudioSettings
-from specstyle.media.base import Encoded
 from specstyle.media.phase import spectral_convergence_db
 from specstyle.media.soundfiles import Sound, read_sound
 from specstyle.media.stft import stft

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specstyle import RECIPES
-from specstyle.media.base import Encoded
+from specstyle.media import Encoded
 from specstyle.media.image import PictureCodec, PictureContext
 from specstyle.media.imagefiles import read_picture, write_picture
 from specstyle.media.picturemedium import PictureMedium
