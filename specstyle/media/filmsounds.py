@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from specstyle.errors import FileError
-from specstyle.media.channels import mask_of
 from specstyle.media.sniffing import reason_of
+from specstyle.media.sounds import mask_of
 from specstyle.media.soundwriting import TAGS
 
 _SLACK_S = 0.2

@@ -21,8 +21,7 @@ from specstyle.media.exif import UNKNOWN, Origin, origin_of
 from specstyle.media.imagecolor import FloatArray, has_deep_color, in_floats, open_ended
 from specstyle.media.imagewriting import check_output_fits, check_output_suffix, write_picture
 from specstyle.media.pictures import Picture
-from specstyle.media.quiet import silent_stderr
-from specstyle.media.sniffing import SNIFFED_BYTES, reason_of, sound_format, what_it_is
+from specstyle.media.sniffing import SNIFFED_BYTES, reason_of, silent_stderr, sound_format, what_it_is
 
 __all__ = [
     "MAX_PIXELS",

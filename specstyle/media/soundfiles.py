@@ -14,11 +14,9 @@ import torch
 
 from specstyle.errors import FileError
 from specstyle.files import url_of
-from specstyle.media.channels import XIPH_MASKS, from_vorbis
-from specstyle.media.containers import film_format, foreign_kind
 from specstyle.media.filmsounds import FilmSound
-from specstyle.media.quiet import silent_stderr
-from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, resample
+from specstyle.media.sniffing import film_format, foreign_kind, silent_stderr
+from specstyle.media.sounds import WHOLE, XIPH_MASKS, Part, Sound, check_sound, from_vorbis, resample
 from specstyle.media.soundstreams import streams_of
 from specstyle.media.soundwriting import (
     SUFFIXES,

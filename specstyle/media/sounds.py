@@ -1,7 +1,8 @@
-"""A sound in memory: what it is, whether it can be used, and another sample rate."""
+"""A sound in memory: what it is, the order of its channels, whether it can be used, another sample rate."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +11,24 @@ import torch
 from torch import Tensor
 
 from specstyle.errors import FileError
+
+_WAV_FROM_VORBIS = {
+    3: (0, 2, 1),
+    5: (0, 2, 1, 3, 4),
+    6: (0, 2, 1, 5, 3, 4),
+    7: (0, 2, 1, 6, 5, 3, 4),
+    8: (0, 2, 1, 7, 5, 6, 3, 4),
+}
+"""For each channel in WAV's order, its place in Vorbis's (Vorbis I, 4.3.9; RFC 7845, 5.1.1.2: as in Opus)."""
+
+XIPH_MASKS = {3: 0x7, 4: 0x33, 5: 0x37, 6: 0x3F, 7: 0x70F, 8: 0x63F}
+"""WAV's mask of the loudspeakers that so many channels of a FLAC, Vorbis or Opus file stand for."""
+
+_LOUDSPEAKERS = ["FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR"]
+"""FFmpeg's names of WAV's loudspeakers, from the mask's lowest bit on."""
+
+PLAIN_MASKS = {1: 0x4, 2: 0x3}
+"""What a WAV without a mask means."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,3 +223,22 @@ def channel_mixing(samples: Tensor) -> Tensor:
     strengths, axes = torch.linalg.eigh(unit @ unit.T)
     mixing: Tensor = axes * strengths.clamp_min(0.0).sqrt() @ axes.T
     return mixing
+
+
+def mask_of(names: Iterable[str]) -> int | None:
+    """Return WAV's mask of loudspeakers that FFmpeg names, in that order; ``None``: there is none."""
+    bits = [_LOUDSPEAKERS.index(name) if name in _LOUDSPEAKERS else -1 for name in names]
+    rising = all(one < other for one, other in zip([-1, *bits], bits, strict=False))
+    return sum(1 << bit for bit in bits) if bits and rising else None
+
+
+def from_vorbis(samples: Tensor) -> Tensor:
+    """Bring ``[channels, length]`` from Vorbis's order into WAV's."""
+    order = _WAV_FROM_VORBIS.get(len(samples))
+    return samples if order is None else samples[list(order)]
+
+
+def to_vorbis(samples: Tensor) -> Tensor:
+    """Bring ``[channels, length]`` from WAV's order into Vorbis's."""
+    order = _WAV_FROM_VORBIS.get(len(samples))
+    return samples if order is None else samples[[order.index(i) for i in range(len(order))]]

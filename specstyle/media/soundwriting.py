@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import struct
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 
 from specstyle.errors import FileError
-from specstyle.media.channels import PLAIN_MASKS, to_vorbis
-from specstyle.media.ogg import set_serial
-from specstyle.media.sounds import Sound, resample
+from specstyle.media.containers import set_serial
+from specstyle.media.sounds import PLAIN_MASKS, Sound, resample, to_vorbis
 
 SUFFIXES = {
     ".wav": "WAV",
@@ -198,7 +197,7 @@ def _encoded(sound: Sound, kind: str, subtype: str, path: Path | str) -> io.Byte
     return written
 
 
-def _remove_chance(file: BinaryIO, kind: str) -> None:
+def _remove_chance(file: io.BytesIO, kind: str) -> None:
     """Free a file of time and chance, in place: equal sounds give equal files."""
     if kind == "OGG":
         set_serial(file)
