@@ -21,8 +21,7 @@ from specstyle.engine.checkpoint import load_state, save_state
 from specstyle.errors import CheckpointError, FileError, OutputExistsError
 from specstyle.files import atomic, check_output, make_folder, sha256_of, write_json
 from specstyle.films.file import Film
-from specstyle.films.flow import SMALLEST, opencv
-from specstyle.films.pictures import AtOnce, Look, Optimized, flicker, stylized_stills
+from specstyle.films.pictures import SMALLEST, AtOnce, Look, Optimized, flicker, opencv, stylized_stills
 from specstyle.films.writing import check_film_output, write_film, write_pictures
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import Sound
