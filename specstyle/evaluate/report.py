@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from specstyle.errors import FileError
-from specstyle.evaluate import consistency, similarity
+from specstyle.evaluate import similarity
 from specstyle.evaluate.notes import (
     INSTALL,
     LEAST_NOTES,
@@ -53,8 +53,8 @@ class Scores:
         salience: Correlation of fine structure with the content (``similarity.salience_correlation``).
         notes: F1 of the content's notes that Basic Pitch finds again (``notes.notes_kept``); ``None`` where
             it is not installed, or the content has fewer than 5 notes.
-        convergence_db: Spectral convergence to the content (``consistency.convergence_db``).
-        inconsistency_db: With the content's phase (``consistency.phase_inconsistency_db``).
+        convergence_db: Spectral convergence to the content (``similarity.convergence_db``).
+        inconsistency_db: With the content's phase (``similarity.phase_inconsistency_db``).
         loudness_lufs: Integrated loudness; ``None`` where BS.1770 has none.
         rms_db: Level re full scale; ``None`` for silence.
         peak_db: Largest sample re full scale; ``None`` for silence.
@@ -276,8 +276,8 @@ def _score(sound: Sound, rate: int, target: _Target) -> Scores:
         chroma=similarity.chroma_correlation(x, target.content, rate),
         salience=similarity.salience_correlation(x, target.content, rate),
         notes=target.notes_kept(x, rate),
-        convergence_db=consistency.convergence_db(x, target.content, rate),
-        inconsistency_db=consistency.phase_inconsistency_db(x, target.content, rate),
+        convergence_db=similarity.convergence_db(x, target.content, rate),
+        inconsistency_db=similarity.phase_inconsistency_db(x, target.content, rate),
         loudness_lufs=loudness.loudness_lufs(samples, sound.sample_rate),
         rms_db=loudness.rms_db(samples),
         peak_db=loudness.peak_db(samples),

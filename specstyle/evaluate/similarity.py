@@ -1,4 +1,4 @@
-"""How near a sound is to another one: spectrum, onsets, chroma, partials, and whether it was pasted."""
+"""How near a sound is to another one: spectrum, onsets, chroma, partials, magnitudes; is it pasted."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import fft
+from torch import Tensor
 
-from specstyle.evaluate.texture import Array, band_powers
-from specstyle.media.stft import StftSettings, auto_stft, long_stft, stft
+from specstyle.evaluate.texture import LIMIT_DB, Array, band_powers
+from specstyle.media.stft import StftSettings, auto_stft, istft, long_stft, stft
 
 _FLOOR = 1e-8
 """Band powers are lifted to this fraction of the sound's (-80 dB): what lies below is not heard beside it."""
@@ -244,3 +245,71 @@ def _correlation(a: Any, b: Any) -> float:
     a, b = (v - v.mean() if v.size else v for v in (a, b))
     norms = float(np.sqrt(np.sum(a**2) * np.sum(b**2)))
     return float(np.clip(np.sum(a * b) / norms, -1, 1)) if norms > 0 else 0.0
+
+
+def relative_db(difference: Tensor, reference: Tensor) -> float:
+    """Return 20 log10(|difference| / |reference|) (Frobenius norms), between -120 and 120 dB."""
+    error, size = float(difference.norm()), float(reference.norm())
+    if error == 0.0:
+        return -LIMIT_DB
+    return float(np.clip(20 * np.log10(error / size), -LIMIT_DB, LIMIT_DB)) if size > 0 else LIMIT_DB
+
+
+def convergence_db(x: Array, content: Array, sample_rate: float) -> float:
+    """Return the spectral convergence of a sound's magnitudes to the content's: how much was changed.
+
+    ``20 log10(|| |X| - |C| || / || C ||)`` of the STFTs (46 ms, Hann, a quarter of it as hop) of both sounds
+    scaled to RMS 1, over the common duration. 0 dB is as far as silence.
+
+    Args:
+        x: One channel, shape ``[length]``.
+        content: One channel.
+        sample_rate: Of both, in Hz.
+    """
+    X, C, _, _ = _pair(x, content, sample_rate)
+    return relative_db(X.abs() - C.abs(), C)
+
+
+def phase_inconsistency_db(x: Array, content: Array, sample_rate: float) -> float:
+    """Return how inconsistent a sound's magnitudes are with the content's phase.
+
+    The inconsistency (``inconsistency_db``) of |X| e^{i arg C}: -120 dB for the content itself, and about
+    0 dB where every phase would have to be found anew. Settings and scaling as in ``convergence_db``.
+
+    Args:
+        x: One channel, shape ``[length]``.
+        content: One channel.
+        sample_rate: Of both, in Hz.
+    """
+    X, C, settings, length = _pair(x, content, sample_rate)
+    return inconsistency_db(X.abs() * torch.sgn(C), settings, length)
+
+
+def inconsistency_db(spec: Tensor, settings: StftSettings, length: int) -> float:
+    """Return how far a complex spectrogram is from being the STFT of any signal.
+
+    ``20 log10(|| C - STFT(iSTFT(C)) || / || C ||)``: the STFT of the least-squares inverse is the nearest
+    spectrogram that a signal has.
+
+    Args:
+        spec: C, complex, shape ``[..., n_bins, n_frames(length)]``.
+        settings: The transform.
+        length: Samples of the signal.
+
+    Raises:
+        ValueError: If the shape does not belong to ``length``.
+
+    Reference:
+        Le Roux, Ono & Sagayama 2008, "Explicit consistency constraints for STFT spectrograms".
+    """
+    return relative_db(spec - stft(istft(spec, settings, length), settings), spec)
+
+
+def _pair(x: Array, content: Array, sample_rate: float) -> tuple[Tensor, Tensor, StftSettings, int]:
+    """Return the STFTs of both sounds at RMS 1 over their common duration, the settings and the length."""
+    settings, length = auto_stft(round(sample_rate)), min(x.size, content.size)
+    specs = []
+    for sound in (x[:length], content[:length]):
+        rms = float(np.sqrt(np.mean(sound**2)))
+        specs.append(stft(torch.from_numpy(sound / rms if rms > 0 else sound.copy()), settings))
+    return specs[0], specs[1], settings, length
