@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from specstyle.engine.views import View, plain_view
-from specstyle.media.audiosettings import AudioSettings, compress, expand
+from specstyle.media.audio import AudioSettings, compress, expand
 from specstyle.media.stft import StftSettings
 
 CQT_F_MIN = 32.703

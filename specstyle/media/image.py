@@ -9,7 +9,7 @@ from torch import Tensor
 
 from specstyle.media import Encoded
 from specstyle.media.color import colored, gray_of
-from specstyle.media.exif import UNKNOWN, Origin
+from specstyle.media.imagetags import UNKNOWN, Origin
 from specstyle.media.pictures import ImageSettings, Picture, resize_picture, target_shape
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from specstyle.media.color import from_linear
-from specstyle.media.deepcolor import joined
 
 FloatArray = NDArray[np.float32]
 
@@ -24,6 +24,10 @@ _STRIP = 2**22
 
 _SAME_GAMMA = 0.05
 """A gamma of 1/2.2, nearly, stands for sRGB's curve."""
+
+_OTHER_BYTE = {"RGB;16B": "RGB;16L", "RGB;16L": "RGB;16B", "RGB;16N": "RGB;16B",
+               "RGBA;16B": "RGBA;16L", "RGBA;16L": "RGBA;16B", "RGBA;16N": "RGBA;16B"}  # fmt: skip
+"""What makes Pillow read the low bytes: the other order of bytes. N is the machine's, the lower one first."""
 
 
 def in_floats(images: list[Image.Image], step: int, notes: list[str]) -> tuple[FloatArray, FloatArray | None]:
@@ -243,3 +247,36 @@ def _convert(image: Image.Image, profile: ImageCms.ImageCmsProfile | None, notes
     if image.mode == "CMYK":
         notes.append("CMYK without a usable ICC profile: colors are approximate")
     return image.convert("RGB")
+
+
+def read_low_bytes(image: Image.Image) -> bool:
+    """Make an opened image decode to the low bytes of its 16-bit colors instead of the high ones.
+
+    Args:
+        image: Opened and not decoded.
+
+    Returns:
+        Whether that is possible; if not, the image is unchanged.
+    """
+    tiles = [(tile, _rawmode(tile)) for tile in getattr(image, "tile", ())]
+    if not tiles or any(mode not in _OTHER_BYTE for _, mode in tiles):
+        return False
+    other = [tile._replace(args=_with_rawmode(tile.args, _OTHER_BYTE[mode])) for tile, mode in tiles]
+    image.tile = other  # type: ignore[attr-defined]
+    return True
+
+
+def _rawmode(tile: Any) -> str:
+    args = tile.args
+    return str(args if isinstance(args, str) or not args else args[0])
+
+
+def _with_rawmode(args: Any, mode: str) -> Any:
+    return mode if isinstance(args, str) else (mode, *args[1:])
+
+
+def joined(high: Image.Image, low: Image.Image) -> NDArray[np.float32]:
+    """Return values from 0 to 1, ``[H, W, C]``, of decoded images of the high and of the low bytes."""
+    levels = np.asarray(high).astype(np.float64) * 256 + np.asarray(low)
+    values: NDArray[np.float32] = (levels / 65535).astype(np.float32)
+    return values

@@ -16,9 +16,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from specstyle.errors import FileError
 from specstyle.files import url_of
 from specstyle.media import tiff
-from specstyle.media.deepcolor import read_low_bytes
-from specstyle.media.exif import UNKNOWN, Origin, origin_of
-from specstyle.media.imagecolor import FloatArray, has_deep_color, in_floats, open_ended
+from specstyle.media.imagecolor import FloatArray, has_deep_color, in_floats, open_ended, read_low_bytes
+from specstyle.media.imagetags import UNKNOWN, Origin, origin_of
 from specstyle.media.imagewriting import check_output_fits, check_output_suffix, write_picture
 from specstyle.media.pictures import Picture
 from specstyle.media.sniffing import SNIFFED_BYTES, reason_of, silent_stderr, sound_format, what_it_is

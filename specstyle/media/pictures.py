@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from specstyle.errors import FileError
-from specstyle.media.exif import UNKNOWN, Origin
+from specstyle.media.imagetags import UNKNOWN, Origin
 
 MIN_SIDE = 8
 """Smallest side of a usable picture, in pixels: at stride 8 (VGG's relu4_1) less leaves no feature at all."""

@@ -14,11 +14,9 @@ from torch import Tensor
 from specstyle.engine.views import View
 from specstyle.errors import RecipeError
 from specstyle.media import Encoded
-from specstyle.media.audio import Inverse, SoundCodec
-from specstyle.media.audiosettings import AudioSettings
+from specstyle.media.audio import AudioSettings, Inverse, SoundCodec
 from specstyle.media.bands import sound_view
-from specstyle.media.dynamics import match_dynamics
-from specstyle.media.equalize import colored_noise, equalize
+from specstyle.media.equalize import colored_noise, equalize, match_dynamics
 from specstyle.media.level import finish_sound
 from specstyle.media.masks import SoundMask, mask_of, mixed, sounding
 from specstyle.media.soundfiles import SUFFIXES, check_output_fits, output_subtype, read_sound

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from specstyle.media import Encoded
-from specstyle.media.audio import SoundContext, bring_back
-from specstyle.media.audiosettings import AudioSettings, compress
+from specstyle.media.audio import AudioSettings, SoundContext, bring_back, compress
 from specstyle.media.sounds import Sound
 from specstyle.media.stft import StftSettings, stft
 

@@ -22,7 +22,7 @@ from specstyle.engine.objective import Term
 from specstyle.engine.views import Seen
 from specstyle.errors import CheckpointError, FileError, ListError
 from specstyle.files import atomic, check_output, make_folder, sha256_of
-from specstyle.media.audiosettings import AudioSettings, compress
+from specstyle.media.audio import AudioSettings, compress
 from specstyle.media.pictures import Picture
 from specstyle.media.sounds import Sound
 from specstyle.media.structure import edge_correlations

@@ -11,7 +11,7 @@ from typing import Any
 from specstyle import __version__
 from specstyle.errors import FileError
 from specstyle.files import recorded_file
-from specstyle.media.imagesettings import kept_text
+from specstyle.media.imagetags import kept_text
 from specstyle.recipes import from_dict
 from specstyle.run.request import Request
 

@@ -12,8 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from specstyle.media import Encoded
-from specstyle.media.audio import SoundCodec
-from specstyle.media.audiosettings import AudioSettings
+from specstyle.media.audio import AudioSettings, SoundCodec
 from specstyle.media.phase import spectral_convergence_db
 from specstyle.media.soundfiles import Sound, read_sound
 from specstyle.media.stft import stft

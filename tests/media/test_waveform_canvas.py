@@ -8,8 +8,7 @@ import torch
 
 import specstyle
 from specstyle.errors import RecipeError
-from specstyle.media.audio import SoundCodec
-from specstyle.media.audiosettings import AudioSettings
+from specstyle.media.audio import AudioSettings, SoundCodec
 from specstyle.media.equalize import equalize, long_term_power
 from specstyle.media.soundfiles import write_sound
 from specstyle.media.sounds import Sound

@@ -20,8 +20,7 @@ from specstyle.engine.views import Seen
 from specstyle.evaluate import evaluate
 from specstyle.features import WideRandom
 from specstyle.features.landmarks import LandmarkKernel
-from specstyle.media.audio import SoundCodec
-from specstyle.media.audiosettings import AudioSettings
+from specstyle.media.audio import AudioSettings, SoundCodec
 from specstyle.media.equalize import colored_noise, long_term_power
 from specstyle.media.sounds import Sound
 from specstyle.media.stft import StftSettings, stft
