@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from specstyle.media import Encoded
-from specstyle.media.inversion import METHODS, STARTS, InversionResult, Method, Start, invert
-from specstyle.media.level import Level, finish_sound
+from specstyle.media.inversion import InversionResult, Method, Start, invert
 from specstyle.media.phase import spectral_convergence_db
 from specstyle.media.soundfiles import Sound, resample
 from specstyle.media.stft import StftSettings, auto_stft, stft_magnitude
@@ -29,14 +28,88 @@ _BLOCK = 1024
 
 _Exponents = np.ndarray[tuple[int, int], np.dtype[np.int32]]
 
-_DB_FLOOR = 1e-5
-
-_DB_OFFSET = 100.0
-
-_DB_RANGE = 140.0
+_DB_FLOOR, _DB_OFFSET, _DB_RANGE = 1e-5, 100.0, 140.0
 
 _LOG1P_TOP = 100.0
 """Magnitude, as a multiple of the channel's RMS, that the image value 1 stands for (log1p)."""
+
+
+@dataclass(frozen=True)
+class AudioSettings:
+    """How a sound becomes an image, and how an image becomes a sound.
+
+    Attributes:
+        n_fft: FFT size in samples; ``None``: see ``auto_stft``. So for ``hop_length`` and ``win_length``.
+        hop_length: Samples from frame to frame.
+        win_length: Window length in samples.
+        window: Name of a SciPy window.
+        compression: ``"log1p"`` or ``"db"``.
+        log_gain: k in log1p(k |S| / level).
+        normalize_level: Divide each channel's magnitudes by their RMS, so that loudness does not count.
+        unit_scale: Divide the compressed magnitudes so that they lie at about 0..1. ``False``: plain
+            log1p(k |S| / level), or decibels above -100 dB.
+        sample_rate: Working rate in Hz; ``None``: the sound's own.
+        phase: Where the phase reconstruction starts, see ``invert``: ``"auto"``, ``"content"``, ``"pghi"``,
+            ``"random"`` or ``"zero"``.
+        phase_method: ``"pghi-raar"``, ``"fast-griffin-lim"`` or ``"griffin-lim"``.
+        phase_iterations: Pairs of one transform and one inverse; 0: the start phase as it is.
+        phase_momentum: Of fast Griffin-Lim.
+
+    Raises:
+        ValueError: If there is no such transform.
+    """
+
+    n_fft: int | None = None
+    hop_length: int | None = None
+    win_length: int | None = None
+    window: str = "hann"
+    compression: Literal["log1p", "db"] = "log1p"
+    log_gain: float = 1.0
+    normalize_level: bool = True
+    unit_scale: bool = True
+    sample_rate: int | None = None
+    phase: Start = "auto"
+    phase_method: Method = "pghi-raar"
+    phase_iterations: int = 64
+    phase_momentum: float = 0.99
+
+    def __post_init__(self) -> None:
+        if self.n_fft is not None or (self.hop_length is None and self.win_length is None):
+            self.stft_at(44100)  # the rate may decide the rest, but not whether these fit together
+
+    def stft_at(self, sample_rate: int) -> StftSettings:
+        """Return the transform for a sound of ``sample_rate`` Hz (the working rate, if one is set)."""
+        return auto_stft(
+            self.sample_rate or sample_rate,
+            n_fft=self.n_fft,
+            hop_length=self.hop_length,
+            win_length=self.win_length,
+            window=self.window,
+        )
+
+
+def compress(ratio: Tensor, settings: AudioSettings) -> Tensor:
+    """Turn magnitudes (as multiples of the level) into image values."""
+    if settings.compression == "log1p":
+        return torch.log1p(settings.log_gain * ratio) / _scale(settings)
+    return (20.0 * torch.log10(ratio + _DB_FLOOR) + _DB_OFFSET) / _scale(settings)
+
+
+def expand(image: Tensor, settings: AudioSettings) -> Tensor:
+    """Turn image values into magnitudes (as multiples of the level): the inverse of ``compress``."""
+    values = image * _scale(settings)
+    if settings.compression == "log1p":
+        ratio = torch.expm1(values) / settings.log_gain
+    else:
+        ratio = torch.pow(10.0, (values - _DB_OFFSET) / 20.0) - _DB_FLOOR
+    return ratio.clamp(min=0.0)
+
+
+def _scale(settings: AudioSettings) -> float:
+    """Return what compressed magnitudes are divided by."""
+    if not settings.unit_scale:
+        return 1.0
+    return math.log1p(settings.log_gain * _LOG1P_TOP) if settings.compression == "log1p" else _DB_RANGE
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,34 +195,23 @@ class SoundCodec:
         return Encoded(image, max(1.0, float(image.max())), context)
 
     def decode(self, image: Tensor, like: Encoded) -> Sound:
-        """Turn an image into a sound of the rate, length and channels of the one that was encoded.
-
-        Args:
-            image: Of the shape of ``like.image``; negative magnitudes, which an optimizer's overshoot
-                could stand for, count as 0.
-            like: What ``encode`` returned for the content.
-
-        Returns:
-            The sound, before ``finish``.
-
-        Raises:
-            ValueError: If the shape differs, or the image is not finite.
-        """
+        """Turn an image into a sound of the rate, length and channels of ``like``; see below."""
         return self.decode_with_report(image, like)[0]
 
     def decode_with_report(
         self, image: Tensor, like: Encoded, *, with_function: Inverse | None = None
     ) -> tuple[Sound, InversionResult, Tensor]:
-        """Decode as ``decode`` does, and say how the phase was reconstructed and how near it came.
+        """Decode, and say how the phase was reconstructed and how near it came.
 
         Args:
-            image: Of the shape of ``like.image``.
+            image: Of the shape of ``like.image``; negative magnitudes, which an optimizer's overshoot
+                could stand for, count as 0.
             like: What ``encode`` returned for the content.
             with_function: In the place of ``invert``.
 
         Returns:
-            The sound; the inversion at the working rate with all channels at equal level: method, start and
-            spectral convergence; the magnitudes that were inverted, ``[channels, n_bins, frames]``.
+            The sound, before ``finish_sound``; the inversion at the working rate with all channels at equal
+            level: method, start and spectral convergence; the magnitudes that were inverted, ``[channels, n_bins, frames]``.
 
         Raises:
             ValueError: If the shape differs, the image is not finite, or a function gives anything but a
@@ -164,27 +226,22 @@ class SoundCodec:
             part.copy_(expand(part, settings))
         if with_function is not None:
             result = _inverted_by(with_function, magnitude, context)
-            samples = result.waveform.double().cpu() * context.level
-            return replace(context.sound, samples=bring_back(samples, context)), result, magnitude
-        generator = torch.Generator().manual_seed(self._seed)
-        uses_content = settings.phase in ("auto", "content")
-        result = invert(
-            magnitude,
-            context.stft,
-            context.length,
-            method=settings.phase_method,
-            iterations=settings.phase_iterations,
-            momentum=settings.phase_momentum,
-            start=settings.phase,
-            content=_content_phase(context, magnitude, generator) if uses_content else None,
-            generator=generator,
-        )
+        else:
+            generator = torch.Generator().manual_seed(self._seed)
+            uses_content = settings.phase in ("auto", "content")
+            result = invert(
+                magnitude,
+                context.stft,
+                context.length,
+                method=settings.phase_method,
+                iterations=settings.phase_iterations,
+                momentum=settings.phase_momentum,
+                start=settings.phase,
+                content=_content_phase(context, magnitude, generator) if uses_content else None,
+                generator=generator,
+            )
         samples = result.waveform.cpu() * context.level  # float64, as the level is
         return replace(context.sound, samples=bring_back(samples, context)), result, magnitude
-
-    def finish(self, sound: Sound, like: Encoded | Sound) -> tuple[Sound, Level]:
-        """Bring a decoded sound to the content's loudness, see ``finish_sound``."""
-        return finish_sound(sound, like.context.sound if isinstance(like, Encoded) else like)
 
 
 def _inverted_by(function: Inverse, magnitude: Tensor, context: SoundContext) -> InversionResult:
@@ -223,94 +280,3 @@ def bring_back(samples: Tensor, context: SoundContext) -> Tensor:
     back = resample(Sound(samples, context.working_rate), context.sound.sample_rate).samples
     # Cut, or append zeros: two resamplings may disagree about a sample or two.
     return torch.nn.functional.pad(back[:, :length], (0, max(0, length - back.shape[1])))
-
-
-@dataclass(frozen=True)
-class AudioSettings:
-    """How a sound becomes an image, and how an image becomes a sound.
-
-    Attributes:
-        n_fft: FFT size in samples; ``None``: see ``auto_stft``. So for ``hop_length`` and ``win_length``.
-        hop_length: Samples from frame to frame.
-        win_length: Window length in samples.
-        window: Name of a SciPy window.
-        compression: ``"log1p"`` or ``"db"``.
-        log_gain: k in log1p(k |S| / level).
-        normalize_level: Divide each channel's magnitudes by their RMS, so that loudness does not count.
-        unit_scale: Divide the compressed magnitudes so that they lie at about 0..1. ``False``: plain
-            log1p(k |S| / level), or decibels above -100 dB.
-        sample_rate: Working rate in Hz; ``None``: the sound's own.
-        phase: Where the phase reconstruction starts, see ``invert``: ``"auto"``, ``"content"``, ``"pghi"``,
-            ``"random"`` or ``"zero"``.
-        phase_method: ``"pghi-raar"``, ``"fast-griffin-lim"`` or ``"griffin-lim"``.
-        phase_iterations: Pairs of one transform and one inverse; 0: the start phase as it is.
-        phase_momentum: Of fast Griffin-Lim.
-
-    Raises:
-        ValueError: If a value is out of range; the message names it.
-    """
-
-    n_fft: int | None = None
-    hop_length: int | None = None
-    win_length: int | None = None
-    window: str = "hann"
-    compression: Literal["log1p", "db"] = "log1p"
-    log_gain: float = 1.0
-    normalize_level: bool = True
-    unit_scale: bool = True
-    sample_rate: int | None = None
-    phase: Start = "auto"
-    phase_method: Method = "pghi-raar"
-    phase_iterations: int = 64
-    phase_momentum: float = 0.99
-
-    def __post_init__(self) -> None:
-        if self.compression not in ("log1p", "db"):
-            raise ValueError(f"compression is {self.compression!r}; it must be 'log1p' or 'db'")
-        for name, known in (("phase", STARTS), ("phase_method", METHODS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(known)}")
-        if not 0.0 < self.log_gain < math.inf:
-            raise ValueError(f"log_gain is {self.log_gain}; it must be a number above 0")
-        if self.phase_iterations < 0:
-            raise ValueError(f"phase_iterations is {self.phase_iterations}; it must be at least 0")
-        if not 0.0 <= self.phase_momentum <= 1.0:
-            raise ValueError(f"phase_momentum is {self.phase_momentum}; it must be from 0 to 1")
-        if self.sample_rate is not None and self.sample_rate < 1:
-            raise ValueError(f"sample_rate is {self.sample_rate}; it must be at least 1 Hz, or None")
-        if self.n_fft is not None or (self.hop_length is None and self.win_length is None):
-            self.stft_at(44100)  # the rate may decide the rest, but not whether these fit together
-
-    def stft_at(self, sample_rate: int) -> StftSettings:
-        """Return the transform for a sound of ``sample_rate`` Hz (the working rate, if one is set)."""
-        return auto_stft(
-            self.sample_rate or sample_rate,
-            n_fft=self.n_fft,
-            hop_length=self.hop_length,
-            win_length=self.win_length,
-            window=self.window,
-        )
-
-
-def compress(ratio: Tensor, settings: AudioSettings) -> Tensor:
-    """Turn magnitudes (as multiples of the level) into image values."""
-    if settings.compression == "log1p":
-        return torch.log1p(settings.log_gain * ratio) / _scale(settings)
-    return (20.0 * torch.log10(ratio + _DB_FLOOR) + _DB_OFFSET) / _scale(settings)
-
-
-def expand(image: Tensor, settings: AudioSettings) -> Tensor:
-    """Turn image values into magnitudes (as multiples of the level): the inverse of ``compress``."""
-    values = image * _scale(settings)
-    if settings.compression == "log1p":
-        ratio = torch.expm1(values) / settings.log_gain
-    else:
-        ratio = torch.pow(10.0, (values - _DB_OFFSET) / 20.0) - _DB_FLOOR
-    return ratio.clamp(min=0.0)
-
-
-def _scale(settings: AudioSettings) -> float:
-    """Return what compressed magnitudes are divided by."""
-    if not settings.unit_scale:
-        return 1.0
-    return math.log1p(settings.log_gain * _LOG1P_TOP) if settings.compression == "log1p" else _DB_RANGE

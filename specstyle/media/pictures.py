@@ -119,18 +119,6 @@ class ImageSettings:
     truncate: bool = False
     resampling: str = "lanczos"
 
-    def __post_init__(self) -> None:
-        for name in ("size", "height", "width"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"{name}: expected a whole number of pixels, at least 1, or None, got {value!r}"
-                )
-        if not isinstance(self.enlarge, bool):
-            raise ValueError(f"enlarge: expected True or False, got {self.enlarge!r}")
-
 
 def target_shape(picture_h: int, picture_w: int, settings: ImageSettings) -> tuple[int, int]:
     """Choose the shape in which a picture is worked on.
@@ -199,12 +187,7 @@ def resize_picture(picture: Picture, height: int, width: int, resampling: str = 
 
     Returns:
         The picture in the new shape, the dtype and device of its pixels kept.
-
-    Raises:
-        ValueError: A side below 1.
     """
-    if height < 1 or width < 1:
-        raise ValueError(f"height and width: expected at least 1 pixel each, got {height} x {width}")
     if (height, width) == (picture.height, picture.width):
         return picture
     colors = picture.pixels.detach().cpu().numpy().astype(np.float32)

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specstyle import RECIPES
-from specstyle.media import Encoded
-from specstyle.media.image import PictureCodec, PictureContext
+from specstyle.media.image import PictureCodec
 from specstyle.media.imagefiles import read_picture, write_picture
 from specstyle.media.picturemedium import PictureMedium
 from specstyle.media.pictures import ImageSettings, Picture, resize_picture, target_shape
@@ -83,20 +82,6 @@ def test_target_shape_turns_with_the_picture_and_settles(height: int, width: int
     shape = target_shape(height, width, settings)
     assert target_shape(width, height, settings) == shape[::-1]
     assert target_shape(*shape, settings) == shape
-
-
-@pytest.mark.parametrize("bad", [0, -3, 1.5, "512", True])
-@pytest.mark.parametrize("name", ["size", "height", "width"])
-def test_settings_are_validated(name: str, bad: object) -> None:
-    with pytest.raises(ValueError, match=name):
-        ImageSettings(**{name: bad})
-
-
-def test_other_bad_arguments() -> None:
-    with pytest.raises(ValueError, match="enlarge"):
-        ImageSettings(enlarge=1)
-    with pytest.raises(ValueError, match="height and width"):
-        resize_picture(random_picture(4, 4), 0, 4)
 
 
 # -- resize_picture ------------------------------------------------------------------------------------------
@@ -268,16 +253,6 @@ def test_medium_refuses_what_does_not_fit() -> None:
     like = medium.encode(random_picture(8, 8))
     with pytest.raises(ValueError, match=r"\[1, 3, 8, 8\], got \[1, 3, 4, 8\]"):
         medium.decode(torch.zeros(1, 3, 4, 8), like)
-    with pytest.raises(ValueError, match="context of dict"):
-        medium.decode(like.image, Encoded(like.image, 1.0, {}))
-    with pytest.raises(ValueError, match="floating"):
-        medium.encode(random_picture(8, 8), dtype=torch.int32)
-
-
-def test_context_is_what_it_says() -> None:
-    context = PictureCodec(ImageSettings()).encode(random_picture(8, 8)).context
-    assert isinstance(context, PictureContext)
-    assert (context.alpha, context.name) == (None, "random")
 
 
 @given(st.integers(8, 40), st.integers(8, 40), st.booleans())
