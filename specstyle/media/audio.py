@@ -211,7 +211,8 @@ class SoundCodec:
 
         Returns:
             The sound, before ``finish_sound``; the inversion at the working rate with all channels at equal
-            level: method, start and spectral convergence; the magnitudes that were inverted, ``[channels, n_bins, frames]``.
+            level: method, start and spectral convergence; the magnitudes that were inverted, ``[channels,
+            n_bins, frames]``.
 
         Raises:
             ValueError: If the shape differs, the image is not finite, or a function gives anything but a

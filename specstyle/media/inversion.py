@@ -22,7 +22,6 @@ METHODS: tuple[str, ...] = get_args(Method)
 STARTS: tuple[str, ...] = get_args(Start)
 """What ``invert`` accepts as its start, beside a tensor."""
 
-
 _TEST_STEP = 4
 _SIGNAL_DB = -17.0
 """Reflections from PGHI are nearer than this after 3 pairs if there is a signal with these magnitudes (-18 dB
@@ -114,19 +113,6 @@ def invert(
     return InversionResult((waveform / unit).reshape(*batch, length), convergence, method, used)
 
 
-@dataclass(frozen=True)
-class GriffinLimResult:
-    """A waveform and how near its magnitudes came.
-
-    Attributes:
-        waveform: Shape ``[..., length]``.
-        spectral_convergence_db: See ``spectral_convergence_db``; lower is better, and below 0.
-    """
-
-    waveform: Tensor
-    spectral_convergence_db: float
-
-
 @torch.no_grad()
 def griffin_lim(
     magnitude: Tensor,
@@ -138,7 +124,7 @@ def griffin_lim(
     phase: Tensor | Literal["random", "zero"] = "random",
     generator: torch.Generator | None = None,
     on_iteration: Report | None = None,
-) -> GriffinLimResult:
+) -> InversionResult:
     """Find a waveform with (nearly) the given magnitudes.
 
     Each iteration transforms the waveform, puts the wanted magnitudes on the phase it finds and inverts.
@@ -175,13 +161,14 @@ def griffin_lim(
     """
     unit = _checked_unit(magnitude, settings, length, iterations, momentum)
     batch = magnitude.shape[:-2]
-    start = start_phase(phase, magnitude, generator)
+    start, used = start_phase(phase, magnitude, generator), phase if isinstance(phase, str) else "given"
+    method = "fast-griffin-lim"
     if unit == 0.0:
-        return GriffinLimResult(magnitude.new_zeros(*batch, length), -math.inf)
-    search = _Search("fast-griffin-lim", settings, length, iterations, momentum, judges=False, unit=unit)
+        return InversionResult(magnitude.new_zeros(*batch, length), -math.inf, method, used)
+    search = _Search(method, settings, length, iterations, momentum, judges=False, unit=unit)
     flat, begun = (spec.reshape(-1, *spec.shape[-2:]) for spec in (magnitude, start))
     waveform, convergence = search(flat, begun, on_iteration or unreported)
-    return GriffinLimResult((waveform / unit).reshape(*batch, length), convergence)
+    return InversionResult((waveform / unit).reshape(*batch, length), convergence, method, used)
 
 
 def _checked_unit(

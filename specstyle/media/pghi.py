@@ -87,16 +87,13 @@ class _Plane:
         values: Magnitudes, 0 on the border.
         slopes: Change of the phase over one bin, then (``values.size`` on) over one hop.
         width: Bins of one frame, border included.
+        time_slope: The second half of ``slopes``.
     """
 
     values: _Array
     slopes: _Array
     width: int
-
-    @property
-    def time_slope(self) -> _Array:
-        """Change of the phase over one hop."""
-        return self.slopes[self.values.size :]
+    time_slope: _Array
 
     def step(self, start: _Array, stop: _Array, in_time: _Array) -> _Array:
         """Return the change of the phase from each bin to a neighbor behind it (minus that: before it)."""
@@ -183,7 +180,7 @@ def _plane(values: _Array, top: _Array, start: int, stop: int, settings: StftSet
     scale = np.float32(-spread / (2.0 * hop * n)) * both[:, None]
     np.multiply(logs[:, 2:] - logs[:, :-2], scale, out=bin_slope[:, 1:-1, 1:-1])
     bin_slope -= np.float32(math.pi)
-    return _Plane(padded.ravel(), slopes.ravel(), width)
+    return _Plane(padded.ravel(), slopes.ravel(), width, time_slope.ravel())
 
 
 def _forest(plane: _Plane, low: _Array, carry: _Carry | None) -> _Forest:
@@ -339,11 +336,7 @@ def spanning_forest(first: _Array, second: _Array, jump: _Array, n_nodes: int) -
 def follow(pointer: _Array, change: _Array) -> None:
     """Replace each pointer by the end of its chain and each change by its sum along it, in place.
 
-    Each round doubles what a pointer skips.
-
-    Args:
-        pointer: Index of the next node; a node that points to itself ends a chain, and there is no circle.
-        change: What is added up on the way; 0 at the ends.
+    Each round doubles what a pointer skips. A node that points to itself ends a chain, with a change of 0.
     """
     active = np.arange(pointer.size)
     while active.size:

@@ -64,15 +64,10 @@ class StftSettings:
         return self.n_fft // 2 + 1
 
     def n_frames(self, length: int) -> int:
-        """Return the number of frames of a signal.
+        """Return the number of frames of a signal of ``length`` samples, each of them between two centers.
 
-        The last frame's center lies at or behind the last sample, so that every sample stands between two
-        centers. (librosa and torch leave that frame out if the hop does not divide the length; then a
-        sample at the end may be seen by the foot of a single window only, and inverting a modified
-        spectrogram puts a click there.)
-
-        Args:
-            length: Number of samples.
+        librosa and torch leave the last frame out if the hop does not divide the length; then a sample at
+        the end may be seen by the foot of a single window only, and an inverse puts a click there.
         """
         return 1 + -(-length // self.hop_length)
 
@@ -116,11 +111,7 @@ def auto_stft(
 
 
 def long_stft(sample_rate: int) -> StftSettings:
-    """Return the transform that filters have: Hann, 93 ms, a quarter of it as hop.
-
-    Args:
-        sample_rate: In Hz.
-    """
+    """Return the transform that filters have at a rate in Hz: Hann, 93 ms, a quarter of it as hop."""
     n_fft = 2 * auto_stft(sample_rate).n_fft
     return StftSettings(n_fft, n_fft // 4, n_fft)
 
@@ -142,7 +133,7 @@ def stft(x: Tensor, settings: StftSettings) -> Tensor:
     if length < 1:
         raise ValueError("x has no samples; at least one is needed")
     pad_right = (settings.n_frames(length) - 1) * settings.hop_length + settings.n_fft // 2 - length
-    padded = torch.nn.functional.pad(x, (settings.n_fft // 2, pad_right))
+    padded = pad(x, (settings.n_fft // 2, pad_right))
     spec = torch.stft(
         padded.reshape(-1, padded.shape[-1]),
         settings.n_fft,
@@ -183,11 +174,7 @@ def istft(spec: Tensor, settings: StftSettings, length: int) -> Tensor:
 
 
 def check_shape(tensor: Tensor, settings: StftSettings, length: int, *, name: str) -> None:
-    """Refuse a spectrogram whose shape does not belong to a signal of ``length`` samples.
-
-    Raises:
-        ValueError: Naming both shapes.
-    """
+    """Refuse a spectrogram whose shape does not belong to a signal of ``length`` samples (ValueError)."""
     if length < 1:
         raise ValueError(f"length is {length}; it must be at least one sample")
     expected = (settings.n_bins, settings.n_frames(length))
