@@ -24,12 +24,13 @@ from specstyle.evaluate.texture import (
     Array,
     TextureStatistics,
     crest_distance_db,
+    mono,
     texture_snr,
     texture_statistics,
 )
 from specstyle.media import loudness
 from specstyle.media.equalize import equalize
-from specstyle.media.sounds import Sound, check_sound, resample
+from specstyle.media.sounds import Sound, check_sound
 
 MIN_DURATION_S = 0.1
 """Shorter sounds are refused: their halves have next to no modulation left to measure."""
@@ -282,13 +283,6 @@ def _score(sound: Sound, rate: int, target: _Target) -> Scores:
         rms_db=loudness.rms_db(samples),
         peak_db=loudness.peak_db(samples),
     )
-
-
-def mono(sound: Sound, rate: int) -> Array:
-    """Return the mean of the channels at another rate, shape ``[length]``."""
-    mean = replace(sound, samples=sound.samples.mean(dim=0, keepdim=True))
-    samples: Array = resample(mean, rate).samples[0].numpy()
-    return samples
 
 
 def _as_sound(value: Any, sample_rate: int | None, role: str) -> Sound:

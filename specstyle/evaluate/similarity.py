@@ -1,4 +1,7 @@
-"""How near a sound is to another one: spectrum, onsets, chroma, partials, magnitudes; is it pasted."""
+"""How near a sound is to another one: spectrum, onsets, chroma, partials, magnitudes; is it pasted.
+
+Sounds are one channel, float64 ``[length]``, and sample rates in Hz.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +37,6 @@ def spectrum_distance_db(x: Array, reference: Array, sample_rate: float) -> floa
 
     The power P_k of each sound in the 30 cochlear bands (squared half cosines on the ERB scale, over the
     whole sound, relative to its total power and at least -80 dB) gives √(mean_k (10 log10(P_k / R_k))²).
-
-    Args:
-        x: One channel, shape ``[length]``.
-        reference: One channel, of any length.
-        sample_rate: Of both, in Hz.
     """
     difference = _band_levels_db(x, sample_rate) - _band_levels_db(reference, sample_rate)
     return float(np.sqrt(np.mean(difference**2)))
@@ -56,11 +54,6 @@ def _band_levels_db(x: Array, sample_rate: float) -> Array:
 
 def onset_correlation(x: Array, content: Array, sample_rate: float) -> float:
     """Return the correlation of two onset-strength envelopes, over the common duration.
-
-    Args:
-        x: One channel, shape ``[length]``.
-        content: One channel.
-        sample_rate: Of both, in Hz.
 
     Returns:
         From -1 to 1; 0 if either has no onset at all.
@@ -81,10 +74,6 @@ def onset_strength(x: Array, sample_rate: float) -> Array:
     events. With white noise at 20 dB SNR, 24 recordings correlate with themselves by 0.97 in the median and
     0.75 at least, with librosa's spectrogram by 0.90 and 0.21; with other recordings by at most 0.20 and
     0.34 (``pytest -s tests/evaluate/test_similarity.py -k recordings``).
-
-    Args:
-        x: One channel, shape ``[length]``.
-        sample_rate: In Hz.
 
     Returns:
         Shape ``[frames - 1]``, at least 0.
@@ -109,11 +98,6 @@ def chroma_correlation(x: Array, content: Array, sample_rate: float) -> float:
 
     Frames in which the content is 60 dB below its loudest one are left out.
 
-    Args:
-        x: One channel, shape ``[length]``.
-        content: One channel.
-        sample_rate: Of both, in Hz.
-
     Returns:
         From -1 to 1 over all pitch classes and frames together; 0 if either does not move.
     """
@@ -127,10 +111,6 @@ def chromagram(x: Array, sample_rate: float) -> tuple[Array, Array]:
     """Return how the power of each frame is spread over the twelve pitch classes, by librosa.
 
     ``librosa.feature.chroma_stft`` of the STFT (186 ms, Hann), without a guess at the tuning (A4 = 440 Hz).
-
-    Args:
-        x: One channel, shape ``[length]``.
-        sample_rate: In Hz.
 
     Returns:
         The chromagram, shape ``[12, frames]`` from C to B, each frame adding up to 1 (or to 0 where there is
@@ -170,10 +150,6 @@ def fine_structure(x: Array, sample_rate: float) -> tuple[Array, Array]:
     With |S| the magnitudes of the STFT (93 ms, Hann, a quarter of it as hop) and r their root mean square,
     l = log1p(30 |S| / r), this is max(0, l - m), with m the mean of l over the bins within 165 Hz. It is that
     of bins above 80 and below 5000 Hz.
-
-    Args:
-        x: One channel, shape ``[length]``.
-        sample_rate: In Hz.
 
     Returns:
         The fine structure, shape ``[bins, frames]``, and the frames' powers over all bins, ``[frames]``.
@@ -261,10 +237,6 @@ def convergence_db(x: Array, content: Array, sample_rate: float) -> float:
     ``20 log10(|| |X| - |C| || / || C ||)`` of the STFTs (46 ms, Hann, a quarter of it as hop) of both sounds
     scaled to RMS 1, over the common duration. 0 dB is as far as silence.
 
-    Args:
-        x: One channel, shape ``[length]``.
-        content: One channel.
-        sample_rate: Of both, in Hz.
     """
     X, C, _, _ = _pair(x, content, sample_rate)
     return relative_db(X.abs() - C.abs(), C)
@@ -276,10 +248,6 @@ def phase_inconsistency_db(x: Array, content: Array, sample_rate: float) -> floa
     The inconsistency (``inconsistency_db``) of |X| e^{i arg C}: -120 dB for the content itself, and about
     0 dB where every phase would have to be found anew. Settings and scaling as in ``convergence_db``.
 
-    Args:
-        x: One channel, shape ``[length]``.
-        content: One channel.
-        sample_rate: Of both, in Hz.
     """
     X, C, settings, length = _pair(x, content, sample_rate)
     return inconsistency_db(X.abs() * torch.sgn(C), settings, length)

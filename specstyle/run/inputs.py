@@ -20,7 +20,7 @@ from specstyle.engine.optimize import State
 from specstyle.engine.scales import resize, scale_shapes, sections
 from specstyle.engine.views import IMAGE, Seen, layers_of_callable
 from specstyle.errors import FileError, RecipeError
-from specstyle.evaluate.gain import gain_over_equalizer_db
+from specstyle.evaluate.texture import gain_over_equalizer_db
 from specstyle.features.networks import Network
 from specstyle.files import sha256_of
 from specstyle.media import Encoded
