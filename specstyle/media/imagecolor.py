@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import numpy as np
 import torch
@@ -111,13 +110,13 @@ def deep_to_srgb(high: Image.Image, low: Image.Image) -> tuple[FloatArray, Float
         high: Decoded and upright, RGB or RGBA.
         low: The same, of the low bytes.
     """
-    values = joined(high, low)
+    levels = np.asarray(high).astype(np.float64) * 256 + np.asarray(low)
+    values = (levels / 65535).astype(np.float32)
     if values.shape[2] == 4:
         return values[..., :3], values[..., 3]
     key = high.info.get("transparency")
     if not isinstance(key, tuple):
         return values, None
-    levels = np.rint(values.astype(np.float64) * 65535).astype(np.int64)
     return values, (levels != np.array(key)).any(2).astype(np.float32)
 
 
@@ -258,25 +257,11 @@ def read_low_bytes(image: Image.Image) -> bool:
     Returns:
         Whether that is possible; if not, the image is unchanged.
     """
-    tiles = [(tile, _rawmode(tile)) for tile in getattr(image, "tile", ())]
-    if not tiles or any(mode not in _OTHER_BYTE for _, mode in tiles):
-        return False
-    other = [tile._replace(args=_with_rawmode(tile.args, _OTHER_BYTE[mode])) for tile, mode in tiles]
+    other = []
+    for tile in getattr(image, "tile", ()):
+        mode, *rest = [tile.args] if isinstance(tile.args, str) else tile.args or [None]
+        if mode not in _OTHER_BYTE:
+            return False
+        other.append(tile._replace(args=(_OTHER_BYTE[mode], *rest)))
     image.tile = other  # type: ignore[attr-defined]
-    return True
-
-
-def _rawmode(tile: Any) -> str:
-    args = tile.args
-    return str(args if isinstance(args, str) or not args else args[0])
-
-
-def _with_rawmode(args: Any, mode: str) -> Any:
-    return mode if isinstance(args, str) else (mode, *args[1:])
-
-
-def joined(high: Image.Image, low: Image.Image) -> NDArray[np.float32]:
-    """Return values from 0 to 1, ``[H, W, C]``, of decoded images of the high and of the low bytes."""
-    levels = np.asarray(high).astype(np.float64) * 256 + np.asarray(low)
-    values: NDArray[np.float32] = (levels / 65535).astype(np.float32)
-    return values
+    return bool(other)

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import putchunk
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from torch import Tensor
 
 from specstyle.errors import FileError
@@ -167,18 +169,18 @@ def png_bytes(levels: Levels, text: str | None = None, origin: Origin = UNKNOWN)
     rows = np.full((height, pixels.shape[1] + 1), 4, np.uint8)
     rows[:, 1:] = pixels - guess.astype(np.uint8)
     header = struct.pack(">IIBBBBB", width, height, 16, 2 if channels == 3 else 6, 0, 0, 0)
-    kept = b"" if text is None else _chunk(b"iTXt", KEYWORD.encode() + bytes(5) + text.encode("ascii"))
+    chunks = [(b"IHDR", header)]
+    if text is not None:
+        chunks.append((b"iTXt", KEYWORD.encode() + bytes(5) + text.encode("ascii")))
     if origin.tags:
-        kept += _chunk(b"eXIf", origin.exif("PNG").tobytes().removeprefix(b"Exif\0\0"))
+        chunks.append((b"eXIf", origin.exif("PNG").tobytes().removeprefix(b"Exif\0\0")))
     if origin.dpi is not None:
-        per_meter = (round(dots / 0.0254) for dots in origin.dpi)
-        kept += _chunk(b"pHYs", struct.pack(">IIB", *per_meter, 1))
-    data = _chunk(b"IDAT", zlib.compress(rows.tobytes()))
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + kept + data + _chunk(b"IEND", b"")
-
-
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(dots / 0.0254) for dots in origin.dpi), 1)))
+    file = io.BytesIO(b"\x89PNG\r\n\x1a\n")
+    file.seek(0, io.SEEK_END)
+    for name, data in (*chunks, (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")):
+        putchunk(file, name, data)
+    return file.getvalue()
 
 
 def tiff_bytes(levels: Levels, text: str | None = None, origin: Origin = UNKNOWN) -> bytes:
@@ -196,38 +198,15 @@ def tiff_bytes(levels: Levels, text: str | None = None, origin: Origin = UNKNOWN
     changes = levels.copy()
     changes[:, 1:] -= levels[:, :-1]  # modulo 65536
     strip = zlib.compress(changes.astype("<u2").tobytes())
-    short, long = ("<H", 3), ("<I", 4)
-    fields: list[tuple[int, tuple[str, int], tuple[int, ...]]] = [
-        (256, long, (width,)), (257, long, (height,)), (258, short, (16,) * channels), (259, short, (8,)),
-        (262, short, (2,)), (273, long, (8,)), (277, short, (channels,)), (278, long, (height,)),
-        (279, long, (len(strip),)), (284, short, (1,)), (317, short, (2,)),
-    ]  # fmt: skip
-    if channels == 4:
-        fields.append((338, short, (2,)))
-    packed = [
-        (tag, kind, b"".join(struct.pack(form, v) for v in values)) for tag, (form, kind), values in fields
-    ]
-    if text is not None:
-        packed.append((270, 2, text.encode("ascii") + b"\0"))
-    for tag, value in origin.exif("TIFF").items():
-        packed.append((tag, 2, value.encode() + b"\0"))
+    directory = ImageFileDirectory_v2()
+    directory.update({256: width, 257: height, 258: (16,) * channels, 259: 8, 262: 2, 277: channels})
+    directory.update({273: 0, 278: height, 279: len(strip), 284: 1, 317: 2})  # 0: right behind the directory
+    directory.update({338: 2} if channels == 4 else {})
+    directory.update({} if text is None else {270: text})
+    directory.update(origin.exif("TIFF"))
     if origin.dpi is not None:
-        across, down = (struct.pack("<II", round(dots * 1000), 1000) for dots in origin.dpi)
-        packed += [(282, 5, across), (283, 5, down), (296, 3, struct.pack("<H", 2))]
-    return _tiff(strip, sorted(packed))
-
-
-def _tiff(strip: bytes, fields: list[tuple[int, int, bytes]]) -> bytes:
-    """Put the strip behind the header, then the directory, then the values that do not fit into it."""
-    body = strip + b"\0" * (len(strip) % 2)
-    start = 8 + len(body)
-    place = start + 2 + 12 * len(fields) + 4
-    directory, more = struct.pack("<H", len(fields)), b""
-    for tag, kind, data in fields:
-        count = len(data) // {2: 1, 3: 2, 4: 4, 5: 8}[kind]
-        value = data.ljust(4, b"\0")
-        if len(data) > 4:
-            value = struct.pack("<I", place + len(more))
-            more += data + b"\0" * (len(data) % 2)
-        directory += struct.pack("<HHI", tag, kind, count) + value
-    return struct.pack("<2sHI", b"II", 42, start) + body + directory + bytes(4) + more
+        directory.update({282: origin.dpi[0], 283: origin.dpi[1], 296: 2})
+    file = io.BytesIO()
+    directory.save(file)
+    file.write(strip)
+    return file.getvalue()
