@@ -173,18 +173,13 @@ def fine_structure(x: Array, sample_rate: float) -> tuple[Array, Array]:
 
 
 def copy_score(x: Array, style: Array, sample_rate: float) -> float:
-    """Return the largest normalized cross-correlation of half-second pieces of a sound with the style.
+    """Return the largest normalized cross-correlation of half-second (or all shorter) pieces with the style.
 
     ``max |<p, s_τ>| / (|p| |s_τ|)`` over pieces p (one every quarter of a second), and stretches s_τ of the
     style at every lag. 1 is a pasted piece, upside down or at another level too. Independent noises reach
     about sqrt(2 ln N / (2 B T)) for N lags, T = 0.5 s and bandwidth B, and two tones of one pitch 1:
     compare with the two halves of the style. Means are
     taken off; silent pieces and stretches (-40 dB) are left out.
-
-    Args:
-        x: One channel, shape ``[length]``.
-        style: One channel; where either is shorter than half a second, pieces are as long as the shorter.
-        sample_rate: Of both, in Hz.
 
     Returns:
         From 0 to 1; 0 if there is nothing but silence.
@@ -254,15 +249,10 @@ def phase_inconsistency_db(x: Array, content: Array, sample_rate: float) -> floa
 
 
 def inconsistency_db(spec: Tensor, settings: StftSettings, length: int) -> float:
-    """Return how far a complex spectrogram is from being the STFT of any signal.
+    """Return how far a complex spectrogram C ``[..., n_bins, frames]`` is from being the STFT of any signal.
 
     ``20 log10(|| C - STFT(iSTFT(C)) || / || C ||)``: the STFT of the least-squares inverse is the nearest
     spectrogram that a signal has.
-
-    Args:
-        spec: C, complex, shape ``[..., n_bins, n_frames(length)]``.
-        settings: The transform.
-        length: Samples of the signal.
 
     Raises:
         ValueError: If the shape does not belong to ``length``.

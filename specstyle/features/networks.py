@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from specstyle.engine.views import IMAGE
-from specstyle.features import landmarks, lite, vgg, weights
+from specstyle.features import landmarks, lite, weights
 from specstyle.features.landmarks import LandmarkKernel
 from specstyle.features.random import WIDE_LAYER, WideRandom, random_weights, reference_images
 from specstyle.features.vgg import (
@@ -259,19 +259,17 @@ def _vgg19(
     device: torch.device | str,
     dtype: torch.dtype,
 ) -> VGG19:
-    def make(gains: dict[str, torch.Tensor] | None) -> vgg.VGG19:
-        return VGG19(
-            loaded,
-            layers,
-            pooling=options.pooling,
-            pooling_gain=options.pooling_gain,
-            padding=options.padding,
-            gains=gains,
-            device=device,
-            dtype=dtype,
-        )
-
-    features = make(None)
+    make = partial(
+        VGG19,
+        loaded,
+        layers,
+        pooling=options.pooling,
+        pooling_gain=options.pooling_gain,
+        padding=options.padding,
+        device=device,
+        dtype=dtype,
+    )
+    features = make()
     if not options.normalize_activations:
         return features
     if loaded.sha256 == weights.QUANTIZED_SHA256:
@@ -280,4 +278,4 @@ def _vgg19(
         exact = torch.float64 if dtype == torch.float64 else torch.float32
         images = [image.to(device=device, dtype=exact) for image in reference_images(0)]
         means = mean_activations(features, images)
-    return make(normalizing_gains(means))
+    return make(gains=normalizing_gains(means))

@@ -17,17 +17,13 @@ WIDE_LAYER = "relu1"
 
 @torch.no_grad()
 def random_weights(seed: int, *, up_to: str = LAYERS[-1]) -> Weights:
-    """Make random weights for VGG19.
+    """Make random weights for VGG19 up to a layer, from a seed of filters and reference images.
 
     Layer by layer, on a few synthetic reference images: filters with orthonormal rows (from the QR
     factorization of seeded Gaussians), a bias that centers each channel's response, then a scale that makes
     each channel's root-mean-square activation 1. Zero biases make every channel see mostly the mean color,
     and Gram matrices of such maps do no better than a color transfer; with centering they carry palette and
     grain, though not brush strokes.
-
-    Args:
-        seed: Of filters and reference images.
-        up_to: The deepest layer to make.
 
     Reference:
         Saxe, McClelland & Ganguli 2014 for orthogonal initialization; the calibration is specstyle's own,
@@ -57,10 +53,6 @@ def random_weights(seed: int, *, up_to: str = LAYERS[-1]) -> Weights:
 def colored_noise(size: int, generator: torch.Generator) -> Tensor:
     """Return color noise with a 1/f spectrum, the average spectrum of photographs.
 
-    Args:
-        size: Side in pixels.
-        generator: Source of randomness.
-
     Returns:
         ``[1, 3, size, size]`` in 0..1.
 
@@ -81,11 +73,6 @@ def colored_noise(size: int, generator: torch.Generator) -> Tensor:
 
 def dead_leaves(size: int, generator: torch.Generator, *, leaves: int = 300) -> Tensor:
     """Return overlapping disks of random color whose radii follow a power law.
-
-    Args:
-        size: Side in pixels.
-        generator: Source of randomness.
-        leaves: Number of disks.
 
     Returns:
         ``[1, 3, size, size]`` in 0..1.

@@ -33,9 +33,6 @@ class Still(NamedTuple):
 class Film:
     """A film file, opened anew for each pass over it.
 
-    Args:
-        path: The file.
-
     Attributes:
         has: Which of ``video`` and ``audio`` there is.
         size: Height and width of the pictures in pixels, upright.

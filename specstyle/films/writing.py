@@ -72,13 +72,7 @@ def check_film_output(path: Path, film: Film, made: Sequence[str]) -> None:
 
 
 def write_pictures(path: Path, film: Film, suffix: str, stills: Iterable[Still]) -> None:
-    """Encode pictures, for ``write_film``: with their distances in time from the first.
-
-    Args:
-        path: An MP4.
-        film: Where they come from: of the same size, colors and unit of time.
-        suffix: Of the film that they are for.
-        stills: One or more, in their order.
+    """Encode pictures as an MP4, for ``write_film``: with their distances in time from the first.
 
     Raises:
         FileError: If it cannot be written.

@@ -33,10 +33,7 @@ def from_linear(light: Tensor) -> Tensor:
 
 
 def to_oklab(srgb: Tensor) -> Tensor:
-    """Return lightness, a and b, ``[..., 3, H, W]``; of white 1, 0 and 0.
-
-    Args:
-        srgb: ``[..., 3, H, W]``; values outside 0 to 1 are clipped.
+    """Return lightness, a and b, ``[..., 3, H, W]``, of sRGB, clipped to 0 to 1; of white 1, 0, 0.
 
     Reference:
         Ottosson 2020, "A perceptual color space for image processing".
@@ -61,13 +58,7 @@ def lightness_of_gray(gray: Tensor) -> Tensor:
 
 
 def chroma_limit(lightness: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Return the largest chroma that sRGB has in some lightness and hue, interpolated in a table.
-
-    Args:
-        lightness: From 0 to 1, of any shape.
-        a: Of the hue, as ``b``; only their ratio counts.
-        b: The same shape.
-    """
+    """Return the largest chroma that sRGB has in a lightness and the hue of a and b, from a table."""
     table = _limits().to(lightness)
     turn = (torch.atan2(b, a) / (2 * torch.pi)).remainder(1.0) * _HUES
     hue = turn.floor().long().clamp(0, _HUES - 1)

@@ -64,13 +64,7 @@ def match_colors(
 def match_gray(
     gray: Tensor, like: Tensor, *, weight: Tensor | None = None, weight_like: Tensor | None = None
 ) -> Tensor:
-    """Return a gray picture with the mean and the standard deviation of another one.
-
-    Args:
-        gray: ``[1, 1, H, W]`` in 0..1.
-        like: ``[1, 1, H', W']``.
-        weight: See ``match_colors``.
-        weight_like: The same of ``like``.
+    """Return a gray picture ``[1, 1, H, W]`` with another one's mean and deviation; see ``match_colors``.
 
     Returns:
         ``[1, 1, H, W]``, clipped to 0..1.

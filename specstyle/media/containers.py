@@ -44,10 +44,6 @@ class Chunk(NamedTuple):
 def chunks(content: Any, start: int = 0) -> Iterator[Chunk]:
     """Find the chunks of a WAV (RIFF, RIFX, RF64, BW64) or AIFF file.
 
-    Args:
-        content: The bytes of the file, or a map of them.
-        start: Where it begins in them.
-
     Yields:
         The chunks in their order, up to the first one that is a file of its own.
     """
@@ -81,11 +77,6 @@ def missing_bytes(content: Any, found: list[Chunk], start: int = 0) -> int:
 
     The placeholders that programs write when they stream into a pipe (0, 0xFFFFFFFF, about 0x7FFFFFFF)
     promise nothing.
-
-    Args:
-        content: As for ``chunks``.
-        found: What that found.
-        start: Where the file begins in it.
     """
     order, size = _byte_order(content[start : start + 12]), len(content) - start
     whole = struct.unpack(f"{order}I", content[start + 4 : start + 8])[0]
@@ -169,9 +160,6 @@ def page_checksum(page: bytes) -> int:
 
     It is the CRC-32 with generator 0x04c11db7 and neither preset nor final inversion, highest bit first
     (RFC 3533, section 6): zlib's CRC over mirrored bytes, mirrored, once its two inversions are undone.
-
-    Args:
-        page: The whole page, header included.
     """
     crc = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{crc:032b}"[::-1], 2)

@@ -104,10 +104,6 @@ def _blended_power(
 def long_term_power(sound: Sound, settings: StftSettings) -> np.ndarray[Any, Any]:
     """Return the mean power of each STFT bin, averaged over a sixth of an octave around it.
 
-    Args:
-        sound: Of any number of channels.
-        settings: The transform.
-
     Returns:
         Shape ``[n_bins]``: |S|² averaged over channels and frames.
     """
@@ -174,13 +170,7 @@ def level_quantiles(sound: Sound) -> Tensor:
 
 
 def shape_levels(sound: Sound, wanted: Tensor, amount: float = 1.0) -> Sound:
-    """Raise and lower each band over time towards given quantiles; see ``match_dynamics``.
-
-    Args:
-        sound: The sound.
-        wanted: ``level_quantiles`` of another of the same rate.
-        amount: From 0 to 1: factor on the gains in dB.
-    """
+    """Raise and lower each band over time towards ``level_quantiles`` of its rate; see ``match_dynamics``."""
     levels = _levels(sound.samples, sound.sample_rate)
     found = _quantiles(levels)
     steps = found.diff(dim=1)
@@ -205,12 +195,7 @@ def _quantiles(levels: Tensor) -> Tensor:
 
 
 def _levels(x: Tensor, sample_rate: int) -> Tensor:
-    """Return the level of each band in each frame, in dB re the band's mean power, ``[bands, frames]``.
-
-    Args:
-        x: ``[channels, length]``, whose powers are added.
-        sample_rate: In Hz.
-    """
+    """Return the level of each band in each frame, in dB re the band's mean power, ``[bands, frames]``."""
     settings = auto_stft(sample_rate)
     weights = mel_weights(settings, sample_rate, min(BANDS, settings.n_bins)).double()
     power = torch.cat([weights @ spec.abs().square().sum(0) for _, spec in stft_blocks(x, settings)], 1)

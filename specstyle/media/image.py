@@ -33,12 +33,7 @@ class PictureContext:
 
 
 def gray_encoded(encoded: Encoded, space: str) -> Encoded:
-    """Return an encoded picture in gray, ``[1, 1, H, W]``; ``decode`` gives its colors back.
-
-    Args:
-        encoded: The picture.
-        space: See ``color.gray_of``.
-    """
+    """Return an encoded picture in gray of a ``color.gray_of`` space; ``decode`` gives its colors back."""
     gray = gray_of(encoded.image, space)
     return replace(encoded, image=gray, context=replace(encoded.context, colors=encoded.image, space=space))
 

@@ -104,12 +104,7 @@ def to_srgb(image: Image.Image, notes: list[str]) -> tuple[FloatArray, FloatArra
 
 
 def deep_to_srgb(high: Image.Image, low: Image.Image) -> tuple[FloatArray, FloatArray | None]:
-    """Return colors and alpha like ``to_srgb``, from the high and the low bytes of 16 bits per channel.
-
-    Args:
-        high: Decoded and upright, RGB or RGBA.
-        low: The same, of the low bytes.
-    """
+    """Return colors and alpha like ``to_srgb``, from the high and the low bytes of 16 bits per channel."""
     levels = np.asarray(high).astype(np.float64) * 256 + np.asarray(low)
     values = (levels / 65535).astype(np.float32)
     if values.shape[2] == 4:
@@ -121,10 +116,7 @@ def deep_to_srgb(high: Image.Image, low: Image.Image) -> tuple[FloatArray, Float
 
 
 def has_deep_color(image: Image.Image) -> bool:
-    """Tell whether Pillow will cut 16-bit colors down to 8 bits when it decodes an image.
-
-    Args:
-        image: An opened image that has not been decoded yet (decoding forgets the answer).
+    """Tell whether Pillow will cut 16-bit colors of an opened image to 8 bits as it decodes them.
 
     Returns:
         True for RGB, RGBA, CMYK and gray-with-alpha files of 16 bits per channel.
@@ -249,10 +241,7 @@ def _convert(image: Image.Image, profile: ImageCms.ImageCmsProfile | None, notes
 
 
 def read_low_bytes(image: Image.Image) -> bool:
-    """Make an opened image decode to the low bytes of its 16-bit colors instead of the high ones.
-
-    Args:
-        image: Opened and not decoded.
+    """Make an image, opened and not decoded, decode to the low bytes of its 16-bit colors.
 
     Returns:
         Whether that is possible; if not, the image is unchanged.

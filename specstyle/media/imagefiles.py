@@ -191,7 +191,7 @@ def _opened(file: Any, path: Path) -> Image.Image:
             f"{path}: is too large; at most {MAX_PIXELS:,} pixels are accepted; make it smaller first"
         ) from error
     except Exception as error:  # a damaged header makes Pillow raise nearly anything
-        raise _damaged(path, head, error) from error
+        raise _damaged(path, "picture", error) from error
 
 
 def _can_read(name: str, head: bytes) -> bool:
@@ -282,8 +282,7 @@ def _mend_palette(image: Image.Image) -> None:
         image.putpalette([values[c * n + i] for i in range(n) for c in range(3)])
 
 
-def _damaged(path: Path, kind: str | bytes, error: Exception) -> FileError:
-    kind = kind if isinstance(kind, str) else "picture"
+def _damaged(path: Path, kind: str, error: Exception) -> FileError:
     return FileError(
         f"{path}: is damaged or cut short ({reason_of(error)}); expected a complete {kind}; "
         "export or download it again"

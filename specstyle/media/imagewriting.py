@@ -41,10 +41,7 @@ Levels = NDArray[np.uint16]
 
 
 def check_output_suffix(path: str | Path) -> str:
-    """Find the format in which a picture would be written.
-
-    Args:
-        path: The file to write; its suffix decides, in upper or lower case.
+    """Find the format in which a picture would be written: by the name's suffix, in upper or lower case.
 
     Returns:
         ``"PNG"``, ``"JPEG"``, ``"WEBP"`` or ``"TIFF"``.

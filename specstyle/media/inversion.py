@@ -308,11 +308,6 @@ def _placed(common: Tensor, content: Tensor, settings: StftSettings) -> Tensor:
 
     A channel's differ from those of the content's strongest mixture, so that what stands in one channel alone
     is left as it is, and channels of opposite sign stay opposite.
-
-    Args:
-        common: ``[channels, length]``, all alike.
-        content: ``[channels, length]``.
-        settings: The transform.
     """
     strongest = torch.linalg.eigh(content @ content.T).eigenvectors[:, -1]
     blocks = stft_blocks(content, settings)

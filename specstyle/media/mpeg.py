@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _BIT_RATES = {  # of MPEG-1, then of MPEG-2 and 2.5, in kbit/s, by layer (ISO 11172-3 and 13818-3, 2.4.2.3)
     (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
@@ -56,8 +57,7 @@ class Stream:
         return size * self.n_frames if self.promised is None else None
 
 
-@dataclass(frozen=True)
-class _Frame:
+class _Frame(NamedTuple):
     kind: tuple[int, int, int, int]
     length: int
 

@@ -205,7 +205,8 @@ def _forest(plane: _Plane, low: _Array, carry: _Carry | None) -> _Forest:
         more = _edges_to_the_past(plane, position, basin, phase, carry, first_node=n_nodes)
         edges = tuple(np.concatenate(pair) for pair in zip(edges, more, strict=True))  # type: ignore[assignment]
         n_nodes += len(carry[0])
-    order = _order(edges[3])
+    # torch is 3 times as fast at it as NumPy; equals keep their order.
+    order = torch.sort(torch.from_numpy(edges[3]), stable=True).indices.numpy()
     root, shift = spanning_forest(edges[0].take(order), edges[1].take(order), edges[2].take(order), n_nodes)
     is_root = root == np.arange(n_nodes)
     tree = (np.cumsum(is_root) - 1).take(root)
@@ -263,12 +264,6 @@ def _edges_to_the_past(
     return node, basin.take(at), jump.astype(np.float64), weight
 
 
-def _order(numbers: _Array) -> _Array:
-    """Return what sorts whole numbers; equals keep their order (torch is 3 times as fast at it as NumPy)."""
-    order: _Array = torch.sort(torch.from_numpy(numbers), stable=True).indices.numpy()
-    return order
-
-
 def _weight(first: _Array, second: _Array) -> _Array:
     """Return whole numbers that order edges by their smaller end, and then by their larger one."""
     low, high = np.minimum(first, second), np.maximum(first, second)
@@ -280,7 +275,7 @@ def _constants(plane: _Plane, forest: _Forest) -> _Array:
     """Return what to add to the phases of each tree (see ``pghi``)."""
     constant = np.zeros(forest.n_trees, np.float32)
     heights = plane.values.take(forest.bins.take(forest.summits))
-    by_size = forest.summits.take(_order(heights.view(np.int32).astype(np.int64)))
+    by_size = forest.summits.take(np.argsort(heights, kind="stable"))
     constant[forest.tree[by_size]] = -forest.phase[by_size]  # of one tree's summits the last one counts
     column = forest.bins % plane.width
     real = np.flatnonzero((column == 1) | (column == plane.width - 2))

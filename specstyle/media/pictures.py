@@ -72,11 +72,7 @@ class Picture:
 
 
 def check_picture(picture: Picture, *, role: str) -> None:
-    """Refuse a picture from which nothing can be transferred.
-
-    Args:
-        picture: The picture.
-        role: What it is for, as the message names it: ``"content"`` or ``"style"``.
+    """Refuse a picture from which nothing can be transferred, naming its role: ``content`` or ``style``.
 
     Raises:
         FileError: A side below ``MIN_SIDE`` pixels, NaN or infinite values, one constant color, or
@@ -124,11 +120,6 @@ def target_shape(picture_h: int, picture_w: int, settings: ImageSettings) -> tup
     """Choose the shape in which a picture is worked on.
 
     The aspect is kept to rounding, and nothing is enlarged unless the settings say so.
-
-    Args:
-        picture_h: Height of the picture in pixels.
-        picture_w: Width of the picture in pixels.
-        settings: The wanted size.
 
     Returns:
         Height and width in pixels, each at least 1.

@@ -107,10 +107,7 @@ def silent_stderr() -> Iterator[None]:
 
 
 def foreign_kind(head: bytes) -> str | None:
-    """Name what a file is, if it is certainly no sound file.
-
-    Args:
-        head: The file's first bytes (64 or more are enough).
+    """Name what a file is by its first bytes (64 or more), if it is certainly no sound file.
 
     Returns:
         ``"a PNG picture"``, ``"text"`` ..., or ``None``.
@@ -141,9 +138,6 @@ _FILMS = {
 
 def film_format(head: bytes) -> tuple[str, str] | None:
     """Name the format of a sound or film that libsndfile cannot read and FFmpeg can.
-
-    Args:
-        head: The file's first bytes.
 
     Returns:
         FFmpeg's name of it, and one for a user; ``None`` if it is no such file.

@@ -20,7 +20,17 @@ from specstyle.media.equalize import colored_noise, equalize, match_dynamics
 from specstyle.media.level import finish_sound
 from specstyle.media.masks import SoundMask, mask_of, mixed, sounding
 from specstyle.media.soundfiles import SUFFIXES, check_output_fits, output_subtype, read_sound
-from specstyle.media.sounds import WHOLE, Part, Sound, channel_mixing, check_sound, loudest, resample
+from specstyle.media.sounds import (
+    WHOLE,
+    Part,
+    Sound,
+    channel_mixing,
+    check_sound,
+    grains_of,
+    loudest,
+    resample,
+    sound_of_array,
+)
 from specstyle.media.spectrogramfile import Spectrogram
 from specstyle.media.waveform import WaveformCanvas
 
@@ -72,7 +82,7 @@ class SoundMedium:
         if isinstance(given, (str, Path)):
             sound = read_sound(Path(given), part)
         else:
-            whole = given if isinstance(given, Sound) else _sound_of_array(given, self._sample_rate, role)
+            whole = given if isinstance(given, Sound) else sound_of_array(given, self._sample_rate, role)
             sound = whole if part == WHOLE else part.of(whole)
         if preview_s is not None:
             sound = loudest(sound, preview_s)
@@ -149,15 +159,15 @@ class SoundMedium:
         They come from random places, and fill the room that is left under the content's own level (over
         ``GAP_S``), so that a silence starts as full as the style is, with its strokes, and a tone nearly as
         clear as it was.
-
-        Args:
-            content: The content.
-            styles: Whose grains these are.
-            generator: Source of randomness.
-            amount: Of the noise.
-            kept: Of the content.
         """
-        grains = self._grains(content, styles, generator)
+        sources = [resample(_heard(style), content.sample_rate).samples for style in styles]
+        grains = grains_of(
+            sources,
+            self._recipe.style_blend,
+            content.samples.shape,
+            size=round(GRAIN_S * content.sample_rate),
+            generator=generator,
+        )
         mixed_grains = replace(content, samples=channel_mixing(content.samples) @ grains)
         noise = self._colored(mixed_grains, styles).samples
         level = content.samples.std(1, correction=0, keepdim=True)
@@ -167,30 +177,6 @@ class SoundMedium:
         room = loudest * (1.0 - _level_around(samples, round(GAP_S * content.sample_rate)) / level)
         noise *= room.nan_to_num_(0.0).clamp_(min(loudest, FAINT_NOISE), loudest)
         return replace(content, samples=samples + amount * noise)
-
-    def _grains(self, like: Sound, styles: Sequence[Sound], generator: torch.Generator) -> Tensor:
-        """Return pieces of the styles from random places, faded into each other, of a sound's shape.
-
-        Reference:
-            Roads 1988, "Introduction to granular synthesis".
-        """
-        channels, length = like.samples.shape
-        sources = [resample(_heard(style), like.sample_rate).samples for style in styles]
-        shares = torch.tensor(self._recipe.style_blend or (1.0,) * len(sources))
-        size = min(round(GRAIN_S * like.sample_rate), *(s.shape[1] for s in sources)) // 2 * 2
-        fade = torch.hann_window(size, dtype=torch.float64).sqrt()
-        found = torch.zeros(channels, length + 2 * size, dtype=torch.float64)
-        starts = range(0, length + size, size // 2)
-        picks = torch.multinomial(shares, channels * len(starts), replacement=True, generator=generator)
-        places = torch.rand(channels, len(starts), 2, generator=generator, dtype=torch.float64)
-        for channel in range(channels):
-            for number, start in enumerate(starts):
-                source = sources[int(picks[channel * len(starts) + number])]
-                row, place = places[channel, number].tolist()
-                first = int(place * (source.shape[1] - size + 1))
-                piece = source[int(row * len(source)), first : first + size]
-                found[channel, start : start + size] += fade * piece
-        return found[:, size // 2 : size // 2 + length]
 
     def waveform(
         self,
@@ -294,11 +280,6 @@ class SoundMedium:
     ) -> tuple[Sound, dict[str, Any]]:
         """Mix a sound with the content that it was made of as the recipe says, and bring it to its loudness.
 
-        Args:
-            made: The sound.
-            original: The content.
-            output: The file that it goes to; floats may pass full scale there.
-
         Returns:
             The sound, and what the record says of its level.
         """
@@ -361,17 +342,3 @@ def _centered(sound: Sound) -> Sound:
     mean, peak = sound.samples.mean(1, keepdim=True), sound.samples.abs().amax(1, keepdim=True)
     offset = torch.where(mean.abs() > 1e-10 * peak, mean, 0.0)
     return replace(sound, samples=sound.samples - offset) if bool(offset.any()) else sound
-
-
-def _sound_of_array(given: Any, sample_rate: int | None, role: str) -> Sound:
-    if sample_rate is None:
-        raise ValueError(f"the {role} is an array of samples: say its sample_rate in Hz")
-    samples = torch.as_tensor(given)
-    if samples.ndim == 1:
-        samples = samples[None]
-    if samples.ndim != 2 or not samples.is_floating_point():
-        raise ValueError(
-            f"the {role} must be floating-point samples of shape [length] or [channels, length], got "
-            f"{samples.dtype} of shape {list(samples.shape)}"
-        )
-    return Sound(samples.detach().cpu().to(torch.float64), sample_rate, name=role)

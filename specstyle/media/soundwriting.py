@@ -76,9 +76,6 @@ _MAX_ODD_FLAC_RATE = 65_535
 def check_output_suffix(path: Path | str) -> str:
     """Return libsndfile's name of the format that an output path's suffix stands for.
 
-    Args:
-        path: Where a sound shall be written.
-
     Returns:
         ``"WAV"``, ``"FLAC"``, ``"OGG"``, ``"MP3"`` or ``"AIFF"``.
 
@@ -96,12 +93,7 @@ def check_output_suffix(path: Path | str) -> str:
 
 
 def output_subtype(sound: Sound, suffix: str) -> str:
-    """Return the subtype that a sound is written with: its own where the format has it, else a neighbor.
-
-    Args:
-        sound: The sound.
-        suffix: Of the file, as in ``SUFFIXES``.
-    """
+    """Return the subtype that a sound gets by a suffix: its own where the format has it, else a neighbor."""
     import soundfile
 
     own, kind = sound.subtype or "PCM_16", SUFFIXES[suffix]
@@ -228,10 +220,6 @@ def check_output_fits(sound: Sound, path: Path | str) -> tuple[str, str]:
     """Refuse a sound of a rate, a number of channels or a length that the format cannot hold.
 
     A run asks this of its content before it starts, since its output has the same.
-
-    Args:
-        sound: The sound; its values do not matter.
-        path: Where it shall be written.
 
     Returns:
         libsndfile's names of the format and of the subtype.

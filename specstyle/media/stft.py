@@ -146,15 +146,10 @@ def stft(x: Tensor, settings: StftSettings) -> Tensor:
 
 
 def istft(spec: Tensor, settings: StftSettings, length: int) -> Tensor:
-    """Return the signals whose transforms are nearest to the given spectrograms (least squares).
+    """Return the signals whose transforms are nearest to spectrograms ``[..., n_bins, frames]``.
 
     Each sample is the windowed overlap-add of the frames divided by the sum of the squared windows there,
     and for a spectrogram that ``stft`` made it is the sample itself.
-
-    Args:
-        spec: Complex, shape ``[..., n_bins, frames]``.
-        settings: The transform that is inverted.
-        length: Number of samples to return.
 
     Returns:
         Real, shape ``[..., length]``; differentiable.
@@ -209,16 +204,10 @@ def inverse_window_sum(
 
 
 class OverlapAdd:
-    """Frames that are added up, one hop apart, to a signal.
+    """Frames that are added up, one hop apart, to a signal ``[*batch, length]`` of the type of ``like``.
 
     The padded signal stands in rows of one hop each. Column block k of all frames goes to the same rows moved
     down by k, so that thousands of frames take only ``n_fft / hop_length`` additions of whole blocks.
-
-    Args:
-        settings: The transform.
-        length: Of the signal, in samples.
-        batch: What comes before in its shape.
-        like: A tensor of its type, on its device.
     """
 
     def __init__(self, settings: StftSettings, length: int, batch: Sequence[int], *, like: Tensor) -> None:
@@ -279,11 +268,7 @@ def _check_invertible(settings: StftSettings) -> None:
 
 
 def stft_blocks(x: Tensor, settings: StftSettings) -> Iterator[tuple[int, Tensor]]:
-    """Yield the number of the first frame and the spectra of each block of frames.
-
-    Args:
-        x: ``[channels, length]``.
-        settings: The transform.
+    """Yield the number of the first frame and the spectra of each block of frames of ``[channels, length]``.
 
     Yields:
         Complex, ``[channels, n_bins, frames of the block]``: together what ``stft`` returns.

@@ -25,11 +25,7 @@ _ORDERS = {b"II": "<", b"MM": ">"}
 
 
 def odd_tags(file: Any) -> Tags | None:
-    """Return the tags of a TIFF's first picture, if Pillow cannot be trusted with it.
-
-    Args:
-        file: Open for reading in binary mode.
-    """
+    """Return the tags of a TIFF's first picture, if Pillow cannot be trusted with it."""
     tags = _tags(file)
     if not tags or _WIDTH not in tags or _HEIGHT not in tags:
         return None
@@ -64,10 +60,6 @@ def decoded_bytes(tags: Tags) -> int:
 
 def decoded(file: Any, tags: Tags) -> NDArray[np.float32] | None:
     """Return the values of a picture, ``[H, W, C]``: unsigned ones scaled to 0 to 1, floats as they are.
-
-    Args:
-        file: Open for reading in binary mode.
-        tags: Of the picture, which has at most ``MAX_BYTES``.
 
     Returns:
         ``None`` for a layout that is not known here: tiles, other compressions than deflate, signed numbers,
