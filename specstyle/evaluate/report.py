@@ -140,7 +140,7 @@ def evaluate(
         content=_score(source, rate, target),
         equalized=_score(equalize(source, model), rate, target),
         style=_score(model, rate, target),
-        style_halves=_score(first, rate, target.replace_style(second, rate)),
+        style_halves=_score(first, rate, target.beside(second, rate)),
         sample_rate=rate,
     )
 
@@ -196,13 +196,7 @@ def to_json(report: Report) -> str:
     return json.dumps(asdict(report), indent=2, allow_nan=False)
 
 
-_COLUMNS = {
-    "output": "output",
-    "content": "content",
-    "equalized": "equalized",
-    "style": "style",
-    "halves": "style_halves",
-}
+_COLUMNS = {name.removeprefix("style_"): name for name in Report.__annotations__ if name != "sample_rate"}
 
 _ROWS: dict[str, dict[str, tuple[str, int]]] = {
     "against the style": {
@@ -251,8 +245,8 @@ class _Target:
         source, model = mono(content, rate), mono(style, rate)
         return cls(source, model, texture_statistics(model, rate), transcribe(source, rate))
 
-    def replace_style(self, style: Sound, rate: int) -> _Target:
-        """Return the same content beside another style."""
+    def beside(self, style: Sound, rate: int) -> _Target:
+        """Return the same content and another style."""
         model = mono(style, rate)
         return replace(self, style=model, statistics=texture_statistics(model, rate))
 

@@ -109,13 +109,9 @@ def texture_snr(statistics: TextureStatistics, reference: TextureStatistics) -> 
     Returns:
         ``snr_mean``, ``snr_var``, ``snr_skew``, ``snr_corr`` and ``snr_mod`` in dB; higher is nearer.
     """
-    return {
-        "snr_mean": snr_db(statistics.mean, reference.mean),
-        "snr_var": snr_db(statistics.var, reference.var),
-        "snr_skew": snr_db(statistics.skew, reference.skew),
-        "snr_corr": snr_db(statistics.corr, reference.corr),
-        "snr_mod": snr_db(np.sqrt(statistics.mod), np.sqrt(reference.mod)),
-    }
+    both = statistics, reference
+    plain = {f"snr_{n}": snr_db(*(getattr(s, n) for s in both)) for n in ("mean", "var", "skew", "corr")}
+    return {**plain, "snr_mod": snr_db(*(np.sqrt(s.mod) for s in both))}
 
 
 def crest_distance_db(statistics: TextureStatistics, reference: TextureStatistics) -> float:

@@ -133,7 +133,8 @@ def _check_growth(path: Path, pixels: int, n_bytes: int, remedy: str = "make it 
 
 def _odd(file: Any, tags: tiff.Tags, path: Path, notes: list[str]) -> FloatArray:
     """Return the colors, ``[3, H, W]``, of a TIFF that Pillow does not read."""
-    width, height, n_bytes = tags[256][0], tags[257][0], tiff.decoded_bytes(tags)
+    width, height = tags[256][0], tags[257][0]
+    n_bytes = height * width * tags.get(277, (1,))[0] * tags.get(258, (1,))[0] // 8
     if n_bytes > tiff.MAX_BYTES:
         raise FileError(f"{path}: grows to {n_bytes >> 20} MiB as it is decoded; make it smaller first")
     try:

@@ -183,7 +183,10 @@ def _limited(
 
     def loudness(gains: Array | None) -> float:
         found = loudness_lufs(samples, rate, gains=gains, gate_lufs=gate)
-        return _rms_db(samples, gains) if found is None else found
+        if found is not None:
+            return found
+        squares = sum(float(np.sum((x if gains is None else x * gains) ** 2)) for x in samples)
+        return 0.5 * _db(squares / samples.size)
 
     whole = loudness(None)
 
@@ -240,6 +243,8 @@ def limiter_gains(peaks: Array, sample_rate: int, *, gain: float = 1.0, loop: bo
         Giannoulis, Massberg & Reiss 2012, "Digital dynamic range compressor design: a tutorial and
         analysis", for gains that are found and smoothed in dB, beside the signal.
     """
+    from scipy.ndimage import maximum_filter1d
+
     ahead = max(1, round(LOOKAHEAD_S * sample_rate))
     release = RELEASE_S * sample_rate
     window = np.hanning(ahead + 3)[1:-1]
@@ -255,7 +260,9 @@ def limiter_gains(peaks: Array, sample_rate: int, *, gain: float = 1.0, loop: bo
         if near.max() <= 1.0 and held == 0.0 and not tail.any():
             continue
         wanted = 20.0 * np.log10(np.maximum(near, 1.0))
-        ahead_of = _largest_ahead(wanted, ahead)
+        # Of each value and the next ``ahead`` ones.
+        ahead_of = maximum_filter1d(wanted, ahead + 1, mode="constant", origin=-((ahead + 1) // 2))
+        ahead_of = ahead_of[: stop - start]
         # The largest of what is wanted now and of what was, fallen since: in logarithms a running maximum.
         fall = np.arange(1, stop - start + 1) / release
         with np.errstate(divide="ignore"):
@@ -271,21 +278,6 @@ def limiter_gains(peaks: Array, sample_rate: int, *, gain: float = 1.0, loop: bo
             smooth = np.convolve(both, window, "valid")[max(0, -start) :]
             gains[max(start, 0) : stop] = 10.0 ** (-smooth / 20.0)
     return gains
-
-
-def _largest_ahead(x: Array, ahead: int) -> Array:
-    """Return the largest of each value and the next ``ahead`` ones, for all that have so many."""
-    from scipy.ndimage import maximum_filter1d
-
-    size = ahead + 1
-    found: Array = maximum_filter1d(x, size, mode="constant", origin=-(size // 2))
-    return found[: len(x) - ahead]
-
-
-def _rms_db(samples: Array, gains: Array | None) -> float:
-    """Return the RMS of all channels in dB, each sample times a factor."""
-    squares = sum(float(np.sum((x if gains is None else x * gains) ** 2)) for x in samples)
-    return 0.5 * _db(squares / samples.size)
 
 
 def _peak(samples: Tensor) -> float:

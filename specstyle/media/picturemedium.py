@@ -15,8 +15,7 @@ from specstyle.engine.scales import resize
 from specstyle.engine.views import View, plain_view
 from specstyle.errors import RecipeError
 from specstyle.media import Encoded
-from specstyle.media.color import gray_of, luma
-from specstyle.media.colormatch import match_colors, match_gray
+from specstyle.media.color import gray_of, luma, match_colors, match_gray
 from specstyle.media.image import PictureCodec, gray_encoded
 from specstyle.media.imagefiles import check_output_fits, read_picture
 from specstyle.media.pictures import (

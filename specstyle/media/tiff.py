@@ -52,12 +52,6 @@ def described(tags: Tags) -> str:
     )
 
 
-def decoded_bytes(tags: Tags) -> int:
-    """Return how many bytes a picture has once it is decoded."""
-    height, width, channels = tags[_HEIGHT][0], tags[_WIDTH][0], tags.get(_CHANNELS, (1,))[0]
-    return int(height * width * channels * tags.get(_BITS, (1,))[0] // 8)
-
-
 def decoded(file: Any, tags: Tags) -> NDArray[np.float32] | None:
     """Return the values of a picture, ``[H, W, C]``: unsigned ones scaled to 0 to 1, floats as they are.
 

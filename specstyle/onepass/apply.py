@@ -15,8 +15,7 @@ from specstyle import __version__
 from specstyle.errors import RecipeError
 from specstyle.files import sha256_of
 from specstyle.media import Encoded
-from specstyle.media.color import gray_of
-from specstyle.media.colormatch import match_colors, match_gray
+from specstyle.media.color import gray_of, match_colors, match_gray
 from specstyle.media.picturemedium import PictureMedium
 from specstyle.media.soundfiles import check_output_fits
 from specstyle.media.soundmedium import SoundMedium

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.media.color import colored, from_oklab, gray_of, to_oklab
-from specstyle.media.colormatch import match_colors, match_gray
+from specstyle.media.color import colored, from_oklab, gray_of, match_colors, match_gray, to_oklab
 from specstyle.media.image import PictureCodec, gray_encoded
 from specstyle.media.pictures import ImageSettings, Picture
 
