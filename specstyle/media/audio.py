@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from specstyle.media import Encoded
 from specstyle.media.inversion import InversionResult, Method, Start, invert
 from specstyle.media.phase import spectral_convergence_db
 from specstyle.media.soundfiles import Sound, resample
-from specstyle.media.stft import StftSettings, auto_stft, stft_magnitude
+from specstyle.media.stft import StftSettings, auto_stft, circular_stft, stft, stft_magnitude
 
 Inverse = Callable[[Tensor, StftSettings, int], Any]
 """Magnitudes ``[channels, n_bins, frames]``, transform and length to samples ``[channels, length]``."""
@@ -26,12 +27,13 @@ _FAINT = 1e-8
 _BLOCK = 1024
 """Frames in work at once."""
 
-_Exponents = np.ndarray[tuple[int, int], np.dtype[np.int32]]
-
 _DB_FLOOR, _DB_OFFSET, _DB_RANGE = 1e-5, 100.0, 140.0
 
 _LOG1P_TOP = 100.0
 """Magnitude, as a multiple of the channel's RMS, that the image value 1 stands for (log1p)."""
+
+_TINY = 1e-12
+"""Added to |S|^2 of a sound of RMS 1, so that the magnitude has a gradient in digital silence."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ class SoundContext:
     """
 
     sound: Sound
-    exponent: _Exponents
+    exponent: NDArray[np.int32]
     length: int
     working_rate: int
     stft: StftSettings
@@ -151,8 +153,7 @@ class SoundCodec:
     """
 
     def __init__(self, settings: AudioSettings | None = None, *, seed: int = 0) -> None:
-        self.settings = AudioSettings() if settings is None else settings
-        self._seed = seed
+        self.settings, self._seed = settings or AudioSettings(), seed
 
     def encode(
         self, source: Sound, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
@@ -167,14 +168,9 @@ class SoundCodec:
         Returns:
             The image ``[channels, 1, n_bins, frames]``, its valid range and the context. No value is
             clamped, and a louder copy of a sound (by a power of two) has exactly the same image.
-
-        Raises:
-            ValueError: If the sound has no samples.
         """
-        if source.samples.shape[1] < 1:
-            raise ValueError(f"{source.name} has no samples; at least one is needed")
         settings, rate = self.settings, self.settings.sample_rate or source.sample_rate
-        exponent: _Exponents = np.zeros((len(source.samples), 1), np.int32)
+        exponent: NDArray[np.int32] = np.zeros((len(source.samples), 1), np.int32)
         if settings.normalize_level:
             exponent = np.frexp(source.samples.abs().amax(dim=1, keepdim=True).numpy())[1]
         transform = settings.stft_at(source.sample_rate)
@@ -247,10 +243,10 @@ class SoundCodec:
 
 def _inverted_by(function: Inverse, magnitude: Tensor, context: SoundContext) -> InversionResult:
     """Return what a caller's own inversion makes of magnitudes, checked and measured like ours."""
-    wanted = (len(magnitude), context.length)
+    wanted = [len(magnitude), context.length]
     found = torch.as_tensor(function(magnitude, context.stft, context.length))
-    if tuple(found.shape) != wanted or not found.is_floating_point():
-        raise ValueError(f"invert must return samples {list(wanted)}, got {found.dtype} {list(found.shape)}")
+    if list(found.shape) != wanted or not found.is_floating_point():
+        raise ValueError(f"invert must return samples {wanted}, got {found.dtype} {list(found.shape)}")
     found = found.detach().to(magnitude)
     level = spectral_convergence_db(found, magnitude, context.stft)
     return InversionResult(found, level, getattr(function, "__name__", "custom"), "custom")
@@ -268,11 +264,8 @@ def _content_phase(context: SoundContext, magnitude: Tensor, generator: torch.Ge
     In digital silence there is no phase, and what a style puts there would be lost.
     """
     working = context.working()
-    silent = working == 0
-    if bool(silent.any()):
-        noise = torch.randn(working.shape[1], generator=generator, dtype=torch.float64)
-        working = torch.where(silent, _FAINT * noise, working)
-    return working.to(device=magnitude.device, dtype=magnitude.dtype)
+    noise = torch.randn(working.shape[1], generator=generator, dtype=torch.float64)
+    return torch.where(working == 0, _FAINT * noise, working).to(magnitude)
 
 
 def bring_back(samples: Tensor, context: SoundContext) -> Tensor:
@@ -281,3 +274,57 @@ def bring_back(samples: Tensor, context: SoundContext) -> Tensor:
     back = resample(Sound(samples, context.working_rate), context.sound.sample_rate).samples
     # Cut, or append zeros: two resamplings may disagree about a sample or two.
     return torch.nn.functional.pad(back[:, :length], (0, max(0, length - back.shape[1])))
+
+
+class WaveformCanvas:
+    """Samples that make a log-magnitude image, for ``specstyle.engine.optimize``: no phase to reconstruct.
+
+    The parameters are samples at the working rate, scaled so that each channel of the start has RMS 1.
+
+    Args:
+        start: What to start from; its ``image`` is what this canvas makes at first (but for the tiny
+            amount that keeps the gradient finite).
+        settings: As ``start`` was encoded.
+        device: Where to optimize.
+        loop: The samples are a circle, whose image goes on from the end into the beginning for so many more
+            frames, so that a network sees each patch of it once. ``None``: they are not.
+    """
+
+    def __init__(
+        self,
+        start: Encoded,
+        settings: AudioSettings,
+        *,
+        device: torch.device | str = "cpu",
+        loop: int | None = None,
+    ) -> None:
+        context: SoundContext = start.context
+        self._settings, self._context, self._loop = settings, context, loop
+        self._device = torch.device(device)
+        working = _to_compute(context.working(), torch.float32, self._device)
+        rms = working.square().mean(1, keepdim=True).sqrt()
+        rms = torch.where(rms > 0, rms, 1.0)
+        level = torch.ones_like(rms)
+        if settings.normalize_level:
+            found = stft(working, context.stft).abs().square().mean((1, 2)).sqrt()[:, None]
+            level = torch.where(found > 0, found, 1.0)
+        self._gain = (rms / level)[..., None]
+        self._samples = (working / rms).contiguous().requires_grad_(True)
+
+    def parameters(self) -> list[Tensor]:
+        """Return the samples, ``[channels, length]``."""
+        return [self._samples]
+
+    def image(self) -> Tensor:
+        """Return their log-magnitude image, ``[channels, 1, n_bins, frames]``."""
+        x, transform = self._samples, self._context.stft
+        spec = stft(x, transform) if self._loop is None else circular_stft(x, transform, self._loop)
+        magnitude = (spec.real.square() + spec.imag.square() + _TINY).sqrt()
+        return compress(magnitude * self._gain, self._settings)[:, None].to(self._device)
+
+    def bounds(self) -> None:
+        """Return ``None``: samples have no box."""
+
+    def sound(self, samples: Tensor) -> Sound:
+        """Return parameters as a sound of the content's rate and length, before ``finish``."""
+        return replace(self._context.sound, samples=bring_back(samples.double().cpu(), self._context))

@@ -178,16 +178,11 @@ def match_colors(
     Returns:
         ``[1, 3, H, W]``, clipped to 0..1.
 
-    Raises:
-        ValueError: If ``how`` is none of these.
-
     Reference:
         Gatys et al. 2016, "Preserving color in neural artistic style transfer", section 3, for the use of it;
         Pitié & Kokaram 2007, "The linear Monge-Kantorovitch colour mapping", for the map; Pitié, Kokaram &
         Dahyot 2007, "Automated colour grading using colour distribution transfer", for the rotations.
     """
-    if how not in ("mean", "covariance", "histogram"):
-        raise ValueError(f"how must be mean, covariance or histogram, got {how!r}")
     colors, target = _vectors(image), _vectors(like)
     shares, target_shares = _shares(weight, colors), _shares(weight_like, target)
     mean, wanted = shares @ colors, target_shares @ target

@@ -100,8 +100,8 @@ class ImageSettings:
 
     Attributes:
         size: Longest side in pixels, or None for the picture's own size. ``height`` and ``width`` go first.
-        height: Height in pixels; alone, the width follows the aspect.
-        width: Width in pixels; alone, the height follows the aspect.
+        height: Height in pixels; without ``width``, that follows the aspect.
+        width: Width in pixels, beside a height.
         enlarge: Whether a picture smaller than that is enlarged.
         truncate: Cut sides to whole pixels instead of rounding them; a ``size`` in float32, as TensorFlow's
             tutorial computes it: on some shapes the longest side is a pixel short.
@@ -143,8 +143,6 @@ def target_shape(picture_h: int, picture_w: int, settings: ImageSettings) -> tup
         return height, width
     if height is not None:
         wanted, side = height, picture_h
-    elif width is not None:
-        wanted, side = width, picture_w
     elif settings.size is not None:
         wanted, side = settings.size, max(picture_h, picture_w)
     else:
@@ -152,7 +150,7 @@ def target_shape(picture_h: int, picture_w: int, settings: ImageSettings) -> tup
     if wanted > side and not settings.enlarge:
         return picture_h, picture_w
     if settings.truncate:
-        if height is not None or width is not None:
+        if height is not None:
             return max(1, picture_h * wanted // side), max(1, picture_w * wanted // side)
         ratio = np.float32(wanted) / np.float32(side)
         return max(1, int(np.float32(picture_h) * ratio)), max(1, int(np.float32(picture_w) * ratio))

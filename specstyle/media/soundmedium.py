@@ -14,7 +14,7 @@ from torch import Tensor
 from specstyle.engine.views import View
 from specstyle.errors import RecipeError
 from specstyle.media import Encoded
-from specstyle.media.audio import AudioSettings, Inverse, SoundCodec
+from specstyle.media.audio import AudioSettings, Inverse, SoundCodec, WaveformCanvas
 from specstyle.media.bands import sound_view
 from specstyle.media.equalize import colored_noise, equalize, match_dynamics
 from specstyle.media.level import finish_sound
@@ -32,7 +32,6 @@ from specstyle.media.sounds import (
     sound_of_array,
 )
 from specstyle.media.spectrogramfile import Spectrogram
-from specstyle.media.waveform import WaveformCanvas
 
 GAP_S = 0.046
 """A content's level is taken over so long where noise is to fill its gaps."""

@@ -1,4 +1,4 @@
-"""Short-time Fourier transform and its exact least-squares inverse: pure functions of tensors."""
+"""Short-time Fourier transform and its exact least-squares inverse, block by block for long signals."""
 
 from __future__ import annotations
 
@@ -310,3 +310,17 @@ def shaped(x: Tensor, gains: Callable[[int, int], Tensor], settings: StftSetting
         weighted = spec * gains(first, spec.shape[2])
         added.add(torch.fft.irfft(weighted.transpose(-1, -2), n=settings.n_fft) * window, first)
     return added.signal().mul_(inverse_window_sum(settings, length, x.dtype, x.device))
+
+
+def circular_stft(x: Tensor, settings: StftSettings, more: int = 0) -> Tensor:
+    """Transform circles ``[channels, length]``: behind the last sample comes the first one again.
+
+    Returns:
+        Complex, ``[channels, n_bins, ceil(length / hop_length) + more]``; frame t is centered at sample
+        ``t hop_length``, and differentiable.
+    """
+    hop, length = settings.hop_length, x.shape[-1]
+    lead = -(-settings.n_fft // 2 // hop)
+    frames = -(-length // hop) + more
+    places = torch.arange(-lead * hop, (frames + lead) * hop, device=x.device) % length
+    return stft(x[..., places], settings)[..., lead : lead + frames]

@@ -24,9 +24,9 @@ from specstyle.evaluate.texture import gain_over_equalizer_db
 from specstyle.features.networks import Network
 from specstyle.files import sha256_of
 from specstyle.media import Encoded
+from specstyle.media.audio import WaveformCanvas
 from specstyle.media.picturemedium import PictureMedium, whole_strides
 from specstyle.media.soundmedium import SoundMedium
-from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe, to_dict
 from specstyle.run.cache import COLD, Cache, network_key
 from specstyle.run.checkpoint import Checkpoints

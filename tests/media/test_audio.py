@@ -221,8 +221,6 @@ def test_wrong_images_are_refused() -> None:
     broken[0, 0, 3, 3] = math.nan
     with pytest.raises(ValueError, match="NaN"):
         medium.decode(broken, encoded)
-    with pytest.raises(ValueError, match="no samples"):
-        medium.encode(Sound(torch.zeros(1, 0, dtype=torch.float64), 22050))
 
 
 @pytest.mark.parametrize(
