@@ -41,12 +41,7 @@ _BLOCK = 2**16
 
 
 def check_film_output(path: Path, film: Film, made: Sequence[str]) -> None:
-    """Refuse an output that cannot hold what it gets.
-
-    Args:
-        path: The output.
-        film: What it is made of.
-        made: Which of ``video`` and ``audio`` are made anew; the other one is copied.
+    """Refuse an output that cannot hold what it gets: ``video`` and ``audio`` made anew, or copied.
 
     Raises:
         FileError: If its suffix is unknown, or its format does not take the film's picture or sound.

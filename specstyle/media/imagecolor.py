@@ -88,10 +88,6 @@ def to_srgb(image: Image.Image, notes: list[str]) -> tuple[FloatArray, FloatArra
     Gray stays in floating point throughout, so that 16-bit gray keeps its steps (``convert("L")`` of an
     ``I;16`` image clips at 255 instead of scaling).
 
-    Args:
-        image: A decoded image, already upright.
-        notes: What a user should know is appended here, one sentence each.
-
     Returns:
         Colors from 0 to 1, shape ``[H, W, 3]``, and alpha from 0 to 1, shape ``[H, W]``, or None.
     """

@@ -58,12 +58,7 @@ UNKNOWN = Origin()
 
 
 def origin_of(image: Image.Image, notes: list[str]) -> Origin:
-    """Read what is kept; neither the thumbnail nor the orientation, which is applied, nor the place.
-
-    Args:
-        image: Opened.
-        notes: Gets a line if the picture says where it was taken.
-    """
+    """Read what is kept; neither the thumbnail nor the orientation, which is applied, nor the place."""
     try:
         exif = image.getexif()
         inside = exif.get_ifd(EXIF_IFD)

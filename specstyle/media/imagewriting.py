@@ -59,13 +59,7 @@ def check_output_suffix(path: str | Path) -> str:
 
 
 def check_output_fits(height: int, width: int, path: str | Path, *, bits: int = 8) -> None:
-    """Refuse a size or a depth that the format cannot hold.
-
-    Args:
-        height: In pixels.
-        width: In pixels.
-        path: Where the picture shall be written.
-        bits: Per channel.
+    """Refuse a size in pixels, or bits per channel, that the format cannot hold.
 
     Raises:
         FileError: An unknown suffix, or a picture too large or too deep for the format.
@@ -145,12 +139,7 @@ def _compressed(pixels: NDArray[np.uint8], kind: str, text: str | None, origin: 
 
 
 def png_bytes(levels: Levels, text: str | None = None, origin: Origin = UNKNOWN) -> bytes:
-    """Return a PNG file of 16 bits per channel.
-
-    Args:
-        levels: ``[H, W, 3]``, or ``[H, W, 4]`` with alpha.
-        text: ASCII to keep in an iTXt chunk.
-        origin: Goes into eXIf and pHYs.
+    """Return a PNG file of 16 bits per channel, of ``[H, W, 3]`` or, with alpha, ``[H, W, 4]``.
 
     Reference:
         W3C, "Portable Network Graphics (PNG) Specification (Third Edition)"; all rows have the filter Paeth.
@@ -181,12 +170,7 @@ def png_bytes(levels: Levels, text: str | None = None, origin: Origin = UNKNOWN)
 
 
 def tiff_bytes(levels: Levels, text: str | None = None, origin: Origin = UNKNOWN) -> bytes:
-    """Return a TIFF file of 16 bits per channel, deflated after horizontal differencing.
-
-    Args:
-        levels: ``[H, W, 3]``, or ``[H, W, 4]`` with alpha (not premultiplied).
-        text: ASCII to keep as the ImageDescription.
-        origin: Its tags in the first directory are kept, and the resolution.
+    """Return a TIFF file of 16 bits per channel, deflated after horizontal differencing; alpha stands apart.
 
     Reference:
         Adobe 1992, "TIFF Revision 6.0", with compression 8 of its Photoshop notes of 2002.

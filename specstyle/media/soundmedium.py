@@ -188,12 +188,8 @@ class SoundMedium:
     ) -> WaveformCanvas:
         """Return a canvas of samples of the content's rate and length.
 
-        Args:
-            content: What it starts from, unless one of the others is given.
-            start: A sound to start from, repeated or cut to the content's length.
-            styles: Whose spectrum a noise has.
-            noise: Source of noise to start from.
-            loop: See ``WaveformCanvas``.
+        It starts from the content, from a sound that is repeated or cut to its length, or from noise with the
+        styles' spectrum. For ``loop`` see ``WaveformCanvas``.
         """
         if noise is not None:
             heard, like = [_heard(style) for style in styles], content.context.sound
@@ -231,18 +227,10 @@ class SoundMedium:
         amount: float = 0.0,
         output: Path | None = None,
     ) -> tuple[Sound, dict[str, Any], Spectrogram | None]:
-        """Bring an image, or the samples of a waveform, to a sound of the content's loudness.
+        """Bring an image, or the samples of a canvas, to a sound of the content's loudness.
 
-        Args:
-            image: What was optimized; its phase is reconstructed.
-            samples: Of the waveform instead, with its canvas.
-            content: As it was encoded.
-            original: The content itself.
-            canvas: Of the samples.
-            with_function: In the place of the recipe's phase reconstruction.
-            styles: Whose dynamics and spectrum it gets in the end.
-            amount: How far, from 0 to 1.
-            output: Where it will be written: not every format ends at full scale.
+        The styles give it their dynamics and spectrum, by an amount from 0 to 1. Where it will be written
+        counts, as not every format ends at full scale.
 
         Returns:
             The sound, what the record says of it, and the magnitudes that it was made of, if there are any.

@@ -44,20 +44,10 @@ _LONGEST_TAG = {"WAV": 2000, "AIFF": 8000, "OGG": 6000}
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "ULAW": 16, "ALAW": 16}
 """Whole-number subtypes and the bits of the numbers that they are made of."""
 
-_NEIGHBORS = {
-    "WAV": {
-        "PCM_S8": "PCM_U8",
-        "ALAC_24": "PCM_24",
-        "DWVW_24": "PCM_24",
-        "ALAC_20": "PCM_24",
-        "ALAC_32": "PCM_32",
-    },
-    "FLAC": {
-        **dict.fromkeys(("PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32", "DWVW_24"), "PCM_24"),
-        "PCM_U8": "PCM_S8",
-    },
-    "AIFF": {"PCM_U8": "PCM_S8", "ALAC_24": "PCM_24", "ALAC_20": "PCM_24", "ALAC_32": "PCM_32"},
-}
+_DEEP = {**dict.fromkeys(("ALAC_20", "ALAC_24", "DWVW_24"), 24),
+         **dict.fromkeys(("ALAC_32", "PCM_32", "FLOAT", "DOUBLE"), 32)}  # fmt: skip
+"""Bits of the whole numbers that take the place of a subtype that a format does not have; of others, 16."""
+
 _KEPT = {*_BITS, "FLOAT", "DOUBLE", "VORBIS", "OPUS"}
 """Subtypes worth keeping (ADPCM and GSM in WAV would change the number of samples)."""
 
@@ -104,7 +94,9 @@ def output_subtype(sound: Sound, suffix: str) -> str:
         return "OPUS" if suffix == ".opus" or is_opus else "VORBIS"
     if own in _KEPT and soundfile.check_format(kind, own):
         return own
-    return _NEIGHBORS[kind].get(own, "PCM_16")
+    if own in ("PCM_S8", "PCM_U8"):
+        return "PCM_U8" if kind == "WAV" else "PCM_S8"
+    return f"PCM_{min(_DEEP.get(own, 16), 24 if kind == 'FLAC' else 32)}"
 
 
 def write_sound(sound: Sound, path: Path | str) -> tuple[str, ...]:
