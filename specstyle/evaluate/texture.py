@@ -89,13 +89,19 @@ def texture_statistics(x: Array, sample_rate: float) -> TextureStatistics:
     moves = sigma > _CONSTANT * mean
     z = np.where(moves[:, None], centered, 0.0) / np.where(moves, sigma, 1.0)[:, None]
     pairs = np.triu_indices(N_BANDS, k=1)
+    # Where an envelope ends at once, its low-pass swings below 0.
+    e = np.maximum(s, 0.0) ** (1.0 / COMPRESSION)
+    # Modulation filters act on the cosine transform (the envelope mirrored at its ends), where Parseval's
+    # theorem gives the power without going back.
+    cosines = fft.dct(z, axis=1, norm="ortho")
+    frequencies = np.arange(z.shape[1]) * envelope_rate / (2 * z.shape[1])
     return TextureStatistics(
         mean=mean,
         var=np.where(moves, sigma, 0.0) ** 2 / np.where(moves, mean, 1.0) ** 2,
         skew=np.mean(z**3, axis=1),
         corr=(z @ z.T / z.shape[1])[pairs],
-        mod=_modulation_power(z, envelope_rate),
-        crest_db=_crest_db(s),
+        mod=cosines**2 @ modulation_filters(frequencies).T ** 2 / z.shape[1],
+        crest_db=20.0 * np.log10(e.max(axis=1) / np.sqrt(np.mean(e**2, axis=1))),
     )
 
 
@@ -225,27 +231,6 @@ def erb_number(frequency: Any) -> Any:
         Glasberg & Moore 1990, with their bandwidth 24.7 + f / 9.265 integrated.
     """
     return 9.265 * np.log1p(frequency / (24.7 * 9.265))
-
-
-def _crest_db(s: Array) -> Array:
-    """Return peak over RMS in dB of the envelopes ``[30, samples]`` before their compression, ``[30]``."""
-    # Where an envelope ends at once, its low-pass swings below 0.
-    e = np.maximum(s, 0.0) ** (1.0 / COMPRESSION)
-    rms = np.sqrt(np.mean(e**2, axis=1))
-    crest: Array = 20.0 * np.log10(e.max(axis=1) / rms)
-    return crest
-
-
-def _modulation_power(z: Array, envelope_rate: float) -> Array:
-    """Return the power of normalized envelopes ``[30, samples]`` in each modulation band, ``[30, 20]``.
-
-    The filters act on the cosine transform (that is, on the envelope mirrored at its ends), where Parseval's
-    theorem gives the power without going back.
-    """
-    cosines = fft.dct(z, axis=1, norm="ortho")
-    frequencies = np.arange(z.shape[1]) * envelope_rate / (2 * z.shape[1])
-    power: Array = cosines**2 @ modulation_filters(frequencies).T ** 2 / z.shape[1]
-    return power
 
 
 def mono(sound: Sound, rate: int) -> Array:

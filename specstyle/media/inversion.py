@@ -202,7 +202,7 @@ class _Search:
 
     def __call__(self, magnitude: Tensor, phase: Tensor, report: Report = unreported) -> tuple[Tensor, float]:
         """Return the waveform ``[channels, length]`` times the unit, and its spectral convergence."""
-        work = self.work(magnitude)
+        work = Projection(magnitude, self.settings, self.length, unit=self.unit)
         if self.method == "pghi-raar":  # half of the pairs for reflections, the rest to settle
             half = self.pairs // 2
             relaxation = _Relaxation(work, half, judges=self.judges)
@@ -221,10 +221,6 @@ class _Search:
                 work.invert(phase), self.pairs, alpha=momentum, beta=momentum, gamma=1.0, report=report
             )
         return waveform, work.convergence_db(waveform)
-
-    def work(self, magnitude: Tensor) -> Projection:
-        """Return the projections for some magnitudes ``[channels, n_bins, frames]``."""
-        return Projection(magnitude, self.settings, self.length, unit=self.unit)
 
 
 class _Relaxation:
@@ -289,7 +285,7 @@ def _choose(search: _Search, magnitude: Tensor, *, wanted: str, given: Tensor | 
     else:
         common, used = pghi(mid, search.settings), "pghi"
         if given is not None:
-            work = search.work(magnitude)
+            work = Projection(magnitude, search.settings, search.length, unit=search.unit)
             mine, theirs = (
                 work.convergence_db(work.invert(p)) for p in (given, common.expand(magnitude.shape))
             )

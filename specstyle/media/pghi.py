@@ -102,29 +102,6 @@ class _Plane:
         return mean
 
 
-@dataclass(frozen=True)
-class _Forest:
-    """Trees of bins, each with phases that are known but for a constant.
-
-    Attributes:
-        bins: Indices into the plane.
-        phase: Of each bin, relative to its tree's root.
-        tree: Number of each bin's tree.
-        summits: Positions in ``bins`` of the bins that are larger than their neighbors.
-        n_trees: Number of trees.
-        anchored: Trees that go on from the piece before.
-        anchor: What makes their phases those that the piece before asks for.
-    """
-
-    bins: _Array
-    phase: _Array
-    tree: _Array
-    summits: _Array
-    n_trees: int
-    anchored: _Array
-    anchor: _Array
-
-
 _Carry = tuple[_Array, _Array]
 """Of a frame: magnitudes (0 if there is no phase), phases plus half their slopes; ``[channels, width]``."""
 
@@ -146,11 +123,9 @@ def _integrate(values: _Array, settings: StftSettings, tolerance: float) -> _Arr
         stop = min(start + size, n_frames)
         shape = (n_channels, stop - start + 2, n_bins + 2)
         plane = _plane(values, top, start, stop, settings)
-        forest = _forest(plane, np.broadcast_to(low, shape).reshape(-1), carry)
-        constant = _constants(plane, forest)
+        bins, found = _integrated(plane, np.broadcast_to(low, shape).reshape(-1), carry)
         full, kept = np.zeros(plane.values.size, np.float32), np.zeros(plane.values.size, np.float32)
-        full[forest.bins] = forest.phase + constant[forest.tree]
-        kept[forest.bins] = plane.values[forest.bins]
+        full[bins], kept[bins] = found, plane.values[bins]
         phase[:, start:stop] = full.reshape(shape)[:, 1:-1, 1:-1]
         carry = kept.reshape(shape)[:, -2], (full + 0.5 * plane.time_slope).reshape(shape)[:, -2]
     return phase
@@ -183,8 +158,8 @@ def _plane(values: _Array, top: _Array, start: int, stop: int, settings: StftSet
     return _Plane(padded.ravel(), slopes.ravel(), width, time_slope.ravel())
 
 
-def _forest(plane: _Plane, low: _Array, carry: _Carry | None) -> _Forest:
-    """Integrate along a maximum spanning forest of the bins that are at least ``low``.
+def _integrated(plane: _Plane, low: _Array, carry: _Carry | None) -> tuple[_Array, _Array]:
+    """Return the bins that are at least ``low`` and their phases, integrated along a maximum spanning forest.
 
     What came before a piece counts as one node for each channel, so that the parts of a sound that the piece
     finds connected through the past, and hardly within itself, keep their relation.
@@ -211,8 +186,9 @@ def _forest(plane: _Plane, low: _Array, carry: _Carry | None) -> _Forest:
     is_root = root == np.arange(n_nodes)
     tree = (np.cumsum(is_root) - 1).take(root)
     phase += np.remainder(shift, 2.0 * math.pi).astype(np.float32).take(basin)
-    past = slice(summits.size, None)
-    return _Forest(bins, phase, tree.take(basin), summits, int(is_root.sum()), tree[past], -shift[past])
+    constant = _constants(plane, bins, phase, tree.take(basin), summits, n_trees=int(is_root.sum()))
+    constant[tree[summits.size :]] = -shift[summits.size :]  # what goes on from the piece before
+    return bins, phase + constant[tree.take(basin)]
 
 
 def _largest_neighbors(plane: _Plane, low: _Array) -> tuple[_Array, _Array, _Array]:
@@ -271,22 +247,22 @@ def _weight(first: _Array, second: _Array) -> _Array:
     return weight
 
 
-def _constants(plane: _Plane, forest: _Forest) -> _Array:
-    """Return what to add to the phases of each tree (see ``pghi``)."""
-    constant = np.zeros(forest.n_trees, np.float32)
-    heights = plane.values.take(forest.bins.take(forest.summits))
-    by_size = forest.summits.take(np.argsort(heights, kind="stable"))
-    constant[forest.tree[by_size]] = -forest.phase[by_size]  # of one tree's summits the last one counts
-    column = forest.bins % plane.width
+def _constants(
+    plane: _Plane, bins: _Array, phase: _Array, tree: _Array, summits: _Array, *, n_trees: int
+) -> _Array:
+    """Return what to add to the phases of each tree (see ``pghi``); ``tree``: of each bin."""
+    constant = np.zeros(n_trees, np.float32)
+    by_size = summits.take(np.argsort(plane.values.take(bins.take(summits)), kind="stable"))
+    constant[tree[by_size]] = -phase[by_size]  # of one tree's summits the last one counts
+    column = bins % plane.width
     real = np.flatnonzero((column == 1) | (column == plane.width - 2))
-    power = plane.values[forest.bins[real]].astype(np.float64) ** 2
+    power = plane.values[bins[real]].astype(np.float64) ** 2
     # The constant c that makes the sum of power · cos²(phase + c) largest.
-    doubled = 2.0 * forest.phase[real].astype(np.float64)
-    cosine = np.bincount(forest.tree[real], power * np.cos(doubled), forest.n_trees)
-    sine = np.bincount(forest.tree[real], power * np.sin(doubled), forest.n_trees)
+    doubled = 2.0 * phase[real].astype(np.float64)
+    cosine = np.bincount(tree[real], power * np.cos(doubled), n_trees)
+    sine = np.bincount(tree[real], power * np.sin(doubled), n_trees)
     known = np.hypot(cosine, sine) > 0.0
     constant[known] = -0.5 * np.arctan2(sine, cosine)[known]
-    constant[forest.anchored] = forest.anchor
     return constant
 
 

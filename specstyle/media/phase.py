@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal
 
 import torch
@@ -119,12 +120,13 @@ class Projection:
         dtype, device = magnitude.dtype, magnitude.device
         self._window = window_tensor(settings, dtype, device)
         self._inverse_sum = inverse_window_sum(settings, length, dtype, device)
+        self._signal = partial(OverlapAdd, settings, length, magnitude.shape[:1], like=self._target)
         size = _BLOCK_CPU if device.type == "cpu" else _BLOCK_GPU
         self._block = max(1, size // (settings.n_fft * max(1, magnitude.shape[0])))
 
     def project(self, x: Tensor) -> Tensor:
         """Put the wanted magnitudes on the phases of ``x`` ``[channels, length]``, and invert."""
-        signal = self._empty()
+        signal = self._signal()
         for start, spec in self._spectra(x):
             self._add(signal, start, spec.mul_(self._factor(spec, start)))
         return signal.signal() * self._inverse_sum
@@ -136,7 +138,7 @@ class Projection:
             phase: The start.
             kept: Is filled with the spectra that are inverted, ``[channels, frames, n_bins]``.
         """
-        signal = self._empty()
+        signal = self._signal()
         for start, spec in self._starts(phase):
             spec.mul_(self._factor(spec, start))
             if kept is not None:
@@ -174,7 +176,7 @@ class Projection:
         kept.mul_(1.0 - following)
         for number in range(1, pairs + 1):
             now, following = following, beta(number + 1, x) if number < pairs else 0.0
-            signal = self._empty()
+            signal = self._signal()
             for first, spec in self._spectra(reflected):
                 c = kept[:, first : first + spec.shape[1]]
                 c.add_(spec, alpha=now)
@@ -268,10 +270,6 @@ class Projection:
         """Return what makes the magnitudes of a block the wanted ones; 0 stays 0."""
         tiny = torch.finfo(self._target.dtype).tiny
         return self._target[:, start : start + spec.shape[1]] / magnitudes(spec).clamp_(min=tiny)
-
-    def _empty(self) -> OverlapAdd:
-        """Return a signal that no frame was added to."""
-        return OverlapAdd(self._settings, self._length, self._target.shape[:1], like=self._target)
 
     def _add(self, signal: OverlapAdd, start: int, spec: Tensor) -> None:
         """Invert a block of spectra and overlap-add it at its place."""

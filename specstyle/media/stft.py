@@ -226,7 +226,6 @@ class OverlapAdd:
         return self._rows.flatten(-2)[..., self._start : self._start + self._length]
 
 
-@functools.lru_cache(maxsize=16)
 def _window(name: str, win_length: int) -> np.ndarray[Any, Any]:
     """Return a periodic SciPy window, or a ValueError that names it."""
     from scipy.signal import get_window
@@ -240,9 +239,7 @@ def _window(name: str, win_length: int) -> np.ndarray[Any, Any]:
             f"window is {name!r}; it must be a window of scipy.signal.get_window, such as 'hann' or "
             f"'kaiser,8.6' ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         ) from None
-    window = np.array(window, dtype=np.float64)
-    window.setflags(write=False)
-    return window
+    return np.asarray(window, dtype=np.float64)
 
 
 def _check_invertible(settings: StftSettings) -> None:
