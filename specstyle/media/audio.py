@@ -15,7 +15,7 @@ from torch import Tensor
 from specstyle.media import Encoded
 from specstyle.media.inversion import InversionResult, Method, Start, invert
 from specstyle.media.phase import spectral_convergence_db
-from specstyle.media.soundfiles import Sound, resample
+from specstyle.media.sounds import Sound, resample
 from specstyle.media.stft import StftSettings, auto_stft, circular_stft, stft, stft_magnitude
 
 Inverse = Callable[[Tensor, StftSettings, int], Any]

@@ -19,7 +19,7 @@ from specstyle.media.bands import sound_view
 from specstyle.media.equalize import colored_noise, equalize, match_dynamics
 from specstyle.media.level import finish_sound
 from specstyle.media.masks import SoundMask, mask_of, mixed, sounding
-from specstyle.media.soundfiles import SUFFIXES, check_output_fits, output_subtype, read_sound
+from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import (
     WHOLE,
     Part,
@@ -31,6 +31,7 @@ from specstyle.media.sounds import (
     resample,
     sound_of_array,
 )
+from specstyle.media.soundwriting import SUFFIXES, check_output_fits, output_subtype
 from specstyle.media.spectrogramfile import Spectrogram
 
 GAP_S = 0.046

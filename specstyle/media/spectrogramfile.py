@@ -15,13 +15,7 @@ from specstyle.errors import FileError
 from specstyle.files import atomic, check_output, make_folder
 from specstyle.media.inversion import InversionResult, Method, Start, invert
 from specstyle.media.phase import check_magnitude
-from specstyle.media.soundfiles import (
-    MAX_BYTES,
-    MAX_GROWTH,
-    check_output_suffix,
-    read_sound,
-    write_sound,
-)
+from specstyle.media.soundfiles import MAX_BYTES, MAX_GROWTH, check_output_suffix, read_sound, write_sound
 from specstyle.media.sounds import Sound
 from specstyle.media.stft import StftSettings, auto_stft, check_shape, stft
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from specstyle.media.audio import AudioSettings, SoundCodec
 from specstyle.media.level import finish_sound
 from specstyle.media.phase import spectral_convergence_db
-from specstyle.media.soundfiles import Sound, read_sound
+from specstyle.media.soundfiles import read_sound
+from specstyle.media.sounds import Sound
 from specstyle.media.stft import stft
 
 ESC10 = Path(__file__).parents[2].parent / "shared" / "data" / "esc10"

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specstyle.media import containers
-from specstyle.media.soundfiles import Sound, read_sound, write_sound
+from specstyle.media.soundfiles import read_sound, write_sound
+from specstyle.media.sounds import Sound
 
 
 def checksum_bit_by_bit(data: bytes) -> int:
