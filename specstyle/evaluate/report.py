@@ -134,13 +134,15 @@ def evaluate(
     middle = model.samples.shape[1] // 2
     first = replace(model, samples=model.samples[:, :middle])
     second = replace(model, samples=model.samples[:, middle:])
-    target = _Target.of(source, model, rate)
+    target, half = _Target.of(source, model, rate), mono(second, rate)
     return Report(
         output=_score(result, rate, target),
         content=_score(source, rate, target),
         equalized=_score(equalize(source, model), rate, target),
         style=_score(model, rate, target),
-        style_halves=_score(first, rate, target.beside(second, rate)),
+        style_halves=_score(
+            first, rate, replace(target, style=half, statistics=texture_statistics(half, rate))
+        ),
         sample_rate=rate,
     )
 
@@ -244,11 +246,6 @@ class _Target:
         """Return both at another rate, the style's statistics and the content's notes."""
         source, model = mono(content, rate), mono(style, rate)
         return cls(source, model, texture_statistics(model, rate), transcribe(source, rate))
-
-    def beside(self, style: Sound, rate: int) -> _Target:
-        """Return the same content and another style."""
-        model = mono(style, rate)
-        return replace(self, style=model, statistics=texture_statistics(model, rate))
 
     def notes_kept(self, x: Array, rate: int) -> float | None:
         """Return the share of the content's notes that a sound has; ``None``: see ``Scores``."""

@@ -21,12 +21,10 @@ _FLOOR = 1e-8
 """The content's spectrum is lifted to this fraction of its largest power: no gain makes more of less."""
 
 BANDS, QUANTILES = 24, 17
-
 _STEEPEST = 2.5
 """Slope of the curve from levels to levels, or its inverse. With 5 a chorale by drums loses its attacks."""
 
 _MOST_DB = 15.0
-
 _FLOOR_DB = -80.0
 
 

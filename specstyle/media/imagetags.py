@@ -23,9 +23,7 @@ KEYWORD = "specstyle"
 """Of the iTXt chunk of a PNG."""
 
 _USER_COMMENT, _IMAGE_DESCRIPTION = 0x9286, 270
-
 _ASCII = b"ASCII\0\0\0"
-
 _LARGEST_EXIF = 63_000
 """Bytes: a JPEG holds all EXIF data in one segment."""
 
