@@ -135,7 +135,6 @@ def write_sound(sound: Sound, path: Path | str) -> tuple[str, ...]:
     if lost:
         notes.append(f"{kind} does not keep these tags: {', '.join(lost)}")
     written = _encoded(sound, kind, subtype, path)
-    _remove_chance(written, kind)
     try:
         Path(path).write_bytes(written.getvalue())  # no view: an error would hold on to it
     except OSError as error:
@@ -154,7 +153,7 @@ def _kept_tags(sound: Sound, kind: str) -> dict[str, str]:
 
 
 def _encoded(sound: Sound, kind: str, subtype: str, path: Path | str) -> io.BytesIO:
-    """Return a whole file."""
+    """Return a whole file, free of time and chance: equal sounds give equal files."""
     import soundfile
 
     channels = sound.samples.shape[0]
@@ -178,20 +177,15 @@ def _encoded(sound: Sound, kind: str, subtype: str, path: Path | str) -> io.Byte
     if masked:  # in the format chunk, which comes first
         written.seek(40)
         written.write(struct.pack("<I", sound.channel_mask))
-    return written
-
-
-def _remove_chance(file: io.BytesIO, kind: str) -> None:
-    """Free a file of time and chance, in place: equal sounds give equal files."""
     if kind == "OGG":
-        set_serial(file)
-    elif kind == "WAV":
-        file.seek(0)
-        # Float files have this chunk: id, size, version, seconds since 1970.
-        peak = file.read(256).find(b"PEAK")
-        if peak >= 0:
-            file.seek(peak + 12)
-            file.write(bytes(4))
+        set_serial(written)
+    # Floats in a WAV have this chunk: id, size, version, seconds since 1970.
+    written.seek(0)
+    peak = written.read(256).find(b"PEAK") if kind == "WAV" else -1
+    if peak >= 0:
+        written.seek(peak + 12)
+        written.write(bytes(4))
+    return written
 
 
 def _as_written(block: np.ndarray[Any, Any], subtype: str) -> np.ndarray[Any, Any]:
