@@ -195,20 +195,10 @@ def _limited(
         curve = limiter_gains(peaks, rate, gain=10 ** (gain_db / 20), loop=loop)
         return curve, whole - loudness(curve)
 
-    gain_db, (curve, lost) = 0.0, limit(0.0)
-    if lost > _MOST_LOST_DB and unbounded:
+    first = limit(0.0)
+    if first[1] > _MOST_LOST_DB and unbounded:
         return sound, level
-    if lost > _MOST_LOST_DB:
-        low, high = -_db(float(peaks.max())), 0.0
-        for _ in range(_HALVINGS):
-            gain_db = (low + high) / 2
-            low, high = (gain_db, high) if limit(gain_db)[1] <= _MOST_LOST_DB else (low, gain_db)
-        gain_db, (curve, lost) = low, limit(low)
-    for _ in range(_TURNS if make_up and gain_db == 0.0 else 0):
-        if lost - gain_db < _NEAR_DB or gain_db >= _MOST_LOST_DB:
-            break
-        gain_db = min(lost, _MOST_LOST_DB)
-        curve, lost = limit(gain_db)
+    gain_db, curve, lost = _settled(limit, first, lowest_db=-_db(float(peaks.max())), make_up=make_up)
     limited_db = -_db(float(curve.min()))
     curve *= 10 ** (gain_db / 20)
     sound.samples.mul_(torch.from_numpy(curve))
@@ -221,6 +211,32 @@ def _limited(
         limited_db=limited_db,
         quieter_db=max(0.0, level.quieter_db + lost - gain_db + _db(over)),
     )
+
+
+def _settled(
+    limit: Callable[[float], tuple[Array, float]],
+    first: tuple[Array, float],
+    *,
+    lowest_db: float,
+    make_up: bool,
+) -> tuple[float, Array, float]:
+    """Return the gain before a limiter, the limiter's own, and what that takes of the loudness.
+
+    Where it would take too much without any, less is sent into it; else what it takes may be made up for.
+    """
+    gain_db, (curve, lost) = 0.0, first
+    if lost > _MOST_LOST_DB:
+        low, high = lowest_db, 0.0
+        for _ in range(_HALVINGS):
+            gain_db = (low + high) / 2
+            low, high = (gain_db, high) if limit(gain_db)[1] <= _MOST_LOST_DB else (low, gain_db)
+        return low, *limit(low)
+    for _ in range(_TURNS if make_up else 0):
+        if lost - gain_db < _NEAR_DB or gain_db >= _MOST_LOST_DB:
+            break
+        gain_db = min(lost, _MOST_LOST_DB)
+        curve, lost = limit(gain_db)
+    return gain_db, curve, lost
 
 
 def limiter_gains(peaks: Array, sample_rate: int, *, gain: float = 1.0, loop: bool = False) -> Array:
