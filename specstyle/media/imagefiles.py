@@ -22,14 +22,7 @@ from specstyle.media.imagewriting import check_output_fits, check_output_suffix,
 from specstyle.media.pictures import Picture
 from specstyle.media.sniffing import SNIFFED_BYTES, reason_of, silent_stderr, sound_format, what_it_is
 
-__all__ = [
-    "MAX_PIXELS",
-    "Picture",
-    "check_output_fits",
-    "check_output_suffix",
-    "read_picture",
-    "write_picture",
-]
+__all__ = ["Picture", "check_output_fits", "check_output_suffix", "read_picture", "write_picture"]
 
 MAX_PIXELS = 178_956_970
 """Most pixels that are decoded: the number at which Pillow itself refuses a picture."""

@@ -118,7 +118,7 @@ class SoundMedium:
 
     def encode_style(self, source: Sound, content: Encoded) -> Encoded:
         """Return a style's log-magnitude image at the content's sample rate."""
-        comparable = resample(_heard(source), content.context.sound.sample_rate)
+        comparable = resample(_heard([source])[0], content.context.sound.sample_rate)
         self._check(comparable, "style")
         return self._codec.encode(comparable, device=self._device)
 
@@ -135,8 +135,7 @@ class SoundMedium:
         return self._colored(_centered(content), styles, amount)
 
     def _colored(self, content: Sound, styles: Sequence[Sound], amount: float = 1.0) -> Sound:
-        heard = [_heard(style) for style in styles]
-        return equalize(content, heard, blend=self._recipe.style_blend, amount=amount)
+        return equalize(content, _heard(styles), blend=self._recipe.style_blend, amount=amount)
 
     def reference(self, styles: Sequence[Sound], content: Encoded, generator: torch.Generator) -> Tensor:
         """Return the image of Gaussian noise with the styles' long-term spectrum."""
@@ -160,7 +159,7 @@ class SoundMedium:
         ``GAP_S``), so that a silence starts as full as the style is, with its strokes, and a tone nearly as
         clear as it was.
         """
-        sources = [resample(_heard(style), content.sample_rate).samples for style in styles]
+        sources = [resample(style, content.sample_rate).samples for style in _heard(styles)]
         grains = grains_of(
             sources,
             self._recipe.style_blend,
@@ -193,8 +192,8 @@ class SoundMedium:
         styles' spectrum. For ``loop`` see ``WaveformCanvas``.
         """
         if noise is not None:
-            heard, like = [_heard(style) for style in styles], content.context.sound
-            start = _centered(colored_noise(heard, like, noise, blend=self._recipe.style_blend))
+            blend, like = self._recipe.style_blend, content.context.sound
+            start = _centered(colored_noise(_heard(styles), like, noise, blend=blend))
         if start is not None:
             content = self._codec.encode(self._fitted(start, content.context.sound), device=self._device)
         return WaveformCanvas(content, self._codec.settings, device=self._device, loop=loop)
@@ -250,14 +249,13 @@ class SoundMedium:
             # An exact match has no finite level; -300 dB is float64's own precision.
             figures["spectral_convergence_db"] = max(found.spectral_convergence_db, -300.0)
         if amount > 0:
-            heard, blend = [_heard(style) for style in styles], self._recipe.style_blend
             # A loop has its end before its beginning there, too, and no faded ends.
             length = sound.samples.shape[1]
             around = min(round(AROUND_S * sound.sample_rate), length) if self._recipe.loop else 0
-            samples = torch.cat(
-                [sound.samples[:, length - around :], sound.samples, sound.samples[:, :around]], 1
-            )
-            sound = match_dynamics(replace(sound, samples=samples), heard, blend=blend, amount=amount)
+            ends = sound.samples[:, length - around :], sound.samples[:, :around]
+            sound = replace(sound, samples=torch.cat([ends[0], sound.samples, ends[1]], 1))
+            blend = self._recipe.style_blend
+            sound = match_dynamics(sound, _heard(styles), blend=blend, amount=amount)
             sound = self.equalized(sound, styles, amount)
             sound = replace(sound, samples=sound.samples[:, around : around + length])
         finished, level = self.mixed_and_leveled(sound, original, output)
@@ -314,12 +312,12 @@ def _level_around(samples: Tensor, width: int) -> Tensor:
     return around.clamp_min_(0.0).sqrt_()
 
 
-def _heard(style: Sound) -> Sound:
+def _heard(styles: Sequence[Sound]) -> list[Sound]:
     """Leave out silent channels: they say nothing of a style, and the others then count for all channels."""
-    moving = style.samples.amax(1) > style.samples.amin(1)
-    if bool(moving.all()):
-        return style
-    return replace(style, samples=style.samples[moving])
+    moving = [style.samples.amax(1) > style.samples.amin(1) for style in styles]
+    return [
+        replace(s, samples=s.samples[m]) if not m.all() else s for s, m in zip(styles, moving, strict=True)
+    ]
 
 
 def _centered(sound: Sound) -> Sound:
