@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import struct
+import contextlib
 import zlib
 from typing import Any
 
@@ -125,13 +125,17 @@ def _tags(file: Any) -> Tags:
     if head[:2] not in _ORDERS or kind is None or len(head) < 16:
         return {}
     big = kind[2:3] == b"+"
+    found: Tags = {"order": (_ORDERS[head[:2]],), "big": (big,)}
     try:
         directory = ImageFileDirectory_v2(kind + head[4 : 16 if big else 8], prefix=head[:2])
         file.seek(directory.next)
         directory.load(file)
-        tags = {tag: directory[tag] for tag in _LOOKED_AT if tag in directory}
-    except (struct.error, OverflowError, ValueError, OSError):
+    except Exception:  # damaged data make Pillow raise nearly anything
         return {}
-    tuples = {tag: value if isinstance(value, tuple) else (value,) for tag, value in tags.items()}
-    whole = {t: v for t, v in tuples.items() if v and all(isinstance(n, int) and n >= 0 for n in v)}
-    return {"order": (_ORDERS[head[:2]],), "big": (big,), **whole}
+    for tag in _LOOKED_AT:
+        with contextlib.suppress(Exception):  # likewise, or it is not there
+            value = directory[tag]
+            numbers = value if isinstance(value, tuple) else (value,)
+            if numbers and all(isinstance(n, int) and n >= 0 for n in numbers):
+                found[tag] = numbers
+    return found
