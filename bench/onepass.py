@@ -27,7 +27,7 @@ from specstyle import Picture, apply, load_style
 from specstyle.engine.objective import StyleTerm
 from specstyle.features import weights
 from specstyle.features.vgg import VGG19
-from specstyle.media.structure import edge_correlation
+from specstyle.media.structure import edge_correlations
 from specstyle.onepass.memory import keep_freed_memory
 from specstyle.onepass.train import named_styles
 from specstyle.run.api import ignore, transfer
@@ -89,7 +89,7 @@ def compare(given: argparse.Namespace) -> None:
         content = image_of(path)
         row = [*style_losses, style_losses[0] / style_losses[1]]
         row += [gram_error(judge, x, target) for x in (ours, theirs)]
-        row += [edge_correlation(x, content) for x in (ours, theirs)]
+        row += [float(edge_correlations(x, content)) for x in (ours, theirs)]
         rows.append(row)
         print(f"{content_name} + {style_name} | {' | '.join(f'{value:.3f}' for value in row)}", flush=True)
         _save(given.save, f"{content_name}-{style_name}-pass", ours)
@@ -121,7 +121,7 @@ def beside_peer(given: argparse.Namespace) -> None:
             started.append(time.process_time())
             theirs = torch.from_numpy(np.asarray(made).copy()).movedim(2, 0)[None] / 255.0
             row = [gram_error(judge, x, target) for x in (ours, theirs)]
-            row += [edge_correlation(x, content) for x in (ours, theirs)]
+            row += [float(edge_correlations(x, content)) for x in (ours, theirs)]
             row += np.diff(started).tolist()
             rows.append(row)
             print(

@@ -9,7 +9,7 @@ paintings, from ``../shared/data/images``. None of them had a part in the traini
 
 - gram: relative squared error of VGG19's Gram matrices against the style's, mean over relu1_1 ... relu5_1
   (max pooling); 0 is the style.
-- left: ``media.structure.edge_correlation`` with the content; 1 is the content.
+- left: ``media.structure.edge_correlations`` with the content; 1 is the content.
 - clipped: pixels with a channel at 0 or 255, in percent.
 - chroma: spread of the color differences after a blur of 2 pixels is taken off, beside the painting's.
 - seconds: processor time.
@@ -41,7 +41,7 @@ from specstyle.features.vgg import VGG19
 from specstyle.media.color import luma
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.pictures import ImageSettings, resize_picture, target_shape
-from specstyle.media.structure import edge_correlation
+from specstyle.media.structure import edge_correlations
 from specstyle.recipes.recipe import S5
 
 SHARED = Path(__file__).parents[2] / "shared" / "data" / "images"
@@ -124,7 +124,7 @@ def measured(judge: VGG19, image: Tensor, content: Tensor, style: Tensor) -> lis
     levels = (255.0 * image).round()
     return [
         gram_error(judge, image, style),
-        edge_correlation(image, content),
+        float(edge_correlations(image, content)),
         100.0 * float(((levels <= 0) | (levels >= 255)).any(1).float().mean()),
         fine_chroma(image) / fine_chroma(style),
     ]

@@ -19,10 +19,9 @@ from torch.nn import functional as F
 from bench.cases import Case
 from specstyle.engine.grams import band_weights
 from specstyle.engine.views import IMAGE, bare
-from specstyle.features.references import reference_images
+from specstyle.features.random import WideRandom, reference_images
 from specstyle.features.vgg import VGG19, mean_activations, normalizing_gains, prepare
 from specstyle.features.weights import LAYERS, Weights
-from specstyle.features.wide import WideRandom
 from specstyle.recipes import Recipe
 from specstyle.run.settle import seen_layers
 

@@ -37,12 +37,7 @@ SHARED = Path(__file__).parent / "run" / "pages"
 
 
 def render(template: Path, **values: Any) -> str:
-    """Return an HTML page: a template (Jinja2) with its values, none of which is taken as markup.
-
-    Args:
-        template: The file; those that it includes lie beside it, or are the player of all pages.
-        values: By the names that the template has for them, all of which are needed.
-    """
+    """Return an HTML page: a Jinja2 template with all its values, none of which is taken as markup."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(

@@ -9,8 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import signal
 
-from specstyle.media.audio import SoundCodec
-from specstyle.media.audiosettings import AudioSettings
+from specstyle.media.audio import AudioSettings, SoundCodec
 from specstyle.media.sounds import Sound
 from specstyle.synthesis.sounds import SOUNDS
 

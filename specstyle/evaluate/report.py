@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from specstyle.errors import FileError
-from specstyle.evaluate import consistency, similarity
+from specstyle.evaluate import similarity
 from specstyle.evaluate.notes import (
     INSTALL,
     LEAST_NOTES,
@@ -24,12 +24,13 @@ from specstyle.evaluate.texture import (
     Array,
     TextureStatistics,
     crest_distance_db,
+    mono,
     texture_snr,
     texture_statistics,
 )
 from specstyle.media import loudness
 from specstyle.media.equalize import equalize
-from specstyle.media.sounds import Sound, check_sound, resample
+from specstyle.media.sounds import Sound, check_sound
 
 MIN_DURATION_S = 0.1
 """Shorter sounds are refused: their halves have next to no modulation left to measure."""
@@ -53,8 +54,8 @@ class Scores:
         salience: Correlation of fine structure with the content (``similarity.salience_correlation``).
         notes: F1 of the content's notes that Basic Pitch finds again (``notes.notes_kept``); ``None`` where
             it is not installed, or the content has fewer than 5 notes.
-        convergence_db: Spectral convergence to the content (``consistency.convergence_db``).
-        inconsistency_db: With the content's phase (``consistency.phase_inconsistency_db``).
+        convergence_db: Spectral convergence to the content (``similarity.convergence_db``).
+        inconsistency_db: With the content's phase (``similarity.phase_inconsistency_db``).
         loudness_lufs: Integrated loudness; ``None`` where BS.1770 has none.
         rms_db: Level re full scale; ``None`` for silence.
         peak_db: Largest sample re full scale; ``None`` for silence.
@@ -133,13 +134,15 @@ def evaluate(
     middle = model.samples.shape[1] // 2
     first = replace(model, samples=model.samples[:, :middle])
     second = replace(model, samples=model.samples[:, middle:])
-    target = _Target.of(source, model, rate)
+    target, half = _Target.of(source, model, rate), mono(second, rate)
     return Report(
         output=_score(result, rate, target),
         content=_score(source, rate, target),
         equalized=_score(equalize(source, model), rate, target),
         style=_score(model, rate, target),
-        style_halves=_score(first, rate, target.replace_style(second, rate)),
+        style_halves=_score(
+            first, rate, replace(target, style=half, statistics=texture_statistics(half, rate))
+        ),
         sample_rate=rate,
     )
 
@@ -195,13 +198,7 @@ def to_json(report: Report) -> str:
     return json.dumps(asdict(report), indent=2, allow_nan=False)
 
 
-_COLUMNS = {
-    "output": "output",
-    "content": "content",
-    "equalized": "equalized",
-    "style": "style",
-    "halves": "style_halves",
-}
+_COLUMNS = {name.removeprefix("style_"): name for name in Report.__annotations__ if name != "sample_rate"}
 
 _ROWS: dict[str, dict[str, tuple[str, int]]] = {
     "against the style": {
@@ -250,11 +247,6 @@ class _Target:
         source, model = mono(content, rate), mono(style, rate)
         return cls(source, model, texture_statistics(model, rate), transcribe(source, rate))
 
-    def replace_style(self, style: Sound, rate: int) -> _Target:
-        """Return the same content beside another style."""
-        model = mono(style, rate)
-        return replace(self, style=model, statistics=texture_statistics(model, rate))
-
     def notes_kept(self, x: Array, rate: int) -> float | None:
         """Return the share of the content's notes that a sound has; ``None``: see ``Scores``."""
         if self.notes is None or len(self.notes) < LEAST_NOTES:
@@ -276,19 +268,12 @@ def _score(sound: Sound, rate: int, target: _Target) -> Scores:
         chroma=similarity.chroma_correlation(x, target.content, rate),
         salience=similarity.salience_correlation(x, target.content, rate),
         notes=target.notes_kept(x, rate),
-        convergence_db=consistency.convergence_db(x, target.content, rate),
-        inconsistency_db=consistency.phase_inconsistency_db(x, target.content, rate),
+        convergence_db=similarity.convergence_db(x, target.content, rate),
+        inconsistency_db=similarity.phase_inconsistency_db(x, target.content, rate),
         loudness_lufs=loudness.loudness_lufs(samples, sound.sample_rate),
         rms_db=loudness.rms_db(samples),
         peak_db=loudness.peak_db(samples),
     )
-
-
-def mono(sound: Sound, rate: int) -> Array:
-    """Return the mean of the channels at another rate, shape ``[length]``."""
-    mean = replace(sound, samples=sound.samples.mean(dim=0, keepdim=True))
-    samples: Array = resample(mean, rate).samples[0].numpy()
-    return samples
 
 
 def _as_sound(value: Any, sample_rate: int | None, role: str) -> Sound:

@@ -1,10 +1,9 @@
 """Networks that turn an image into named feature maps."""
 
 from specstyle.features.networks import NETWORKS, Network, NetworkOptions, layers_of, load_network
-from specstyle.features.random import random_weights
+from specstyle.features.random import WideRandom, random_weights
 from specstyle.features.vgg import VGG19, canonical_layer
 from specstyle.features.weights import Weights, load
-from specstyle.features.wide import WideRandom
 
 __all__ = [
     "NETWORKS",

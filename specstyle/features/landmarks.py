@@ -257,13 +257,7 @@ def _norms(squares: Tensor) -> Tensor:
 
 
 def _pivots(kernel: Tensor, groups: int, count: int) -> list[int]:
-    """Return the groups of rows that a blockwise Cholesky factorization takes first.
-
-    Args:
-        kernel: Positive semidefinite, ``[n, n]``; groups are as large as each other.
-        groups: How many.
-        count: How many to return, at most.
-    """
+    """Return the groups of rows, equally large, that a blockwise Cholesky factorization takes first."""
     size = len(kernel) // groups
     left = kernel
     chosen: list[int] = []

@@ -36,9 +36,6 @@ REACH = LAYERS[: LAYERS.index("relu5_1") + 1]
 def load(path: Path | None = None) -> Weights:
     """Load the network in the package, or another one made by `training/`.
 
-    Args:
-        path: ``None``: the one in the package.
-
     Raises:
         WeightsError: If the file is missing, damaged, no such network, or of another format.
     """

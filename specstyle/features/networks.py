@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from specstyle.engine.views import IMAGE
-from specstyle.features import landmarks, lite, vgg, weights, wide
+from specstyle.features import landmarks, lite, weights
 from specstyle.features.landmarks import LandmarkKernel
-from specstyle.features.random import random_weights
-from specstyle.features.references import reference_images
+from specstyle.features.random import WIDE_LAYER, WideRandom, random_weights, reference_images
 from specstyle.features.vgg import (
     VGG19,
     canonical_layer,
@@ -23,7 +22,6 @@ from specstyle.features.vgg import (
     normalizing_gains,
     photographic_means,
 )
-from specstyle.features.wide import WideRandom
 
 
 @dataclass(frozen=True)
@@ -73,6 +71,9 @@ NETWORKS = {
 WITH_WEIGHTS = ("vgg19", "vgg19-lite")
 """Networks that can take their weights from a file that the user names."""
 
+
+PROBE = 64
+"""Columns of an image that suffice to see how many rows there are."""
 
 See = Callable[[Tensor], Tensor]
 """What a network looks at of a canvas ``[B, C, H, W]``."""
@@ -124,7 +125,7 @@ def layers_of(network: str) -> tuple[str, ...]:
     """
     if network not in NETWORKS:
         raise ValueError(f"there is no network {network!r}; there are {', '.join(NETWORKS)}")
-    own = {"wide-random": (wide.LAYER,), "kernel": landmarks.LAYERS, "vgg19-lite": lite.REACH}
+    own = {"wide-random": (WIDE_LAYER,), "kernel": landmarks.LAYERS, "vgg19-lite": lite.REACH}
     return own.get(network, weights.LAYERS)
 
 
@@ -185,7 +186,7 @@ def load_network(
     if name == "wide-random":
 
         def wide_random(see: See, _: Sequence[str], content: Tensor, styles: Sequence[Tensor]) -> WideRandom:
-            rows = see(content[:1, :, :, : wide.PROBE]).shape[1:3].numel()
+            rows = see(content[:1, :, :, :PROBE]).shape[1:3].numel()
             return _wide(
                 rows,
                 seed=seed,
@@ -258,19 +259,17 @@ def _vgg19(
     device: torch.device | str,
     dtype: torch.dtype,
 ) -> VGG19:
-    def make(gains: dict[str, torch.Tensor] | None) -> vgg.VGG19:
-        return VGG19(
-            loaded,
-            layers,
-            pooling=options.pooling,
-            pooling_gain=options.pooling_gain,
-            padding=options.padding,
-            gains=gains,
-            device=device,
-            dtype=dtype,
-        )
-
-    features = make(None)
+    make = partial(
+        VGG19,
+        loaded,
+        layers,
+        pooling=options.pooling,
+        pooling_gain=options.pooling_gain,
+        padding=options.padding,
+        device=device,
+        dtype=dtype,
+    )
+    features = make()
     if not options.normalize_activations:
         return features
     if loaded.sha256 == weights.QUANTIZED_SHA256:
@@ -279,4 +278,4 @@ def _vgg19(
         exact = torch.float64 if dtype == torch.float64 else torch.float32
         images = [image.to(device=device, dtype=exact) for image in reference_images(0)]
         means = mean_activations(features, images)
-    return make(normalizing_gains(means))
+    return make(gains=normalizing_gains(means))

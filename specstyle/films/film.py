@@ -20,8 +20,7 @@ from specstyle import __version__
 from specstyle.errors import CheckpointError, FileError, OutputExistsError
 from specstyle.files import atomic, check_output, load_state, make_folder, save_state, sha256_of, write_json
 from specstyle.films.file import Film
-from specstyle.films.flow import SMALLEST, opencv
-from specstyle.films.pictures import AtOnce, Look, Optimized, flicker, stylized_stills
+from specstyle.films.pictures import SMALLEST, AtOnce, Look, Optimized, flicker, opencv, stylized_stills
 from specstyle.films.writing import check_film_output, write_film, write_pictures
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import Sound

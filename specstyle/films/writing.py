@@ -41,12 +41,7 @@ _BLOCK = 2**16
 
 
 def check_film_output(path: Path, film: Film, made: Sequence[str]) -> None:
-    """Refuse an output that cannot hold what it gets.
-
-    Args:
-        path: The output.
-        film: What it is made of.
-        made: Which of ``video`` and ``audio`` are made anew; the other one is copied.
+    """Refuse an output that cannot hold what it gets: ``video`` and ``audio`` made anew, or copied.
 
     Raises:
         FileError: If its suffix is unknown, or its format does not take the film's picture or sound.
@@ -72,13 +67,7 @@ def check_film_output(path: Path, film: Film, made: Sequence[str]) -> None:
 
 
 def write_pictures(path: Path, film: Film, suffix: str, stills: Iterable[Still]) -> None:
-    """Encode pictures, for ``write_film``: with their distances in time from the first.
-
-    Args:
-        path: An MP4.
-        film: Where they come from: of the same size, colors and unit of time.
-        suffix: Of the film that they are for.
-        stills: One or more, in their order.
+    """Encode pictures as an MP4, for ``write_film``: with their distances in time from the first.
 
     Raises:
         FileError: If it cannot be written.

@@ -1,24 +1,22 @@
-"""Sound to log-magnitude image and back: rate, length, channels and level are kept."""
+"""Sound to log-magnitude image and back, and the choices: rate, length, channels and level are kept."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from specstyle.media.audiosettings import AudioSettings, compress, expand
-from specstyle.media.base import Encoded
-from specstyle.media.blocks import stft_magnitude
-from specstyle.media.inversion import InversionResult, invert
-from specstyle.media.level import Level, finish_sound
+from specstyle.media import Encoded
+from specstyle.media.inversion import InversionResult, Method, Start, invert
 from specstyle.media.phase import spectral_convergence_db
-from specstyle.media.soundfiles import Sound, resample
-from specstyle.media.stft import StftSettings
+from specstyle.media.sounds import Sound, resample
+from specstyle.media.stft import StftSettings, auto_stft, circular_stft, stft, stft_magnitude
 
 Inverse = Callable[[Tensor, StftSettings, int], Any]
 """Magnitudes ``[channels, n_bins, frames]``, transform and length to samples ``[channels, length]``."""
@@ -29,7 +27,91 @@ _FAINT = 1e-8
 _BLOCK = 1024
 """Frames in work at once."""
 
-_Exponents = np.ndarray[tuple[int, int], np.dtype[np.int32]]
+_DB_FLOOR, _DB_OFFSET, _DB_RANGE = 1e-5, 100.0, 140.0
+
+_LOG1P_TOP = 100.0
+"""Magnitude, as a multiple of the channel's RMS, that the image value 1 stands for (log1p)."""
+
+_TINY = 1e-12
+"""Added to |S|^2 of a sound of RMS 1, so that the magnitude has a gradient in digital silence."""
+
+
+@dataclass(frozen=True)
+class AudioSettings:
+    """How a sound becomes an image, and how an image becomes a sound.
+
+    Attributes:
+        n_fft: FFT size in samples; ``None``: see ``auto_stft``. So for ``hop_length`` and ``win_length``.
+        hop_length: Samples from frame to frame.
+        win_length: Window length in samples.
+        window: Name of a SciPy window.
+        compression: ``"log1p"`` or ``"db"``.
+        log_gain: k in log1p(k |S| / level).
+        normalize_level: Divide each channel's magnitudes by their RMS, so that loudness does not count.
+        unit_scale: Divide the compressed magnitudes so that they lie at about 0..1. ``False``: plain
+            log1p(k |S| / level), or decibels above -100 dB.
+        sample_rate: Working rate in Hz; ``None``: the sound's own.
+        phase: Where the phase reconstruction starts, see ``invert``: ``"auto"``, ``"content"``, ``"pghi"``,
+            ``"random"`` or ``"zero"``.
+        phase_method: ``"pghi-raar"``, ``"fast-griffin-lim"`` or ``"griffin-lim"``.
+        phase_iterations: Pairs of one transform and one inverse; 0: the start phase as it is.
+        phase_momentum: Of fast Griffin-Lim.
+
+    Raises:
+        ValueError: If there is no such transform.
+    """
+
+    n_fft: int | None = None
+    hop_length: int | None = None
+    win_length: int | None = None
+    window: str = "hann"
+    compression: Literal["log1p", "db"] = "log1p"
+    log_gain: float = 1.0
+    normalize_level: bool = True
+    unit_scale: bool = True
+    sample_rate: int | None = None
+    phase: Start = "auto"
+    phase_method: Method = "pghi-raar"
+    phase_iterations: int = 64
+    phase_momentum: float = 0.99
+
+    def __post_init__(self) -> None:
+        if self.n_fft is not None or (self.hop_length is None and self.win_length is None):
+            self.stft_at(44100)  # the rate may decide the rest, but not whether these fit together
+
+    def stft_at(self, sample_rate: int) -> StftSettings:
+        """Return the transform for a sound of ``sample_rate`` Hz (the working rate, if one is set)."""
+        return auto_stft(
+            self.sample_rate or sample_rate,
+            n_fft=self.n_fft,
+            hop_length=self.hop_length,
+            win_length=self.win_length,
+            window=self.window,
+        )
+
+
+def compress(ratio: Tensor, settings: AudioSettings) -> Tensor:
+    """Turn magnitudes (as multiples of the level) into image values."""
+    if settings.compression == "log1p":
+        return torch.log1p(settings.log_gain * ratio) / _scale(settings)
+    return (20.0 * torch.log10(ratio + _DB_FLOOR) + _DB_OFFSET) / _scale(settings)
+
+
+def expand(image: Tensor, settings: AudioSettings) -> Tensor:
+    """Turn image values into magnitudes (as multiples of the level): the inverse of ``compress``."""
+    values = image * _scale(settings)
+    if settings.compression == "log1p":
+        ratio = torch.expm1(values) / settings.log_gain
+    else:
+        ratio = torch.pow(10.0, (values - _DB_OFFSET) / 20.0) - _DB_FLOOR
+    return ratio.clamp(min=0.0)
+
+
+def _scale(settings: AudioSettings) -> float:
+    """Return what compressed magnitudes are divided by."""
+    if not settings.unit_scale:
+        return 1.0
+    return math.log1p(settings.log_gain * _LOG1P_TOP) if settings.compression == "log1p" else _DB_RANGE
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +129,7 @@ class SoundContext:
     """
 
     sound: Sound
-    exponent: _Exponents
+    exponent: NDArray[np.int32]
     length: int
     working_rate: int
     stft: StftSettings
@@ -71,8 +153,7 @@ class SoundCodec:
     """
 
     def __init__(self, settings: AudioSettings | None = None, *, seed: int = 0) -> None:
-        self.settings = AudioSettings() if settings is None else settings
-        self._seed = seed
+        self.settings, self._seed = settings or AudioSettings(), seed
 
     def encode(
         self, source: Sound, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
@@ -87,14 +168,9 @@ class SoundCodec:
         Returns:
             The image ``[channels, 1, n_bins, frames]``, its valid range and the context. No value is
             clamped, and a louder copy of a sound (by a power of two) has exactly the same image.
-
-        Raises:
-            ValueError: If the sound has no samples.
         """
-        if source.samples.shape[1] < 1:
-            raise ValueError(f"{source.name} has no samples; at least one is needed")
         settings, rate = self.settings, self.settings.sample_rate or source.sample_rate
-        exponent: _Exponents = np.zeros((len(source.samples), 1), np.int32)
+        exponent: NDArray[np.int32] = np.zeros((len(source.samples), 1), np.int32)
         if settings.normalize_level:
             exponent = np.frexp(source.samples.abs().amax(dim=1, keepdim=True).numpy())[1]
         transform = settings.stft_at(source.sample_rate)
@@ -115,34 +191,24 @@ class SoundCodec:
         return Encoded(image, max(1.0, float(image.max())), context)
 
     def decode(self, image: Tensor, like: Encoded) -> Sound:
-        """Turn an image into a sound of the rate, length and channels of the one that was encoded.
-
-        Args:
-            image: Of the shape of ``like.image``; negative magnitudes, which an optimizer's overshoot
-                could stand for, count as 0.
-            like: What ``encode`` returned for the content.
-
-        Returns:
-            The sound, before ``finish``.
-
-        Raises:
-            ValueError: If the shape differs, or the image is not finite.
-        """
+        """Turn an image into a sound of the rate, length and channels of ``like``; see below."""
         return self.decode_with_report(image, like)[0]
 
     def decode_with_report(
         self, image: Tensor, like: Encoded, *, with_function: Inverse | None = None
     ) -> tuple[Sound, InversionResult, Tensor]:
-        """Decode as ``decode`` does, and say how the phase was reconstructed and how near it came.
+        """Decode, and say how the phase was reconstructed and how near it came.
 
         Args:
-            image: Of the shape of ``like.image``.
+            image: Of the shape of ``like.image``; negative magnitudes, which an optimizer's overshoot
+                could stand for, count as 0.
             like: What ``encode`` returned for the content.
             with_function: In the place of ``invert``.
 
         Returns:
-            The sound; the inversion at the working rate with all channels at equal level: method, start and
-            spectral convergence; the magnitudes that were inverted, ``[channels, n_bins, frames]``.
+            The sound, before ``finish_sound``; the inversion at the working rate with all channels at equal
+            level: method, start and spectral convergence; the magnitudes that were inverted, ``[channels,
+            n_bins, frames]``.
 
         Raises:
             ValueError: If the shape differs, the image is not finite, or a function gives anything but a
@@ -157,35 +223,30 @@ class SoundCodec:
             part.copy_(expand(part, settings))
         if with_function is not None:
             result = _inverted_by(with_function, magnitude, context)
-            samples = result.waveform.double().cpu() * context.level
-            return replace(context.sound, samples=bring_back(samples, context)), result, magnitude
-        generator = torch.Generator().manual_seed(self._seed)
-        uses_content = settings.phase in ("auto", "content")
-        result = invert(
-            magnitude,
-            context.stft,
-            context.length,
-            method=settings.phase_method,
-            iterations=settings.phase_iterations,
-            momentum=settings.phase_momentum,
-            start=settings.phase,
-            content=_content_phase(context, magnitude, generator) if uses_content else None,
-            generator=generator,
-        )
+        else:
+            generator = torch.Generator().manual_seed(self._seed)
+            uses_content = settings.phase in ("auto", "content")
+            result = invert(
+                magnitude,
+                context.stft,
+                context.length,
+                method=settings.phase_method,
+                iterations=settings.phase_iterations,
+                momentum=settings.phase_momentum,
+                start=settings.phase,
+                content=_content_phase(context, magnitude, generator) if uses_content else None,
+                generator=generator,
+            )
         samples = result.waveform.cpu() * context.level  # float64, as the level is
         return replace(context.sound, samples=bring_back(samples, context)), result, magnitude
-
-    def finish(self, sound: Sound, like: Encoded | Sound) -> tuple[Sound, Level]:
-        """Bring a decoded sound to the content's loudness, see ``finish_sound``."""
-        return finish_sound(sound, like.context.sound if isinstance(like, Encoded) else like)
 
 
 def _inverted_by(function: Inverse, magnitude: Tensor, context: SoundContext) -> InversionResult:
     """Return what a caller's own inversion makes of magnitudes, checked and measured like ours."""
-    wanted = (len(magnitude), context.length)
+    wanted = [len(magnitude), context.length]
     found = torch.as_tensor(function(magnitude, context.stft, context.length))
-    if tuple(found.shape) != wanted or not found.is_floating_point():
-        raise ValueError(f"invert must return samples {list(wanted)}, got {found.dtype} {list(found.shape)}")
+    if list(found.shape) != wanted or not found.is_floating_point():
+        raise ValueError(f"invert must return samples {wanted}, got {found.dtype} {list(found.shape)}")
     found = found.detach().to(magnitude)
     level = spectral_convergence_db(found, magnitude, context.stft)
     return InversionResult(found, level, getattr(function, "__name__", "custom"), "custom")
@@ -203,11 +264,8 @@ def _content_phase(context: SoundContext, magnitude: Tensor, generator: torch.Ge
     In digital silence there is no phase, and what a style puts there would be lost.
     """
     working = context.working()
-    silent = working == 0
-    if bool(silent.any()):
-        noise = torch.randn(working.shape[1], generator=generator, dtype=torch.float64)
-        working = torch.where(silent, _FAINT * noise, working)
-    return working.to(device=magnitude.device, dtype=magnitude.dtype)
+    noise = torch.randn(working.shape[1], generator=generator, dtype=torch.float64)
+    return torch.where(working == 0, _FAINT * noise, working).to(magnitude)
 
 
 def bring_back(samples: Tensor, context: SoundContext) -> Tensor:
@@ -216,3 +274,57 @@ def bring_back(samples: Tensor, context: SoundContext) -> Tensor:
     back = resample(Sound(samples, context.working_rate), context.sound.sample_rate).samples
     # Cut, or append zeros: two resamplings may disagree about a sample or two.
     return torch.nn.functional.pad(back[:, :length], (0, max(0, length - back.shape[1])))
+
+
+class WaveformCanvas:
+    """Samples that make a log-magnitude image, for ``specstyle.engine.optimize``: no phase to reconstruct.
+
+    The parameters are samples at the working rate, scaled so that each channel of the start has RMS 1.
+
+    Args:
+        start: What to start from; its ``image`` is what this canvas makes at first (but for the tiny
+            amount that keeps the gradient finite).
+        settings: As ``start`` was encoded.
+        device: Where to optimize.
+        loop: The samples are a circle, whose image goes on from the end into the beginning for so many more
+            frames, so that a network sees each patch of it once. ``None``: they are not.
+    """
+
+    def __init__(
+        self,
+        start: Encoded,
+        settings: AudioSettings,
+        *,
+        device: torch.device | str = "cpu",
+        loop: int | None = None,
+    ) -> None:
+        context: SoundContext = start.context
+        self._settings, self._context, self._loop = settings, context, loop
+        self._device = torch.device(device)
+        working = _to_compute(context.working(), torch.float32, self._device)
+        rms = working.square().mean(1, keepdim=True).sqrt()
+        rms = torch.where(rms > 0, rms, 1.0)
+        level = torch.ones_like(rms)
+        if settings.normalize_level:
+            found = stft(working, context.stft).abs().square().mean((1, 2)).sqrt()[:, None]
+            level = torch.where(found > 0, found, 1.0)
+        self._gain = (rms / level)[..., None]
+        self._samples = (working / rms).contiguous().requires_grad_(True)
+
+    def parameters(self) -> list[Tensor]:
+        """Return the samples, ``[channels, length]``."""
+        return [self._samples]
+
+    def image(self) -> Tensor:
+        """Return their log-magnitude image, ``[channels, 1, n_bins, frames]``."""
+        x, transform = self._samples, self._context.stft
+        spec = stft(x, transform) if self._loop is None else circular_stft(x, transform, self._loop)
+        magnitude = (spec.real.square() + spec.imag.square() + _TINY).sqrt()
+        return compress(magnitude * self._gain, self._settings)[:, None].to(self._device)
+
+    def bounds(self) -> None:
+        """Return ``None``: samples have no box."""
+
+    def sound(self, samples: Tensor) -> Sound:
+        """Return parameters as a sound of the content's rate and length, before ``finish``."""
+        return replace(self._context.sound, samples=bring_back(samples.double().cpu(), self._context))

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from specstyle.engine.views import View, plain_view
-from specstyle.media.audiosettings import AudioSettings, compress, expand
+from specstyle.media.audio import AudioSettings, compress, expand
 from specstyle.media.stft import StftSettings
 
 CQT_F_MIN = 32.703
@@ -56,11 +56,7 @@ class Bands:
 
 
 class Fine:
-    """What stands out of its surroundings in frequency: partials, squared, and nothing of noise between them.
-
-    Args:
-        reach: Rows on either side that are its surroundings.
-    """
+    """What stands out of its surroundings, so many rows on either side: partials, squared, no noise."""
 
     stride, halo, whole_rows = 1, 0, True
 
@@ -133,11 +129,6 @@ def mel_weights(stft: StftSettings, sample_rate: int, n_mels: int) -> Tensor:
     At low frequencies a triangle of many bands may be narrower than a bin and reach none; it gets the
     nearest.
 
-    Args:
-        stft: The transform.
-        sample_rate: In Hz.
-        n_mels: Number of bands.
-
     Returns:
         ``[n_mels, n_bins]``.
 
@@ -165,11 +156,6 @@ def mel_weights(stft: StftSettings, sample_rate: int, n_mels: int) -> Tensor:
 def between_bands(stft: StftSettings, sample_rate: int, n_mels: int) -> Tensor:
     """Return what makes values of bins of those of mel bands, on lines between the bands' centers.
 
-    Args:
-        stft: The transform.
-        sample_rate: In Hz.
-        n_mels: Number of bands, those of ``mel_weights``.
-
     Returns:
         float64 ``[n_bins, n_mels]``; rows add up to 1, and outside the outer centers one value is for all.
     """
@@ -184,11 +170,6 @@ def constant_q_weights(stft: StftSettings, sample_rate: int, bins_per_octave: in
     """Return bands of equal width in octaves, from C1 up to where a band would pass half the sample rate.
 
     Each is the power spectrum of a windowed tone. Tones of low bands are no longer than the STFT's window.
-
-    Args:
-        stft: The transform; its window is also the tones'.
-        sample_rate: In Hz.
-        bins_per_octave: Bands per octave.
 
     Returns:
         ``[bands, n_bins]``.

@@ -1,4 +1,4 @@
-"""What the first and last bytes of a sound file say, before and beyond what libsndfile looks at.
+"""What sounds lie in, before and beyond what libsndfile looks at: chunks of WAV and AIFF, pages of Ogg.
 
 libsndfile reads a WAV that was cut off as a shorter sound, without a word. Here the sizes that a file's
 header promises are held against the file.
@@ -6,20 +6,18 @@ header promises are held against the file.
 
 from __future__ import annotations
 
+import io
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-_PICTURES = {
-    b"\x89PNG": "PNG",
-    b"\xff\xd8\xff": "JPEG",
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"8BPS": "Photoshop",
-}
 _MAX_CHUNKS = 1000
+
+SERIAL = 0x53504543
+"""The serial number that every Ogg stream gets ("SPEC"); with one stream in a file any number will do."""
+
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 class Chunk(NamedTuple):
@@ -43,61 +41,8 @@ class Chunk(NamedTuple):
     is_file: bool = False
 
 
-def foreign_kind(head: bytes) -> str | None:
-    """Name what a file is, if it is certainly no sound file.
-
-    Args:
-        head: The file's first bytes (64 or more are enough).
-
-    Returns:
-        ``"a PNG picture"``, ``"text"`` ..., or ``None``.
-    """
-    for magic, name in _PICTURES.items():
-        if head.startswith(magic):
-            return f"a {name} picture"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "a WebP picture"
-    if head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"heic", b"heix", b"mif1"):
-        return "an AVIF or HEIC picture"
-    return "text" if is_text(head) else None
-
-
-_FILMS = {
-    b"\x1a\x45\xdf\xa3": ("matroska", "a Matroska or WebM file"),
-    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": ("asf", "a Windows Media file"),
-    b"FLV\x01": ("flv", "a Flash video"),
-    b"wvpk": ("wv", "a WavPack file"),
-    b"MAC ": ("ape", "a Monkey's Audio file"),
-    b"TTA1": ("tta", "a True Audio file"),
-    b"#!AMR": ("amr", "an AMR file"),
-    b"\x0b\x77": ("ac3", "an AC-3 file"),
-    b"\xff\xf1": ("aac", "an AAC file"),
-    b"\xff\xf9": ("aac", "an AAC file"),
-}
-
-
-def film_format(head: bytes) -> tuple[str, str] | None:
-    """Name the format of a sound or film that libsndfile cannot read and FFmpeg can.
-
-    Args:
-        head: The file's first bytes.
-
-    Returns:
-        FFmpeg's name of it, and one for a user; ``None`` if it is no such file.
-    """
-    if head[4:8] == b"ftyp":
-        return None if foreign_kind(head) else ("mov", "an MP4 or M4A file")
-    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-        return "avi", "an AVI film"
-    return next((named for magic, named in _FILMS.items() if head.startswith(magic)), None)
-
-
 def chunks(content: Any, start: int = 0) -> Iterator[Chunk]:
     """Find the chunks of a WAV (RIFF, RIFX, RF64, BW64) or AIFF file.
-
-    Args:
-        content: The bytes of the file, or a map of them.
-        start: Where it begins in them.
 
     Yields:
         The chunks in their order, up to the first one that is a file of its own.
@@ -132,11 +77,6 @@ def missing_bytes(content: Any, found: list[Chunk], start: int = 0) -> int:
 
     The placeholders that programs write when they stream into a pipe (0, 0xFFFFFFFF, about 0x7FFFFFFF)
     promise nothing.
-
-    Args:
-        content: As for ``chunks``.
-        found: What that found.
-        start: Where the file begins in it.
     """
     order, size = _byte_order(content[start : start + 12]), len(content) - start
     whole = struct.unpack(f"{order}I", content[start + 4 : start + 8])[0]
@@ -178,12 +118,48 @@ def _is_chunk_list(content: Any, position: int, order: str | None) -> bool:
     return False
 
 
-def is_text(head: bytes) -> bool:
-    """Tell whether bytes are readable UTF-8 (cut anywhere) without control characters."""
-    for cut in range(4):
-        try:
-            text = head[: len(head) - cut].decode("utf-8")
-        except UnicodeDecodeError:
-            continue
-        return bool(text) and all(letter.isprintable() or letter in "\t\r\n\f\ufeff" for letter in text)
-    return False
+class Page(NamedTuple):
+    """Where a page lies, and what its header says: 2 in ``flags`` begins a stream, 4 ends it."""
+
+    start: int
+    flags: int
+    serial: bytes
+    body: int
+    end: int
+
+
+def pages(content: Any) -> Iterator[Page]:
+    """Find the whole pages of an Ogg file (RFC 3533, section 6)."""
+    position = content.find(b"OggS")
+    while position >= 0 and position + 27 <= len(content):
+        segments = content[position + 26]
+        body = position + 27 + segments
+        end = body + sum(content[position + 27 : body])
+        if end > len(content):
+            return
+        yield Page(position, content[position + 5], content[position + 14 : position + 18], body, end)
+        position = content.find(b"OggS", end)
+
+
+def set_serial(file: io.BytesIO, serial: int = SERIAL) -> None:
+    """Give the one stream of a whole Ogg file another serial number, in place.
+
+    libsndfile draws one, so that the same sound written twice gives two different files. The checksum of each
+    page goes with it.
+    """
+    with file.getbuffer() as content:
+        for page in pages(bytes(content)):
+            content[page.start + 14 : page.start + 18] = struct.pack("<I", serial)
+            content[page.start + 22 : page.start + 26] = bytes(4)
+            checksum = page_checksum(bytes(content[page.start : page.end]))
+            content[page.start + 22 : page.start + 26] = struct.pack("<I", checksum)
+
+
+def page_checksum(page: bytes) -> int:
+    """Return the checksum of an Ogg page whose checksum field holds zeros.
+
+    It is the CRC-32 with generator 0x04c11db7 and neither preset nor final inversion, highest bit first
+    (RFC 3533, section 6): zlib's CRC over mirrored bytes, mirrored, once its two inversions are undone.
+    """
+    crc = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{crc:032b}"[::-1], 2)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from specstyle.errors import FileError
-from specstyle.media.channels import mask_of
 from specstyle.media.sniffing import reason_of
+from specstyle.media.sounds import mask_of
 from specstyle.media.soundwriting import TAGS
 
 _SLACK_S = 0.2
@@ -85,13 +85,7 @@ class FilmSound:
 
 
 def opened(path: Path, kind: str, described: str, what: str) -> tuple[Any, Any]:
-    """Open a file.
-
-    Args:
-        path: The file.
-        kind: FFmpeg's name of its format.
-        described: What to call the format.
-        what: What is wanted of it: ``a sound`` or ``a film``.
+    """Open a file of a format by FFmpeg's name, described for a user, for ``a sound`` or ``a film`` in it.
 
     Returns:
         PyAV, and its container.

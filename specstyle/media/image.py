@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from specstyle.media.base import Encoded
+from specstyle.media import Encoded
 from specstyle.media.color import colored, gray_of
-from specstyle.media.exif import UNKNOWN, Origin
+from specstyle.media.imagetags import UNKNOWN, Origin
 from specstyle.media.pictures import ImageSettings, Picture, resize_picture, target_shape
 
 
@@ -33,12 +33,7 @@ class PictureContext:
 
 
 def gray_encoded(encoded: Encoded, space: str) -> Encoded:
-    """Return an encoded picture in gray, ``[1, 1, H, W]``; ``decode`` gives its colors back.
-
-    Args:
-        encoded: The picture.
-        space: See ``color.gray_of``.
-    """
+    """Return an encoded picture in gray of a ``color.gray_of`` space; ``decode`` gives its colors back."""
     gray = gray_of(encoded.image, space)
     return replace(encoded, image=gray, context=replace(encoded.context, colors=encoded.image, space=space))
 
@@ -56,16 +51,7 @@ class PictureCodec:
     def encode(
         self, source: Picture, *, dtype: torch.dtype = torch.float32, device: torch.device | str = "cpu"
     ) -> Encoded:
-        """Turn a picture into an image of the size that the settings ask for.
-
-        Args:
-            source: The picture.
-            dtype: Floating-point type of the image.
-            device: Where the image lives.
-
-        Returns:
-            The image ``[1, 3, H, W]`` and, as context, a ``PictureContext``.
-        """
+        """Turn a picture into an image of the size that the settings ask for; see ``encode_to``."""
         height, width = target_shape(source.height, source.width, self.settings)
         return self.encode_to(source, height, width, dtype=dtype, device=device)
 
@@ -90,8 +76,6 @@ class PictureCodec:
         Returns:
             The image ``[1, 3, height, width]`` and, as context, a ``PictureContext``.
         """
-        if not dtype.is_floating_point:
-            raise ValueError(f"dtype: expected a floating-point type, got {dtype}")
         picture = resize_picture(source, height, width, self.settings.resampling)
         # A copy always: an optimizer may write into the image, and the picture must not change with it.
         image = picture.pixels.detach().to(device=device, dtype=dtype, copy=True)[None]
@@ -110,11 +94,9 @@ class PictureCodec:
             The picture, on the CPU, in float64 where the image is, in float32 otherwise.
 
         Raises:
-            ValueError: Another shape than ``like.image``, or a context that is not a picture's.
+            ValueError: Another shape than ``like.image``.
         """
-        context = like.context
-        if not isinstance(context, PictureContext):
-            raise ValueError(f"like: expected an encoded picture, got a context of {type(context).__name__}")
+        context: PictureContext = like.context
         if image.shape != like.image.shape:
             raise ValueError(f"image: expected shape {list(like.image.shape)}, got {list(image.shape)}")
         dtype = torch.float64 if image.dtype == torch.float64 else torch.float32

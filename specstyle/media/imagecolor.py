@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from specstyle.media.color import from_linear
-from specstyle.media.deepcolor import joined
 
 FloatArray = NDArray[np.float32]
 
@@ -24,6 +23,10 @@ _STRIP = 2**22
 
 _SAME_GAMMA = 0.05
 """A gamma of 1/2.2, nearly, stands for sRGB's curve."""
+
+_OTHER_BYTE = {"RGB;16B": "RGB;16L", "RGB;16L": "RGB;16B", "RGB;16N": "RGB;16B",
+               "RGBA;16B": "RGBA;16L", "RGBA;16L": "RGBA;16B", "RGBA;16N": "RGBA;16B"}  # fmt: skip
+"""What makes Pillow read the low bytes: the other order of bytes. N is the machine's, the lower one first."""
 
 
 def in_floats(images: list[Image.Image], step: int, notes: list[str]) -> tuple[FloatArray, FloatArray | None]:
@@ -85,10 +88,6 @@ def to_srgb(image: Image.Image, notes: list[str]) -> tuple[FloatArray, FloatArra
     Gray stays in floating point throughout, so that 16-bit gray keeps its steps (``convert("L")`` of an
     ``I;16`` image clips at 255 instead of scaling).
 
-    Args:
-        image: A decoded image, already upright.
-        notes: What a user should know is appended here, one sentence each.
-
     Returns:
         Colors from 0 to 1, shape ``[H, W, 3]``, and alpha from 0 to 1, shape ``[H, W]``, or None.
     """
@@ -101,27 +100,19 @@ def to_srgb(image: Image.Image, notes: list[str]) -> tuple[FloatArray, FloatArra
 
 
 def deep_to_srgb(high: Image.Image, low: Image.Image) -> tuple[FloatArray, FloatArray | None]:
-    """Return colors and alpha like ``to_srgb``, from the high and the low bytes of 16 bits per channel.
-
-    Args:
-        high: Decoded and upright, RGB or RGBA.
-        low: The same, of the low bytes.
-    """
-    values = joined(high, low)
+    """Return colors and alpha like ``to_srgb``, from the high and the low bytes of 16 bits per channel."""
+    levels = np.asarray(high).astype(np.float64) * 256 + np.asarray(low)
+    values = (levels / 65535).astype(np.float32)
     if values.shape[2] == 4:
         return values[..., :3], values[..., 3]
     key = high.info.get("transparency")
     if not isinstance(key, tuple):
         return values, None
-    levels = np.rint(values.astype(np.float64) * 65535).astype(np.int64)
     return values, (levels != np.array(key)).any(2).astype(np.float32)
 
 
 def has_deep_color(image: Image.Image) -> bool:
-    """Tell whether Pillow will cut 16-bit colors down to 8 bits when it decodes an image.
-
-    Args:
-        image: An opened image that has not been decoded yet (decoding forgets the answer).
+    """Tell whether Pillow will cut 16-bit colors of an opened image to 8 bits as it decodes them.
 
     Returns:
         True for RGB, RGBA, CMYK and gray-with-alpha files of 16 bits per channel.
@@ -243,3 +234,19 @@ def _convert(image: Image.Image, profile: ImageCms.ImageCmsProfile | None, notes
     if image.mode == "CMYK":
         notes.append("CMYK without a usable ICC profile: colors are approximate")
     return image.convert("RGB")
+
+
+def read_low_bytes(image: Image.Image) -> bool:
+    """Make an image, opened and not decoded, decode to the low bytes of its 16-bit colors.
+
+    Returns:
+        Whether that is possible; if not, the image is unchanged.
+    """
+    other = []
+    for tile in getattr(image, "tile", ()):
+        mode, *rest = [tile.args] if isinstance(tile.args, str) else tile.args or [None]
+        if mode not in _OTHER_BYTE:
+            return False
+        other.append(tile._replace(args=(_OTHER_BYTE[mode], *rest)))
+    image.tile = other  # type: ignore[attr-defined]
+    return bool(other)

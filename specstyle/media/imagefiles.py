@@ -16,22 +16,13 @@ from PIL.JpegImagePlugin import JpegImageFile
 from specstyle.errors import FileError
 from specstyle.files import url_of
 from specstyle.media import tiff
-from specstyle.media.deepcolor import read_low_bytes
-from specstyle.media.exif import UNKNOWN, Origin, origin_of
-from specstyle.media.imagecolor import FloatArray, has_deep_color, in_floats, open_ended
+from specstyle.media.imagecolor import FloatArray, has_deep_color, in_floats, open_ended, read_low_bytes
+from specstyle.media.imagetags import UNKNOWN, Origin, origin_of
 from specstyle.media.imagewriting import check_output_fits, check_output_suffix, write_picture
 from specstyle.media.pictures import Picture
-from specstyle.media.quiet import silent_stderr
-from specstyle.media.sniffing import SNIFFED_BYTES, reason_of, sound_format, what_it_is
+from specstyle.media.sniffing import SNIFFED_BYTES, reason_of, silent_stderr, sound_format, what_it_is
 
-__all__ = [
-    "MAX_PIXELS",
-    "Picture",
-    "check_output_fits",
-    "check_output_suffix",
-    "read_picture",
-    "write_picture",
-]
+__all__ = ["Picture", "check_output_fits", "check_output_suffix", "read_picture", "write_picture"]
 
 MAX_PIXELS = 178_956_970
 """Most pixels that are decoded: the number at which Pillow itself refuses a picture."""
@@ -135,7 +126,8 @@ def _check_growth(path: Path, pixels: int, n_bytes: int, remedy: str = "make it 
 
 def _odd(file: Any, tags: tiff.Tags, path: Path, notes: list[str]) -> FloatArray:
     """Return the colors, ``[3, H, W]``, of a TIFF that Pillow does not read."""
-    width, height, n_bytes = tags[256][0], tags[257][0], tiff.decoded_bytes(tags)
+    width, height = tags[256][0], tags[257][0]
+    n_bytes = height * width * tags.get(277, (1,))[0] * tags.get(258, (1,))[0] // 8
     if n_bytes > tiff.MAX_BYTES:
         raise FileError(f"{path}: grows to {n_bytes >> 20} MiB as it is decoded; make it smaller first")
     try:
@@ -193,7 +185,7 @@ def _opened(file: Any, path: Path) -> Image.Image:
             f"{path}: is too large; at most {MAX_PIXELS:,} pixels are accepted; make it smaller first"
         ) from error
     except Exception as error:  # a damaged header makes Pillow raise nearly anything
-        raise _damaged(path, head, error) from error
+        raise _damaged(path, "picture", error) from error
 
 
 def _can_read(name: str, head: bytes) -> bool:
@@ -284,8 +276,7 @@ def _mend_palette(image: Image.Image) -> None:
         image.putpalette([values[c * n + i] for i in range(n) for c in range(3)])
 
 
-def _damaged(path: Path, kind: str | bytes, error: Exception) -> FileError:
-    kind = kind if isinstance(kind, str) else "picture"
+def _damaged(path: Path, kind: str, error: Exception) -> FileError:
     return FileError(
         f"{path}: is damaged or cut short ({reason_of(error)}); expected a complete {kind}; "
         "export or download it again"

@@ -1,8 +1,10 @@
-"""Picture -> picture file, in the format that its name's suffix says."""
+"""Picture -> picture file, in the format that its name's suffix says, in 8 or in 16 bits per channel."""
 
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import putchunk
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from torch import Tensor
 
 from specstyle.errors import FileError
-from specstyle.media.deepcolor import png_bytes, tiff_bytes
-from specstyle.media.exif import Origin
-from specstyle.media.imagesettings import fits, save_options
+from specstyle.media.imagetags import KEYWORD, UNKNOWN, Origin, fits, save_options
 from specstyle.media.pictures import Picture
 from specstyle.media.sniffing import reason_of
 
@@ -35,12 +37,11 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_adobe_deflate"},
 }
 
+Levels = NDArray[np.uint16]
+
 
 def check_output_suffix(path: str | Path) -> str:
-    """Find the format in which a picture would be written.
-
-    Args:
-        path: The file to write; its suffix decides, in upper or lower case.
+    """Find the format in which a picture would be written: by the name's suffix, in upper or lower case.
 
     Returns:
         ``"PNG"``, ``"JPEG"``, ``"WEBP"`` or ``"TIFF"``.
@@ -58,13 +59,7 @@ def check_output_suffix(path: str | Path) -> str:
 
 
 def check_output_fits(height: int, width: int, path: str | Path, *, bits: int = 8) -> None:
-    """Refuse a size or a depth that the format cannot hold.
-
-    Args:
-        height: In pixels.
-        width: In pixels.
-        path: Where the picture shall be written.
-        bits: Per channel.
+    """Refuse a size in pixels, or bits per channel, that the format cannot hold.
 
     Raises:
         FileError: An unknown suffix, or a picture too large or too deep for the format.
@@ -90,7 +85,7 @@ def write_picture(
     Args:
         picture: The picture; values outside 0 to 1 are clipped, the rest rounded to the nearest step.
         path: The file to write.
-        text: ASCII, to be kept inside the file (see ``imagesettings``).
+        text: ASCII, to be kept inside the file (see ``imagetags``).
         bits: Per channel; 16 for PNG and TIFF only.
 
     Returns:
@@ -141,3 +136,58 @@ def _compressed(pixels: NDArray[np.uint8], kind: str, text: str | None, origin: 
         options["dpi"] = origin.dpi
     Image.fromarray(pixels).save(buffer, format=kind, **options, **save_options(text, kind, origin))
     return buffer.getvalue()
+
+
+def png_bytes(levels: Levels, text: str | None = None, origin: Origin = UNKNOWN) -> bytes:
+    """Return a PNG file of 16 bits per channel, of ``[H, W, 3]`` or, with alpha, ``[H, W, 4]``.
+
+    Reference:
+        W3C, "Portable Network Graphics (PNG) Specification (Third Edition)"; all rows have the filter Paeth.
+    """
+    height, width, channels = levels.shape
+    pixels = np.ascontiguousarray(levels.astype(">u2")).view(np.uint8).reshape(height, -1)
+    step = 2 * channels
+    padded = np.zeros((height + 1, pixels.shape[1] + step), np.int16)
+    padded[1:, step:] = pixels
+    left, up, corner = padded[1:, :-step], padded[:-1, step:], padded[:-1, :-step]
+    a, b, c = (np.abs(left + up - corner - near) for near in (left, up, corner))
+    guess = np.where((a <= b) & (a <= c), left, np.where(b <= c, up, corner))
+    rows = np.full((height, pixels.shape[1] + 1), 4, np.uint8)
+    rows[:, 1:] = pixels - guess.astype(np.uint8)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2 if channels == 3 else 6, 0, 0, 0)
+    chunks = [(b"IHDR", header)]
+    if text is not None:
+        chunks.append((b"iTXt", KEYWORD.encode() + bytes(5) + text.encode("ascii")))
+    if origin.tags:
+        chunks.append((b"eXIf", origin.exif("PNG").tobytes().removeprefix(b"Exif\0\0")))
+    if origin.dpi is not None:
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(dots / 0.0254) for dots in origin.dpi), 1)))
+    file = io.BytesIO(b"\x89PNG\r\n\x1a\n")
+    file.seek(0, io.SEEK_END)
+    for name, data in (*chunks, (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")):
+        putchunk(file, name, data)
+    return file.getvalue()
+
+
+def tiff_bytes(levels: Levels, text: str | None = None, origin: Origin = UNKNOWN) -> bytes:
+    """Return a TIFF file of 16 bits per channel, deflated after horizontal differencing; alpha stands apart.
+
+    Reference:
+        Adobe 1992, "TIFF Revision 6.0", with compression 8 of its Photoshop notes of 2002.
+    """
+    height, width, channels = levels.shape
+    changes = levels.copy()
+    changes[:, 1:] -= levels[:, :-1]  # modulo 65536
+    strip = zlib.compress(changes.astype("<u2").tobytes())
+    directory = ImageFileDirectory_v2()
+    directory.update({256: width, 257: height, 258: (16,) * channels, 259: 8, 262: 2, 277: channels})
+    directory.update({273: 0, 278: height, 279: len(strip), 284: 1, 317: 2})  # 0: right behind the directory
+    directory.update({338: 2} if channels == 4 else {})
+    directory.update({} if text is None else {270: text})
+    directory.update(origin.exif("TIFF"))
+    if origin.dpi is not None:
+        directory.update({282: origin.dpi[0], 283: origin.dpi[1], 296: 2})
+    file = io.BytesIO()
+    directory.save(file)
+    file.write(strip)
+    return file.getvalue()

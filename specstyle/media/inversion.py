@@ -9,10 +9,9 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from specstyle.media.blocks import shaped, stft_blocks
 from specstyle.media.pghi import pghi
 from specstyle.media.phase import Projection, Report, check_magnitude, magnitudes, start_phase, unreported
-from specstyle.media.stft import StftSettings, check_shape
+from specstyle.media.stft import StftSettings, check_shape, shaped, stft_blocks
 
 Method = Literal["pghi-raar", "fast-griffin-lim", "griffin-lim"]
 Start = Literal["auto", "content", "pghi", "random", "zero"]
@@ -22,7 +21,6 @@ METHODS: tuple[str, ...] = get_args(Method)
 
 STARTS: tuple[str, ...] = get_args(Start)
 """What ``invert`` accepts as its start, beside a tensor."""
-
 
 _TEST_STEP = 4
 _SIGNAL_DB = -17.0
@@ -115,19 +113,6 @@ def invert(
     return InversionResult((waveform / unit).reshape(*batch, length), convergence, method, used)
 
 
-@dataclass(frozen=True)
-class GriffinLimResult:
-    """A waveform and how near its magnitudes came.
-
-    Attributes:
-        waveform: Shape ``[..., length]``.
-        spectral_convergence_db: See ``spectral_convergence_db``; lower is better, and below 0.
-    """
-
-    waveform: Tensor
-    spectral_convergence_db: float
-
-
 @torch.no_grad()
 def griffin_lim(
     magnitude: Tensor,
@@ -139,7 +124,7 @@ def griffin_lim(
     phase: Tensor | Literal["random", "zero"] = "random",
     generator: torch.Generator | None = None,
     on_iteration: Report | None = None,
-) -> GriffinLimResult:
+) -> InversionResult:
     """Find a waveform with (nearly) the given magnitudes.
 
     Each iteration transforms the waveform, puts the wanted magnitudes on the phase it finds and inverts.
@@ -176,13 +161,14 @@ def griffin_lim(
     """
     unit = _checked_unit(magnitude, settings, length, iterations, momentum)
     batch = magnitude.shape[:-2]
-    start = start_phase(phase, magnitude, generator)
+    start, used = start_phase(phase, magnitude, generator), phase if isinstance(phase, str) else "given"
+    method = "fast-griffin-lim"
     if unit == 0.0:
-        return GriffinLimResult(magnitude.new_zeros(*batch, length), -math.inf)
-    search = _Search("fast-griffin-lim", settings, length, iterations, momentum, judges=False, unit=unit)
+        return InversionResult(magnitude.new_zeros(*batch, length), -math.inf, method, used)
+    search = _Search(method, settings, length, iterations, momentum, judges=False, unit=unit)
     flat, begun = (spec.reshape(-1, *spec.shape[-2:]) for spec in (magnitude, start))
     waveform, convergence = search(flat, begun, on_iteration or unreported)
-    return GriffinLimResult((waveform / unit).reshape(*batch, length), convergence)
+    return InversionResult((waveform / unit).reshape(*batch, length), convergence, method, used)
 
 
 def _checked_unit(
@@ -216,7 +202,7 @@ class _Search:
 
     def __call__(self, magnitude: Tensor, phase: Tensor, report: Report = unreported) -> tuple[Tensor, float]:
         """Return the waveform ``[channels, length]`` times the unit, and its spectral convergence."""
-        work = self.work(magnitude)
+        work = Projection(magnitude, self.settings, self.length, unit=self.unit)
         if self.method == "pghi-raar":  # half of the pairs for reflections, the rest to settle
             half = self.pairs // 2
             relaxation = _Relaxation(work, half, judges=self.judges)
@@ -235,10 +221,6 @@ class _Search:
                 work.invert(phase), self.pairs, alpha=momentum, beta=momentum, gamma=1.0, report=report
             )
         return waveform, work.convergence_db(waveform)
-
-    def work(self, magnitude: Tensor) -> Projection:
-        """Return the projections for some magnitudes ``[channels, n_bins, frames]``."""
-        return Projection(magnitude, self.settings, self.length, unit=self.unit)
 
 
 class _Relaxation:
@@ -303,7 +285,7 @@ def _choose(search: _Search, magnitude: Tensor, *, wanted: str, given: Tensor | 
     else:
         common, used = pghi(mid, search.settings), "pghi"
         if given is not None:
-            work = search.work(magnitude)
+            work = Projection(magnitude, search.settings, search.length, unit=search.unit)
             mine, theirs = (
                 work.convergence_db(work.invert(p)) for p in (given, common.expand(magnitude.shape))
             )
@@ -322,11 +304,6 @@ def _placed(common: Tensor, content: Tensor, settings: StftSettings) -> Tensor:
 
     A channel's differ from those of the content's strongest mixture, so that what stands in one channel alone
     is left as it is, and channels of opposite sign stay opposite.
-
-    Args:
-        common: ``[channels, length]``, all alike.
-        content: ``[channels, length]``.
-        settings: The transform.
     """
     strongest = torch.linalg.eigh(content @ content.T).eigenvectors[:, -1]
     blocks = stft_blocks(content, settings)

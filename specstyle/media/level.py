@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from specstyle.media.loudness import GATE_LUFS, Array, loudness_lufs
+from specstyle.media.loudness import BLOCK, GATE_LUFS, Array, around, loudness_lufs, true_peaks
 from specstyle.media.sounds import Sound
 
 MODES = ("match", "peak", "rms")
@@ -25,8 +25,6 @@ LOOKAHEAD_S = 0.005
 RELEASE_S = 0.05
 """The limiter's gain falls in the 5 ms before a peak; the dB it takes fall to 1/e in 50 ms after it."""
 
-OVERSAMPLING = 4
-"""BS.1770-4, annex 2, has no less for true peaks."""
 
 _MOST_LOST_DB = 3.0
 """If a limiter takes more than this of the loudness, there are more peaks than sound between them: all is
@@ -39,12 +37,6 @@ _HALVINGS = 6
 
 _FORGOTTEN_DB = 1e-4
 """A limiter that takes less than this has let go."""
-
-_REACH = 11
-"""Samples to either side that an oversampled value hangs on: scipy's filter has 10 of them."""
-
-_BLOCK = 2**16
-"""Samples in work at once."""
 
 
 @dataclass(frozen=True)
@@ -169,16 +161,9 @@ def _gate(content: Sound) -> float:
 def _limited(
     sound: Sound, content: Sound, level: Level, full: float, *, loop: bool, make_up: bool, unbounded: bool
 ) -> tuple[Sound, Level]:
-    """Hold the peaks of a sound of matched loudness, and make up for what that takes of it.
+    """Hold the peaks of a sound of matched loudness, in place, and make up for what that takes of it.
 
-    Args:
-        sound: Changed in place.
-        content: Whose peaks may be the ceiling.
-        level: What was done so far.
-        full: What the content is turned down by to full scale.
-        loop: Whether the end flows into the beginning.
-        make_up: Whether to raise it again.
-        unbounded: Whether peaks may stay as they are where a limiter would take too much.
+    ``full`` is what the content is turned down by to full scale; see ``finish_sound`` for the rest.
     """
     samples, rate = sound.samples.numpy(), sound.sample_rate
     sound.samples.mul_(full)
@@ -198,7 +183,10 @@ def _limited(
 
     def loudness(gains: Array | None) -> float:
         found = loudness_lufs(samples, rate, gains=gains, gate_lufs=gate)
-        return _rms_db(samples, gains) if found is None else found
+        if found is not None:
+            return found
+        squares = sum(float(np.sum((x if gains is None else x * gains) ** 2)) for x in samples)
+        return 0.5 * _db(squares / samples.size)
 
     whole = loudness(None)
 
@@ -207,20 +195,10 @@ def _limited(
         curve = limiter_gains(peaks, rate, gain=10 ** (gain_db / 20), loop=loop)
         return curve, whole - loudness(curve)
 
-    gain_db, (curve, lost) = 0.0, limit(0.0)
-    if lost > _MOST_LOST_DB and unbounded:
+    first = limit(0.0)
+    if first[1] > _MOST_LOST_DB and unbounded:
         return sound, level
-    if lost > _MOST_LOST_DB:
-        low, high = -_db(float(peaks.max())), 0.0
-        for _ in range(_HALVINGS):
-            gain_db = (low + high) / 2
-            low, high = (gain_db, high) if limit(gain_db)[1] <= _MOST_LOST_DB else (low, gain_db)
-        gain_db, (curve, lost) = low, limit(low)
-    for _ in range(_TURNS if make_up and gain_db == 0.0 else 0):
-        if lost - gain_db < _NEAR_DB or gain_db >= _MOST_LOST_DB:
-            break
-        gain_db = min(lost, _MOST_LOST_DB)
-        curve, lost = limit(gain_db)
+    gain_db, curve, lost = _settled(limit, first, lowest_db=-_db(float(peaks.max())), make_up=make_up)
     limited_db = -_db(float(curve.min()))
     curve *= 10 ** (gain_db / 20)
     sound.samples.mul_(torch.from_numpy(curve))
@@ -233,6 +211,32 @@ def _limited(
         limited_db=limited_db,
         quieter_db=max(0.0, level.quieter_db + lost - gain_db + _db(over)),
     )
+
+
+def _settled(
+    limit: Callable[[float], tuple[Array, float]],
+    first: tuple[Array, float],
+    *,
+    lowest_db: float,
+    make_up: bool,
+) -> tuple[float, Array, float]:
+    """Return the gain before a limiter, the limiter's own, and what that takes of the loudness.
+
+    Where it would take too much without any, less is sent into it; else what it takes may be made up for.
+    """
+    gain_db, (curve, lost) = 0.0, first
+    if lost > _MOST_LOST_DB:
+        low, high = lowest_db, 0.0
+        for _ in range(_HALVINGS):
+            gain_db = (low + high) / 2
+            low, high = (gain_db, high) if limit(gain_db)[1] <= _MOST_LOST_DB else (low, gain_db)
+        return low, *limit(low)
+    for _ in range(_TURNS if make_up else 0):
+        if lost - gain_db < _NEAR_DB or gain_db >= _MOST_LOST_DB:
+            break
+        gain_db = min(lost, _MOST_LOST_DB)
+        curve, lost = limit(gain_db)
+    return gain_db, curve, lost
 
 
 def limiter_gains(peaks: Array, sample_rate: int, *, gain: float = 1.0, loop: bool = False) -> Array:
@@ -255,6 +259,8 @@ def limiter_gains(peaks: Array, sample_rate: int, *, gain: float = 1.0, loop: bo
         Giannoulis, Massberg & Reiss 2012, "Digital dynamic range compressor design: a tutorial and
         analysis", for gains that are found and smoothed in dB, beside the signal.
     """
+    from scipy.ndimage import maximum_filter1d
+
     ahead = max(1, round(LOOKAHEAD_S * sample_rate))
     release = RELEASE_S * sample_rate
     window = np.hanning(ahead + 3)[1:-1]
@@ -264,13 +270,15 @@ def limiter_gains(peaks: Array, sample_rate: int, *, gain: float = 1.0, loop: bo
     # On a circle the limiter has heard as much as it remembers before it begins, and else it looks ahead.
     first = -ahead - (math.ceil(30 * release) if loop else 0)
     held, tail = 0.0, np.zeros(ahead)
-    for start in range(first, length, _BLOCK):
-        stop = min(start + _BLOCK, length)
-        near = _at(peaks[None], start, stop + ahead, loop=loop)[0] * gain
+    for start in range(first, length, BLOCK):
+        stop = min(start + BLOCK, length)
+        near = around(peaks[None], start, stop + ahead, loop=loop)[0] * gain
         if near.max() <= 1.0 and held == 0.0 and not tail.any():
             continue
         wanted = 20.0 * np.log10(np.maximum(near, 1.0))
-        ahead_of = _largest_ahead(wanted, ahead)
+        # Of each value and the next ``ahead`` ones.
+        ahead_of = maximum_filter1d(wanted, ahead + 1, mode="constant", origin=-((ahead + 1) // 2))
+        ahead_of = ahead_of[: stop - start]
         # The largest of what is wanted now and of what was, fallen since: in logarithms a running maximum.
         fall = np.arange(1, stop - start + 1) / release
         with np.errstate(divide="ignore"):
@@ -286,62 +294,6 @@ def limiter_gains(peaks: Array, sample_rate: int, *, gain: float = 1.0, loop: bo
             smooth = np.convolve(both, window, "valid")[max(0, -start) :]
             gains[max(start, 0) : stop] = 10.0 ** (-smooth / 20.0)
     return gains
-
-
-def _largest_ahead(x: Array, ahead: int) -> Array:
-    """Return the largest of each value and the next ``ahead`` ones, for all that have so many."""
-    from scipy.ndimage import maximum_filter1d
-
-    size = ahead + 1
-    found: Array = maximum_filter1d(x, size, mode="constant", origin=-(size // 2))
-    return found[: len(x) - ahead]
-
-
-def true_peaks(samples: Array, *, loop: bool = False) -> Array:
-    """Return the largest magnitude near each sample: of itself and of what lies between it and its neighbors.
-
-    Four times oversampled by ``scipy.signal.resample_poly``, block by block.
-
-    Args:
-        samples: Shape ``[channels, length]``.
-        loop: Whether the end flows into the beginning, or there are zeros around.
-
-    Returns:
-        Of all channels together, shape ``[length]``.
-
-    Reference:
-        ITU-R BS.1770-4, annex 2.
-    """
-    from scipy.signal import resample_poly
-
-    length = samples.shape[1]
-    peaks = np.empty(length)
-    for start in range(0, length, _BLOCK):
-        stop = min(start + _BLOCK, length)
-        part = _at(samples, start - _REACH, stop + _REACH, loop=loop)
-        fine = np.abs(resample_poly(part, OVERSAMPLING, 1, axis=1)).max(axis=0).reshape(-1, OVERSAMPLING)
-        between = fine[:, 1:].max(axis=1)
-        own = np.maximum(fine[:, 0], np.abs(part).max(axis=0))
-        inside = slice(_REACH, _REACH + stop - start)
-        before = slice(_REACH - 1, _REACH - 1 + stop - start)
-        peaks[start:stop] = np.maximum(own, between)[inside]
-        np.maximum(peaks[start:stop], between[before], out=peaks[start:stop])
-    return peaks
-
-
-def _at(x: Array, start: int, stop: int, *, loop: bool) -> Array:
-    """Return columns of ``[rows, length]`` from ``start`` to ``stop``, around the circle or with zeros."""
-    length = x.shape[1]
-    if loop:
-        return np.take(x, np.arange(start, stop), axis=1, mode="wrap")
-    inside = x[:, max(start, 0) : min(stop, length)]
-    return np.pad(inside, ((0, 0), (max(-start, 0), max(stop - length, 0))))
-
-
-def _rms_db(samples: Array, gains: Array | None) -> float:
-    """Return the RMS of all channels in dB, each sample times a factor."""
-    squares = sum(float(np.sum((x if gains is None else x * gains) ** 2)) for x in samples)
-    return 0.5 * _db(squares / samples.size)
 
 
 def _peak(samples: Tensor) -> float:

@@ -11,13 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from specstyle.errors import FileError
+from specstyle.errors import FileError, RecipeError
 from specstyle.files import read_bytes, sha256_of
-from specstyle.media.bandtext import read_band
-from specstyle.media.blocks import shaped
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.sounds import Sound
-from specstyle.media.stft import long_stft
+from specstyle.media.stft import long_stft, shaped
 
 EDGE_OCTAVES = 1 / 6
 EDGE_BINS = 5
@@ -132,10 +130,8 @@ def mask_of(recipe: Any) -> SoundMask | None:
     if recipe.mask is None:
         return mask
     try:
-        read, file = (
-            read_mask(Path(recipe.mask)),
-            {"path": recipe.mask, "sha256": sha256_of(Path(recipe.mask))},
-        )
+        read = read_mask(Path(recipe.mask))
+        file = {"path": recipe.mask, "sha256": sha256_of(Path(recipe.mask))}
     except (FileError, OSError) as error:
         raise FileError(f"--mask {recipe.mask} (a picture or a CSV table): {error}") from error
     return replace(mask, picture=read.picture, regions=read.regions, file=file)
@@ -167,11 +163,6 @@ def mixed(content: Sound, result: Sound, mask: SoundMask) -> Sound:
     a Hann window of about 93 ms (2048 samples at 22.05 kHz): where M changes, the change reaches half of that
     and some 50 Hz further. Block by block: beside the sounds, one of their size is held, and another while it
     is made.
-
-    Args:
-        content: ``[channels, length]``.
-        result: Of the same shape and rate.
-        mask: The mask.
     """
     rate, (_, length) = content.sample_rate, content.samples.shape
     settings = long_stft(rate)
@@ -261,13 +252,7 @@ def _outside(frequencies_hz: Tensor, low: float, high: float) -> Tensor:
 
 
 def _looked_up(picture: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    """Return a picture's values between the centers of its pixels, bilinear.
-
-    Args:
-        picture: ``[H, W]``.
-        x: From 0, its left edge, to 1, ``[columns]``.
-        y: From 0, its bottom edge, to 1, ``[rows]``.
-    """
+    """Return a picture's values, bilinear, at x and y that go from 0, its left and bottom edge, to 1."""
 
     def along(values: Tensor, positions: Tensor) -> Tensor:
         place = (positions * len(values) - 0.5).clamp(0.0, len(values) - 1.0)
@@ -276,3 +261,22 @@ def _looked_up(picture: Tensor, x: Tensor, y: Tensor) -> Tensor:
         return torch.lerp(values[before], values[after], (place - before)[:, None].to(values))
 
     return along(along(picture.flip(0), y).T, x).T
+
+
+def read_band(text: str) -> tuple[float, float]:
+    """Return the lower and the upper end of a band in Hz; an end that is missing is open.
+
+    Raises:
+        RecipeError: If it is no such band.
+
+    >>> read_band("0-200"), read_band("4000-")
+    ((0.0, 200.0), (4000.0, inf))
+    """
+    low, dash, high = text.partition("-")
+    try:
+        ends = float(low or 0.0), float(high or math.inf)
+    except ValueError:
+        ends = math.nan, math.nan
+    if not dash or text.strip() == "-" or not 0.0 <= ends[0] < ends[1]:
+        raise RecipeError(f"keep_band needs bands in Hz such as 0-200 or 4000-, got {text!r}")
+    return ends

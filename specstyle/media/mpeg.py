@@ -1,4 +1,4 @@
-"""MPEG audio (MP3): the frames of a file, as streams that a decoder reads to their end.
+"""MPEG audio (layers II and III): the frames of a file, as streams that a decoder reads to their end.
 
 libsndfile guesses the length of a stream without a Xing header from the file's size, which tags, junk and
 variable bit rates make wrong, and reads no further. Here the frames are counted, and the decoder gets them
@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from typing import NamedTuple
 
-_BIT_RATES = {  # of MPEG-1, then of MPEG-2 and 2.5, in kbit/s, by layer (ISO 11172-3 and 13818-3, 2.4.2.3)
-    (1, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
-    (1, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
-    (1, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    (2, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
-    (2, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-    (2, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+_BIT_RATES = {  # of MPEG-1's layers, then of MPEG-2 and 2.5, in kbit/s (ISO 11172-3 and 13818-3, 2.4.2.3)
+    2: (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    3: (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    0: (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 _IN_A_ROW = 3
@@ -52,12 +50,11 @@ class Stream:
     def n_samples(self) -> int | None:
         """How many samples are in the frames, where no header tells a decoder of them."""
         version, layer = self.kind[:2]
-        size = 384 if layer == 1 else 576 if layer == 3 and version != 3 else 1152
+        size = 576 if layer == 3 and version != 3 else 1152
         return size * self.n_frames if self.promised is None else None
 
 
-@dataclass(frozen=True)
-class _Frame:
+class _Frame(NamedTuple):
     kind: tuple[int, int, int, int]
     length: int
 
@@ -68,14 +65,11 @@ def _frame_at(data: bytes, position: int) -> _Frame | None:
         return None
     second, third, fourth = data[position + 1 : position + 4]
     version, layer, index, rate = second >> 3 & 3, 4 - (second >> 1 & 3), third >> 4, third >> 2 & 3
-    if version == 1 or layer == 4 or index in (0, 15) or rate == 3:
+    if version == 1 or layer not in (2, 3) or index in (0, 15) or rate == 3:
         return None
     sample_rate, padding = _RATES[version][rate], third >> 1 & 1
-    bits = 1000 * _BIT_RATES[1 if version == 3 else 2, layer][index - 1]
-    if layer == 1:
-        length = (12 * bits // sample_rate + padding) * 4
-    else:
-        length = (72 if layer == 3 and version != 3 else 144) * bits // sample_rate + padding
+    bits = 1000 * _BIT_RATES[layer if version == 3 else 0][index - 1]
+    length = (72 if layer == 3 and version != 3 else 144) * bits // sample_rate + padding
     return _Frame((version, layer, sample_rate, 1 if fourth >> 6 == 3 else 2), length)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from specstyle.media.forest import follow, spanning_forest
 from specstyle.media.stft import StftSettings, window_tensor
 
 _HANN_LAMBDA = 0.25645
@@ -88,45 +87,19 @@ class _Plane:
         values: Magnitudes, 0 on the border.
         slopes: Change of the phase over one bin, then (``values.size`` on) over one hop.
         width: Bins of one frame, border included.
+        time_slope: The second half of ``slopes``.
     """
 
     values: _Array
     slopes: _Array
     width: int
-
-    @property
-    def time_slope(self) -> _Array:
-        """Change of the phase over one hop."""
-        return self.slopes[self.values.size :]
+    time_slope: _Array
 
     def step(self, start: _Array, stop: _Array, in_time: _Array) -> _Array:
         """Return the change of the phase from each bin to a neighbor behind it (minus that: before it)."""
         shift = in_time * self.values.size
         mean: _Array = np.float32(0.5) * (self.slopes.take(start + shift) + self.slopes.take(stop + shift))
         return mean
-
-
-@dataclass(frozen=True)
-class _Forest:
-    """Trees of bins, each with phases that are known but for a constant.
-
-    Attributes:
-        bins: Indices into the plane.
-        phase: Of each bin, relative to its tree's root.
-        tree: Number of each bin's tree.
-        summits: Positions in ``bins`` of the bins that are larger than their neighbors.
-        n_trees: Number of trees.
-        anchored: Trees that go on from the piece before.
-        anchor: What makes their phases those that the piece before asks for.
-    """
-
-    bins: _Array
-    phase: _Array
-    tree: _Array
-    summits: _Array
-    n_trees: int
-    anchored: _Array
-    anchor: _Array
 
 
 _Carry = tuple[_Array, _Array]
@@ -150,11 +123,9 @@ def _integrate(values: _Array, settings: StftSettings, tolerance: float) -> _Arr
         stop = min(start + size, n_frames)
         shape = (n_channels, stop - start + 2, n_bins + 2)
         plane = _plane(values, top, start, stop, settings)
-        forest = _forest(plane, np.broadcast_to(low, shape).reshape(-1), carry)
-        constant = _constants(plane, forest)
+        bins, found = _integrated(plane, np.broadcast_to(low, shape).reshape(-1), carry)
         full, kept = np.zeros(plane.values.size, np.float32), np.zeros(plane.values.size, np.float32)
-        full[forest.bins] = forest.phase + constant[forest.tree]
-        kept[forest.bins] = plane.values[forest.bins]
+        full[bins], kept[bins] = found, plane.values[bins]
         phase[:, start:stop] = full.reshape(shape)[:, 1:-1, 1:-1]
         carry = kept.reshape(shape)[:, -2], (full + 0.5 * plane.time_slope).reshape(shape)[:, -2]
     return phase
@@ -184,11 +155,11 @@ def _plane(values: _Array, top: _Array, start: int, stop: int, settings: StftSet
     scale = np.float32(-spread / (2.0 * hop * n)) * both[:, None]
     np.multiply(logs[:, 2:] - logs[:, :-2], scale, out=bin_slope[:, 1:-1, 1:-1])
     bin_slope -= np.float32(math.pi)
-    return _Plane(padded.ravel(), slopes.ravel(), width)
+    return _Plane(padded.ravel(), slopes.ravel(), width, time_slope.ravel())
 
 
-def _forest(plane: _Plane, low: _Array, carry: _Carry | None) -> _Forest:
-    """Integrate along a maximum spanning forest of the bins that are at least ``low``.
+def _integrated(plane: _Plane, low: _Array, carry: _Carry | None) -> tuple[_Array, _Array]:
+    """Return the bins that are at least ``low`` and their phases, integrated along a maximum spanning forest.
 
     What came before a piece counts as one node for each channel, so that the parts of a sound that the piece
     finds connected through the past, and hardly within itself, keep their relation.
@@ -209,13 +180,15 @@ def _forest(plane: _Plane, low: _Array, carry: _Carry | None) -> _Forest:
         more = _edges_to_the_past(plane, position, basin, phase, carry, first_node=n_nodes)
         edges = tuple(np.concatenate(pair) for pair in zip(edges, more, strict=True))  # type: ignore[assignment]
         n_nodes += len(carry[0])
-    order = _order(edges[3])
+    # torch is 3 times as fast at it as NumPy; equals keep their order.
+    order = torch.sort(torch.from_numpy(edges[3]), stable=True).indices.numpy()
     root, shift = spanning_forest(edges[0].take(order), edges[1].take(order), edges[2].take(order), n_nodes)
     is_root = root == np.arange(n_nodes)
     tree = (np.cumsum(is_root) - 1).take(root)
     phase += np.remainder(shift, 2.0 * math.pi).astype(np.float32).take(basin)
-    past = slice(summits.size, None)
-    return _Forest(bins, phase, tree.take(basin), summits, int(is_root.sum()), tree[past], -shift[past])
+    constant = _constants(plane, bins, phase, tree.take(basin), summits, n_trees=int(is_root.sum()))
+    constant[tree[summits.size :]] = -shift[summits.size :]  # what goes on from the piece before
+    return bins, phase + constant[tree.take(basin)]
 
 
 def _largest_neighbors(plane: _Plane, low: _Array) -> tuple[_Array, _Array, _Array]:
@@ -267,12 +240,6 @@ def _edges_to_the_past(
     return node, basin.take(at), jump.astype(np.float64), weight
 
 
-def _order(numbers: _Array) -> _Array:
-    """Return what sorts whole numbers; equals keep their order (torch is 3 times as fast at it as NumPy)."""
-    order: _Array = torch.sort(torch.from_numpy(numbers), stable=True).indices.numpy()
-    return order
-
-
 def _weight(first: _Array, second: _Array) -> _Array:
     """Return whole numbers that order edges by their smaller end, and then by their larger one."""
     low, high = np.minimum(first, second), np.maximum(first, second)
@@ -280,20 +247,73 @@ def _weight(first: _Array, second: _Array) -> _Array:
     return weight
 
 
-def _constants(plane: _Plane, forest: _Forest) -> _Array:
-    """Return what to add to the phases of each tree (see ``pghi``)."""
-    constant = np.zeros(forest.n_trees, np.float32)
-    heights = plane.values.take(forest.bins.take(forest.summits))
-    by_size = forest.summits.take(_order(heights.view(np.int32).astype(np.int64)))
-    constant[forest.tree[by_size]] = -forest.phase[by_size]  # of one tree's summits the last one counts
-    column = forest.bins % plane.width
+def _constants(
+    plane: _Plane, bins: _Array, phase: _Array, tree: _Array, summits: _Array, *, n_trees: int
+) -> _Array:
+    """Return what to add to the phases of each tree (see ``pghi``); ``tree``: of each bin."""
+    constant = np.zeros(n_trees, np.float32)
+    by_size = summits.take(np.argsort(plane.values.take(bins.take(summits)), kind="stable"))
+    constant[tree[by_size]] = -phase[by_size]  # of one tree's summits the last one counts
+    column = bins % plane.width
     real = np.flatnonzero((column == 1) | (column == plane.width - 2))
-    power = plane.values[forest.bins[real]].astype(np.float64) ** 2
+    power = plane.values[bins[real]].astype(np.float64) ** 2
     # The constant c that makes the sum of power · cos²(phase + c) largest.
-    doubled = 2.0 * forest.phase[real].astype(np.float64)
-    cosine = np.bincount(forest.tree[real], power * np.cos(doubled), forest.n_trees)
-    sine = np.bincount(forest.tree[real], power * np.sin(doubled), forest.n_trees)
+    doubled = 2.0 * phase[real].astype(np.float64)
+    cosine = np.bincount(tree[real], power * np.cos(doubled), n_trees)
+    sine = np.bincount(tree[real], power * np.sin(doubled), n_trees)
     known = np.hypot(cosine, sine) > 0.0
     constant[known] = -0.5 * np.arctan2(sine, cosine)[known]
-    constant[forest.anchored] = forest.anchor
     return constant
+
+
+def spanning_forest(first: _Array, second: _Array, jump: _Array, n_nodes: int) -> tuple[_Array, _Array]:
+    """Join nodes along a maximum spanning forest, and sum phases along it (Borůvka's algorithm).
+
+    In each round every tree points along its best edge, and what points to each other becomes one tree.
+
+    Args:
+        first: One end of each edge, the best edge last.
+        second: The other end, another node.
+        jump: Phase of ``second`` less that of ``first``.
+        n_nodes: Number of nodes.
+
+    Returns:
+        Each node's root, and its phase less that of its root.
+    """
+    root, shift = np.arange(n_nodes), np.zeros(n_nodes)
+    while first.size:
+        best, other = np.full(n_nodes, -1), np.full(n_nodes, -1)
+        best[first] = other[second] = np.arange(first.size)  # of equal indices the last one counts
+        best = np.maximum(best, other)
+        node = np.flatnonzero(best >= 0)
+        edge = best.take(node)
+        start, goal = first.take(edge), second.take(edge)
+        pointer, change = np.arange(n_nodes), np.zeros(n_nodes)
+        change[node] = jump.take(edge) * (1 - 2 * (start == node))
+        goal += start - node
+        pointer[node] = goal
+        mutual = node.compress((pointer.take(goal) == node) & (node < goal))
+        pointer[mutual], change[mutual] = mutual, 0.0  # each other's best: one becomes the root
+        follow(pointer, change)
+        shift += change.take(root)
+        root = pointer.take(root)
+        jump = jump + change.take(first) - change.take(second)
+        first, second = pointer.take(first), pointer.take(second)
+        apart = first != second
+        first, second, jump = first.compress(apart), second.compress(apart), jump.compress(apart)
+    return root, shift
+
+
+def follow(pointer: _Array, change: _Array) -> None:
+    """Replace each pointer by the end of its chain and each change by its sum along it, in place.
+
+    Each round doubles what a pointer skips. A node that points to itself ends a chain, with a change of 0.
+    """
+    active = np.arange(pointer.size)
+    while active.size:
+        via = pointer.take(active)
+        end = pointer.take(via)
+        moved = end != via
+        active, via, end = active.compress(moved), via.compress(moved), end.compress(moved)
+        change[active] += change.take(via)
+        pointer[active] = end

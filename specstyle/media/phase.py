@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal
 
 import torch
@@ -33,14 +34,9 @@ def unreported(_: int) -> None:
 
 @torch.no_grad()
 def spectral_convergence_db(waveform: Tensor, magnitude: Tensor, settings: StftSettings) -> float:
-    """Return how far a waveform's magnitudes are from the wanted ones.
+    """Return how far the magnitudes of waveforms y ``[..., length]`` are from the wanted ones S, in dB.
 
     ``20 log10(|| |STFT(y)| - S || / || S ||)``, over all channels together (Frobenius norm).
-
-    Args:
-        waveform: y, shape ``[..., length]``.
-        magnitude: S, shape ``[..., n_bins, n_frames(length)]``.
-        settings: The transform.
 
     Returns:
         In dB; ``-inf`` if they are equal (also when both are zero).
@@ -57,13 +53,7 @@ def spectral_convergence_db(waveform: Tensor, magnitude: Tensor, settings: StftS
 
 
 def random_phase(shape: tuple[int, ...], generator: torch.Generator, *, like: Tensor) -> Tensor:
-    """Draw unit complex numbers with phases from the full circle.
-
-    Args:
-        shape: Of the result.
-        generator: Where the numbers come from; the same seed gives the same phases on every device.
-        like: A real tensor whose dtype and device the result matches.
-    """
+    """Draw unit complex numbers of all phases, the same on every device, of the type of ``like``."""
     angle = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
     angle = (2.0 * math.pi * angle).to(device=like.device, dtype=like.dtype)
     return torch.polar(torch.ones_like(angle), angle)
@@ -130,12 +120,13 @@ class Projection:
         dtype, device = magnitude.dtype, magnitude.device
         self._window = window_tensor(settings, dtype, device)
         self._inverse_sum = inverse_window_sum(settings, length, dtype, device)
+        self._signal = partial(OverlapAdd, settings, length, magnitude.shape[:1], like=self._target)
         size = _BLOCK_CPU if device.type == "cpu" else _BLOCK_GPU
         self._block = max(1, size // (settings.n_fft * max(1, magnitude.shape[0])))
 
     def project(self, x: Tensor) -> Tensor:
         """Put the wanted magnitudes on the phases of ``x`` ``[channels, length]``, and invert."""
-        signal = self._empty()
+        signal = self._signal()
         for start, spec in self._spectra(x):
             self._add(signal, start, spec.mul_(self._factor(spec, start)))
         return signal.signal() * self._inverse_sum
@@ -147,7 +138,7 @@ class Projection:
             phase: The start.
             kept: Is filled with the spectra that are inverted, ``[channels, frames, n_bins]``.
         """
-        signal = self._empty()
+        signal = self._signal()
         for start, spec in self._starts(phase):
             spec.mul_(self._factor(spec, start))
             if kept is not None:
@@ -185,7 +176,7 @@ class Projection:
         kept.mul_(1.0 - following)
         for number in range(1, pairs + 1):
             now, following = following, beta(number + 1, x) if number < pairs else 0.0
-            signal = self._empty()
+            signal = self._signal()
             for first, spec in self._spectra(reflected):
                 c = kept[:, first : first + spec.shape[1]]
                 c.add_(spec, alpha=now)
@@ -243,11 +234,7 @@ class Projection:
         return t
 
     def _starts(self, phase: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Yield the first frame and the spectrum ``[channels, frames, n_bins]`` of each block of a start.
-
-        Args:
-            phase: Complex, ``[channels, n_bins, frames]``, or a waveform ``[channels, length]``.
-        """
+        """Yield the first frame and the spectrum ``[channels, frames, n_bins]`` of each block of a start."""
         if not phase.is_complex():
             yield from self._spectra(phase.expand(self._target.shape[0], -1))
             return
@@ -283,10 +270,6 @@ class Projection:
         """Return what makes the magnitudes of a block the wanted ones; 0 stays 0."""
         tiny = torch.finfo(self._target.dtype).tiny
         return self._target[:, start : start + spec.shape[1]] / magnitudes(spec).clamp_(min=tiny)
-
-    def _empty(self) -> OverlapAdd:
-        """Return a signal that no frame was added to."""
-        return OverlapAdd(self._settings, self._length, self._target.shape[:1], like=self._target)
 
     def _add(self, signal: OverlapAdd, start: int, spec: Tensor) -> None:
         """Invert a block of spectra and overlap-add it at its place."""

@@ -14,9 +14,8 @@ from torch import Tensor
 from specstyle.engine.canvas import resize
 from specstyle.engine.views import View, plain_view
 from specstyle.errors import RecipeError
-from specstyle.media.base import Encoded
-from specstyle.media.color import gray_of, luma
-from specstyle.media.colormatch import match_colors, match_gray
+from specstyle.media import Encoded
+from specstyle.media.color import gray_of, luma, match_colors, match_gray
 from specstyle.media.image import PictureCodec, gray_encoded
 from specstyle.media.imagefiles import check_output_fits, read_picture
 from specstyle.media.pictures import (
@@ -41,12 +40,7 @@ def whole_strides(side: int) -> int:
 
 
 class PictureMedium:
-    """Pictures.
-
-    Args:
-        recipe: A ``Recipe``: sizes, colors, bits.
-        device: Where images live.
-    """
+    """Pictures, as a ``Recipe`` asks for them: sizes, colors, bits."""
 
     def __init__(self, recipe: Any, *, device: torch.device) -> None:
         self._recipe, self._device = recipe, device
@@ -119,29 +113,18 @@ class PictureMedium:
         """
         scales = self._recipe.style_scale or (1.0,)
         scales = scales * len(sources) if len(scales) == 1 else scales
-        sized = [
-            self._sized(_without_hidden_colors(source), content, scale)
-            for source, scale in zip(sources, scales, strict=True)
-        ]
         none = (None,) * len(sources)
-        parts = tuple(
-            self.mask(given, source, style, f"style mask {i}")
-            for i, (given, source, style) in enumerate(
-                zip(style_masks or none, sources, sized, strict=True), 1
-            )
-        )
-        areas = [
-            self.mask(given, content_source, content, f"content mask {i}")
-            for i, given in enumerate(content_masks or none, 1)
-        ]
-        styles = [
-            self._colored(style, content, part, area)
-            for style, part, area in zip(sized, parts, areas, strict=True)
-        ]
+        given = zip(sources, scales, content_masks or none, style_masks or none, strict=True)
+        styles, areas, parts = [], [], []
+        for i, (source, scale, content_mask, style_mask) in enumerate(given, 1):
+            style = self._sized(_without_hidden_colors(source), content, scale)
+            parts.append(self.mask(style_mask, source, style, f"style mask {i}"))
+            areas.append(self.mask(content_mask, content_source, content, f"content mask {i}"))
+            styles.append(self._colored(style, content, parts[-1], areas[-1]))
         if not any(area is not None for area in areas):
-            return styles, (), parts
+            return styles, (), tuple(parts)
         full = content.image.new_ones((1, 1, *content.image.shape[2:]))
-        return styles, tuple(full if area is None else area for area in areas), parts
+        return styles, tuple(full if area is None else area for area in areas), tuple(parts)
 
     def mask(self, given: Any, of: Picture, picture: Encoded, role: str) -> Tensor | None:
         """Return a mask in the size of an encoded picture, ``[1, 1, H, W]``; ``None`` if there is none."""
@@ -204,15 +187,7 @@ class PictureMedium:
         parts: Sequence[Tensor | None],
         amount: float,
     ) -> Encoded:
-        """Return the content with its colors brought to the styles', each in its area.
-
-        Args:
-            content: The content.
-            styles: The styles, with ``areas`` and ``parts`` as ``encode_styles`` gives them.
-            areas: Where each applies; none: everywhere.
-            parts: Which part of each counts.
-            amount: How far, from 0 to 1.
-        """
+        """Return the content with its colors brought to the styles' (1: all the way), each in its area."""
         if self._gray_space is not None or self._recipe.color_match != "none":
             return content  # the styles have its colors
         areas = areas or (torch.ones_like(content.image[:, :1]),) * len(styles)

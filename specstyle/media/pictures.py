@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from specstyle.errors import FileError
-from specstyle.media.exif import UNKNOWN, Origin
+from specstyle.media.imagetags import UNKNOWN, Origin
 
 MIN_SIDE = 8
 """Smallest side of a usable picture, in pixels: at stride 8 (VGG's relu4_1) less leaves no feature at all."""
@@ -72,11 +72,7 @@ class Picture:
 
 
 def check_picture(picture: Picture, *, role: str) -> None:
-    """Refuse a picture from which nothing can be transferred.
-
-    Args:
-        picture: The picture.
-        role: What it is for, as the message names it: ``"content"`` or ``"style"``.
+    """Refuse a picture from which nothing can be transferred, naming its role: ``content`` or ``style``.
 
     Raises:
         FileError: A side below ``MIN_SIDE`` pixels, NaN or infinite values, one constant color, or
@@ -104,8 +100,8 @@ class ImageSettings:
 
     Attributes:
         size: Longest side in pixels, or None for the picture's own size. ``height`` and ``width`` go first.
-        height: Height in pixels; alone, the width follows the aspect.
-        width: Width in pixels; alone, the height follows the aspect.
+        height: Height in pixels; without ``width``, that follows the aspect.
+        width: Width in pixels, beside a height.
         enlarge: Whether a picture smaller than that is enlarged.
         truncate: Cut sides to whole pixels instead of rounding them; a ``size`` in float32, as TensorFlow's
             tutorial computes it: on some shapes the longest side is a pixel short.
@@ -119,28 +115,11 @@ class ImageSettings:
     truncate: bool = False
     resampling: str = "lanczos"
 
-    def __post_init__(self) -> None:
-        for name in ("size", "height", "width"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(
-                    f"{name}: expected a whole number of pixels, at least 1, or None, got {value!r}"
-                )
-        if not isinstance(self.enlarge, bool):
-            raise ValueError(f"enlarge: expected True or False, got {self.enlarge!r}")
-
 
 def target_shape(picture_h: int, picture_w: int, settings: ImageSettings) -> tuple[int, int]:
     """Choose the shape in which a picture is worked on.
 
     The aspect is kept to rounding, and nothing is enlarged unless the settings say so.
-
-    Args:
-        picture_h: Height of the picture in pixels.
-        picture_w: Width of the picture in pixels.
-        settings: The wanted size.
 
     Returns:
         Height and width in pixels, each at least 1.
@@ -164,8 +143,6 @@ def target_shape(picture_h: int, picture_w: int, settings: ImageSettings) -> tup
         return height, width
     if height is not None:
         wanted, side = height, picture_h
-    elif width is not None:
-        wanted, side = width, picture_w
     elif settings.size is not None:
         wanted, side = settings.size, max(picture_h, picture_w)
     else:
@@ -173,7 +150,7 @@ def target_shape(picture_h: int, picture_w: int, settings: ImageSettings) -> tup
     if wanted > side and not settings.enlarge:
         return picture_h, picture_w
     if settings.truncate:
-        if height is not None or width is not None:
+        if height is not None:
             return max(1, picture_h * wanted // side), max(1, picture_w * wanted // side)
         ratio = np.float32(wanted) / np.float32(side)
         return max(1, int(np.float32(picture_h) * ratio)), max(1, int(np.float32(picture_w) * ratio))
@@ -199,12 +176,7 @@ def resize_picture(picture: Picture, height: int, width: int, resampling: str = 
 
     Returns:
         The picture in the new shape, the dtype and device of its pixels kept.
-
-    Raises:
-        ValueError: A side below 1.
     """
-    if height < 1 or width < 1:
-        raise ValueError(f"height and width: expected at least 1 pixel each, got {height} x {width}")
     if (height, width) == (picture.height, picture.width):
         return picture
     colors = picture.pixels.detach().cpu().numpy().astype(np.float32)

@@ -1,11 +1,26 @@
-"""What a file seems to be, by its first bytes."""
+"""What a file seems to be, by its first bytes, and how reading it fails."""
 
 from __future__ import annotations
 
-from specstyle.media.containers import is_text
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
 
 SNIFFED_BYTES = 4096
 """How many of them are looked at."""
+
+_LOCK = threading.Lock()
+
+_PICTURES = {
+    b"\x89PNG": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"GIF8": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"8BPS": "Photoshop",
+}
 
 
 def sound_format(head: bytes) -> str | None:
@@ -67,3 +82,79 @@ def reason_of(error: BaseException) -> str:
     """Return what an error says, in one line."""
     text = str(getattr(error, "strerror", None) or error) or repr(error)
     return " ".join(text.split())
+
+
+@contextlib.contextmanager
+def silent_stderr() -> Iterator[None]:
+    """Keep from the terminal what libmpg123 and libtiff write there of a damaged file.
+
+    What other threads write meanwhile is lost, so this is for moments.
+    """
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no terminal to keep anything from
+        yield
+        return
+    with _LOCK:
+        try:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def foreign_kind(head: bytes) -> str | None:
+    """Name what a file is by its first bytes (64 or more), if it is certainly no sound file.
+
+    Returns:
+        ``"a PNG picture"``, ``"text"`` ..., or ``None``.
+    """
+    for magic, name in _PICTURES.items():
+        if head.startswith(magic):
+            return f"a {name} picture"
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "a WebP picture"
+    if head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"heic", b"heix", b"mif1"):
+        return "an AVIF or HEIC picture"
+    return "text" if is_text(head) else None
+
+
+_FILMS = {
+    b"\x1a\x45\xdf\xa3": ("matroska", "a Matroska or WebM file"),
+    b"\x30\x26\xb2\x75\x8e\x66\xcf\x11": ("asf", "a Windows Media file"),
+    b"FLV\x01": ("flv", "a Flash video"),
+    b"wvpk": ("wv", "a WavPack file"),
+    b"MAC ": ("ape", "a Monkey's Audio file"),
+    b"TTA1": ("tta", "a True Audio file"),
+    b"#!AMR": ("amr", "an AMR file"),
+    b"\x0b\x77": ("ac3", "an AC-3 file"),
+    b"\xff\xf1": ("aac", "an AAC file"),
+    b"\xff\xf9": ("aac", "an AAC file"),
+}
+
+
+def film_format(head: bytes) -> tuple[str, str] | None:
+    """Name the format of a sound or film that libsndfile cannot read and FFmpeg can.
+
+    Returns:
+        FFmpeg's name of it, and one for a user; ``None`` if it is no such file.
+    """
+    if head[4:8] == b"ftyp":
+        return None if foreign_kind(head) else ("mov", "an MP4 or M4A file")
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "avi", "an AVI film"
+    return next((named for magic, named in _FILMS.items() if head.startswith(magic)), None)
+
+
+def is_text(head: bytes) -> bool:
+    """Tell whether bytes are readable UTF-8 (cut anywhere) without control characters."""
+    for cut in range(4):
+        try:
+            text = head[: len(head) - cut].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        return bool(text) and all(letter.isprintable() or letter in "\t\r\n\f\ufeff" for letter in text)
+    return False

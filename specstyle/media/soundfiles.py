@@ -14,32 +14,13 @@ import torch
 
 from specstyle.errors import FileError
 from specstyle.files import url_of
-from specstyle.media.channels import XIPH_MASKS, from_vorbis
-from specstyle.media.containers import film_format, foreign_kind
 from specstyle.media.filmsounds import FilmSound
-from specstyle.media.quiet import silent_stderr
-from specstyle.media.sounds import WHOLE, Part, Sound, check_sound, resample
+from specstyle.media.sniffing import film_format, foreign_kind, silent_stderr
+from specstyle.media.sounds import WHOLE, XIPH_MASKS, Part, Sound, from_vorbis
 from specstyle.media.soundstreams import streams_of
-from specstyle.media.soundwriting import (
-    SUFFIXES,
-    check_output_fits,
-    check_output_suffix,
-    output_subtype,
-    reason,
-    write_sound,
-)
+from specstyle.media.soundwriting import SUFFIXES, check_output_fits, check_output_suffix, reason, write_sound
 
-__all__ = [
-    "SUFFIXES",
-    "Sound",
-    "check_output_fits",
-    "check_output_suffix",
-    "check_sound",
-    "output_subtype",
-    "read_sound",
-    "resample",
-    "write_sound",
-]
+__all__ = ["SUFFIXES", "check_output_fits", "check_output_suffix", "read_sound", "write_sound"]
 
 _BLOCK = 2**16
 _MAX_RATE = 10_000_000

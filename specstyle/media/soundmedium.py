@@ -13,18 +13,26 @@ from torch import Tensor
 
 from specstyle.engine.views import View
 from specstyle.errors import RecipeError
-from specstyle.media.audio import Inverse, SoundCodec
-from specstyle.media.audiosettings import AudioSettings
+from specstyle.media import Encoded
+from specstyle.media.audio import AudioSettings, Inverse, SoundCodec, WaveformCanvas
 from specstyle.media.bands import sound_view
-from specstyle.media.base import Encoded
-from specstyle.media.dynamics import match_dynamics
-from specstyle.media.equalize import colored_noise, equalize
+from specstyle.media.equalize import colored_noise, equalize, match_dynamics
 from specstyle.media.level import finish_sound
 from specstyle.media.masks import SoundMask, mask_of, mixed, sounding
-from specstyle.media.soundfiles import SUFFIXES, check_output_fits, output_subtype, read_sound
-from specstyle.media.sounds import WHOLE, Part, Sound, channel_mixing, check_sound, loudest, resample
+from specstyle.media.soundfiles import read_sound
+from specstyle.media.sounds import (
+    WHOLE,
+    Part,
+    Sound,
+    channel_mixing,
+    check_sound,
+    grains_of,
+    loudest,
+    resample,
+    sound_of_array,
+)
+from specstyle.media.soundwriting import SUFFIXES, check_output_fits, output_subtype
 from specstyle.media.spectrogramfile import Spectrogram
-from specstyle.media.waveform import WaveformCanvas
 
 GAP_S = 0.046
 """A content's level is taken over so long where noise is to fill its gaps."""
@@ -74,7 +82,7 @@ class SoundMedium:
         if isinstance(given, (str, Path)):
             sound = read_sound(Path(given), part)
         else:
-            whole = given if isinstance(given, Sound) else _sound_of_array(given, self._sample_rate, role)
+            whole = given if isinstance(given, Sound) else sound_of_array(given, self._sample_rate, role)
             sound = whole if part == WHOLE else part.of(whole)
         if preview_s is not None:
             sound = loudest(sound, preview_s)
@@ -110,7 +118,7 @@ class SoundMedium:
 
     def encode_style(self, source: Sound, content: Encoded) -> Encoded:
         """Return a style's log-magnitude image at the content's sample rate."""
-        comparable = resample(_heard(source), content.context.sound.sample_rate)
+        comparable = resample(_heard([source])[0], content.context.sound.sample_rate)
         self._check(comparable, "style")
         return self._codec.encode(comparable, device=self._device)
 
@@ -127,8 +135,7 @@ class SoundMedium:
         return self._colored(_centered(content), styles, amount)
 
     def _colored(self, content: Sound, styles: Sequence[Sound], amount: float = 1.0) -> Sound:
-        heard = [_heard(style) for style in styles]
-        return equalize(content, heard, blend=self._recipe.style_blend, amount=amount)
+        return equalize(content, _heard(styles), blend=self._recipe.style_blend, amount=amount)
 
     def reference(self, styles: Sequence[Sound], content: Encoded, generator: torch.Generator) -> Tensor:
         """Return the image of Gaussian noise with the styles' long-term spectrum."""
@@ -151,15 +158,15 @@ class SoundMedium:
         They come from random places, and fill the room that is left under the content's own level (over
         ``GAP_S``), so that a silence starts as full as the style is, with its strokes, and a tone nearly as
         clear as it was.
-
-        Args:
-            content: The content.
-            styles: Whose grains these are.
-            generator: Source of randomness.
-            amount: Of the noise.
-            kept: Of the content.
         """
-        grains = self._grains(content, styles, generator)
+        sources = [resample(style, content.sample_rate).samples for style in _heard(styles)]
+        grains = grains_of(
+            sources,
+            self._recipe.style_blend,
+            content.samples.shape,
+            size=round(GRAIN_S * content.sample_rate),
+            generator=generator,
+        )
         mixed_grains = replace(content, samples=channel_mixing(content.samples) @ grains)
         noise = self._colored(mixed_grains, styles).samples
         level = content.samples.std(1, correction=0, keepdim=True)
@@ -169,30 +176,6 @@ class SoundMedium:
         room = loudest * (1.0 - _level_around(samples, round(GAP_S * content.sample_rate)) / level)
         noise *= room.nan_to_num_(0.0).clamp_(min(loudest, FAINT_NOISE), loudest)
         return replace(content, samples=samples + amount * noise)
-
-    def _grains(self, like: Sound, styles: Sequence[Sound], generator: torch.Generator) -> Tensor:
-        """Return pieces of the styles from random places, faded into each other, of a sound's shape.
-
-        Reference:
-            Roads 1988, "Introduction to granular synthesis".
-        """
-        channels, length = like.samples.shape
-        sources = [resample(_heard(style), like.sample_rate).samples for style in styles]
-        shares = torch.tensor(self._recipe.style_blend or (1.0,) * len(sources))
-        size = min(round(GRAIN_S * like.sample_rate), *(s.shape[1] for s in sources)) // 2 * 2
-        fade = torch.hann_window(size, dtype=torch.float64).sqrt()
-        found = torch.zeros(channels, length + 2 * size, dtype=torch.float64)
-        starts = range(0, length + size, size // 2)
-        picks = torch.multinomial(shares, channels * len(starts), replacement=True, generator=generator)
-        places = torch.rand(channels, len(starts), 2, generator=generator, dtype=torch.float64)
-        for channel in range(channels):
-            for number, start in enumerate(starts):
-                source = sources[int(picks[channel * len(starts) + number])]
-                row, place = places[channel, number].tolist()
-                first = int(place * (source.shape[1] - size + 1))
-                piece = source[int(row * len(source)), first : first + size]
-                found[channel, start : start + size] += fade * piece
-        return found[:, size // 2 : size // 2 + length]
 
     def waveform(
         self,
@@ -205,16 +188,12 @@ class SoundMedium:
     ) -> WaveformCanvas:
         """Return a canvas of samples of the content's rate and length.
 
-        Args:
-            content: What it starts from, unless one of the others is given.
-            start: A sound to start from, repeated or cut to the content's length.
-            styles: Whose spectrum a noise has.
-            noise: Source of noise to start from.
-            loop: See ``WaveformCanvas``.
+        It starts from the content, from a sound that is repeated or cut to its length, or from noise with the
+        styles' spectrum. For ``loop`` see ``WaveformCanvas``.
         """
         if noise is not None:
-            heard, like = [_heard(style) for style in styles], content.context.sound
-            start = _centered(colored_noise(heard, like, noise, blend=self._recipe.style_blend))
+            blend, like = self._recipe.style_blend, content.context.sound
+            start = _centered(colored_noise(_heard(styles), like, noise, blend=blend))
         if start is not None:
             content = self._codec.encode(self._fitted(start, content.context.sound), device=self._device)
         return WaveformCanvas(content, self._codec.settings, device=self._device, loop=loop)
@@ -248,18 +227,10 @@ class SoundMedium:
         amount: float = 0.0,
         output: Path | None = None,
     ) -> tuple[Sound, dict[str, Any], Spectrogram | None]:
-        """Bring an image, or the samples of a waveform, to a sound of the content's loudness.
+        """Bring an image, or the samples of a canvas, to a sound of the content's loudness.
 
-        Args:
-            image: What was optimized; its phase is reconstructed.
-            samples: Of the waveform instead, with its canvas.
-            content: As it was encoded.
-            original: The content itself.
-            canvas: Of the samples.
-            with_function: In the place of the recipe's phase reconstruction.
-            styles: Whose dynamics and spectrum it gets in the end.
-            amount: How far, from 0 to 1.
-            output: Where it will be written: not every format ends at full scale.
+        The styles give it their dynamics and spectrum, by an amount from 0 to 1. Where it will be written
+        counts, as not every format ends at full scale.
 
         Returns:
             The sound, what the record says of it, and the magnitudes that it was made of, if there are any.
@@ -278,14 +249,13 @@ class SoundMedium:
             # An exact match has no finite level; -300 dB is float64's own precision.
             figures["spectral_convergence_db"] = max(found.spectral_convergence_db, -300.0)
         if amount > 0:
-            heard, blend = [_heard(style) for style in styles], self._recipe.style_blend
             # A loop has its end before its beginning there, too, and no faded ends.
             length = sound.samples.shape[1]
             around = min(round(AROUND_S * sound.sample_rate), length) if self._recipe.loop else 0
-            samples = torch.cat(
-                [sound.samples[:, length - around :], sound.samples, sound.samples[:, :around]], 1
-            )
-            sound = match_dynamics(replace(sound, samples=samples), heard, blend=blend, amount=amount)
+            ends = sound.samples[:, length - around :], sound.samples[:, :around]
+            sound = replace(sound, samples=torch.cat([ends[0], sound.samples, ends[1]], 1))
+            blend = self._recipe.style_blend
+            sound = match_dynamics(sound, _heard(styles), blend=blend, amount=amount)
             sound = self.equalized(sound, styles, amount)
             sound = replace(sound, samples=sound.samples[:, around : around + length])
         finished, level = self.mixed_and_leveled(sound, original, output)
@@ -295,11 +265,6 @@ class SoundMedium:
         self, made: Sound, original: Sound, output: Path | None
     ) -> tuple[Sound, dict[str, Any]]:
         """Mix a sound with the content that it was made of as the recipe says, and bring it to its loudness.
-
-        Args:
-            made: The sound.
-            original: The content.
-            output: The file that it goes to; floats may pass full scale there.
 
         Returns:
             The sound, and what the record says of its level.
@@ -347,12 +312,12 @@ def _level_around(samples: Tensor, width: int) -> Tensor:
     return around.clamp_min_(0.0).sqrt_()
 
 
-def _heard(style: Sound) -> Sound:
+def _heard(styles: Sequence[Sound]) -> list[Sound]:
     """Leave out silent channels: they say nothing of a style, and the others then count for all channels."""
-    moving = style.samples.amax(1) > style.samples.amin(1)
-    if bool(moving.all()):
-        return style
-    return replace(style, samples=style.samples[moving])
+    moving = [style.samples.amax(1) > style.samples.amin(1) for style in styles]
+    return [
+        replace(s, samples=s.samples[m]) if not m.all() else s for s, m in zip(styles, moving, strict=True)
+    ]
 
 
 def _centered(sound: Sound) -> Sound:
@@ -363,17 +328,3 @@ def _centered(sound: Sound) -> Sound:
     mean, peak = sound.samples.mean(1, keepdim=True), sound.samples.abs().amax(1, keepdim=True)
     offset = torch.where(mean.abs() > 1e-10 * peak, mean, 0.0)
     return replace(sound, samples=sound.samples - offset) if bool(offset.any()) else sound
-
-
-def _sound_of_array(given: Any, sample_rate: int | None, role: str) -> Sound:
-    if sample_rate is None:
-        raise ValueError(f"the {role} is an array of samples: say its sample_rate in Hz")
-    samples = torch.as_tensor(given)
-    if samples.ndim == 1:
-        samples = samples[None]
-    if samples.ndim != 2 or not samples.is_floating_point():
-        raise ValueError(
-            f"the {role} must be floating-point samples of shape [length] or [channels, length], got "
-            f"{samples.dtype} of shape {list(samples.shape)}"
-        )
-    return Sound(samples.detach().cpu().to(torch.float64), sample_rate, name=role)

@@ -1,15 +1,35 @@
-"""A sound in memory: what it is, whether it can be used, and another sample rate."""
+"""A sound in memory: what it is, the order of its channels, whether it can be used, another sample rate."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from specstyle.errors import FileError
+
+_WAV_FROM_VORBIS = {
+    3: (0, 2, 1),
+    5: (0, 2, 1, 3, 4),
+    6: (0, 2, 1, 5, 3, 4),
+    7: (0, 2, 1, 6, 5, 3, 4),
+    8: (0, 2, 1, 7, 5, 6, 3, 4),
+}
+"""For each channel in WAV's order, its place in Vorbis's (Vorbis I, 4.3.9; RFC 7845, 5.1.1.2: as in Opus)."""
+
+XIPH_MASKS = {3: 0x7, 4: 0x33, 5: 0x37, 6: 0x3F, 7: 0x70F, 8: 0x63F}
+"""WAV's mask of the loudspeakers that so many channels of a FLAC, Vorbis or Opus file stand for."""
+
+_LOUDSPEAKERS = ["FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR"]
+"""FFmpeg's names of WAV's loudspeakers, from the mask's lowest bit on."""
+
+PLAIN_MASKS = {1: 0x4, 2: 0x3}
+"""What a WAV without a mask means."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,12 +130,7 @@ WHOLE = Part()
 
 
 def loudest(sound: Sound, duration_s: float) -> Sound:
-    """Return the loudest range of a sound, to a hundredth of a second, with a note on where it lies.
-
-    Args:
-        sound: All of it, if it is no longer than the range.
-        duration_s: Of the range, in seconds.
-    """
+    """Return the loudest range of so many seconds, to a hundredth of one, with a note on where it lies."""
     hop, length = max(round(0.01 * sound.sample_rate), 1), sound.samples.shape[1]
     count = round(duration_s * sound.sample_rate) // hop
     if not 0 < count * hop < length:
@@ -132,13 +147,23 @@ def loudest(sound: Sound, duration_s: float) -> Sound:
     )
 
 
-def check_sound(sound: Sound, *, role: str, min_samples: int) -> None:
-    """Refuse a sound that cannot serve as content or style.
+def sound_of_array(given: Any, sample_rate: int | None, role: str) -> Sound:
+    """Return an array or tensor ``[(channels,) length]`` of floats as a sound."""
+    if sample_rate is None:
+        raise ValueError(f"the {role} is an array of samples: say its sample_rate in Hz")
+    samples = torch.as_tensor(given)
+    if samples.ndim == 1:
+        samples = samples[None]
+    if samples.ndim != 2 or not samples.is_floating_point():
+        raise ValueError(
+            f"the {role} must be floating-point samples of shape [length] or [channels, length], got "
+            f"{samples.dtype} of shape {list(samples.shape)}"
+        )
+    return Sound(samples.detach().cpu().to(torch.float64), sample_rate, name=role)
 
-    Args:
-        sound: The sound.
-        role: What it is for, as the message says it: ``"content"`` or ``"style"``.
-        min_samples: Samples of one analysis window (``n_fft``).
+
+def check_sound(sound: Sound, *, role: str, min_samples: int) -> None:
+    """Refuse a sound that cannot serve as its role (content or style), or has not one ``n_fft`` of samples.
 
     Raises:
         FileError: If it has no samples, fewer than one window, NaN or infinite ones, or only one value.
@@ -169,11 +194,7 @@ def check_sound(sound: Sound, *, role: str, min_samples: int) -> None:
 
 
 def resample(sound: Sound, sample_rate: int) -> Sound:
-    """Change the sample rate (soxr, quality VHQ); the same sound if it has that rate already.
-
-    Args:
-        sound: The sound.
-        sample_rate: The new rate in Hz.
+    """Change the sample rate, in Hz (soxr, quality VHQ); the same sound if it has that rate already.
 
     Returns:
         A sound of the same duration, up to one sample.
@@ -194,13 +215,66 @@ def resample(sound: Sound, sample_rate: int) -> Sound:
 
 
 def channel_mixing(samples: Tensor) -> Tensor:
-    """Return what mixes independent noises so that they correlate as a sound's channels, ``[C, C]``.
-
-    Args:
-        samples: ``[C, length]``.
-    """
+    """Return what mixes independent noises so that they correlate as these channels, ``[C, C]``."""
     norms = samples.norm(dim=1, keepdim=True)
     unit = torch.where(norms > 0, samples / norms, 0.0)
     strengths, axes = torch.linalg.eigh(unit @ unit.T)
     mixing: Tensor = axes * strengths.clamp_min(0.0).sqrt() @ axes.T
     return mixing
+
+
+def mask_of(names: Iterable[str]) -> int | None:
+    """Return WAV's mask of loudspeakers that FFmpeg names, in that order; ``None``: there is none."""
+    bits = [_LOUDSPEAKERS.index(name) if name in _LOUDSPEAKERS else -1 for name in names]
+    rising = all(one < other for one, other in zip([-1, *bits], bits, strict=False))
+    return sum(1 << bit for bit in bits) if bits and rising else None
+
+
+def from_vorbis(samples: Tensor) -> Tensor:
+    """Bring ``[channels, length]`` from Vorbis's order into WAV's."""
+    order = _WAV_FROM_VORBIS.get(len(samples))
+    return samples if order is None else samples[list(order)]
+
+
+def to_vorbis(samples: Tensor) -> Tensor:
+    """Bring ``[channels, length]`` from WAV's order into Vorbis's."""
+    order = _WAV_FROM_VORBIS.get(len(samples))
+    return samples if order is None else samples[[order.index(i) for i in range(len(order))]]
+
+
+def grains_of(
+    sources: Sequence[Tensor],
+    blend: Sequence[float],
+    shape: Sequence[int],
+    *,
+    size: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """Return pieces of sounds from random places, faded into each other.
+
+    Args:
+        sources: Samples ``[channels, length]`` of each.
+        blend: How much of each; none: as much of all.
+        shape: Of the result, ``(channels, length)``.
+        size: Of a grain in samples, or as long as the shortest source.
+        generator: Source of randomness.
+
+    Reference:
+        Roads 1988, "Introduction to granular synthesis".
+    """
+    channels, length = shape
+    shares = torch.tensor(blend or (1.0,) * len(sources))
+    size = min(size, *(s.shape[1] for s in sources)) // 2 * 2
+    fade = torch.hann_window(size, dtype=torch.float64).sqrt()
+    found = torch.zeros(channels, length + 2 * size, dtype=torch.float64)
+    starts = range(0, length + size, size // 2)
+    picks = torch.multinomial(shares, channels * len(starts), replacement=True, generator=generator)
+    places = torch.rand(channels, len(starts), 2, generator=generator, dtype=torch.float64)
+    for channel in range(channels):
+        for number, start in enumerate(starts):
+            source = sources[int(picks[channel * len(starts) + number])]
+            row, place = places[channel, number].tolist()
+            first = int(place * (source.shape[1] - size + 1))
+            piece = source[int(row * len(source)), first : first + size]
+            found[channel, start : start + size] += fade * piece
+    return found[:, size // 2 : size // 2 + length]

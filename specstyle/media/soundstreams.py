@@ -11,8 +11,7 @@ from typing import Any
 
 from specstyle.errors import counted
 from specstyle.media import mpeg
-from specstyle.media.containers import Chunk, chunks, missing_bytes
-from specstyle.media.ogg import Page, pages
+from specstyle.media.containers import Chunk, Page, chunks, missing_bytes, pages
 from specstyle.media.sniffing import sound_format
 
 _MPEG_IN_WAV = (0x50, 0x55)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import io
 import struct
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
 
 from specstyle.errors import FileError
-from specstyle.media.channels import PLAIN_MASKS, to_vorbis
-from specstyle.media.ogg import set_serial
-from specstyle.media.sounds import Sound, resample
+from specstyle.media.containers import set_serial
+from specstyle.media.sounds import PLAIN_MASKS, Sound, resample, to_vorbis
 
 SUFFIXES = {
     ".wav": "WAV",
@@ -45,20 +44,10 @@ _LONGEST_TAG = {"WAV": 2000, "AIFF": 8000, "OGG": 6000}
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "ULAW": 16, "ALAW": 16}
 """Whole-number subtypes and the bits of the numbers that they are made of."""
 
-_NEIGHBORS = {
-    "WAV": {
-        "PCM_S8": "PCM_U8",
-        "ALAC_24": "PCM_24",
-        "DWVW_24": "PCM_24",
-        "ALAC_20": "PCM_24",
-        "ALAC_32": "PCM_32",
-    },
-    "FLAC": {
-        **dict.fromkeys(("PCM_32", "FLOAT", "DOUBLE", "ALAC_20", "ALAC_24", "ALAC_32", "DWVW_24"), "PCM_24"),
-        "PCM_U8": "PCM_S8",
-    },
-    "AIFF": {"PCM_U8": "PCM_S8", "ALAC_24": "PCM_24", "ALAC_20": "PCM_24", "ALAC_32": "PCM_32"},
-}
+_DEEP = {**dict.fromkeys(("ALAC_20", "ALAC_24", "DWVW_24"), 24),
+         **dict.fromkeys(("ALAC_32", "PCM_32", "FLOAT", "DOUBLE"), 32)}  # fmt: skip
+"""Bits of the whole numbers that take the place of a subtype that a format does not have; of others, 16."""
+
 _KEPT = {*_BITS, "FLOAT", "DOUBLE", "VORBIS", "OPUS"}
 """Subtypes worth keeping (ADPCM and GSM in WAV would change the number of samples)."""
 
@@ -77,9 +66,6 @@ _MAX_ODD_FLAC_RATE = 65_535
 def check_output_suffix(path: Path | str) -> str:
     """Return libsndfile's name of the format that an output path's suffix stands for.
 
-    Args:
-        path: Where a sound shall be written.
-
     Returns:
         ``"WAV"``, ``"FLAC"``, ``"OGG"``, ``"MP3"`` or ``"AIFF"``.
 
@@ -97,12 +83,7 @@ def check_output_suffix(path: Path | str) -> str:
 
 
 def output_subtype(sound: Sound, suffix: str) -> str:
-    """Return the subtype that a sound is written with: its own where the format has it, else a neighbor.
-
-    Args:
-        sound: The sound.
-        suffix: Of the file, as in ``SUFFIXES``.
-    """
+    """Return the subtype that a sound gets by a suffix: its own where the format has it, else a neighbor."""
     import soundfile
 
     own, kind = sound.subtype or "PCM_16", SUFFIXES[suffix]
@@ -113,7 +94,9 @@ def output_subtype(sound: Sound, suffix: str) -> str:
         return "OPUS" if suffix == ".opus" or is_opus else "VORBIS"
     if own in _KEPT and soundfile.check_format(kind, own):
         return own
-    return _NEIGHBORS[kind].get(own, "PCM_16")
+    if own in ("PCM_S8", "PCM_U8"):
+        return "PCM_U8" if kind == "WAV" else "PCM_S8"
+    return f"PCM_{min(_DEEP.get(own, 16), 24 if kind == 'FLAC' else 32)}"
 
 
 def write_sound(sound: Sound, path: Path | str) -> tuple[str, ...]:
@@ -152,7 +135,6 @@ def write_sound(sound: Sound, path: Path | str) -> tuple[str, ...]:
     if lost:
         notes.append(f"{kind} does not keep these tags: {', '.join(lost)}")
     written = _encoded(sound, kind, subtype, path)
-    _remove_chance(written, kind)
     try:
         Path(path).write_bytes(written.getvalue())  # no view: an error would hold on to it
     except OSError as error:
@@ -171,7 +153,7 @@ def _kept_tags(sound: Sound, kind: str) -> dict[str, str]:
 
 
 def _encoded(sound: Sound, kind: str, subtype: str, path: Path | str) -> io.BytesIO:
-    """Return a whole file."""
+    """Return a whole file, free of time and chance: equal sounds give equal files."""
     import soundfile
 
     channels = sound.samples.shape[0]
@@ -195,20 +177,15 @@ def _encoded(sound: Sound, kind: str, subtype: str, path: Path | str) -> io.Byte
     if masked:  # in the format chunk, which comes first
         written.seek(40)
         written.write(struct.pack("<I", sound.channel_mask))
-    return written
-
-
-def _remove_chance(file: BinaryIO, kind: str) -> None:
-    """Free a file of time and chance, in place: equal sounds give equal files."""
     if kind == "OGG":
-        set_serial(file)
-    elif kind == "WAV":
-        file.seek(0)
-        # Float files have this chunk: id, size, version, seconds since 1970.
-        peak = file.read(256).find(b"PEAK")
-        if peak >= 0:
-            file.seek(peak + 12)
-            file.write(bytes(4))
+        set_serial(written)
+    # Floats in a WAV have this chunk: id, size, version, seconds since 1970.
+    written.seek(0)
+    peak = written.read(256).find(b"PEAK") if kind == "WAV" else -1
+    if peak >= 0:
+        written.seek(peak + 12)
+        written.write(bytes(4))
+    return written
 
 
 def _as_written(block: np.ndarray[Any, Any], subtype: str) -> np.ndarray[Any, Any]:
@@ -229,10 +206,6 @@ def check_output_fits(sound: Sound, path: Path | str) -> tuple[str, str]:
     """Refuse a sound of a rate, a number of channels or a length that the format cannot hold.
 
     A run asks this of its content before it starts, since its output has the same.
-
-    Args:
-        sound: The sound; its values do not matter.
-        path: Where it shall be written.
 
     Returns:
         libsndfile's names of the format and of the subtype.

@@ -15,13 +15,7 @@ from specstyle.errors import FileError
 from specstyle.files import atomic, check_output, make_folder
 from specstyle.media.inversion import InversionResult, Method, Start, invert
 from specstyle.media.phase import check_magnitude
-from specstyle.media.soundfiles import (
-    MAX_BYTES,
-    MAX_GROWTH,
-    check_output_suffix,
-    read_sound,
-    write_sound,
-)
+from specstyle.media.soundfiles import MAX_BYTES, MAX_GROWTH, check_output_suffix, read_sound, write_sound
 from specstyle.media.sounds import Sound
 from specstyle.media.stft import StftSettings, auto_stft, check_shape, stft
 
@@ -237,13 +231,7 @@ def _magnitude(array: np.ndarray[Any, Any], path: Path) -> Tensor:
 
 
 def write_spectrogram(source: Path, output: Path, *, force: bool = False, **options: Any) -> Spectrogram:
-    """Read a sound file and write its magnitudes, whole or not at all.
-
-    Args:
-        source: A sound file.
-        output: Where to; it must end in .npz (see ``save_spectrogram``).
-        force: Replace an existing output.
-        **options: See ``auto_stft``.
+    """Read a sound file and write its magnitudes, whole or not at all; options as for ``auto_stft``.
 
     Returns:
         What was written.
@@ -265,11 +253,8 @@ def write_spectrogram(source: Path, output: Path, *, force: bool = False, **opti
 def write_inversion(source: Path, output: Path, *, force: bool = False, **options: Any) -> InversionResult:
     """Read magnitudes from a .npz file and write a sound that has (nearly) these, whole or not at all.
 
-    Args:
-        source: What ``write_spectrogram`` wrote, or the like (see ``load_spectrogram``).
-        output: A sound file. WAV gets 32-bit floats, which hold any level; the others need a peak below 1.
-        force: Replace an existing output.
-        **options: See ``invert_spectrogram``.
+    Options as for ``invert_spectrogram``. WAV gets 32-bit floats, which hold any level; the others need a
+    peak below 1.
 
     Returns:
         The waveform, method, start and spectral convergence.

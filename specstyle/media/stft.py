@@ -1,21 +1,25 @@
-"""Short-time Fourier transform and its exact least-squares inverse: pure functions of tensors."""
+"""Short-time Fourier transform and its exact least-squares inverse, block by block for long signals."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 AUTO_WINDOW_S = 0.0464
 """Duration that ``auto_stft`` aims at, in seconds: 2048 samples at 44.1 kHz."""
 
 _NEAR_ZERO = 1e-6
 """Smallest accepted sum of squared windows, relative to the largest (an error grows by its root)."""
+
+BLOCK = 2**22
+"""Samples of frames in work at once."""
 
 
 @dataclass(frozen=True)
@@ -60,15 +64,10 @@ class StftSettings:
         return self.n_fft // 2 + 1
 
     def n_frames(self, length: int) -> int:
-        """Return the number of frames of a signal.
+        """Return the number of frames of a signal of ``length`` samples, each of them between two centers.
 
-        The last frame's center lies at or behind the last sample, so that every sample stands between two
-        centers. (librosa and torch leave that frame out if the hop does not divide the length; then a
-        sample at the end may be seen by the foot of a single window only, and inverting a modified
-        spectrogram puts a click there.)
-
-        Args:
-            length: Number of samples.
+        librosa and torch leave the last frame out if the hop does not divide the length; then a sample at
+        the end may be seen by the foot of a single window only, and an inverse puts a click there.
         """
         return 1 + -(-length // self.hop_length)
 
@@ -112,11 +111,7 @@ def auto_stft(
 
 
 def long_stft(sample_rate: int) -> StftSettings:
-    """Return the transform that filters have: Hann, 93 ms, a quarter of it as hop.
-
-    Args:
-        sample_rate: In Hz.
-    """
+    """Return the transform that filters have at a rate in Hz: Hann, 93 ms, a quarter of it as hop."""
     n_fft = 2 * auto_stft(sample_rate).n_fft
     return StftSettings(n_fft, n_fft // 4, n_fft)
 
@@ -138,7 +133,7 @@ def stft(x: Tensor, settings: StftSettings) -> Tensor:
     if length < 1:
         raise ValueError("x has no samples; at least one is needed")
     pad_right = (settings.n_frames(length) - 1) * settings.hop_length + settings.n_fft // 2 - length
-    padded = torch.nn.functional.pad(x, (settings.n_fft // 2, pad_right))
+    padded = pad(x, (settings.n_fft // 2, pad_right))
     spec = torch.stft(
         padded.reshape(-1, padded.shape[-1]),
         settings.n_fft,
@@ -151,15 +146,10 @@ def stft(x: Tensor, settings: StftSettings) -> Tensor:
 
 
 def istft(spec: Tensor, settings: StftSettings, length: int) -> Tensor:
-    """Return the signals whose transforms are nearest to the given spectrograms (least squares).
+    """Return the signals whose transforms are nearest to spectrograms ``[..., n_bins, frames]``.
 
     Each sample is the windowed overlap-add of the frames divided by the sum of the squared windows there,
     and for a spectrogram that ``stft`` made it is the sample itself.
-
-    Args:
-        spec: Complex, shape ``[..., n_bins, frames]``.
-        settings: The transform that is inverted.
-        length: Number of samples to return.
 
     Returns:
         Real, shape ``[..., length]``; differentiable.
@@ -179,11 +169,7 @@ def istft(spec: Tensor, settings: StftSettings, length: int) -> Tensor:
 
 
 def check_shape(tensor: Tensor, settings: StftSettings, length: int, *, name: str) -> None:
-    """Refuse a spectrogram whose shape does not belong to a signal of ``length`` samples.
-
-    Raises:
-        ValueError: Naming both shapes.
-    """
+    """Refuse a spectrogram whose shape does not belong to a signal of ``length`` samples (ValueError)."""
     if length < 1:
         raise ValueError(f"length is {length}; it must be at least one sample")
     expected = (settings.n_bins, settings.n_frames(length))
@@ -218,16 +204,10 @@ def inverse_window_sum(
 
 
 class OverlapAdd:
-    """Frames that are added up, one hop apart, to a signal.
+    """Frames that are added up, one hop apart, to a signal ``[*batch, length]`` of the type of ``like``.
 
     The padded signal stands in rows of one hop each. Column block k of all frames goes to the same rows moved
     down by k, so that thousands of frames take only ``n_fft / hop_length`` additions of whole blocks.
-
-    Args:
-        settings: The transform.
-        length: Of the signal, in samples.
-        batch: What comes before in its shape.
-        like: A tensor of its type, on its device.
     """
 
     def __init__(self, settings: StftSettings, length: int, batch: Sequence[int], *, like: Tensor) -> None:
@@ -246,7 +226,6 @@ class OverlapAdd:
         return self._rows.flatten(-2)[..., self._start : self._start + self._length]
 
 
-@functools.lru_cache(maxsize=16)
 def _window(name: str, win_length: int) -> np.ndarray[Any, Any]:
     """Return a periodic SciPy window, or a ValueError that names it."""
     from scipy.signal import get_window
@@ -260,9 +239,7 @@ def _window(name: str, win_length: int) -> np.ndarray[Any, Any]:
             f"window is {name!r}; it must be a window of scipy.signal.get_window, such as 'hann' or "
             f"'kaiser,8.6' ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         ) from None
-    window = np.array(window, dtype=np.float64)
-    window.setflags(write=False)
-    return window
+    return np.asarray(window, dtype=np.float64)
 
 
 def _check_invertible(settings: StftSettings) -> None:
@@ -285,3 +262,62 @@ def _check_invertible(settings: StftSettings) -> None:
             "squares add up to (nearly) zero at some samples, so the sound could not be brought back; take "
             "a smaller hop_length or another window"
         )
+
+
+def stft_blocks(x: Tensor, settings: StftSettings) -> Iterator[tuple[int, Tensor]]:
+    """Yield the number of the first frame and the spectra of each block of frames of ``[channels, length]``.
+
+    Yields:
+        Complex, ``[channels, n_bins, frames of the block]``: together what ``stft`` returns.
+    """
+    n_fft, hop, length = settings.n_fft, settings.hop_length, x.shape[-1]
+    n_frames = settings.n_frames(length)
+    size = max(1, BLOCK // (n_fft * max(1, x.shape[0])))
+    window = window_tensor(settings, x.dtype, x.device)
+    for first in range(0, n_frames, size):
+        count = min(size, n_frames - first)
+        start = first * hop - n_fft // 2
+        stop = start + (count - 1) * hop + n_fft
+        part = x[:, max(start, 0) : min(stop, length)]
+        part = pad(part, (max(-start, 0), max(stop - length, 0)))
+        yield first, torch.stft(part, n_fft, hop, window=window, center=False, return_complex=True)
+
+
+def stft_magnitude(x: Tensor, settings: StftSettings) -> Tensor:
+    """Return the magnitudes of ``stft``, ``[channels, n_bins, n_frames(length)]``."""
+    found = x.new_empty(x.shape[0], settings.n_bins, settings.n_frames(x.shape[-1]))
+    for first, spec in stft_blocks(x, settings):
+        found[:, :, first : first + spec.shape[2]] = spec.abs()
+    return found
+
+
+def shaped(x: Tensor, gains: Callable[[int, int], Tensor], settings: StftSettings) -> Tensor:
+    """Return the signal whose transform is nearest to that of ``x`` times a gain for each bin and frame.
+
+    Args:
+        x: ``[channels, length]``.
+        gains: Called with the number of a block's first frame and with how many frames it has; returns
+            ``[n_bins, frames]``, or ``[n_bins, 1]`` for all of them.
+        settings: The transform.
+    """
+    length = x.shape[-1]
+    window = window_tensor(settings, x.dtype, x.device)
+    added = OverlapAdd(settings, length, x.shape[:1], like=x)
+    for first, spec in stft_blocks(x, settings):
+        weighted = spec * gains(first, spec.shape[2])
+        added.add(torch.fft.irfft(weighted.transpose(-1, -2), n=settings.n_fft) * window, first)
+    return added.signal().mul_(inverse_window_sum(settings, length, x.dtype, x.device))
+
+
+def circular_stft(x: Tensor, settings: StftSettings, more: int = 0) -> Tensor:
+    """Transform circles ``[channels, length]``: behind the last sample comes the first one again.
+
+    Returns:
+        Complex, ``[channels, n_bins, ceil(length / hop_length) + more]``; frame t is centered at sample
+        ``t hop_length``, and differentiable.
+    """
+    hop, length = settings.hop_length, x.shape[-1]
+    lead = -(-settings.n_fft // 2 // hop)
+    frames = -(-length // hop) + more
+    places = torch.arange(-lead * hop, (frames + lead) * hop, device=x.device) % length
+    return stft(x[..., places], settings)[..., lead : lead + frames]

@@ -39,24 +39,18 @@ _NOTHING = 1e-14
 """Of sums of squares of edges, multiplied: less is rounding."""
 
 
-@torch.no_grad()
-def edge_correlation(image: Tensor, content: Tensor, *, longest: int | None = None) -> float:
-    """Return how far the edges of a picture are those of another: 1 for itself, near 0 for an unrelated one.
+def edge_correlations(images: Tensor, contents: Tensor, *, longest: int | None = None) -> Tensor:
+    """Return how far the edges of pictures are those of others: 1 for itself, near 0 for an unrelated one.
 
     Args:
-        image: ``[1, 1 or 3, H, W]`` in 0..1.
-        content: The same.
+        images: ``[B, 1 or 3, H, W]`` in 0..1.
+        contents: The same.
         longest: Longest side in pixels of what both are parts of; ``None``: they are whole.
 
     Returns:
-        The correlation of the magnitudes of the gradients of the blurred luma. Of a picture without any edge
-        it is 0.
+        ``[B]``, differentiable: the correlation of the magnitudes of the gradients of the blurred luma. Of a
+        picture without any edge it is 0.
     """
-    return float(edge_correlations(image, content, longest=longest))
-
-
-def edge_correlations(images: Tensor, contents: Tensor, *, longest: int | None = None) -> Tensor:
-    """Return the same for each picture of a batch, ``[B]``, with a gradient."""
     whole = longest or max(images.shape[2:])
     ours, theirs = (_edges(i, whole).flatten(1) for i in (images, contents))
     ours, theirs = (edges - edges.mean(1, keepdim=True) for edges in (ours, theirs))
@@ -70,11 +64,7 @@ def content_left(image: Tensor, content: Tensor) -> float:
 
     Two thirds of it are the correlation of edges, which sharp outlines make up; one third is that of edges
     in the local contrast, where a face counts as much as the collar under it.
-
-    Args:
-        image: ``[1, 1 or 3, H, W]`` in 0..1.
-        content: The same.
     """
     local = LocalContrast(max(round(max(image.shape[2:]) / AROUND), MIN_RADIUS))
-    soft = edge_correlation(local(image), local(content))
-    return (1.0 - SOFT) * edge_correlation(image, content) + SOFT * soft
+    sharp, soft = edge_correlations(image, content), edge_correlations(local(image), local(content))
+    return (1.0 - SOFT) * float(sharp) + SOFT * float(soft)

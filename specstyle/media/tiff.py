@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import struct
+import contextlib
 import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 Tags = dict[Any, tuple[Any, ...]]
-
-_TYPES = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
-"""Kinds of whole numbers, as the tags that are looked at here have them."""
 
 MAX_BYTES = 2**29
 """Most bytes of one picture."""
@@ -20,16 +18,14 @@ MAX_BYTES = 2**29
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS, _CHANNELS, _ROWS, _SIZES = (
     256, 257, 258, 259, 262, 273, 277, 278, 279)  # fmt: skip
 _PLANAR, _PREDICTOR, _EXTRA, _FORMAT = 284, 317, 338, 339
+_LOOKED_AT = (_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS, _CHANNELS, _ROWS, _SIZES,
+              _PLANAR, _PREDICTOR, _EXTRA, _FORMAT)  # fmt: skip
 _UNSIGNED, _FLOAT = 1, 3
-_ENTRIES = 2**18
+_ORDERS = {b"II": "<", b"MM": ">"}
 
 
 def odd_tags(file: Any) -> Tags | None:
-    """Return the tags of a TIFF's first picture, if Pillow cannot be trusted with it.
-
-    Args:
-        file: Open for reading in binary mode.
-    """
+    """Return the tags of a TIFF's first picture, if Pillow cannot be trusted with it."""
     tags = _tags(file)
     if not tags or _WIDTH not in tags or _HEIGHT not in tags:
         return None
@@ -56,18 +52,8 @@ def described(tags: Tags) -> str:
     )
 
 
-def decoded_bytes(tags: Tags) -> int:
-    """Return how many bytes a picture has once it is decoded."""
-    height, width, channels = tags[_HEIGHT][0], tags[_WIDTH][0], tags.get(_CHANNELS, (1,))[0]
-    return int(height * width * channels * tags.get(_BITS, (1,))[0] // 8)
-
-
 def decoded(file: Any, tags: Tags) -> NDArray[np.float32] | None:
     """Return the values of a picture, ``[H, W, C]``: unsigned ones scaled to 0 to 1, floats as they are.
-
-    Args:
-        file: Open for reading in binary mode.
-        tags: Of the picture, which has at most ``MAX_BYTES``.
 
     Returns:
         ``None`` for a layout that is not known here: tiles, other compressions than deflate, signed numbers,
@@ -131,28 +117,25 @@ def _numbers(data: bytes, shape: tuple[int, int, int], bits: int, code: str) -> 
 
 
 def _tags(file: Any) -> Tags:
-    """Return the tags of the first directory by number, and how they are stored; none of another file."""
+    """Return the first directory's tags that are whole numbers, and how they are stored; of a TIFF only."""
     file.seek(0)
     head = file.read(16)
-    order = {b"II": "<", b"MM": ">"}.get(head[:2])
-    if order is None or len(head) < 16:
+    # Pillow looks for a BigTIFF's mark where "II" has it, and "MM" has not.
+    kind = {b"*": b"II*\0", b"+": b"II+\0"}.get(head[2:4].strip(b"\0"))
+    if head[:2] not in _ORDERS or kind is None or len(head) < 16:
         return {}
-    is_big = struct.unpack(f"{order}H", head[2:4])[0] == 43
-    long, size, place = ("Q", 20, head[8:]) if is_big else ("I", 12, head[4:8])
-    found: Tags = {"order": (order,), "big": (is_big,)}
+    big = kind[2:3] == b"+"
+    found: Tags = {"order": (_ORDERS[head[:2]],), "big": (big,)}
     try:
-        file.seek(struct.unpack(f"{order}{long}", place)[0])
-        count = struct.unpack(f"{order}{'Q' if is_big else 'H'}", file.read(8 if is_big else 2))[0]
-        entries = file.read(size * min(count, _ENTRIES))
-        for start in range(0, len(entries) - size + 1, size):
-            tag, kind, n = struct.unpack_from(f"{order}HH{long}", entries, start)
-            if kind not in _TYPES or not 0 < n <= _ENTRIES:
-                continue
-            form, value = f"{order}{n}{_TYPES[kind]}", entries[start + (12 if is_big else 8) : start + size]
-            if struct.calcsize(form) > len(value):
-                file.seek(struct.unpack(f"{order}{long}", value)[0])
-                value = file.read(struct.calcsize(form))
-            found[tag] = struct.unpack(form, value[: struct.calcsize(form)])
-    except (struct.error, OverflowError, ValueError):
+        directory = ImageFileDirectory_v2(kind + head[4 : 16 if big else 8], prefix=head[:2])
+        file.seek(directory.next)
+        directory.load(file)
+    except Exception:  # damaged data make Pillow raise nearly anything
         return {}
+    for tag in _LOOKED_AT:
+        with contextlib.suppress(Exception):  # likewise, or it is not there
+            value = directory[tag]
+            numbers = value if isinstance(value, tuple) else (value,)
+            if numbers and all(isinstance(n, int) and n >= 0 for n in numbers):
+                found[tag] = numbers
     return found

@@ -15,9 +15,8 @@ from specstyle import __version__
 from specstyle.engine.device import choose_device
 from specstyle.errors import RecipeError
 from specstyle.files import sha256_of
-from specstyle.media.base import Encoded
-from specstyle.media.color import gray_of
-from specstyle.media.colormatch import match_colors, match_gray
+from specstyle.media import Encoded
+from specstyle.media.color import gray_of, match_colors, match_gray
 from specstyle.media.picturemedium import PictureMedium
 from specstyle.media.soundfiles import check_output_fits
 from specstyle.media.soundmedium import SoundMedium

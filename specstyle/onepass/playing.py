@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from specstyle.media.blocks import shaped
-from specstyle.media.dynamics import level_quantiles, shape_levels
+from specstyle.media.equalize import level_quantiles, shape_levels
 from specstyle.media.sounds import Sound, channel_mixing, resample
-from specstyle.media.stft import window_tensor
+from specstyle.media.stft import shaped, window_tensor
 from specstyle.onepass.soundnetwork import (
     AHEAD,
     PAST,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from specstyle.media import dynamics
+from specstyle.media import equalize
 from specstyle.media.bands import between_bands, mel_weights
 from specstyle.media.stft import StftSettings, window_tensor
 
@@ -86,7 +86,7 @@ class SoundStyleNetwork(nn.Module):
         self.to_bins: Tensor
         self.levels: Tensor
         self.register_buffer("spectra", torch.ones(styles, STFT.n_bins))
-        self.register_buffer("levels", torch.zeros(styles, dynamics.BANDS, dynamics.QUANTILES))
+        self.register_buffer("levels", torch.zeros(styles, equalize.BANDS, equalize.QUANTILES))
         bands = mel_weights(STFT, SAMPLE_RATE, BANDS)
         self.register_buffer("to_bands", bands / bands.sum(1, keepdim=True), persistent=False)
         self.register_buffer("to_bins", between_bands(STFT, SAMPLE_RATE, BANDS).float(), persistent=False)

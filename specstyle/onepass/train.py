@@ -23,7 +23,7 @@ from specstyle.engine.views import Seen
 from specstyle.errors import CheckpointError, FileError, ListError
 from specstyle.evaluate import write_csv
 from specstyle.files import atomic, check_output, load_state, make_folder, save_state, sha256_of
-from specstyle.media.audiosettings import AudioSettings, compress
+from specstyle.media.audio import AudioSettings, compress
 from specstyle.media.pictures import Picture
 from specstyle.media.sounds import Sound
 from specstyle.media.structure import edge_correlations

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from specstyle.errors import RecipeError
-from specstyle.media.bandtext import read_band
 
 Reader = Callable[[str], Any]
 
@@ -130,6 +129,8 @@ def check_values(recipe: Any) -> None:
     if recipe.style_blend and sum(recipe.style_blend) <= 0:
         raise RecipeError(f"style_blend needs weights >= 0 that are not all 0, got {recipe.style_blend}")
     for band in recipe.keep_band:
+        from specstyle.media.masks import read_band
+
         read_band(band)
     _check_together(recipe)
 

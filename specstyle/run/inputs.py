@@ -17,13 +17,13 @@ from specstyle.engine.optimize import State
 from specstyle.engine.tiles import Size
 from specstyle.engine.views import Seen, layers_of_callable
 from specstyle.errors import FileError, RecipeError
-from specstyle.evaluate.gain import gain_over_equalizer_db
+from specstyle.evaluate.texture import gain_over_equalizer_db
 from specstyle.features.networks import Network
 from specstyle.files import sha256_of
-from specstyle.media.base import Encoded
+from specstyle.media import Encoded
+from specstyle.media.audio import WaveformCanvas
 from specstyle.media.picturemedium import PictureMedium, whole_strides
 from specstyle.media.soundmedium import SoundMedium
-from specstyle.media.waveform import WaveformCanvas
 from specstyle.recipes import Recipe
 from specstyle.run.checkpoint import Checkpoints
 from specstyle.run.objective import Cache, Masks

@@ -16,7 +16,7 @@ from specstyle.engine.views import IMAGE, Seen
 from specstyle.errors import CheckpointError, FileError
 from specstyle.features.networks import Network
 from specstyle.files import recorded_file, sha256_of
-from specstyle.media.imagesettings import kept_text
+from specstyle.media.imagetags import kept_text
 from specstyle.recipes import Recipe, files_of, from_dict, to_dict
 from specstyle.run.request import Job, Request, Result
 

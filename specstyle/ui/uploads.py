@@ -15,9 +15,9 @@ from typing import Any
 from specstyle.errors import FileError, SpecstyleError
 from specstyle.files import SAMPLES
 from specstyle.films.file import Film
-from specstyle.media.containers import film_format, foreign_kind
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.pictures import check_picture
+from specstyle.media.sniffing import film_format, foreign_kind
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import check_sound
 from specstyle.ui.settings import FILMS

@@ -19,7 +19,7 @@ from specstyle import figures
 from specstyle.engine.optimize import StopRun
 from specstyle.errors import RunFinishedError
 from specstyle.films.file import Film
-from specstyle.media.audiosettings import AudioSettings, expand
+from specstyle.media.audio import AudioSettings, expand
 from specstyle.media.pictures import Picture
 from specstyle.media.sounds import Sound
 from specstyle.pages import heard

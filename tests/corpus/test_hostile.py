@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import struct
 import subprocess
 import zipfile
 import zlib
@@ -174,6 +176,21 @@ def test_a_tiff_that_would_fill_the_memory(bits: int, form: int, planar: int, tm
     (tmp_path / "a.tif").write_bytes(tiff(tags, [zlib.compress(bytes(1 << 20))] * 39))
     with pytest.raises(FileError, match=r"grows to \d+ MiB"):
         read_picture(tmp_path / "a.tif", longest=64)
+
+
+@pytest.mark.parametrize("kind", range(19))
+def test_a_tiff_whose_tags_are_of_other_kinds(kind: int, tmp_path: Path) -> None:
+    """Pillow raises what it likes of them, or keeps nothing."""
+    tags = {256: ("I", [4]), 257: ("I", [4]), 258: ("H", [8] * 3), 259: ("H", [1]), 262: ("H", [2]),
+            277: ("H", [3]), 278: ("I", [4]), 284: ("H", [1])}  # fmt: skip
+    whole = tiff(tags, [bytes(range(48))])
+    for tag in tags:
+        place = whole.index(struct.pack("<HH", tag, {"H": 3, "I": 4}[tags[tag][0]]))
+        for count in (0, 1, 2, 3, 2**31):
+            damaged = whole[: place + 2] + struct.pack("<HI", kind, count) + whole[place + 8 :]
+            (tmp_path / "a.tif").write_bytes(damaged)
+            with contextlib.suppress(FileError):
+                read_picture(tmp_path / "a.tif")
 
 
 # -- run folders ---------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import torch
 
 from specstyle import Request, transfer, transfer_audio
 from specstyle.evaluate import equalize
-from specstyle.evaluate.gain import gain_over_equalizer_db
+from specstyle.evaluate.texture import gain_over_equalizer_db
 from specstyle.media.sounds import Sound
 from specstyle.synthesis.sounds import plucked_melody, rain
 

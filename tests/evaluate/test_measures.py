@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from specstyle.evaluate.consistency import (
+from specstyle.evaluate.similarity import (
     convergence_db,
     inconsistency_db,
     phase_inconsistency_db,

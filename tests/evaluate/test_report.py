@@ -16,7 +16,8 @@ from specstyle.errors import FileError
 from specstyle.evaluate import Judge, Report, Scores, equalize, evaluate, format_table, to_json
 from specstyle.evaluate.similarity import onset_correlation, spectrum_distance_db
 from specstyle.media.equalize import long_term_power
-from specstyle.media.soundfiles import Sound, read_sound, resample
+from specstyle.media.soundfiles import read_sound
+from specstyle.media.sounds import Sound, resample
 from specstyle.media.stft import StftSettings
 
 ESC10 = Path(__file__).parents[2].parent / "shared" / "data" / "esc10"

@@ -12,7 +12,7 @@ from specstyle.engine.grams import gram
 from specstyle.engine.losses import content_distance, relative_distance
 from specstyle.engine.objective import mean_statistic
 from specstyle.features.landmarks import LandmarkKernel, arc_cosine_kernel, width_of, window_sums
-from specstyle.features.wide import WideRandom
+from specstyle.features.random import WideRandom
 
 
 def images(*frames: int, bins: int = 6, seed: int = 0) -> list[Tensor]:

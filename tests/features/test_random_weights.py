@@ -6,7 +6,7 @@ import torch
 from oracles.network import Array, convolve, pad, pool, prepare
 
 from specstyle.features import VGG19, Weights, random_weights
-from specstyle.features.references import reference_images
+from specstyle.features.random import reference_images
 from specstyle.features.weights import CHANNELS, LAYERS
 
 

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter, uniform_filter
 
 pytest.importorskip("cv2", reason="needs OpenCV (the extra `film`)")
 
-from specstyle.films.flow import EDGE, Movement
+from specstyle.films.pictures import EDGE, Movement
 
 INNER = slice(24, -24)
 

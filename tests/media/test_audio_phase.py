@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from specstyle.media.audio import SoundCodec
-from specstyle.media.audiosettings import AudioSettings
+from specstyle.media.audio import AudioSettings, SoundCodec
 from specstyle.media.inversion import METHODS, InversionResult, griffin_lim
 from specstyle.media.sounds import Sound
 from specstyle.media.stft import stft

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from specstyle.media.color import colored, from_oklab, gray_of, to_oklab
-from specstyle.media.colormatch import match_colors, match_gray
+from specstyle.media.color import colored, from_oklab, gray_of, match_colors, match_gray, to_oklab
 from specstyle.media.image import PictureCodec, gray_encoded
 from specstyle.media.pictures import ImageSettings, Picture
 
@@ -163,8 +162,3 @@ def test_match_gray_has_mean_and_deviation() -> None:
     assert float(found.mean()) == pytest.approx(float(like.mean()), abs=1e-9)
     assert float(found.std()) == pytest.approx(float(like.std()), rel=1e-3)
     assert float(np.corrcoef(found.flatten(), image.flatten())[0, 1]) == pytest.approx(1.0)
-
-
-def test_unknown_match() -> None:
-    with pytest.raises(ValueError, match="mean, covariance or histogram"):
-        match_colors(*pair(), "sepia")

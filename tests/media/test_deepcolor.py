@@ -16,9 +16,9 @@ from media.test_picture_files import png, png16
 from PIL import Image
 
 from specstyle.errors import FileError
-from specstyle.media.deepcolor import png_bytes, tiff_bytes
 from specstyle.media.imagefiles import read_picture, write_picture
-from specstyle.media.imagesettings import kept_text
+from specstyle.media.imagetags import kept_text
+from specstyle.media.imagewriting import png_bytes, tiff_bytes
 from specstyle.media.pictures import Picture
 
 BOTH = pytest.mark.parametrize("suffix", [".png", ".tif"])

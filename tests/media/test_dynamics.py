@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import signal
 
 from specstyle.media.bands import between_bands, mel_weights
-from specstyle.media.dynamics import match_dynamics
+from specstyle.media.equalize import match_dynamics
 from specstyle.media.sounds import Sound
 from specstyle.media.stft import auto_stft
 

@@ -14,7 +14,7 @@ from PIL import Image
 from scipy import ndimage, signal
 
 from specstyle.errors import FileError
-from specstyle.media import blocks
+from specstyle.media import stft as transforms
 from specstyle.media.masks import Region, SoundMask, mixed, read_mask
 from specstyle.media.sounds import Sound
 
@@ -139,7 +139,7 @@ def test_long_sounds_go_block_by_block(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = mixed(content, result, mask).samples
     seen: list[int] = []
     original = SoundMask.weights
-    monkeypatch.setattr(blocks, "BLOCK", 2**15)
+    monkeypatch.setattr(transforms, "BLOCK", 2**15)
     monkeypatch.setattr(
         SoundMask, "weights", lambda self, t, f, d: seen.append(len(t)) or original(self, t, f, d)
     )

@@ -14,7 +14,7 @@ from PIL import Image, features
 from specstyle.errors import FileError
 from specstyle.media import imagefiles
 from specstyle.media.imagefiles import read_picture, write_picture
-from specstyle.media.imagesettings import kept_text
+from specstyle.media.imagetags import kept_text
 
 TEXTS = {271: "Maker", 272: "Model", 306: "2020:01:02 03:04:05", 315: "Ann Author", 33432: "(c) Ann"}
 INSIDE = {0x9003: "2020:01:02 03:04:05", 0x9011: "+01:00"}

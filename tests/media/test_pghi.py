@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array, csgraph
 
 from specstyle.media import pghi as module
-from specstyle.media.forest import spanning_forest
 from specstyle.media.inversion import griffin_lim
-from specstyle.media.pghi import gaussian_lambda, pghi
+from specstyle.media.pghi import gaussian_lambda, pghi, spanning_forest
 from specstyle.media.stft import StftSettings, stft
 
 SETTINGS = StftSettings(256, 64, 256)

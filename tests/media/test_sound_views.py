@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from specstyle.media.audiosettings import AudioSettings, compress, expand
+from specstyle.media.audio import AudioSettings, compress, expand
 from specstyle.media.bands import Bands, constant_q_weights, mel_weights, sound_view
 from specstyle.media.stft import StftSettings
 

@@ -15,15 +15,8 @@ import soundfile
 import torch
 
 from specstyle.errors import FileError
-from specstyle.media.soundfiles import (
-    Sound,
-    check_output_fits,
-    check_output_suffix,
-    check_sound,
-    read_sound,
-    resample,
-    write_sound,
-)
+from specstyle.media.soundfiles import check_output_fits, check_output_suffix, read_sound, write_sound
+from specstyle.media.sounds import Sound, check_sound, resample
 
 
 def noise(channels: int = 2, length: int = 3000, *, seed: int = 0, peak: float = 0.9) -> torch.Tensor:

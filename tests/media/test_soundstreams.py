@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 
 from specstyle.errors import FileError
 from specstyle.media import mpeg, soundfiles
-from specstyle.media.channels import mask_of
-from specstyle.media.soundfiles import Sound, read_sound, write_sound
-from specstyle.media.sounds import Part
+from specstyle.media.soundfiles import read_sound, write_sound
+from specstyle.media.sounds import Part, Sound, mask_of
 
 MPEG = list(mpeg_cases())
 

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import hypothesis
 import librosa
 import numpy as np
 import pytest
 import scipy.signal
 import torch
+from hypothesis import strategies as st
 
-from specstyle.media.stft import StftSettings, auto_stft, inverse_window_sum, istft, stft, window_tensor
+from specstyle.media import stft as module
+from specstyle.media.stft import (
+    StftSettings,
+    auto_stft,
+    inverse_window_sum,
+    istft,
+    shaped,
+    stft,
+    stft_blocks,
+    stft_magnitude,
+    window_tensor,
+)
 
 SETTINGS = [
     StftSettings(256, 64, 256, "hann"),
@@ -159,3 +172,23 @@ def test_wrong_shapes_are_refused() -> None:
         istft(torch.zeros(33, 1, dtype=torch.complex64), settings, 0)
     with pytest.raises(ValueError, match="no samples"):
         stft(torch.zeros(2, 0), settings)
+
+
+@hypothesis.settings(deadline=None, max_examples=30)
+@hypothesis.given(
+    channels=st.integers(1, 3), length=st.integers(1, 700), frames=st.integers(1, 9), hop=st.integers(1, 16)
+)
+def test_blocks_are_the_whole(channels: int, length: int, frames: int, hop: int) -> None:
+    transform, x = StftSettings(32, hop, 32), noise(channels, length, seed=length)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "BLOCK", frames * 32 * channels)
+        parts = list(stft_blocks(x, transform))
+        magnitude = stft_magnitude(x, transform)
+        gains = torch.linspace(0.1, 3.0, transform.n_bins, dtype=torch.float64)
+        filtered = shaped(x, lambda first, count: gains[:, None], transform)
+    whole = stft(x, transform)
+    assert [first for first, _ in parts] == list(range(0, whole.shape[2], frames))
+    torch.testing.assert_close(torch.cat([spec for _, spec in parts], 2), whole, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(magnitude, whole.abs(), rtol=1e-12, atol=1e-12)
+    expected = istft(whole * gains[:, None], transform, length)
+    torch.testing.assert_close(filtered, expected, rtol=1e-10, atol=1e-10)

@@ -5,12 +5,16 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from specstyle.media.structure import BLUR, content_left, edge_correlation, edge_correlations
+from specstyle.media.structure import BLUR, content_left, edge_correlations
 
 
 def picture(seed: int, height: int = 96, width: int = 128) -> torch.Tensor:
     noise = torch.rand(1, 3, height // 8, width // 8, generator=torch.Generator().manual_seed(seed))
     return torch.nn.functional.interpolate(noise, (height, width), mode="bicubic").clamp(0, 1)
+
+
+def edge_correlation(image: torch.Tensor, content: torch.Tensor, longest: int | None = None) -> float:
+    return float(edge_correlations(image, content, longest=longest))
 
 
 def test_a_picture_is_all_there_and_another_is_not() -> None:

@@ -8,13 +8,11 @@ import torch
 
 import specstyle
 from specstyle.errors import RecipeError
-from specstyle.media.audio import SoundCodec
-from specstyle.media.audiosettings import AudioSettings
+from specstyle.media.audio import AudioSettings, SoundCodec, WaveformCanvas
 from specstyle.media.equalize import equalize, long_term_power
 from specstyle.media.soundfiles import write_sound
 from specstyle.media.sounds import Sound
 from specstyle.media.stft import StftSettings, auto_stft
-from specstyle.media.waveform import WaveformCanvas
 
 RATE = 8000
 

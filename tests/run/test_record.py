@@ -13,7 +13,7 @@ from PIL import Image
 from specstyle.cli.main import main
 from specstyle.errors import FileError
 from specstyle.media.imagefiles import read_picture, write_picture
-from specstyle.media.imagesettings import kept_text
+from specstyle.media.imagetags import kept_text
 from specstyle.media.pictures import Picture
 from specstyle.run.record import read_settings, settings_text
 

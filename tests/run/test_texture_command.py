@@ -20,12 +20,10 @@ from specstyle.engine.views import Seen
 from specstyle.evaluate import evaluate
 from specstyle.features import WideRandom
 from specstyle.features.landmarks import LandmarkKernel
-from specstyle.media.audio import SoundCodec
-from specstyle.media.audiosettings import AudioSettings
+from specstyle.media.audio import AudioSettings, SoundCodec, WaveformCanvas
 from specstyle.media.equalize import colored_noise, long_term_power
 from specstyle.media.sounds import Sound
-from specstyle.media.stft import StftSettings, stft
-from specstyle.media.waveform import WaveformCanvas, circular_stft
+from specstyle.media.stft import StftSettings, circular_stft, stft
 from specstyle.recipes import Recipe
 from specstyle.run.objective import build_objective, network_for
 from specstyle.run.request import Request

@@ -18,8 +18,7 @@ import specstyle
 from specstyle import RECIPES, Progress, Sound, StopRun, transfer_audio
 from specstyle.engine.objective import Objective
 from specstyle.files import sha256_of
-from specstyle.media.level import true_peaks
-from specstyle.media.loudness import loudness_lufs
+from specstyle.media.loudness import loudness_lufs, true_peaks
 from specstyle.run.api import TransferError
 
 RATE = 8000
