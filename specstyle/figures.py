@@ -94,7 +94,12 @@ def contact_sheet(
 
 
 def picture_png(pixels: Tensor, *, longest: int) -> bytes:
-    """Return a picture ``[3, H, W]`` in 0..1 as a PNG, made smaller where a side is longer."""
+    """Return a picture as a PNG, made smaller where it is larger.
+
+    Args:
+        pixels: ``[3, H, W]`` from 0 to 1.
+        longest: The longest side, in pixels.
+    """
     image = Image.fromarray((pixels.clamp(0.0, 1.0) * 255 + 0.5).byte().movedim(0, 2).numpy())
     image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     return _encoded(image)
@@ -130,7 +135,10 @@ def spectrogram_db(
 ) -> tuple[NDArray[np.float64], float]:
     """Compute levels ``[bins, columns]`` in dB re the peak, and the duration in seconds.
 
-    Of samples ``[channels, length]`` (their mean) or ``[length]``; ``n_fft`` ``None``: about 46 ms.
+    Args:
+        samples: ``[channels, length]`` or ``[length]``; channels are averaged.
+        sample_rate: In Hz.
+        n_fft: Window length in samples; None takes about 46 ms.
     """
     n_fft = n_fft or 2 ** round(math.log2(max(64.0, _WINDOW_S * sample_rate)))
     mono = np.atleast_2d(samples).mean(axis=0, dtype=np.float64)

@@ -84,7 +84,14 @@ class Tile:
 
 
 def tiles(height: int, width: int, size: Size, features: TileableFeatures) -> list[Tile]:
-    """Cut an image of ``height`` x ``width`` pixels into tiles of a size."""
+    """Cut an image into tiles.
+
+    Args:
+        height: Of the image in pixels.
+        width: Of the image in pixels.
+        size: Of a tile.
+        features: The network.
+    """
     return [
         Tile(
             top,
@@ -130,7 +137,14 @@ def add_up(
     statistics: Mapping[str, Summed],
     grid: list[Tile],
 ) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """Return sums of statistics over the positions of some tiles of an image, and their numbers."""
+    """Return sums of statistics over the positions of some tiles by name, and their numbers.
+
+    Args:
+        features: The network.
+        image: ``[B, C, H, W]``.
+        statistics: By name.
+        grid: The tiles.
+    """
     sums: dict[str, Tensor] = {}
     counts = dict.fromkeys(statistics, 0)
     wanted = {layer for layer, _, _ in statistics.values()}

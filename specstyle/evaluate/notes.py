@@ -38,7 +38,11 @@ def transcriber_installed() -> bool:
 
 
 def transcribe(x: Array, sample_rate: int) -> list[Note] | None:
-    """Return the notes that Basic Pitch hears in ``[length]``, whatever its level; in silence none.
+    """Return the notes that Basic Pitch hears in a sound, whatever its level.
+
+    Args:
+        x: One channel, shape ``[length]``; silence has no notes.
+        sample_rate: In Hz.
 
     Returns:
         Notes in order of their onsets; ``None`` where Basic Pitch is not installed.

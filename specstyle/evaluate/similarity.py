@@ -37,6 +37,11 @@ def spectrum_distance_db(x: Array, reference: Array, sample_rate: float) -> floa
 
     The power P_k of each sound in the 30 cochlear bands (squared half cosines on the ERB scale, over the
     whole sound, relative to its total power and at least -80 dB) gives √(mean_k (10 log10(P_k / R_k))²).
+
+    Args:
+        x: One channel, shape ``[length]``.
+        reference: One channel, of any length.
+        sample_rate: Of both, in Hz.
     """
     difference = _band_levels_db(x, sample_rate) - _band_levels_db(reference, sample_rate)
     return float(np.sqrt(np.mean(difference**2)))
@@ -54,6 +59,11 @@ def _band_levels_db(x: Array, sample_rate: float) -> Array:
 
 def onset_correlation(x: Array, content: Array, sample_rate: float) -> float:
     """Return the correlation of two onset-strength envelopes, over the common duration.
+
+    Args:
+        x: One channel, shape ``[length]``.
+        content: One channel.
+        sample_rate: Of both, in Hz.
 
     Returns:
         From -1 to 1; 0 if either has no onset at all.
@@ -74,6 +84,10 @@ def onset_strength(x: Array, sample_rate: float) -> Array:
     events. With white noise at 20 dB SNR, 24 recordings correlate with themselves by 0.97 in the median and
     0.75 at least, with librosa's spectrogram by 0.90 and 0.21; with other recordings by at most 0.20 and
     0.34 (``pytest -s tests/evaluate/test_similarity.py -k recordings``).
+
+    Args:
+        x: One channel, shape ``[length]``.
+        sample_rate: In Hz.
 
     Returns:
         Shape ``[frames - 1]``, at least 0.
@@ -98,6 +112,11 @@ def chroma_correlation(x: Array, content: Array, sample_rate: float) -> float:
 
     Frames in which the content is 60 dB below its loudest one are left out.
 
+    Args:
+        x: One channel, shape ``[length]``.
+        content: One channel.
+        sample_rate: Of both, in Hz.
+
     Returns:
         From -1 to 1 over all pitch classes and frames together; 0 if either does not move.
     """
@@ -111,6 +130,10 @@ def chromagram(x: Array, sample_rate: float) -> tuple[Array, Array]:
     """Return how the power of each frame is spread over the twelve pitch classes, by librosa.
 
     ``librosa.feature.chroma_stft`` of the STFT (186 ms, Hann), without a guess at the tuning (A4 = 440 Hz).
+
+    Args:
+        x: One channel, shape ``[length]``.
+        sample_rate: In Hz.
 
     Returns:
         The chromagram, shape ``[12, frames]`` from C to B, each frame adding up to 1 (or to 0 where there is
@@ -151,6 +174,10 @@ def fine_structure(x: Array, sample_rate: float) -> tuple[Array, Array]:
     l = log1p(30 |S| / r), this is max(0, l - m), with m the mean of l over the bins within 165 Hz. It is that
     of bins above 80 and below 5000 Hz.
 
+    Args:
+        x: One channel, shape ``[length]``.
+        sample_rate: In Hz.
+
     Returns:
         The fine structure, shape ``[bins, frames]``, and the frames' powers over all bins, ``[frames]``.
 
@@ -173,13 +200,18 @@ def fine_structure(x: Array, sample_rate: float) -> tuple[Array, Array]:
 
 
 def copy_score(x: Array, style: Array, sample_rate: float) -> float:
-    """Return the largest normalized cross-correlation of half-second (or all shorter) pieces with the style.
+    """Return the largest normalized cross-correlation of half-second pieces of a sound with the style.
 
     ``max |<p, s_τ>| / (|p| |s_τ|)`` over pieces p (one every quarter of a second), and stretches s_τ of the
     style at every lag. 1 is a pasted piece, upside down or at another level too. Independent noises reach
     about sqrt(2 ln N / (2 B T)) for N lags, T = 0.5 s and bandwidth B, and two tones of one pitch 1:
     compare with the two halves of the style. Means are
     taken off; silent pieces and stretches (-40 dB) are left out.
+
+    Args:
+        x: One channel, shape ``[length]``.
+        style: One channel; where either is shorter than half a second, pieces are as long as the shorter.
+        sample_rate: Of both, in Hz.
 
     Returns:
         From 0 to 1; 0 if there is nothing but silence.
@@ -232,6 +264,10 @@ def convergence_db(x: Array, content: Array, sample_rate: float) -> float:
     ``20 log10(|| |X| - |C| || / || C ||)`` of the STFTs (46 ms, Hann, a quarter of it as hop) of both sounds
     scaled to RMS 1, over the common duration. 0 dB is as far as silence.
 
+    Args:
+        x: One channel, shape ``[length]``.
+        content: One channel.
+        sample_rate: Of both, in Hz.
     """
     X, C, _, _ = _pair(x, content, sample_rate)
     return relative_db(X.abs() - C.abs(), C)
@@ -243,16 +279,25 @@ def phase_inconsistency_db(x: Array, content: Array, sample_rate: float) -> floa
     The inconsistency (``inconsistency_db``) of |X| e^{i arg C}: -120 dB for the content itself, and about
     0 dB where every phase would have to be found anew. Settings and scaling as in ``convergence_db``.
 
+    Args:
+        x: One channel, shape ``[length]``.
+        content: One channel.
+        sample_rate: Of both, in Hz.
     """
     X, C, settings, length = _pair(x, content, sample_rate)
     return inconsistency_db(X.abs() * torch.sgn(C), settings, length)
 
 
 def inconsistency_db(spec: Tensor, settings: StftSettings, length: int) -> float:
-    """Return how far a complex spectrogram C ``[..., n_bins, frames]`` is from being the STFT of any signal.
+    """Return how far a complex spectrogram is from being the STFT of any signal.
 
     ``20 log10(|| C - STFT(iSTFT(C)) || / || C ||)``: the STFT of the least-squares inverse is the nearest
     spectrogram that a signal has.
+
+    Args:
+        spec: C, complex, shape ``[..., n_bins, n_frames(length)]``.
+        settings: The transform.
+        length: Samples of the signal.
 
     Raises:
         ValueError: If the shape does not belong to ``length``.

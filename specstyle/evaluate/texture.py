@@ -79,8 +79,15 @@ class TextureStatistics:
 def texture_statistics(x: Array, sample_rate: float) -> TextureStatistics:
     """Measure the texture statistics of a sound, whatever its level.
 
+    Args:
+        x: One channel, shape ``[length]``.
+        sample_rate: In Hz, at least 800.
+
+    Returns:
+        The five kinds of statistics.
+
     Raises:
-        ValueError: If ``x`` has another shape or no samples, or the rate is below 800 Hz.
+        ValueError: If ``x`` has another shape or no samples, or the rate is too low.
     """
     s, envelope_rate = cochlear_envelopes(x, sample_rate)
     mean = s.mean(axis=1)
@@ -141,6 +148,13 @@ def snr_db(values: Array, reference: Array) -> float:
     """Return 10 log10(Σ r² / Σ (r - v)²), over all entries and between -120 and 120 dB.
 
     0 dB is what zeros in place of every value would get.
+
+    Args:
+        values: v, of any shape.
+        reference: r, of the same shape.
+
+    Raises:
+        ValueError: If the shapes differ.
     """
     signal, error = float(np.sum(reference**2)), float(np.sum((reference - values) ** 2))
     if error == 0.0:
@@ -157,11 +171,15 @@ def cochlear_envelopes(x: Array, sample_rate: float) -> tuple[Array, float]:
     and then low-pass filtered and resampled to 400 Hz by cutting its cosine transform off. That leaves the
     mean as it is and mirrors the envelope at both ends, where other resamplers let it fall to zero.
 
+    Args:
+        x: One channel, shape ``[length]``.
+        sample_rate: In Hz, at least 800.
+
     Returns:
         The envelopes, shape ``[30, round(400 · duration)]`` (at least 1), and their exact rate in Hz.
 
     Raises:
-        ValueError: If ``x`` has another shape or no samples, or the rate is below 800 Hz.
+        ValueError: If ``x`` has another shape or no samples, or the rate is too low.
     """
     if x.ndim != 1 or x.size == 0:
         raise ValueError(f"x has shape {x.shape}; it must be one channel, [length], with samples in it")
@@ -189,6 +207,11 @@ def cochlear_filter(band: int, frequencies: Array, sample_rate: float) -> Array:
     end; each band reaches its neighbors' peaks, so that the squared responses add up to 1 in between. The
     paper's low-pass and high-pass beyond the ends serve synthesis only and are left out.
 
+    Args:
+        band: From 0 to 29.
+        frequencies: In Hz, shape ``[bins]``.
+        sample_rate: In Hz.
+
     Returns:
         Shape ``[bins]``, at most 1.
 
@@ -204,8 +227,13 @@ def cochlear_filter(band: int, frequencies: Array, sample_rate: float) -> Array:
 def band_powers(power: Array, frequencies: Array, sample_rate: float) -> Array:
     """Add up a power spectrum or spectrogram in the cochlear bands, weighted by their squared responses.
 
+    Args:
+        power: Shape ``[bins]`` or ``[bins, frames]``.
+        frequencies: In Hz, shape ``[bins]``.
+        sample_rate: In Hz.
+
     Returns:
-        Shape ``[30]`` or ``[30, frames]``, of ``[bins]`` or ``[bins, frames]``.
+        Shape ``[30]`` or ``[30, frames]``.
     """
     return np.stack([cochlear_filter(k, frequencies, sample_rate) ** 2 @ power for k in range(N_BANDS)])
 
@@ -215,6 +243,9 @@ def modulation_filters(frequencies: Array) -> Array:
 
     The centers f_n are equally spaced in log frequency from 0.5 to 200 Hz; a band ends at f_n ± f_n/2 and
     is 3 dB down at f_n ± f_n/4, which makes its width f_n / 2.
+
+    Args:
+        frequencies: In Hz, shape ``[bins]``.
 
     Returns:
         Shape ``[20, bins]``, at most 1.

@@ -74,6 +74,11 @@ def colored_noise(size: int, generator: torch.Generator) -> Tensor:
 def dead_leaves(size: int, generator: torch.Generator, *, leaves: int = 300) -> Tensor:
     """Return overlapping disks of random color whose radii follow a power law.
 
+    Args:
+        size: Side in pixels.
+        generator: Source of randomness.
+        leaves: Number of disks.
+
     Returns:
         ``[1, 3, size, size]`` in 0..1.
 

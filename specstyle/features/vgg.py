@@ -268,6 +268,9 @@ def normalizing_gains(means: dict[str, Tensor]) -> dict[str, Tensor]:
     them: its factor is at most ``LARGEST_GAIN`` medians of the layer's, one that never fires gets the median,
     and a layer that never fires keeps factors of 1.
 
+    Args:
+        means: Of each channel, ``[C]`` by layer.
+
     Returns:
         Layer name to ``[C]``.
 

@@ -65,7 +65,10 @@ _INPUT, _FILTER, _OUTPUT = _transforms()
 
 
 def transformed(weight: Tensor) -> Tensor:
-    """Return filters ``[K, C, 3, 3]`` in the domain of products.
+    """Return filters in the domain of products.
+
+    Args:
+        weight: ``[K, C, 3, 3]``.
 
     Returns:
         ``[36, C, K]``, of the same type, computed in float64: row by row of a tile.
@@ -77,10 +80,14 @@ def transformed(weight: Tensor) -> Tensor:
 
 
 def worthwhile(weight: Tensor, positions: int) -> bool:
-    """Return whether ``convolve`` is faster than a direct convolution, at so many positions of all maps.
+    """Return whether ``convolve`` is faster than a direct convolution.
 
     It is on CPUs in float32, from so many channels and positions on as were measured there. On GPUs the
     libraries choose among such methods themselves; less precise types lose too much in the transforms.
+
+    Args:
+        weight: ``[K, C, 3, 3]``.
+        positions: Of all maps of the batch.
     """
     out, into = weight.shape[:2]
     suits = weight.device.type == "cpu" and weight.dtype == torch.float32

@@ -158,7 +158,11 @@ def flicker(kept: dict[str, Any]) -> dict[str, float]:
 
 
 class Movement:
-    """Where each pixel of a picture was in the one before; both ``[H, W, 3]``, uint8.
+    """Where each pixel of a picture was in the one before.
+
+    Args:
+        before: ``[H, W, 3]``, uint8.
+        now: The same, of the next picture.
 
     Attributes:
         found: From 0 to 1, ``[H, W, 1]``, float32: whether the pixel is in the picture before. The flow there
@@ -203,7 +207,12 @@ class Movement:
         return moved
 
     def error(self, before: Array, now: Array) -> float:
-        """Return the sum of squared differences, in 0..1, from the picture before, moved, where seen."""
+        """Return the sum of squared differences of a picture from the one before, moved, where that is seen.
+
+        Args:
+            before: ``[H, W, 3]``, float32 from 0 to 1.
+            now: The same.
+        """
         return float((self.seen * (now - self.warped(before)) ** 2).sum(dtype=np.float64))
 
     def carried(self, before: Array, now: Array) -> Array:

@@ -191,7 +191,19 @@ class SoundCodec:
         return Encoded(image, max(1.0, float(image.max())), context)
 
     def decode(self, image: Tensor, like: Encoded) -> Sound:
-        """Turn an image into a sound of the rate, length and channels of ``like``; see below."""
+        """Turn an image into a sound of the rate, length and channels of the one that was encoded.
+
+        Args:
+            image: Of the shape of ``like.image``; negative magnitudes, which an optimizer's overshoot
+                could stand for, count as 0.
+            like: What ``encode`` returned for the content.
+
+        Returns:
+            The sound, before ``finish``.
+
+        Raises:
+            ValueError: If the shape differs, or the image is not finite.
+        """
         return self.decode_with_report(image, like)[0]
 
     def decode_with_report(

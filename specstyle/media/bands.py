@@ -129,6 +129,11 @@ def mel_weights(stft: StftSettings, sample_rate: int, n_mels: int) -> Tensor:
     At low frequencies a triangle of many bands may be narrower than a bin and reach none; it gets the
     nearest.
 
+    Args:
+        stft: The transform.
+        sample_rate: In Hz.
+        n_mels: Number of bands.
+
     Returns:
         ``[n_mels, n_bins]``.
 
@@ -156,6 +161,11 @@ def mel_weights(stft: StftSettings, sample_rate: int, n_mels: int) -> Tensor:
 def between_bands(stft: StftSettings, sample_rate: int, n_mels: int) -> Tensor:
     """Return what makes values of bins of those of mel bands, on lines between the bands' centers.
 
+    Args:
+        stft: The transform.
+        sample_rate: In Hz.
+        n_mels: Number of bands, those of ``mel_weights``.
+
     Returns:
         float64 ``[n_bins, n_mels]``; rows add up to 1, and outside the outer centers one value is for all.
     """
@@ -170,6 +180,11 @@ def constant_q_weights(stft: StftSettings, sample_rate: int, bins_per_octave: in
     """Return bands of equal width in octaves, from C1 up to where a band would pass half the sample rate.
 
     Each is the power spectrum of a windowed tone. Tones of low bands are no longer than the STFT's window.
+
+    Args:
+        stft: The transform; its window is also the tones'.
+        sample_rate: In Hz.
+        bins_per_octave: Bands per octave.
 
     Returns:
         ``[bands, n_bins]``.

@@ -42,7 +42,10 @@ def from_linear(light: Tensor) -> Tensor:
 
 
 def to_oklab(srgb: Tensor) -> Tensor:
-    """Return lightness, a and b, ``[..., 3, H, W]``, of sRGB, clipped to 0 to 1; of white 1, 0, 0.
+    """Return lightness, a and b, ``[..., 3, H, W]``; of white 1, 0 and 0.
+
+    Args:
+        srgb: ``[..., 3, H, W]``; values outside 0 to 1 are clipped.
 
     Reference:
         Ottosson 2020, "A perceptual color space for image processing".
@@ -62,7 +65,13 @@ def gray_of_lightness(lightness: Tensor) -> Tensor:
 
 
 def chroma_limit(lightness: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """Return the largest chroma that sRGB has in a lightness and the hue of a and b, from a table."""
+    """Return the largest chroma that sRGB has in some lightness and hue, interpolated in a table.
+
+    Args:
+        lightness: From 0 to 1, of any shape.
+        a: Of the hue, as ``b``; only their ratio counts.
+        b: The same shape.
+    """
     table = _limits().to(lightness)
     turn = (torch.atan2(b, a) / (2 * torch.pi)).remainder(1.0) * _HUES
     hue = turn.floor().long().clamp(0, _HUES - 1)
@@ -199,7 +208,13 @@ def match_colors(
 def match_gray(
     gray: Tensor, like: Tensor, *, weight: Tensor | None = None, weight_like: Tensor | None = None
 ) -> Tensor:
-    """Return a gray picture ``[1, 1, H, W]`` with another one's mean and deviation; see ``match_colors``.
+    """Return a gray picture with the mean and the standard deviation of another one.
+
+    Args:
+        gray: ``[1, 1, H, W]`` in 0..1.
+        like: ``[1, 1, H', W']``.
+        weight: See ``match_colors``.
+        weight_like: The same of ``like``.
 
     Returns:
         ``[1, 1, H, W]``, clipped to 0..1.

@@ -168,7 +168,13 @@ def level_quantiles(sound: Sound) -> Tensor:
 
 
 def shape_levels(sound: Sound, wanted: Tensor, amount: float = 1.0) -> Sound:
-    """Raise and lower each band over time towards ``level_quantiles`` of its rate; see ``match_dynamics``."""
+    """Raise and lower each band over time towards given quantiles; see ``match_dynamics``.
+
+    Args:
+        sound: The sound.
+        wanted: ``level_quantiles`` of another of the same rate.
+        amount: From 0 to 1: factor on the gains in dB.
+    """
     levels = _levels(sound.samples, sound.sample_rate)
     found = _quantiles(levels)
     steps = found.diff(dim=1)

@@ -139,7 +139,12 @@ def _compressed(pixels: NDArray[np.uint8], kind: str, text: str | None, origin: 
 
 
 def png_bytes(levels: Levels, text: str | None = None, origin: Origin = UNKNOWN) -> bytes:
-    """Return a PNG file of 16 bits per channel, of ``[H, W, 3]`` or, with alpha, ``[H, W, 4]``.
+    """Return a PNG file of 16 bits per channel.
+
+    Args:
+        levels: ``[H, W, 3]``, or ``[H, W, 4]`` with alpha.
+        text: ASCII to keep in an iTXt chunk.
+        origin: Goes into eXIf and pHYs.
 
     Reference:
         W3C, "Portable Network Graphics (PNG) Specification (Third Edition)"; all rows have the filter Paeth.
@@ -170,7 +175,12 @@ def png_bytes(levels: Levels, text: str | None = None, origin: Origin = UNKNOWN)
 
 
 def tiff_bytes(levels: Levels, text: str | None = None, origin: Origin = UNKNOWN) -> bytes:
-    """Return a TIFF file of 16 bits per channel, deflated after horizontal differencing; alpha stands apart.
+    """Return a TIFF file of 16 bits per channel, deflated after horizontal differencing.
+
+    Args:
+        levels: ``[H, W, 3]``, or ``[H, W, 4]`` with alpha (not premultiplied).
+        text: ASCII to keep as the ImageDescription.
+        origin: Its tags in the first directory are kept, and the resolution.
 
     Reference:
         Adobe 1992, "TIFF Revision 6.0", with compression 8 of its Photoshop notes of 2002.

@@ -34,9 +34,14 @@ def unreported(_: int) -> None:
 
 @torch.no_grad()
 def spectral_convergence_db(waveform: Tensor, magnitude: Tensor, settings: StftSettings) -> float:
-    """Return how far the magnitudes of waveforms y ``[..., length]`` are from the wanted ones S, in dB.
+    """Return how far a waveform's magnitudes are from the wanted ones.
 
     ``20 log10(|| |STFT(y)| - S || / || S ||)``, over all channels together (Frobenius norm).
+
+    Args:
+        waveform: y, shape ``[..., length]``.
+        magnitude: S, shape ``[..., n_bins, n_frames(length)]``.
+        settings: The transform.
 
     Returns:
         In dB; ``-inf`` if they are equal (also when both are zero).
@@ -53,7 +58,13 @@ def spectral_convergence_db(waveform: Tensor, magnitude: Tensor, settings: StftS
 
 
 def random_phase(shape: tuple[int, ...], generator: torch.Generator, *, like: Tensor) -> Tensor:
-    """Draw unit complex numbers of all phases, the same on every device, of the type of ``like``."""
+    """Draw unit complex numbers with phases from the full circle.
+
+    Args:
+        shape: Of the result.
+        generator: Where the numbers come from; the same seed gives the same phases on every device.
+        like: A real tensor whose dtype and device the result matches.
+    """
     angle = torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
     angle = (2.0 * math.pi * angle).to(device=like.device, dtype=like.dtype)
     return torch.polar(torch.ones_like(angle), angle)

@@ -121,6 +121,11 @@ def target_shape(picture_h: int, picture_w: int, settings: ImageSettings) -> tup
 
     The aspect is kept to rounding, and nothing is enlarged unless the settings say so.
 
+    Args:
+        picture_h: Height of the picture in pixels.
+        picture_w: Width of the picture in pixels.
+        settings: The wanted size.
+
     Returns:
         Height and width in pixels, each at least 1.
 

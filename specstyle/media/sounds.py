@@ -130,7 +130,12 @@ WHOLE = Part()
 
 
 def loudest(sound: Sound, duration_s: float) -> Sound:
-    """Return the loudest range of so many seconds, to a hundredth of one, with a note on where it lies."""
+    """Return the loudest range of a sound, to a hundredth of a second, with a note on where it lies.
+
+    Args:
+        sound: All of it, if it is no longer than the range.
+        duration_s: Of the range, in seconds.
+    """
     hop, length = max(round(0.01 * sound.sample_rate), 1), sound.samples.shape[1]
     count = round(duration_s * sound.sample_rate) // hop
     if not 0 < count * hop < length:
@@ -194,7 +199,11 @@ def check_sound(sound: Sound, *, role: str, min_samples: int) -> None:
 
 
 def resample(sound: Sound, sample_rate: int) -> Sound:
-    """Change the sample rate, in Hz (soxr, quality VHQ); the same sound if it has that rate already.
+    """Change the sample rate (soxr, quality VHQ); the same sound if it has that rate already.
+
+    Args:
+        sound: The sound.
+        sample_rate: The new rate in Hz.
 
     Returns:
         A sound of the same duration, up to one sample.
@@ -215,7 +224,11 @@ def resample(sound: Sound, sample_rate: int) -> Sound:
 
 
 def channel_mixing(samples: Tensor) -> Tensor:
-    """Return what mixes independent noises so that they correlate as these channels, ``[C, C]``."""
+    """Return what mixes independent noises so that they correlate as a sound's channels, ``[C, C]``.
+
+    Args:
+        samples: ``[C, length]``.
+    """
     norms = samples.norm(dim=1, keepdim=True)
     unit = torch.where(norms > 0, samples / norms, 0.0)
     strengths, axes = torch.linalg.eigh(unit @ unit.T)

@@ -111,7 +111,11 @@ def auto_stft(
 
 
 def long_stft(sample_rate: int) -> StftSettings:
-    """Return the transform that filters have at a rate in Hz: Hann, 93 ms, a quarter of it as hop."""
+    """Return the transform that filters have: Hann, 93 ms, a quarter of it as hop.
+
+    Args:
+        sample_rate: In Hz.
+    """
     n_fft = 2 * auto_stft(sample_rate).n_fft
     return StftSettings(n_fft, n_fft // 4, n_fft)
 
@@ -146,10 +150,15 @@ def stft(x: Tensor, settings: StftSettings) -> Tensor:
 
 
 def istft(spec: Tensor, settings: StftSettings, length: int) -> Tensor:
-    """Return the signals whose transforms are nearest to spectrograms ``[..., n_bins, frames]``.
+    """Return the signals whose transforms are nearest to the given spectrograms (least squares).
 
     Each sample is the windowed overlap-add of the frames divided by the sum of the squared windows there,
     and for a spectrogram that ``stft`` made it is the sample itself.
+
+    Args:
+        spec: Complex, shape ``[..., n_bins, frames]``.
+        settings: The transform that is inverted.
+        length: Number of samples to return.
 
     Returns:
         Real, shape ``[..., length]``; differentiable.
@@ -204,10 +213,16 @@ def inverse_window_sum(
 
 
 class OverlapAdd:
-    """Frames that are added up, one hop apart, to a signal ``[*batch, length]`` of the type of ``like``.
+    """Frames that are added up, one hop apart, to a signal.
 
     The padded signal stands in rows of one hop each. Column block k of all frames goes to the same rows moved
     down by k, so that thousands of frames take only ``n_fft / hop_length`` additions of whole blocks.
+
+    Args:
+        settings: The transform.
+        length: Of the signal, in samples.
+        batch: What comes before in its shape.
+        like: A tensor of its type, on its device.
     """
 
     def __init__(self, settings: StftSettings, length: int, batch: Sequence[int], *, like: Tensor) -> None:
@@ -265,7 +280,11 @@ def _check_invertible(settings: StftSettings) -> None:
 
 
 def stft_blocks(x: Tensor, settings: StftSettings) -> Iterator[tuple[int, Tensor]]:
-    """Yield the number of the first frame and the spectra of each block of frames of ``[channels, length]``.
+    """Yield the number of the first frame and the spectra of each block of frames.
+
+    Args:
+        x: ``[channels, length]``.
+        settings: The transform.
 
     Yields:
         Complex, ``[channels, n_bins, frames of the block]``: together what ``stft`` returns.
@@ -310,7 +329,12 @@ def shaped(x: Tensor, gains: Callable[[int, int], Tensor], settings: StftSetting
 
 
 def circular_stft(x: Tensor, settings: StftSettings, more: int = 0) -> Tensor:
-    """Transform circles ``[channels, length]``: behind the last sample comes the first one again.
+    """Transform signals that are circles: behind the last sample comes the first one again.
+
+    Args:
+        x: ``[channels, length]``.
+        settings: The transform.
+        more: Frames that are shown once more behind the end.
 
     Returns:
         Complex, ``[channels, n_bins, ceil(length / hop_length) + more]``; frame t is centered at sample

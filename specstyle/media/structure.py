@@ -64,6 +64,10 @@ def content_left(image: Tensor, content: Tensor) -> float:
 
     Two thirds of it are the correlation of edges, which sharp outlines make up; one third is that of edges
     in the local contrast, where a face counts as much as the collar under it.
+
+    Args:
+        image: ``[1, 1 or 3, H, W]`` in 0..1.
+        content: The same.
     """
     local = LocalContrast(max(round(max(image.shape[2:]) / AROUND), MIN_RADIUS))
     sharp, soft = edge_correlations(image, content), edge_correlations(local(image), local(content))
