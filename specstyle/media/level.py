@@ -105,7 +105,9 @@ def finish_sound(
     if not bool(torch.isfinite(sound.samples).all()):
         raise ValueError("the sound has samples that are NaN or infinite; it cannot be brought to a level")
     # Channel by channel: of a long sound no more copies are held than must be.
-    samples = torch.stack([_at_level(*both) for both in zip(sound.samples, content.samples, strict=True)])
+    samples = torch.empty_like(sound.samples)
+    for channel, *both in zip(samples, sound.samples, content.samples, strict=True):
+        channel.copy_(_at_level(*both))
     gain = 1.0
     if mode == "match":
         gain = 10 ** (_louder_db(content, samples) / 20)
