@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument(
         "--peer", action="store_true", help="beside styletransfer-lite, which must be installed"
     )
-    parser.add_argument("--strength", type=float, default=0.2, help="of the pass with --peer")
+    parser.add_argument("--strength", type=float, default=0.15, help="of the pass with --peer")
     given = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()

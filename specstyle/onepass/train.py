@@ -47,7 +47,7 @@ CROP = 256
 EDGES = 30.0
 """What an edge that is missing weighs beside the content loss: it holds a picture without its details."""
 
-MILD = 0.2
+MILD = 0.15
 """The strength of a trained picture style by default: a pass keeps fewer details than the optimizer does."""
 
 OPTIMIZER_STEPS = 100
