@@ -208,11 +208,12 @@ def recorded_file(file: dict[str, str], beside: Path, role: str) -> Path:
 def sha256_of(path: Path) -> str:
     """Return a file's SHA-256 as hexadecimal digits; a file that many jobs read is hashed once."""
     state = path.stat()
-    return _hash(path, state.st_mtime_ns, state.st_size)
+    # A copy may keep the time of what it replaces; the time of its change (ctime) no tool sets.
+    return _hash(path.absolute(), (state.st_ino, state.st_ctime_ns, state.st_mtime_ns, state.st_size))
 
 
 @functools.lru_cache(maxsize=4096)
-def _hash(path: Path, modified_ns: int, size: int) -> str:
+def _hash(path: Path, state: tuple[int, ...]) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -180,10 +180,8 @@ def _both(task: Task, record: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     compared = {"medium": (request.medium, record["medium"]), "seed": (request.seed, record["seed"])}
     inputs = files_recorded(task.job)
     for name in ("content", "styles", "content_masks", "style_masks", "weights"):
-        compared[name.removesuffix("s").replace("_", " ")] = (
-            _hashes(inputs.get(name)),
-            _hashes(record.get(name)),
-        )
+        said = "weights" if name == "weights" else name.removesuffix("s").replace("_", " ")
+        compared[said] = _hashes(inputs.get(name)), _hashes(record.get(name))
     for name, what in (("init", "start"), ("mask", "mask")):
         compared[what] = name in files and sha256_of(files[name]), record.get(name, {}).get("sha256", False)
     names = sorted({*asked, *found} - {"name", "source"} - {*compared})

@@ -135,7 +135,7 @@ def _tags(file: Any) -> Tags:
     for tag in _LOOKED_AT:
         with contextlib.suppress(Exception):  # likewise, or it is not there
             value = directory[tag]
-            numbers = value if isinstance(value, tuple) else (value,)
+            numbers = tuple(value) if isinstance(value, (tuple, bytes)) else (value,)
             if numbers and all(isinstance(n, int) and n >= 0 for n in numbers):
                 found[tag] = numbers
     return found

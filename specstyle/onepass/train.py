@@ -336,7 +336,8 @@ def _taken_up(folder: Path | None, plan: dict[str, Any], trainer: Trainer) -> di
     kept = load_state(folder / CHECKPOINT)
     if kept.get("plan") != plan:
         raise CheckpointError(
-            f"{folder}: keeps another training (of other styles, settings or data); name another --run-dir"
+            f"{folder}: keeps another training (of other styles, settings or data, or by another version); "
+            "name another --run-dir"
         )
     trainer.restore(kept["trainer"])
     return {"curve": [], **kept}

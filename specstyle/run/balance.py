@@ -86,7 +86,7 @@ class Balance:
         losses, weights = objective.losses(image), seen_layers(self.weighed(), "content")
         whole = recipe.effective_weights()[0] * len(image)
         return {
-            layer: 1.0 - float(losses[f"content:{seen}"]) / (whole * weight)
+            layer: 1.0 - float(losses[f"content:{seen}"].detach()) / (whole * weight)
             for layer, (seen, weight) in zip(recipe.content_layers, weights.items(), strict=True)
             if weight > 0
         }

@@ -116,7 +116,7 @@ def network_key(recipe: Recipe, request: Request, device: torch.device, precisio
     weights = request.weights
     stat = weights.stat() if weights is not None and weights.is_file() else None
     return (
-        request.network,
+        None if request.network is None else id(request.network),  # which the network made of it holds
         recipe.network,
         layers_in_use(recipe, all_of_them=request.terms is not None),
         tuple(getattr(recipe, name, None) for name in NetworkOptions.__dataclass_fields__),

@@ -75,7 +75,7 @@ def tiff(
     entries, more = b"", b""
     for tag, (form, values) in sorted(tags.items()):
         raw = struct.pack(f"{order}{len(values)}{form}", *values)
-        kind = {"H": 3, "I": 4}[form]
+        kind = {"B": 1, "H": 3, "I": 4}[form]
         entries += struct.pack(f"{order}{entry}", tag, kind, len(values))
         entries += (
             raw.ljust(inline, b"\0")
@@ -140,6 +140,10 @@ def tiff_cases() -> Iterator[Case]:
                 tiff(floats, [values.tobytes()], order=order, big=big),
                 values.astype(float),
             )
+        values = (colors(8) / 255).astype(f"{order}f4")
+        tags = tags_of(values, 32, t339=("B", [3] * 3)) | {258: ("B", [32] * 3), 259: ("B", [1])}
+        content = tiff(tags, [values.tobytes()], order=order, big=big)
+        yield Case(f"{of}-float-tags-of-bytes.tif", content, values.astype(float))
         values = (colors(8) / 51).astype(f"{order}f4")
         floats = tags_of(values, 32, t339=("H", [3] * 3))
         content = tiff(floats, [values.tobytes()], order=order, big=big)

@@ -12,7 +12,7 @@ import soundfile
 import torch
 from PIL import Image
 
-from specstyle import Request
+from specstyle import Request, transfer_audio
 from specstyle.features import networks
 from specstyle.recipes import Recipe
 from specstyle.run.job import run_job
@@ -126,3 +126,23 @@ def test_as_many_networks_as_said() -> None:
         made.append(cache.network(recipe, request, device=cpu, precision="fp32"))
     again = [made[0] is made[i] for i in range(1, len(made))]
     assert again == [True, False, True, False, False, False]
+
+
+@dataclasses.dataclass
+class Halves:
+    """A network of one's own that cannot be hashed."""
+
+    sides: int = 2
+
+    def __call__(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"halves": torch.nn.functional.avg_pool2d(image, self.sides)}
+
+
+@pytest.mark.parametrize("network", [Halves(), torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3))])
+def test_networks_of_ones_own(network: Any) -> None:
+    """Also those that cannot be hashed, and those that could still be trained."""
+    seen = network if isinstance(network, Halves) else lambda image: {"halves": network(image)}
+    content, style = np.random.default_rng(0).standard_normal((2, 4000)) / 9
+    layers = {"content_layers": ("halves",), "style_layers": ("halves",)}
+    result = transfer_audio(content, style, sample_rate=RATE, network=seen, steps=3, **layers)
+    assert result.output.samples.shape == (1, 4000)
