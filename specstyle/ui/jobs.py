@@ -191,7 +191,8 @@ class Jobs:
 
     def _work(self, lane: int) -> None:
         process = Process()
-        process.line()  # a first job need not wait for libraries
+        with contextlib.suppress(OSError):  # the first job tries again, and tells
+            process.line()  # so that it need not wait for libraries
         while (entry := self._next(lane)) is not None:
             began, live = time.monotonic(), entry.live or Live()
             try:
