@@ -49,7 +49,11 @@ def add_onepass_commands(commands: Any) -> None:
     train.add_argument(
         "-o", "--output", type=Path, required=True, metavar="NAME.safetensors", help="file to write"
     )
-    train.add_argument("--medium", choices=("image", "audio"), default="image", help="of the styles")
+    train.add_argument(
+        "--medium",
+        choices=("image", "audio"),
+        help="of the styles (default: the first one's; of a list: image)",
+    )
     train.add_argument("--data", type=Path, metavar="FOLDER", help="photographs or sounds to learn from")
     train.add_argument("--minutes", type=float, default=30.0, metavar="M", help="how long (default: 30)")
     train.add_argument("--steps", type=int, metavar="N", help="how many steps, whatever time they take")
@@ -154,6 +158,8 @@ def _train(arguments: argparse.Namespace) -> int:
 
     names = ("medium", "data", "minutes", "steps", "run_dir", "start", "recipe", "seed", "device", "force")
     given = {name: getattr(arguments, name) for name in names}
+    first = arguments.styles[0]
+    given["medium"] = arguments.medium or ("image" if first.suffix.lower() == ".toml" else medium_of(first))
     keep_freed_memory()
     style = train(arguments.styles, arguments.output, on_report=report, on_note=note, **given)
     if not arguments.quiet:

@@ -153,7 +153,9 @@ def test_a_list_names_files_and_what_is_drawn(workplace: Path) -> None:
         (["s.png", "-o", "x.safetensors", "--minutes", "0"], 2, "above 0"),
         (["s.png", "-o", "x.safetensors", "--steps", "0"], 2, "above 0"),
         (["s.png", "-o", "x.safetensors", "--data", "nowhere"], 1, "is no folder"),
-        (["s.wav", "-o", "x.safetensors"], 1, "is a sound"),
+        (["s.wav", "-o", "x.safetensors", "--medium", "image"], 1, "is a sound"),
+        (["s.png", "-o", "x.safetensors", "--start", "rain"], 2, "the medium of the styles, image"),
+        (["s.wav", "-o", "x.safetensors", "--start", "swirls"], 2, "the medium of the styles, audio"),
     ],
 )
 def test_what_cannot_be_trained_gets_one_line(
