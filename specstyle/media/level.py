@@ -26,9 +26,10 @@ RELEASE_S = 0.05
 """The limiter's gain falls in the 5 ms before a peak; the dB it takes fall to 1/e in 50 ms after it."""
 
 
-_MOST_LOST_DB = 3.0
-"""If a limiter takes more than this of the loudness, there are more peaks than sound between them: all is
-turned down instead. What it takes is made up for by as much at most, since it takes part of that again."""
+_MOST_LOST_DB = 1.5
+"""If a limiter takes more than this of the loudness, it takes the crackle from a fire: all is turned down
+instead. What it takes is made up for by as much at most, since it takes part of that again. With 3 dB a bark
+by fire lost 12.5 dB of its crackles, and its bands' variance 5 dB of SNR (`bench/strength.py`)."""
 
 _NEAR_DB = 0.1
 _TURNS = 3
@@ -72,8 +73,8 @@ def finish_sound(
 
     - ``match``: the loudness (ITU-R BS.1770) becomes the content's, and a limiter holds true peaks at
       -1 dBTP. Where the content itself has larger ones, they are the ceiling, so that a content that is given
-      back is given back as it was. What the limiter takes of the loudness is made up for, up to 3 dB. Sounds
-      that BS.1770 has no loudness of, such as those below 0.4 s, are matched by their RMS.
+      back is given back as it was. What the limiter takes of the loudness is made up for, up to 1.5 dB.
+      Sounds that BS.1770 has no loudness of, such as those below 0.4 s, are matched by their RMS.
     - ``peak``: the largest sample becomes the content's.
     - ``rms``: nothing more, unless samples would pass full scale: then all is turned down.
 

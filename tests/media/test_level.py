@@ -272,9 +272,8 @@ def test_peaks_are_held_and_the_loudness_is_near(seed: int, kind: str, channels:
     assert float(found.samples.abs().max()) <= 1.0
     off = lufs(content) - lufs(found)
     assert level.quieter_db == pytest.approx(max(0.0, off), abs=0.05)  # a mean that is in the content alone
-    if level.limited_db < 3:
+    if level.limited_db == 0:  # where it takes some, all may have been turned down
         assert abs(off) < 0.5
-    if level.limited_db == 0:
         balance = rms(found.samples) / rms(content.samples)
         np.testing.assert_allclose(balance, balance[0], rtol=1e-9)
 
