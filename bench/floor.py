@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from bench.cases import Case
 from bench.paired import clock
 from specstyle.engine.views import IMAGE, View, bare, plain_view
+from specstyle.features.random import WIDTH
 from specstyle.features.weights import LAYERS
 from specstyle.run.settle import seen_layers
 
@@ -66,9 +67,9 @@ def step_flop(case: Case) -> int:
     recipe, batch = case.recipe, case.content.shape[0]
     rows, columns = case.content.shape[1] * case.content.shape[2], case.content.shape[3]
     if case.weights is None:
-        times = columns - recipe.filter_width + 1
+        times = columns - WIDTH + 1
         filters = recipe.n_filters
-        return batch * (2 * 2 * filters * rows * recipe.filter_width * times + gram_flop(filters, times))
+        return batch * (2 * 2 * filters * rows * WIDTH * times + gram_flop(filters, times))
     channels = {name: (w.shape[0], w.shape[1]) for name, (w, _) in case.weights.tensors.items()}
     styles = seen_layers(recipe, "style")
     session = case.session

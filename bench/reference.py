@@ -111,7 +111,6 @@ class Reference:
                 rows,
                 seed=self.case.request.seed,
                 n_filters=self.recipe.n_filters,
-                width=self.recipe.filter_width,
                 scaling=self.recipe.filter_scaling,
             )
             self._filters = made.filters().to(self.device, self.dtype)

@@ -11,8 +11,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from specstyle import figures
 from specstyle.engine.canvas import resize
+from specstyle.figures import levels_png, picture_png, spectrogram_db
 from specstyle.media.loudness import loudness_lufs, rms_db
 from specstyle.run.outputs import panel_titles
 from specstyle.run.request import Result
@@ -82,14 +82,14 @@ def panel_of(medium: str, title: str, source: Any, *, small: bool = False) -> di
     """Return a sound or a picture as the player has it, as data; a small one is one of many on a page."""
     if medium == "image":
         longest = SMALL if small else PICTURE
-        return {"title": title, "image": _png(figures.picture_png(source.pixels.float(), longest=longest))}
-    levels_db, duration_s = figures.spectrogram_db(source.samples.numpy(), source.sample_rate)
+        return {"title": title, "image": _png(picture_png(source.pixels.float(), longest=longest))}
+    levels_db, duration_s = spectrogram_db(source.samples.numpy(), source.sample_rate)
     channels, size = source.samples.shape[0], _fewer_rows(levels_db)
     return {
         **heard(source),
         "title": title,
         "text": f"{duration_s:.2f} s, {source.sample_rate} Hz, {channels} channel{'s' * (channels > 1)}",
-        "image": _png(figures.levels_png(levels_db, size=(min(size[0], SMALL), 256) if small else size)),
+        "image": _png(levels_png(levels_db, size=(min(size[0], SMALL), 256) if small else size)),
         "audio": _audio(source, LOSSLESS_S / 10 if small else LOSSLESS_S),
     }
 
@@ -100,9 +100,9 @@ def _sound_difference(result: Result) -> list[dict[str, Any]]:
     if content.samples.shape != output.samples.shape or content.sample_rate != output.sample_rate:
         return []
     (before, duration_s), (after, _) = (
-        figures.spectrogram_db(sound.samples.numpy(), sound.sample_rate) for sound in (content, output)
+        spectrogram_db(sound.samples.numpy(), sound.sample_rate) for sound in (content, output)
     )
-    image = figures.levels_png(
+    image = levels_png(
         after - before, size=_fewer_rows(before), scale=(-DIFFERENCE_DB, DIFFERENCE_DB), colors="coolwarm"
     )
     return [
@@ -132,7 +132,7 @@ def _picture_difference(result: Result) -> list[dict[str, Any]]:
     output = result.output.pixels.double()
     content = resize(result.content.pixels.double()[None], *output.shape[1:])[0]
     change = (output - content).abs().mean(dim=0).numpy()
-    image = figures.levels_png(np.flipud(change), scale=(0.0, 0.5))
+    image = levels_png(np.flipud(change), scale=(0.0, 0.5))
     text = f"mean {change.mean():.3f} of 1; dark: kept, bright: changed"
     return [{"title": "difference of result and content", "text": text, "image": _png(image)}]
 

@@ -46,7 +46,7 @@ def convolutions(seed: int, options: dict[str, Any]) -> dict[str, tuple[Array, A
         channels = CHANNELS[name[4]]
         weight = random.normal(size=(channels, x.shape[1], 3, 3)) * math.sqrt(2.0 / (9 * x.shape[1]))
         if name.endswith("_1") and made:
-            x = options.get("pooling_gain", 1.0) * by_hand.pool(x, options["pooling"])
+            x = by_hand.pool(x, options["pooling"])
         response = by_hand.convolve(by_hand.pad(x, replicate=True), weight, np.zeros(channels))
         bias = 0.5 * response.std(axis=(0, 2, 3)) - response.mean(axis=(0, 2, 3))
         made[name] = weight, bias
@@ -68,7 +68,6 @@ def vgg(made: dict[str, tuple[Array, Array]], preprocessing: str, recipe: Any) -
             weights,
             layers,
             pooling=recipe.pooling,
-            pooling_gain=recipe.pooling_gain,
             padding=recipe.padding,
             gains=gains,
             dtype=torch.float64,
@@ -112,7 +111,6 @@ def networks(name: str, rows: int) -> tuple[Any, Any]:
             rows,
             seed=3,
             n_filters=24,
-            width=recipe.filter_width,
             scaling=recipe.filter_scaling,
             dtype=torch.float64,
         )
@@ -177,21 +175,20 @@ def test_the_oracles_gradient_is_that_of_its_own_loss(name: str, medium: str) ->
 
 @pytest.mark.parametrize("preprocessing", ["caffe", "torchvision"])
 @pytest.mark.parametrize("padding", ["zeros", "replicate", "replicate_first"])
-@pytest.mark.parametrize(("pooling", "gain"), [("max", 1.0), ("average", 1.0), ("average", 2.0)])
+@pytest.mark.parametrize("pooling", ["max", "average"])
 def test_every_option_of_the_network_does_what_it_does_by_hand(
-    preprocessing: str, padding: str, pooling: str, gain: float
+    preprocessing: str, padding: str, pooling: str
 ) -> None:
-    made = convolutions(2, {"preprocessing": preprocessing, "pooling": pooling, "pooling_gain": gain})
+    made = convolutions(2, {"preprocessing": preprocessing, "pooling": pooling})
     random = np.random.default_rng(1)
     x = random.uniform(size=(2, 3, 33, 35))
     gains = {name: random.uniform(0.5, 2.0, size=CHANNELS[name[4]]) for name in by_hand.LAYERS[::2]}
-    theirs = by_hand.VGG(made, preprocessing, pooling, padding, gain, gains)
+    theirs = by_hand.VGG(made, preprocessing, pooling, padding, gains)
     tensors = {relu_name(n): (torch.from_numpy(w), torch.from_numpy(b)) for n, (w, b) in made.items()}
     ours = VGG19(
         Weights(tensors, preprocessing, "small random numbers", ""),
         by_hand.LAYERS,
         pooling=pooling,
-        pooling_gain=gain,
         padding=padding,
         gains={relu_name(name): torch.from_numpy(gain) for name, gain in gains.items()},
         dtype=torch.float64,

@@ -14,16 +14,18 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from specstyle import figures
 from specstyle.batch.jobs import Task
 from specstyle.batch.sweep import Sweep
 from specstyle.errors import FileError
 from specstyle.evaluate import score_folder, write_csv
+from specstyle.figures import contact_sheet
 from specstyle.files import atomic, sha256_of
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.soundfiles import read_sound
 from specstyle.pages import panel_of, render
 from specstyle.recipes import files_of, to_dict
+from specstyle.recipes.files import up_to_date
+from specstyle.run.api import ignore
 from specstyle.run.outputs import panel_titles, thumbnail
 from specstyle.run.record import files_recorded
 
@@ -175,7 +177,7 @@ def _both(task: Task, record: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     assert recipe is not None  # of a checked task
     files = files_of(recipe)
     # Where a file is does not matter, only what is in it.
-    asked, found = json.loads(json.dumps(to_dict(recipe))), dict(record["recipe"])
+    asked, found = json.loads(json.dumps(to_dict(recipe))), up_to_date(record["recipe"], ignore)
     found.update({name: asked[name] for name in files if name in record})
     compared = {"medium": (request.medium, record["medium"]), "seed": (request.seed, record["seed"])}
     inputs = files_recorded(task.job)
@@ -244,7 +246,7 @@ def write_sheet(
         first = inputs[:1] if sweep.with_content else []
         cells = [(title.replace(", ", "\n"), panels[path]) for title, path in [*first, *there]]
         with atomic(written[0]) as temporary:
-            figures.contact_sheet(cells, temporary, columns=sweep.columns)
+            contact_sheet(cells, temporary, columns=sweep.columns)
     shown = [*inputs, *there]
     embedded = [panel_of(sweep.medium, title, _READ[sweep.medium](path), small=True) for title, path in shown]
     embedded[min(len(inputs), len(shown) - 1)]["first"] = True

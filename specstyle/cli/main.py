@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from specstyle import __version__
-from specstyle.cli.commands import add_commands
 from specstyle.cli.options import (
     SHOWN,
     add_picture_options,
@@ -61,11 +60,12 @@ _MEDIA = {
 """Commands that run: what they do, in short and at length."""
 
 
-def build_parser(*, inputs_optional: bool = False) -> Parser:
+def build_parser(*, inputs_optional: bool = False, only: str | None = None) -> Parser:
     """Return the parser of the whole command line.
 
     Args:
         inputs_optional: Whether inputs may be left out, because ``--like`` or ``--resume`` names them.
+        only: The one command of ``_MEDIA`` that will be asked for; ``None``: that is not known.
     """
     parser = Parser(
         prog="specstyle",
@@ -78,6 +78,8 @@ def build_parser(*, inputs_optional: bool = False) -> Parser:
     parser.commands = commands.choices
     some = "*" if inputs_optional else "+"
     for medium, (text, description) in _MEDIA.items():
+        if only not in (None, medium):
+            continue
         what = {"image": "picture", "audio": "sound", "texture": "sounds or picture"}[medium]
         content = "" if medium == "texture" else "CONTENT "
         command = commands.add_parser(
@@ -99,7 +101,10 @@ def build_parser(*, inputs_optional: bool = False) -> Parser:
             add_picture_options(command)
         add_recipe_options(command, *(("audio", "image") if medium == "texture" else (medium,)))
         command.set_defaults(action=_run_medium, medium=medium)
-    add_commands(commands)
+    if only is None:
+        from specstyle.cli.commands import add_commands
+
+        add_commands(commands)
     return parser
 
 
@@ -111,7 +116,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     given = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     named = any(word.partition("=")[0] in ("--like", "--resume") for word in given)
-    arguments = build_parser(inputs_optional=named).parse_args(given)
+    only = given[0] if given[0] in _MEDIA else None
+    arguments = build_parser(inputs_optional=named, only=only).parse_args(given)
     for stream in (sys.stdout, sys.stderr):  # an encoding that lacks a letter is no reason to fail
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -224,9 +230,8 @@ def _resumed_job(arguments: argparse.Namespace) -> tuple[Job, tuple[str, ...]]:
     """
     from specstyle.run.checkpoint import resumed_job
 
-    bare = build_parser(inputs_optional=True).parse_args(
-        [arguments.medium, "--resume", str(arguments.resume)]
-    )
+    parser = build_parser(inputs_optional=True, only=arguments.medium)
+    bare = parser.parse_args([arguments.medium, "--resume", str(arguments.resume)])
     said = {name for name, value in vars(arguments).items() if getattr(bare, name, None) != value}
     others = sorted(said - {"resume", "quiet", "debug", "action", "log_file"})
     if others:

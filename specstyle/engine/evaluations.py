@@ -14,6 +14,9 @@ from specstyle.engine.canvas import Canvas
 from specstyle.engine.objective import Objective, summarize
 from specstyle.errors import SpecstyleError
 
+AVERAGE_DECAY = 0.99
+"""What a moving average of the images keeps of itself at each of them (Crowson 2021)."""
+
 
 class StopRun(Exception):  # noqa: N818 (it is a request, not an error)
     """Raised by an ``on_step`` function to end the run with the best result so far."""
@@ -101,7 +104,6 @@ class Run:
         steps: int,
         *,
         keep: str,
-        average_decay: float,
         on_step: Callable[[Step], None],
         on_safe: SafePoint | None,
         report_every: int,
@@ -109,7 +111,7 @@ class Run:
     ) -> None:
         self.canvas, self.objective, self.on_step, self.on_safe = canvas, objective, on_step, on_safe
         self.steps, self.done, self.steps_before = steps, 0, steps_before
-        self.keep, self.average_decay = keep, average_decay
+        self.keep = keep
         self.report_every = report_every if keep == "last" else 1
         self.first: dict[str, float] = {}
         self.kept: dict[str, float] = {}
@@ -188,7 +190,7 @@ class Run:
         if self.keep == "average":
             self.average_count += 1
             self.average = torch.zeros_like(image) if self.average is None else self.average
-            self.average.lerp_(image, 1.0 - self.average_decay)
+            self.average.lerp_(image, 1.0 - AVERAGE_DECAY)
 
     @torch.no_grad()
     def state(self, *, stopped: bool = False, steps: int | None = None) -> State:
@@ -201,7 +203,7 @@ class Run:
         if self.average is None:
             image, losses = self.canvas.image().clone(), self.kept
         else:
-            image = self.average / (1.0 - self.average_decay**self.average_count)
+            image = self.average / (1.0 - AVERAGE_DECAY**self.average_count)
             losses = reported(self.objective.losses(image))
         return State(image, self.kept_parameters, done, self.first, losses, stopped, self.memory)
 

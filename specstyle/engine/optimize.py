@@ -23,6 +23,9 @@ from specstyle.engine.lbfgs import Memory, minimize
 from specstyle.engine.objective import MakeRoom, Objective, with_room
 from specstyle.errors import counted
 
+DECAY_STEPS = 100
+"""Steps in which the learning rate falls by the factor ``lr_decay``, continuously."""
+
 
 @dataclass(frozen=True)
 class OptimizerSettings:
@@ -31,7 +34,6 @@ class OptimizerSettings:
     method: str = "lbfgs"
     lr: float = 1.0
     lr_decay: float = 1.0
-    lr_decay_steps: int = 100
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -39,7 +41,6 @@ class OptimizerSettings:
     history: int = 10
     restart_every: int | None = None
     keep: str = "last"
-    average_decay: float = 0.99
 
     def __post_init__(self) -> None:
         for name, value, accepted in (
@@ -106,7 +107,6 @@ def optimize(
         objective,
         steps,
         keep="best" if settings.method == "lbfgs" and settings.keep == "last" else settings.keep,
-        average_decay=settings.average_decay,
         on_step=on_step,
         on_safe=on_safe,
         report_every=report_every,
@@ -159,7 +159,7 @@ def _first_order(
     for step in range(run.done, run.steps):
         _, gradients = _evaluated(run, make_room)
         for group in optimizer.param_groups:
-            group["lr"] = settings.lr * settings.lr_decay ** (step / settings.lr_decay_steps)
+            group["lr"] = settings.lr * settings.lr_decay ** (step / DECAY_STEPS)
             if settings.epsilon_hat:
                 # TensorFlow adds epsilon before the bias correction of the second moment.
                 correction = 1.0 - settings.beta2 ** (before + step + 1)

@@ -108,11 +108,9 @@ class NetworkOptions:
     """Options of ``build_network``; the names are those of ``Recipe``."""
 
     pooling: str = "max"
-    pooling_gain: float = 1.0
     padding: str = "zeros"
     normalize_activations: bool = False
     n_filters: int = 4096
-    filter_width: int = 11
     filter_scaling: str = "fan_in"
     preprocessing: str | None = None
 
@@ -191,7 +189,6 @@ def load_network(
                 rows,
                 seed=seed,
                 n_filters=options.n_filters,
-                width=options.filter_width,
                 scaling=options.filter_scaling,
                 device=str(device),
                 dtype=dtype,
@@ -264,7 +261,6 @@ def _vgg19(
         loaded,
         layers,
         pooling=options.pooling,
-        pooling_gain=options.pooling_gain,
         padding=options.padding,
         device=device,
         dtype=dtype,

@@ -14,6 +14,9 @@ from specstyle.features.weights import CHANNELS, LAYERS, Weights
 
 WIDE_LAYER = "relu1"
 
+WIDTH = 11
+"""Frames of a filter of wide-random, as published."""
+
 
 @torch.no_grad()
 def random_weights(seed: int, *, up_to: str = LAYERS[-1]) -> Weights:
@@ -144,7 +147,7 @@ class WideRandom:
         *,
         seed: int = 0,
         n_filters: int = 4096,
-        width: int = 11,
+        width: int = WIDTH,
         scaling: str = "fan_in",
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,

@@ -91,7 +91,6 @@ class VGG19:
         weights: Convolutions; those after the deepest layer are not kept.
         layers: Layer names (``relu4_1``, ``conv4_1`` or ``block4_conv1``).
         pooling: ``max`` or ``average`` (Gatys et al. 2016 prefer average), 2x2.
-        pooling_gain: Factor on each pooling's output (with average, Crowson 2021 takes 2).
         padding: ``zeros``, ``replicate``, or ``replicate_first`` (the first convolution's only).
         gains: Layer name to a factor per channel ``[C]`` on its maps (``normalizing_gains``).
         device: Where to run.
@@ -110,7 +109,6 @@ class VGG19:
         layers: Iterable[str],
         *,
         pooling: str = "max",
-        pooling_gain: float = 1.0,
         padding: str = "zeros",
         gains: dict[str, Tensor] | None = None,
         device: torch.device | str = "cpu",
@@ -139,7 +137,7 @@ class VGG19:
             self._convolutions.append((name, weight.contiguous(memory_format=layout), bias))
         self._filters: dict[int, Tensor] = {}
         self._gains = {name: g.to(device=device, dtype=dtype) for name, g in (gains or {}).items()}
-        self._pooling, self._pooling_gain, self._padding = pooling, pooling_gain, padding
+        self._pooling, self._padding = pooling, padding
         self._preprocessing, self._dtype = weights.preprocessing, dtype
         self.strides: dict[str, int] = {}
         self.stride, self.halo = 1, 0
@@ -209,7 +207,7 @@ class VGG19:
         window = [min(2, side) for side in x.shape[2:]]
         pool = F.max_pool2d if self._pooling == "max" else F.avg_pool2d
         pooled: Tensor = pool(x, window)
-        return pooled if self._pooling_gain == 1.0 else pooled * self._pooling_gain
+        return pooled
 
 
 def with_edges(x: Tensor) -> Tensor:

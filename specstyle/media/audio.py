@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +27,6 @@ _FAINT = 1e-8
 _BLOCK = 1024
 """Frames in work at once."""
 
-_DB_FLOOR, _DB_OFFSET, _DB_RANGE = 1e-5, 100.0, 140.0
-
 _LOG1P_TOP = 100.0
 """Magnitude, as a multiple of the channel's RMS, that the image value 1 stands for (log1p)."""
 
@@ -45,11 +43,10 @@ class AudioSettings:
         hop_length: Samples from frame to frame.
         win_length: Window length in samples.
         window: Name of a SciPy window.
-        compression: ``"log1p"`` or ``"db"``.
         log_gain: k in log1p(k |S| / level).
         normalize_level: Divide each channel's magnitudes by their RMS, so that loudness does not count.
         unit_scale: Divide the compressed magnitudes so that they lie at about 0..1. ``False``: plain
-            log1p(k |S| / level), or decibels above -100 dB.
+            log1p(k |S| / level).
         sample_rate: Working rate in Hz; ``None``: the sound's own.
         phase: Where the phase reconstruction starts, see ``invert``: ``"auto"``, ``"content"``, ``"pghi"``,
             ``"random"`` or ``"zero"``.
@@ -65,7 +62,6 @@ class AudioSettings:
     hop_length: int | None = None
     win_length: int | None = None
     window: str = "hann"
-    compression: Literal["log1p", "db"] = "log1p"
     log_gain: float = 1.0
     normalize_level: bool = True
     unit_scale: bool = True
@@ -92,26 +88,17 @@ class AudioSettings:
 
 def compress(ratio: Tensor, settings: AudioSettings) -> Tensor:
     """Turn magnitudes (as multiples of the level) into image values."""
-    if settings.compression == "log1p":
-        return torch.log1p(settings.log_gain * ratio) / _scale(settings)
-    return (20.0 * torch.log10(ratio + _DB_FLOOR) + _DB_OFFSET) / _scale(settings)
+    return torch.log1p(settings.log_gain * ratio) / _scale(settings)
 
 
 def expand(image: Tensor, settings: AudioSettings) -> Tensor:
     """Turn image values into magnitudes (as multiples of the level): the inverse of ``compress``."""
-    values = image * _scale(settings)
-    if settings.compression == "log1p":
-        ratio = torch.expm1(values) / settings.log_gain
-    else:
-        ratio = torch.pow(10.0, (values - _DB_OFFSET) / 20.0) - _DB_FLOOR
-    return ratio.clamp(min=0.0)
+    return (torch.expm1(image * _scale(settings)) / settings.log_gain).clamp(min=0.0)
 
 
 def _scale(settings: AudioSettings) -> float:
     """Return what compressed magnitudes are divided by."""
-    if not settings.unit_scale:
-        return 1.0
-    return math.log1p(settings.log_gain * _LOG1P_TOP) if settings.compression == "log1p" else _DB_RANGE
+    return math.log1p(settings.log_gain * _LOG1P_TOP) if settings.unit_scale else 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -142,13 +142,13 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
         "must not be negative",
     ),
     (
-        "pooling_gain n_filters filter_width pixel_range noise_scale lr lr_decay lr_decay_steps epsilon "
+        "n_filters pixel_range noise_scale lr lr_decay epsilon "
         "history restart_every steps first_steps finish_steps smallest_scale height width style_bands "
         "duration_s content_duration_s preview_s section_s sample_rate n_fft hop_length win_length log_gain",
         lambda value: value > 0,
         "must be above 0",
     ),
-    ("beta1 beta2 average_decay", lambda value: 0 <= value < 1, "must be at least 0 and below 1"),
+    ("beta1 beta2", lambda value: 0 <= value < 1, "must be at least 0 and below 1"),
     ("strength phase_momentum mix keep_tune keep_time", lambda value: 0 <= value <= 1, "must be from 0 to 1"),
     ("scale_factor", lambda value: value > 1, "must be above 1"),
     ("bits", lambda value: value in (8, 16), "must be 8 or 16"),
@@ -242,18 +242,16 @@ def with_companions(recipe: Any, changes: dict[str, Any]) -> dict[str, Any]:
 _VGG = ("vgg19", "vgg19-lite", "vgg19-random")
 
 _ONLY_WITH: tuple[tuple[str, tuple[object, ...], tuple[str, ...]], ...] = (
-    ("optimizer", ("adam", "sgd"), ("lr", "lr_decay", "lr_decay_steps")),
+    ("optimizer", ("adam", "sgd"), ("lr", "lr_decay")),
     ("optimizer", ("adam",), ("beta1", "beta2", "epsilon", "epsilon_hat")),
     ("optimizer", ("lbfgs",), ("history", "restart_every")),
-    ("network", _VGG, ("pooling", "pooling_gain", "padding", "normalize_activations")),
-    ("network", ("wide-random",), ("n_filters", "filter_width", "filter_scaling")),
+    ("network", _VGG, ("pooling", "padding", "normalize_activations")),
+    ("network", ("wide-random",), ("n_filters", "filter_scaling")),
     ("network", _VGG, ("style_bands",)),
-    ("compression", ("log1p",), ("log_gain",)),
     ("init", ("content",), ("init_noise_db",)),
     ("init", ("noise",), ("noise", "noise_scale", "noise_center")),
     ("style_size", ("own", "smaller"), ("style_scale",)),
     ("color", ("style",), ("color_match",)),
-    ("keep", ("average",), ("average_decay",)),
     ("phase_method", ("fast-griffin-lim",), ("phase_momentum",)),
     (
         "canvas",

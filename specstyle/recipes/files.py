@@ -14,6 +14,11 @@ from specstyle.recipes.recipe import Recipe
 
 _VIEWS = {"mel": ("n_mels", 128), "cqt": ("bins_per_octave", 24)}
 _GONE = ("representation", "n_mels", "bins_per_octave", "refine_steps", "kernel_widths")
+_FIXED = {
+    "pooling_gain": 1.0, "filter_width": 11, "lr_decay_steps": 100, "average_decay": 0.99,
+    "compression": "log1p",
+}  # fmt: skip
+"""Fields of earlier versions that had these values in every recipe, and have no others now."""
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -39,8 +44,17 @@ def up_to_date(values: dict[str, Any], on_note: Callable[[str], None]) -> dict[s
     Images of mel or constant-Q bands (``representation``) are views of the STFT's now; the kernel has a layer
     for each width of its patches; evaluations on the waveform after the image (``refine_steps``) are gone;
     half the sum of squares (``gram_half_sum``) is the sum at half the weight.
+
+    Raises:
+        RecipeError: If a field that is gone had another value than all have now.
     """
-    new = {name: value for name, value in values.items() if name not in _GONE}
+    new = {name: value for name, value in values.items() if name not in (*_GONE, *_FIXED)}
+    fixed = [name for name in _FIXED if name in values]
+    for name in fixed:
+        if values[name] != _FIXED[name]:
+            raise RecipeError(f"{name} {values[name]!r} is gone: it is always {_FIXED[name]!r} now")
+    if fixed:
+        on_note(f"{', '.join(fixed)}: no fields any more, and left out; these values are the only ones now")
     shown = values.get("representation", "stft")
     if shown in _VIEWS:
         count, usual = _VIEWS[shown]

@@ -112,7 +112,6 @@ KERAS_SGD = Recipe(
     optimizer="sgd",
     lr=100.0,
     lr_decay=0.90,
-    lr_decay_steps=100,
     steps=4000,
     clip=False,
     size=0,

@@ -62,7 +62,6 @@ class Recipe:
     )
     finish_steps: int = _network(15, "evaluations with finish_network, at most a third of steps")
     pooling: str = _network("max", "pooling of VGG19", choices=("max", "average"))
-    pooling_gain: float = _network(1.0, "factor on each pooling's output")
     padding: str = _network(
         "zeros",
         "border of VGG19's convolutions; replicate_first: the first one's only",
@@ -72,7 +71,6 @@ class Recipe:
         False, "scale each filter to mean activation 1 (Gatys et al. 2016)"
     )
     n_filters: int = _network(4096, "filters of wide-random")
-    filter_width: int = _network(11, "width of wide-random's filters in frames", flag=False)
     filter_scaling: str = _network(
         "fan_in",
         "spread of wide-random's filters: fan_in 2/n_in, fan_avg 4/(n_in + n_out)",
@@ -153,8 +151,7 @@ class Recipe:
     )
     optimizer: str = _optimizer("lbfgs", "optimization method", choices=("adam", "lbfgs", "sgd"))
     lr: float = _optimizer(1.0, "learning rate of adam and sgd (lbfgs searches its own)")
-    lr_decay: float = _optimizer(1.0, "factor on the learning rate every lr_decay_steps")
-    lr_decay_steps: int = _optimizer(100, "steps per factor lr_decay, continuously", flag=False)
+    lr_decay: float = _optimizer(1.0, "factor on the learning rate every 100 steps, continuously")
     beta1: float = _optimizer(0.9, "Adam's first decay")
     beta2: float = _optimizer(0.999, "Adam's second decay")
     epsilon: float = _optimizer(1e-8, "Adam's epsilon")
@@ -177,7 +174,6 @@ class Recipe:
         "either end) and a step of 8 bits within black and white: nothing is clipped",
     )
     keep: str = _optimizer("last", "which image is the result", choices=("last", "best", "average"))
-    average_decay: float = _optimizer(0.99, "decay of the average for --keep average", flag=False)
     smallest_scale: int | None = _optimizer(None, "coarse-to-fine: longest side to start from")
     scale_factor: float = _optimizer(math.sqrt(2.0), "ratio of one scale to the next")
     loop: bool = _optimizer(
@@ -297,7 +293,6 @@ class Recipe:
     hop_length: int | None = _audio(None, "hop; none: win_length / 4")
     win_length: int | None = _audio(None, "window length; none: n_fft", flag=False)
     window: str = _audio("hann", "window function (any of SciPy's)", flag=False)
-    compression: str = _audio("log1p", "of magnitudes", flag=False, choices=("log1p", "db"))
     log_gain: float = _audio(1.0, "k in log1p(k |S| / rms)")
     normalize_level: bool = _audio(True, "divide the spectrogram by its own RMS")
     unit_scale: bool = _audio(True, "scale the compressed image to about 0..1")

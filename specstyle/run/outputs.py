@@ -11,9 +11,9 @@ from typing import Any, Protocol, TextIO
 import numpy as np
 import torch
 
-from specstyle import figures
 from specstyle.engine.canvas import resize
 from specstyle.errors import FileError, SpecstyleError
+from specstyle.figures import RANGE_DB, contact_sheet, sound_figure, spectrogram_db
 from specstyle.files import atomic, make_folder
 from specstyle.media import imagefiles, soundfiles
 from specstyle.run.request import Progress, Result
@@ -73,10 +73,10 @@ def draw_figure(medium: str, result: Result, path: Path) -> None:
     with atomic(path) as temporary:
         if medium == "audio":
             panels = [(t, s.samples.numpy(), s.sample_rate) for t, s in zip(titles, sources, strict=True)]
-            figures.sound_figure(panels, temporary)
+            sound_figure(panels, temporary)
         else:
             pictures = [(t, s.pixels.movedim(0, 2).numpy()) for t, s in zip(titles, sources, strict=True)]
-            figures.contact_sheet(pictures, temporary, columns=len(pictures), inches=4.0)
+            contact_sheet(pictures, temporary, columns=len(pictures), inches=4.0)
 
 
 def panel_titles(styles: int) -> list[str]:
@@ -204,7 +204,7 @@ class Snapshots:
         sheet = self._folder / "sheet.png"
         panels = [(f"step {int(path.stem[5:])}", thumbnail(self._medium, path)) for path in self._written]
         with atomic(sheet) as temporary:
-            figures.contact_sheet(panels, temporary, columns=SHEET_COLUMNS)
+            contact_sheet(panels, temporary, columns=SHEET_COLUMNS)
         return [*self._written, sheet]
 
 
@@ -216,7 +216,7 @@ def thumbnail(medium: str, path: Path) -> np.ndarray:
     """
     if medium == "audio":
         sound = soundfiles.read_sound(path)
-        levels_db, _ = figures.spectrogram_db(sound.samples.numpy(), sound.sample_rate)
+        levels_db, _ = spectrogram_db(sound.samples.numpy(), sound.sample_rate)
         return levels_db.astype(np.float32)
     pixels = imagefiles.read_picture(path).pixels
     shrink = min(1.0, _THUMBNAIL / max(pixels.shape[1:]))  # a sheet holds all of them at once
@@ -278,6 +278,6 @@ class TensorBoard:
         # The event file holds 16 bits and one channel.
         mono = samples.mean(0, keepdim=True).float()
         self._writer.add_audio(name, mono.clamp(-1.0, 1.0), step, sample_rate=source.sample_rate)
-        levels_db, _ = figures.spectrogram_db(samples.numpy(), source.sample_rate)
-        shades = np.flipud(1.0 + levels_db / figures.RANGE_DB).copy()
+        levels_db, _ = spectrogram_db(samples.numpy(), source.sample_rate)
+        shades = np.flipud(1.0 + levels_db / RANGE_DB).copy()
         self._writer.add_image(f"{name} spectrogram", torch.from_numpy(shades)[None], step)

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from specstyle import figures
 from specstyle.engine.optimize import StopRun
 from specstyle.errors import RunFinishedError
+from specstyle.figures import RANGE_DB, levels_png, picture_png, spectrogram_db
 from specstyle.films.file import Film
 from specstyle.media.audio import AudioSettings, expand
 from specstyle.media.pictures import Picture
@@ -109,20 +109,20 @@ def live_png(image: Tensor, medium: str, recipe: Recipe) -> bytes:
     """Return an image in work, ``[B, C, h, w]``, as a PNG; no phase is reconstructed for it."""
     image = image.detach().float().cpu()
     if medium == "image":
-        return figures.picture_png(image[0], longest=LARGEST_SIDE)
+        return picture_png(image[0], longest=LARGEST_SIDE)
     settings = AudioSettings(**{name: getattr(recipe, name) for name in AudioSettings.__dataclass_fields__})
     magnitude = expand(image.mean((0, 1)), settings).numpy()
     peak = max(float(magnitude.max()), 1e-30)
-    levels_db = 20.0 * np.log10(np.maximum(magnitude / peak, 10 ** (-figures.RANGE_DB / 20)))
-    return figures.levels_png(levels_db, size=SPECTROGRAM)
+    levels_db = 20.0 * np.log10(np.maximum(magnitude / peak, 10 ** (-RANGE_DB / 20)))
+    return levels_png(levels_db, size=SPECTROGRAM)
 
 
 def show(source: Any, folder: Path, stem: str = "") -> dict[str, Any]:
     """Write a preview of a sound, picture or film, and what every browser plays; return what it is."""
     length = {}
     if isinstance(source, Sound):
-        levels_db, _ = figures.spectrogram_db(source.samples.numpy(), source.sample_rate)
-        (folder / f"{stem}preview.png").write_bytes(figures.levels_png(levels_db, size=SPECTROGRAM))
+        levels_db, _ = spectrogram_db(source.samples.numpy(), source.sample_rate)
+        (folder / f"{stem}preview.png").write_bytes(levels_png(levels_db, size=SPECTROGRAM))
         write_source("audio", dataclasses.replace(source, subtype="PCM_16"), folder / f"{stem}listen.wav")
         return {**heard(source), "channels": source.samples.shape[0], "sample_rate": source.sample_rate}
     if isinstance(source, Film):
@@ -132,7 +132,7 @@ def show(source: Any, folder: Path, stem: str = "") -> dict[str, Any]:
     if source.alpha is not None:  # what is transparent is shown on mid-gray
         alpha = source.alpha.float()
         pixels = pixels * alpha + 0.5 * (1.0 - alpha)
-    (folder / f"{stem}preview.png").write_bytes(figures.picture_png(pixels, longest=LARGEST_SIDE))
+    (folder / f"{stem}preview.png").write_bytes(picture_png(pixels, longest=LARGEST_SIDE))
     return {"width": source.width, "height": source.height, **length}
 
 
@@ -200,5 +200,5 @@ def _show(entry: Entry, place: int, result: Result, line: Connection) -> None:
     else:  # to compare, at the result's own size
         longest = max(result.output.width, result.output.height)
         pixels = result.content.pixels.float()
-        (entry.folder / "view.png").write_bytes(figures.picture_png(pixels, longest=longest))
+        (entry.folder / "view.png").write_bytes(picture_png(pixels, longest=longest))
     line.send(("shown", place, show(result.output, entry.folder, f"result-{place}."), content))

@@ -24,9 +24,9 @@ from specstyle.errors import CheckpointError
 from specstyle.files import STATE_FORMAT, load_state, save_state
 
 METHODS: dict[str, dict[str, Any]] = {
-    "adam": {"method": "adam", "lr": 0.02, "lr_decay": 0.5, "lr_decay_steps": 3},
+    "adam": {"method": "adam", "lr": 0.02, "lr_decay": 1e-3},
     "adam with epsilon hat": {"method": "adam", "lr": 0.02, "epsilon": 1e-2, "epsilon_hat": True},
-    "adam, average": {"method": "adam", "lr": 0.02, "keep": "average", "average_decay": 0.8},
+    "adam, average": {"method": "adam", "lr": 0.02, "keep": "average"},
     "sgd, best": {"method": "sgd", "lr": 0.01, "keep": "best"},
     "lbfgs": {"method": "lbfgs", "history": 3},
     "lbfgs in rounds": {"method": "lbfgs", "restart_every": 5},

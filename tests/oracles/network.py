@@ -107,7 +107,6 @@ class VGG:
     preprocessing: str = "caffe"
     pooling: str = "max"
     padding: str = "zeros"
-    pooling_gain: float = 1.0
     gains: dict[str, Array] = field(default_factory=dict)
 
     def forward(self, image: Array) -> dict[str, Array]:
@@ -129,7 +128,7 @@ class VGG:
             flow = convolve_backward(flow, self.convolutions[name][0])
             flow = pad_backward(flow, replicate=self._replicate(name))
             if entered is not None:
-                flow = pool_backward(self.pooling_gain * flow, entered, self.pooling)
+                flow = pool_backward(flow, entered, self.pooling)
         assert flow is not None
         return prepare_backward(flow, self.preprocessing, image.shape[1])
 
@@ -158,7 +157,7 @@ class VGG:
             entered = None
             if name.endswith("_1") and name != "conv1_1":
                 entered = x
-                x = self.pooling_gain * pool(x, self.pooling)
+                x = pool(x, self.pooling)
             response = convolve(pad(x, replicate=self._replicate(name)), weight, bias)
             x = np.maximum(response, 0.0)
             maps[name] = x * self.gains[name][:, None, None] if name in self.gains else x

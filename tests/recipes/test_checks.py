@@ -21,7 +21,6 @@ from specstyle.run.settle import settle_recipe
         ({"optimizer": "adam"}, "history", "optimizer is adam"),
         ({"network": "wide-random"}, "pooling", "network is wide-random"),
         ({"network": "vgg19"}, "n_filters", "network is vgg19"),
-        ({"compression": "db"}, "log_gain", "compression is db"),
         ({"canvas": "waveform"}, "phase", "canvas is waveform"),
         ({}, "scale_factor", "smallest_scale is none"),
         ({}, "tv_loss", "tv_weight is 0"),

@@ -30,7 +30,7 @@ FIFTHS = dict.fromkeys(S5, 0.2)
 # Typed in from shared/RECIPES.md. Layer weights are those that count: share times the loss' weight.
 TABLE: dict[str, dict[str, Any]] = {
     "tf-eager": {
-        "pooling": "max", "pooling_gain": 1.0, "padding": "zeros", "normalize_activations": False,
+        "pooling": "max", "padding": "zeros", "normalize_activations": False,
         "content_layers": ("relu5_2",), "content_loss": "mean", "content_weight": 1e3,
         "style_loss": "gram_mean", "style_weight": 1e-2, "tv_weight": 0.0, "pixel_range": 255.0,
         "init": "content", "optimizer": "adam", "lr": 5.0, "lr_decay": 1.0, "beta1": 0.99, "beta2": 0.999,
@@ -39,14 +39,14 @@ TABLE: dict[str, dict[str, Any]] = {
         "style_size": "own",
     },
     "gatys2016": {
-        "pooling": "average", "pooling_gain": 1.0, "padding": "zeros", "normalize_activations": True,
+        "pooling": "average", "padding": "zeros", "normalize_activations": True,
         "content_layers": ("relu4_2",), "content_loss": "half_sum", "content_weight": 1.0,
         "style_loss": "gram_gatys", "style_weight": 1e3, "tv_weight": 0.0, "pixel_range": 255.0,
         "init": "noise", "optimizer": "lbfgs", "restart_every": None, "clip": False, "keep": "last",
         "smallest_scale": None, "size": 512, "height": None, "width": None, "style_size": "content",
     },
     "tf2": {
-        "pooling": "max", "pooling_gain": 1.0, "padding": "zeros", "normalize_activations": False,
+        "pooling": "max", "padding": "zeros", "normalize_activations": False,
         "content_layers": ("relu5_2",), "content_loss": "mean", "content_weight": 1e4,
         "style_loss": "gram_mean", "style_weight": 1e-2, "tv_loss": "absolute", "tv_weight": 30.0,
         "pixel_range": 1.0, "init": "content", "optimizer": "adam", "lr": 0.02, "lr_decay": 1.0,
@@ -55,7 +55,7 @@ TABLE: dict[str, dict[str, Any]] = {
         "height": None, "width": None, "style_size": "own", "resampling": "bilinear", "truncate_sides": True,
     },
     "keras-lbfgs": {
-        "pooling": "max", "pooling_gain": 1.0, "padding": "zeros", "normalize_activations": False,
+        "pooling": "max", "padding": "zeros", "normalize_activations": False,
         "content_layers": ("relu5_2",), "content_loss": "sum", "content_weight": 0.025,
         "style_loss": "gram_keras", "style_weight": 1.0, "tv_loss": "power", "tv_weight": 1e-4,
         "pixel_range": 255.0, "init": "content", "optimizer": "lbfgs", "restart_every": 21,
@@ -64,38 +64,38 @@ TABLE: dict[str, dict[str, Any]] = {
         "truncate_sides": True,
     },
     "keras-sgd": {
-        "pooling": "max", "pooling_gain": 1.0, "padding": "zeros", "normalize_activations": False,
+        "pooling": "max", "padding": "zeros", "normalize_activations": False,
         "content_layers": ("relu5_2",), "content_loss": "sum", "content_weight": 2.5e-8,
         "style_loss": "gram_keras", "style_weight": 1e-6, "tv_loss": "power", "tv_weight": 1e-6,
         "pixel_range": 255.0, "init": "content", "optimizer": "sgd", "lr": 100.0, "lr_decay": 0.90,
-        "lr_decay_steps": 100, "steps": 4000, "clip": False, "keep": "last", "smallest_scale": None,
+        "steps": 4000, "clip": False, "keep": "last", "smallest_scale": None,
         "height": 400, "width": 600, "enlarge": True, "style_size": "content", "resampling": "nearest",
     },
     "johnson2015": {
-        "pooling": "max", "pooling_gain": 1.0, "padding": "zeros", "normalize_activations": False,
+        "pooling": "max", "padding": "zeros", "normalize_activations": False,
         "content_layers": ("relu4_2",), "content_loss": "mean", "content_weight": 5.0,
         "style_loss": "gram_chw", "style_weight": 100.0, "tv_loss": "squared", "tv_weight": 1e-3,
         "pixel_range": 255.0, "optimizer": "lbfgs", "steps": 1000, "lr": 10.0, "clip": False,
         "keep": "last", "smallest_scale": None, "style_size": "own",
     },
     "crowson2021": {
-        "pooling": "max", "pooling_gain": 1.0, "padding": "replicate_first",
+        "pooling": "max", "padding": "replicate_first",
         "normalize_activations": False, "content_layers": ("relu4_2",), "content_loss": "mean",
         "content_weight": 0.015, "style_loss": "wasserstein2", "style_weight": 1.0,
         "tv_loss": "nine_point", "tv_weight": 2.0, "pixel_range": 1.0, "init": "content",
         "optimizer": "adam", "lr": 0.02, "lr_decay": 1.0, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-8,
         "epsilon_hat": False, "steps": 500, "first_steps": 1000, "clip": True, "keep": "average",
-        "average_decay": 0.99, "smallest_scale": 128, "scale_factor": math.sqrt(2.0), "carry": "image",
+        "smallest_scale": 128, "scale_factor": math.sqrt(2.0), "carry": "image",
         "size": 512, "enlarge": True, "style_size": "smaller",
     },
     "ulyanov2016": {
-        "network": "wide-random", "n_filters": 4096, "filter_width": 11, "filter_scaling": "fan_avg",
+        "network": "wide-random", "n_filters": 4096, "filter_scaling": "fan_avg",
         "content_layers": ("relu1",), "content_loss": "sum", "content_weight": 1e-2,
         "style_layers": ("relu1",), "style_loss": "gram_sum", "style_weight": 1.0, "tv_weight": 0.0,
         "pixel_range": 1.0, "init": "noise", "noise": "gaussian", "noise_scale": 1e-3,
         "noise_center": "zero", "optimizer": "lbfgs", "steps": 300, "clip": False, "keep": "last",
         "smallest_scale": None, "sample_rate": 22050, "n_fft": 2048, "hop_length": 512,
-        "win_length": None, "compression": "log1p", "log_gain": 1.0, "normalize_level": False,
+        "win_length": None, "log_gain": 1.0, "normalize_level": False,
         "unit_scale": False, "phase": "random", "phase_method": "griffin-lim",
         "phase_iterations": 500, "phase_momentum": 0.0,
     },
@@ -283,13 +283,13 @@ BAD: list[dict[str, Any]] = [
     {"lr": math.nan}, {"steps": None}, {"clip": None},
     {"content_weight": -1.0}, {"style_weight": -0.1}, {"tv_weight": -1.0}, {"steps": 0}, {"lr": 0.0},
     {"first_steps": 0}, {"size": -1}, {"height": 0}, {"beta1": 1.0}, {"beta2": -0.1},
-    {"average_decay": 1.0}, {"strength": 1.1}, {"strength": -0.1}, {"scale_factor": 1.0},
+    {"strength": 1.1}, {"strength": -0.1}, {"scale_factor": 1.0},
     {"pixel_range": 0.0}, {"width": 100}, {"n_fft": 0}, {"hop_length": -1}, {"sample_rate": 0},
     {"history": 0}, {"restart_every": 0}, {"epsilon": 0.0}, {"log_gain": 0.0}, {"noise_scale": 0.0},
-    {"lr_decay": 0.0}, {"lr_decay_steps": 0}, {"n_filters": 0}, {"filter_width": 0},
+    {"lr_decay": 0.0}, {"n_filters": 0},
     {"smallest_scale": 0}, {"phase_iterations": -1}, {"phase_momentum": -0.5},
     {"optimizer": "rmsprop"}, {"keep": "first"}, {"noise": "pink"}, {"carry": "all"},
-    {"style_size": "big"}, {"compression": "sqrt"}, {"phase": "magic"}, {"padding": "same"},
+    {"style_size": "big"}, {"phase": "magic"}, {"padding": "same"},
     {"phase_method": "magic"},
     {"filter_scaling": "xavier"}, {"content_loss": "l1"}, {"tv_loss": "l1"},
     {"content_layers": ()}, {"style_layers": ()},
@@ -374,6 +374,15 @@ def test_a_recipe_file_of_old_keeps_griffin_lim(momentum: float, method: str) ->
     assert from_toml(old).phase_momentum == momentum
     named = Recipe().replace(phase_momentum=momentum, phase_method="pghi-raar")
     assert named.phase_method == "pghi-raar"
+
+
+def test_fields_that_are_gone_read_at_the_value_that_all_have_now() -> None:
+    told: list[str] = []
+    kept = "steps = 7\naverage_decay = 0.99\ncompression = 'log1p'\npooling_gain = 1"
+    assert from_toml(kept, on_note=told.append) == Recipe(steps=7)
+    assert [note.split(":")[0] for note in told] == ["pooling_gain, average_decay, compression"]
+    with pytest.raises(RecipeError, match=r"compression 'db' is gone: it is always 'log1p' now"):
+        from_dict({"compression": "db"})
 
 
 def test_phase_by_default() -> None:
