@@ -36,9 +36,9 @@ from torchvision.utils import save_image
 from specstyle import transfer_image
 from specstyle.engine.grams import gram
 from specstyle.engine.objective import mean_statistic
+from specstyle.engine.views import luma
 from specstyle.features import weights
 from specstyle.features.vgg import VGG19
-from specstyle.media.color import luma
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.pictures import ImageSettings, resize_picture, target_shape
 from specstyle.media.structure import edge_correlations

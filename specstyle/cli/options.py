@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import mimetypes
 from collections.abc import Callable, Container
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,17 +50,12 @@ SHOWN = {
 """What ``--help`` shows of each command that runs, by what people want."""
 
 
-def _converter(annotation: str) -> tuple[Callable[[str], Any], str]:
-    """Return how to read a field's value, and what to call it in the help."""
-    read, metavar = field_reader(annotation)
-
-    def parse(text: str) -> Any:
-        try:
-            return read(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return parse, metavar
+def _parsed(read: Callable[[str], Any], text: str) -> Any:
+    """Return a field's value, or what argparse tells of it word by word."""
+    try:
+        return read(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def medium_of(path: Path) -> str:
@@ -105,8 +101,8 @@ def add_recipe_options(
         elif f.metadata["choices"]:
             groups[group].add_argument(flag, choices=f.metadata["choices"], **common)
         else:
-            convert, metavar = _converter(str(f.type))
-            groups[group].add_argument(flag, type=convert, metavar=metavar, **common)
+            read, metavar = field_reader(str(f.type))
+            groups[group].add_argument(flag, type=partial(_parsed, read), metavar=metavar, **common)
 
 
 def recipe_overrides(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from specstyle.engine.views import luma
+
 FORMS = ("absolute", "power", "squared", "nine_point", "squared_mean", "chroma")
 """See ``total_variation``."""
 
 CHROMA = 10.0
 """Weight of the color differences' variation in the form ``chroma``. On *The Scream* it takes the fine chroma
 of results from 1.25 times the painting's to 1.06; at 40 it is .86, duller than painted."""
-
-_LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,7 @@ def total_variation(form: str, image: Tensor, part: Part | None = None) -> Tenso
         plain = total_variation("squared_mean", image, part)
         if image.shape[1] != 3:
             return plain
-        gray = (image * image.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
-        return plain + CHROMA * total_variation("squared_mean", image[:, ::2] - gray, part)
+        return plain + CHROMA * total_variation("squared_mean", image[:, ::2] - luma(image), part)
     part = part or Part(*image.shape[2:])
     dx, dy = image.diff(dim=3), image.diff(dim=2)
     if form in ("power", "squared"):

@@ -20,7 +20,11 @@ IMAGE = "image"
 """The layer that every network has: what it looks at, as it is."""
 
 _BINOMIAL = (0.125, 0.375, 0.375, 0.125)
-_LUMA = (0.299, 0.587, 0.114)
+
+
+def luma(image: Tensor) -> Tensor:
+    """Return the luma (Rec. 601, the Y of YIQ and of YCbCr) of ``[..., 3, H, W]`` as ``[..., 1, H, W]``."""
+    return (image * image.new_tensor((0.299, 0.587, 0.114))[:, None, None]).sum(-3, keepdim=True)
 
 
 class View(Protocol):
@@ -91,24 +95,28 @@ class Reduced:
         return max(height // self.stride, 1), max(width // self.stride, 1)
 
 
-class Luminance:
+class SameSize:
+    """What views have in common that show a pixel for each pixel of the image."""
+
+    stride, halo, whole_rows = 1, 0, False
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Return height and width of the view of an image."""
+        return height, width
+
+
+class Luminance(SameSize):
     """The luma of a picture: nothing that is seen depends on its hues.
 
     Reference:
         ITU-R BT.601; Gatys et al. 2016, "Preserving color in neural artistic style transfer".
     """
 
-    stride, halo, whole_rows = 1, 0, False
-
     def __call__(self, image: Tensor) -> Tensor:
         """Return ``[B, 1, H, W]``; a gray image as it is."""
         if image.shape[1] == 1:
             return image
-        return (image * image.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
-
-    def size(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width of the view of an image."""
-        return height, width
+        return luma(image)
 
 
 class LocalContrast(Luminance):
@@ -135,10 +143,10 @@ class LocalContrast(Luminance):
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return ``[B, 1, H, W]``, around 0.5."""
-        luma = super().__call__(image)
-        mean = self._around(luma)
-        variance = (self._around(luma.square()) - mean.square()).clamp_min(0.0)
-        return 0.5 + self.SPREAD * (luma - mean) * (variance + self.FAINT**2).rsqrt()
+        gray = super().__call__(image)
+        mean = self._around(gray)
+        variance = (self._around(gray.square()) - mean.square()).clamp_min(0.0)
+        return 0.5 + self.SPREAD * (gray - mean) * (variance + self.FAINT**2).rsqrt()
 
     def _around(self, image: Tensor) -> Tensor:
         """Return the mean around each place."""

@@ -139,15 +139,20 @@ class VGG19:
         self._gains = {name: g.to(device=device, dtype=dtype) for name, g in (gains or {}).items()}
         self._pooling, self._padding = pooling, padding
         self._preprocessing, self._dtype = weights.preprocessing, dtype
-        self.strides: dict[str, int] = {}
-        self.stride, self.halo = 1, 0
         self._measure()
 
     def _measure(self) -> None:
         """Find out how far the layers wanted reach."""
-        reaches = [_stride_and_halo(LAYERS.index(name)) for name in self.layers] or [(1, 0)]
-        self.strides = {name: stride for name, (stride, _) in zip(self.layers, reaches, strict=False)}
-        self.stride, self.halo = (max(part) for part in zip(*reaches, strict=True))
+        self.strides: dict[str, int] = {}
+        self.stride, self.halo = stride, halo = 1, 0
+        for number, name in enumerate(LAYERS):
+            if name.endswith("_1") and number:
+                halo += stride
+                stride *= 2
+            halo += stride
+            if name in self.layers:
+                self.strides[name] = stride
+                self.stride, self.halo = stride, halo
 
     def only(self, layers: Iterable[str]) -> VGG19:
         """Return the same network for some of its layers: it shares all weights, and computes no further."""
@@ -205,9 +210,7 @@ class VGG19:
     def _pool(self, x: Tensor) -> Tensor:
         # A side of one pixel stays one pixel: the shortest sounds have few frames.
         window = [min(2, side) for side in x.shape[2:]]
-        pool = F.max_pool2d if self._pooling == "max" else F.avg_pool2d
-        pooled: Tensor = pool(x, window)
-        return pooled
+        return F.max_pool2d(x, window) if self._pooling == "max" else F.avg_pool2d(x, window)
 
 
 def with_edges(x: Tensor) -> Tensor:
@@ -222,17 +225,6 @@ def _edges_joined(x: Tensor) -> Tensor:
     """
     x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], 2)
     return torch.cat([x[..., :1], x, x[..., -1:]], 3)
-
-
-def _stride_and_halo(deepest: int) -> tuple[int, int]:
-    """Return pixels per position of a layer, and how far around it reaches."""
-    stride, halo = 1, 0
-    for number, name in enumerate(LAYERS[: deepest + 1]):
-        if name.endswith("_1") and number:
-            halo += stride
-            stride *= 2
-        halo += stride
-    return stride, halo
 
 
 @torch.no_grad()

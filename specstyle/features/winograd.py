@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
+from numpy.polynomial.polynomial import polyfromroots
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
@@ -45,20 +46,12 @@ def _transforms() -> tuple[Tensor, Tensor, Tensor]:
     outputs = torch.zeros(STEP, _SIDE, dtype=torch.float64)
     for number in range(last):
         others = torch.cat([points[:number], points[number + 1 :]])
-        inputs[number, :last] = _polynomial(others)
+        inputs[number, :last] = torch.from_numpy(polyfromroots(others))
         filters[number] = powers[number, :3] / (points[number] - others).prod()
         outputs[:, number] = powers[number, :STEP]
-    inputs[last] = _polynomial(points)
+    inputs[last] = torch.from_numpy(polyfromroots(points))
     filters[last, -1] = outputs[-1, last] = 1.0
     return inputs, filters, outputs
-
-
-def _polynomial(roots: Tensor) -> Tensor:
-    """Return the coefficients of ``prod (x - root)``, that of the constant first."""
-    found = roots.new_ones(1)
-    for root in roots:
-        found = torch.cat([found.new_zeros(1), found]) - root * torch.cat([found, found.new_zeros(1)])
-    return found
 
 
 _INPUT, _FILTER, _OUTPUT = _transforms()

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from specstyle.engine.views import View, plain_view
+from specstyle.engine.views import SameSize, View, plain_view
 from specstyle.media.audio import AudioSettings, compress, expand
 from specstyle.media.stft import StftSettings
 
@@ -55,10 +55,10 @@ class Bands:
         return len(self._weights), width
 
 
-class Fine:
+class Fine(SameSize):
     """What stands out of its surroundings, so many rows on either side: partials, squared, no noise."""
 
-    stride, halo, whole_rows = 1, 0, True
+    whole_rows = True
 
     def __init__(self, reach: int) -> None:
         self._reach = reach
@@ -71,12 +71,8 @@ class Fine:
         around = (running[:, :, width:] - running[:, :, :-width]) / width
         return (image - around).relu().square()
 
-    def size(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width of the view of an image."""
-        return height, width
 
-
-class Flux:
+class Flux(SameSize):
     """How much each row rises from one column to the next: attacks, and nothing of what goes on or ends.
 
     Reference:
@@ -84,15 +80,11 @@ class Flux:
         Widmer 2013 for flux in bands of log-magnitudes.
     """
 
-    stride, halo, whole_rows = 1, 1, False
+    halo = 1
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return ``[B, C, H, W]``; nothing is known of a rise to the first column, which gets 0."""
         return (image - F.pad(image[..., :-1], (1, 0, 0, 0), mode="replicate")).relu()
-
-    def size(self, height: int, width: int) -> tuple[int, int]:
-        """Return height and width of the view of an image."""
-        return height, width
 
 
 def sound_view(name: str, settings: AudioSettings, stft: StftSettings, sample_rate: int) -> View:

@@ -10,11 +10,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from specstyle.engine.views import luma
+
 _LMS = ((0.4122214708, 0.5363325363, 0.0514459929), (0.2119034982, 0.6806995451, 0.1073969566),
         (0.0883024619, 0.2817188376, 0.6299787005))  # fmt: skip
 _LAB = ((0.2104542553, 0.7936177850, -0.0040720468), (1.9779984951, -2.4285922050, 0.4505937099),
         (0.0259040371, 0.7827717662, -0.8086757660))  # fmt: skip
-_LUMA = (0.299, 0.587, 0.114)
 _LIGHTNESSES, _HUES, _HALVINGS = 257, 360, 22
 _KNEE = 0.0031308
 _TINY = 1e-6
@@ -79,11 +80,6 @@ def chroma_limit(lightness: Tensor, a: Tensor, b: Tensor) -> Tensor:
     across, up = turn - hue, lightness * (_LIGHTNESSES - 1) - row
     low, high = (torch.lerp(table[r, hue], table[r, hue + 1], across) for r in (row, row + 1))
     return low + up * (high - low)
-
-
-def luma(srgb: Tensor) -> Tensor:
-    """Return the luma (Rec. 601, the Y of YIQ and of YCbCr) of ``[..., 3, H, W]`` as ``[..., 1, H, W]``."""
-    return (srgb * srgb.new_tensor(_LUMA)[:, None, None]).sum(-3, keepdim=True)
 
 
 def gray_of(srgb: Tensor, space: str) -> Tensor:

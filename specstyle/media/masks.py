@@ -118,14 +118,12 @@ class SoundMask:
         return found
 
 
-def mask_of(recipe: Any) -> SoundMask | None:
-    """Return what a recipe asks for by its ``mask``, ``keep_band`` and ``mix``; ``None``: nothing is mixed.
+def mask_of(recipe: Any) -> SoundMask:
+    """Return what a recipe asks for by its ``mask``, ``keep_band`` and ``mix``.
 
     Raises:
         FileError: If its mask cannot be read.
     """
-    if recipe.mask is None and not recipe.keep_band and recipe.mix == 1.0:
-        return None
     mask = SoundMask(keep=tuple(read_band(band) for band in recipe.keep_band), mix=recipe.mix)
     if recipe.mask is None:
         return mask

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from specstyle.engine.canvas import resize
-from specstyle.engine.views import View, plain_view
+from specstyle.engine.views import View, luma, plain_view
 from specstyle.errors import RecipeError
 from specstyle.media import Encoded
-from specstyle.media.color import gray_of, luma, match_colors, match_gray
+from specstyle.media.color import gray_of, match_colors, match_gray
 from specstyle.media.image import PictureCodec, gray_encoded
 from specstyle.media.imagefiles import check_output_fits, read_picture
 from specstyle.media.pictures import (
@@ -57,8 +57,8 @@ class PictureMedium:
             )
         )
 
-    def source(self, given: Any, role: str) -> Picture:
-        """Return a checked picture from a path, a ``Picture``, or an array.
+    def source(self, given: Any, role: str, number: int = 0) -> Picture:
+        """Return a checked picture from a path, a ``Picture``, or an array; styles have no ranges here.
 
         Arrays: NumPy ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]`` of uint8, uint16 or floats in 0..1; tensors
         ``[C, H, W]`` or ``[1, C, H, W]`` in 0..1, with C of 1, 3 or 4.

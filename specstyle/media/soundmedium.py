@@ -18,7 +18,7 @@ from specstyle.media.audio import AudioSettings, Inverse, SoundCodec, WaveformCa
 from specstyle.media.bands import sound_view
 from specstyle.media.equalize import colored_noise, equalize, match_dynamics
 from specstyle.media.level import finish_sound
-from specstyle.media.masks import SoundMask, mask_of, mixed, sounding
+from specstyle.media.masks import mask_of, mixed, sounding
 from specstyle.media.soundfiles import read_sound
 from specstyle.media.sounds import (
     WHOLE,
@@ -63,9 +63,9 @@ class SoundMedium:
         names = AudioSettings.__dataclass_fields__
         self._recipe, self._device, self._sample_rate = recipe, device, sample_rate
         self._codec = SoundCodec(AudioSettings(**{n: getattr(recipe, n) for n in names}), seed=seed)
-        self._mask = mask_of(recipe)
+        self._mask = mask_of(recipe) if recipe.mixes else None
 
-    def source(self, given: Any, role: str, part: Part = WHOLE) -> Sound:
+    def source(self, given: Any, role: str, number: int = 0) -> Sound:
         """Return a checked sound from a path, a ``Sound``, or samples ``[(channels,) length]``.
 
         Here a style's mean goes, channel by channel, and that of a sound to start from: an offset is no
@@ -73,12 +73,16 @@ class SoundMedium:
 
         Args:
             given: What to take.
-            role: ``content``, whose range the recipe says, ``style`` or ``init``.
-            part: The range of any other.
+            role: ``content`` or ``style``, whose range the recipe says, or ``init``.
+            number: Of a style, from 0.
         """
-        preview_s = self._recipe.preview_s if role == "content" else None
+        recipe, part = self._recipe, WHOLE
+        preview_s = recipe.preview_s if role == "content" else None
         if role == "content":
-            part = Part(self._recipe.content_start_s, self._recipe.content_duration_s)
+            part = Part(recipe.content_start_s, recipe.content_duration_s)
+        elif role == "style":
+            starts, durations = recipe.style_start_s or (0.0,), recipe.style_duration_s or (None,)
+            part = Part(starts[number % len(starts)], durations[number % len(durations)])
         if isinstance(given, (str, Path)):
             sound = read_sound(Path(given), part)
         else:
@@ -100,12 +104,6 @@ class SoundMedium:
             sound = replace(sound, samples=_looped(sound.samples, length))
             self._check(sound, role)
         return sound
-
-    def style_part(self, number: int) -> Part:
-        """Return the range of a style, by its place from 0."""
-        starts, durations = self._recipe.style_start_s, self._recipe.style_duration_s
-        start = starts[number if len(starts) > 1 else 0] if starts else 0.0
-        return Part(start, durations[number if len(durations) > 1 else 0] if durations else None)
 
     def _check(self, sound: Sound, role: str) -> None:
         working = self._recipe.sample_rate or sound.sample_rate
@@ -132,16 +130,15 @@ class SoundMedium:
 
     def equalized(self, content: Sound, styles: Sequence[Sound], amount: float = 1.0) -> Sound:
         """Return the content, without its mean, with the styles' long-term spectrum, level included."""
-        return self._colored(_centered(content), styles, amount)
-
-    def _colored(self, content: Sound, styles: Sequence[Sound], amount: float = 1.0) -> Sound:
-        return equalize(content, _heard(styles), blend=self._recipe.style_blend, amount=amount)
+        blend = self._recipe.style_blend
+        return equalize(_centered(content), _heard(styles), blend=blend, amount=amount)
 
     def reference(self, styles: Sequence[Sound], content: Encoded, generator: torch.Generator) -> Tensor:
         """Return the image of Gaussian noise with the styles' long-term spectrum."""
         original: Sound = content.context.sound
         noise = torch.randn(original.samples.shape, generator=generator, dtype=torch.float64)
-        colored = self._colored(replace(original, samples=noise), styles)
+        blend = self._recipe.style_blend
+        colored = equalize(replace(original, samples=noise), _heard(styles), blend=blend)
         return self._codec.encode(colored, device=self._device).image
 
     def noised(
@@ -159,16 +156,16 @@ class SoundMedium:
         ``GAP_S``), so that a silence starts as full as the style is, with its strokes, and a tone nearly as
         clear as it was.
         """
-        sources = [resample(style, content.sample_rate).samples for style in _heard(styles)]
+        heard, blend = _heard(styles), self._recipe.style_blend
         grains = grains_of(
-            sources,
-            self._recipe.style_blend,
+            [resample(style, content.sample_rate).samples for style in heard],
+            blend,
             content.samples.shape,
             size=round(GRAIN_S * content.sample_rate),
             generator=generator,
         )
         mixed_grains = replace(content, samples=channel_mixing(content.samples) @ grains)
-        noise = self._colored(mixed_grains, styles).samples
+        noise = equalize(mixed_grains, heard, blend=blend).samples
         level = content.samples.std(1, correction=0, keepdim=True)
         noise *= level / noise.std(1, correction=0, keepdim=True).clamp_min(torch.finfo(noise.dtype).tiny)
         loudest = 10 ** ((self._recipe.init_noise_db or 0.0) / 20)
@@ -270,8 +267,8 @@ class SoundMedium:
             The sound, and what the record says of its level.
         """
         mask, recipe = self._mask, self._recipe
-        if recipe.silence == "keep":
-            mask = replace(mask or SoundMask(), sounding=sounding(original))
+        if mask is not None and recipe.silence == "keep":
+            mask = replace(mask, sounding=sounding(original))
         mix = None if mask is None else lambda made: mixed(original, made, mask)
         suffix = "" if output is None else output.suffix.lower()
         unbounded = suffix in SUFFIXES and output_subtype(original, suffix) in ("FLOAT", "DOUBLE")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from specstyle.engine.views import LocalContrast
-from specstyle.media.color import luma
+from specstyle.engine.views import LocalContrast, luma
 
 BLUR = 128
 """The standard deviation of the blur before edges are taken is the longest side divided by this."""

@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import math
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from specstyle.errors import RecipeError
@@ -31,13 +32,14 @@ def field_reader(annotation: str) -> tuple[Reader, str]:
     """
     if annotation.startswith("tuple"):
         kind, what, metavar = _LISTS[annotation[len("tuple[")]]
-        return _listed(kind, what), metavar
+        return partial(_read_list, kind, what), metavar
     if annotation == "bool":
         return _yes_or_no, "true|false"
     base, _, none = annotation.partition(" | ")
     if base == "str":
         return str, "WORD"
-    return _number(int if base == "int" else float, or_none=bool(none)), _METAVARS[annotation]
+    number = int if base == "int" else float
+    return partial(_read_number, number, or_none=bool(none)), _METAVARS[annotation]
 
 
 _LISTS: dict[str, tuple[type, str, str]] = {
@@ -48,25 +50,19 @@ _LISTS: dict[str, tuple[type, str, str]] = {
 _METAVARS = {"int": "N", "float": "X", "int | None": "N|none", "float | None": "X|none"}
 
 
-def _listed(kind: type, what: str) -> Reader:
-    def read(text: str) -> tuple[Any, ...]:
-        try:
-            return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
-        except ValueError:
-            raise ValueError(f"expected {what} separated by commas, got {text!r}") from None
-
-    return read
+def _read_list(kind: type, what: str, text: str) -> tuple[Any, ...]:
+    try:
+        return tuple(kind(part.strip()) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ValueError(f"expected {what} separated by commas, got {text!r}") from None
 
 
-def _number(kind: type[int] | type[float], *, or_none: bool) -> Reader:
-    def read(text: str) -> float | None:
-        try:
-            return None if or_none and text.lower() == "none" else kind(text)
-        except ValueError:
-            what = ("whole number" if kind is int else "number") + (" or none" if or_none else "")
-            raise ValueError(f"expected a {what}, got {text!r}") from None
-
-    return read
+def _read_number(kind: type[int] | type[float], text: str, *, or_none: bool) -> float | None:
+    try:
+        return None if or_none and text.lower() == "none" else kind(text)
+    except ValueError:
+        what = ("whole number" if kind is int else "number") + (" or none" if or_none else "")
+        raise ValueError(f"expected a {what}, got {text!r}") from None
 
 
 def _yes_or_no(text: str) -> bool:
@@ -112,7 +108,12 @@ def check_values(recipe: Any) -> None:
             raise RecipeError(f"{f.name} must be one of {', '.join(choices)}, got {value!r}")
         if isinstance(value, float) and not math.isfinite(value):
             raise RecipeError(f"{f.name} must be a finite number, got {value}")
-    _check_ranges(recipe)
+    for names, good, said in _RANGES:
+        for name in names.split():
+            value = getattr(recipe, name)
+            each = value if isinstance(value, tuple) else (value,)
+            if not all(good(one) for one in each if one is not None):
+                raise RecipeError(f"{name} {said}, got {value}")
     for kind in ("content", "style"):
         layers, weights = getattr(recipe, f"{kind}_layers"), getattr(recipe, f"{kind}_layer_weights")
         if weights and len(weights) != len(layers):
@@ -162,16 +163,6 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("style_blend", lambda value: 0 <= value < math.inf, "needs weights >= 0 that are not all 0"),
 )
 """Names of fields, what each value of them has to be, and how that is said."""
-
-
-def _check_ranges(recipe: Any) -> None:
-    for names, good, said in _RANGES:
-        for name in names.split():
-            value = getattr(recipe, name)
-            if not all(
-                good(one) for one in (value if isinstance(value, tuple) else (value,)) if one is not None
-            ):
-                raise RecipeError(f"{name} {said}, got {value}")
 
 
 def _check_together(recipe: Any) -> None:

@@ -91,7 +91,7 @@ class Session:
         self.init_file: dict[str, str] | None = None
         self.waveform: WaveformCanvas | None = None
         self.content_source: Any = self.medium.source(request.content, "content")
-        self.style_sources = tuple(self._style_source(s, i) for i, s in enumerate(request.styles))
+        self.style_sources = tuple(self.medium.source(s, "style", i) for i, s in enumerate(request.styles))
         sources = (self.content_source, *self.style_sources)
         self.notes = tuple(note for source in sources for note in getattr(source, "notes", ()))
         styled = recipe.effective_weights()[1] > 0
@@ -237,12 +237,6 @@ class Session:
                 # So many frames more, and each patch of the circle is seen once.
                 loop=features.halo if recipe.loop else None,
             )
-
-    def _style_source(self, given: Any, number: int) -> Any:
-        """Return a style, or the part of it that the recipe asks for."""
-        if self.sound is None:
-            return self.medium.source(given, "style")
-        return self.sound.source(given, "style", self.sound.style_part(number))
 
     def canvas(self, start: Tensor) -> Canvas:
         """Return what is optimized: samples, or an image that starts as ``start``."""
