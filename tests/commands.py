@@ -43,6 +43,17 @@ def write_inputs(folder: Path) -> None:
         Image.fromarray(pixels.astype(np.uint8)).save(folder / name)
 
 
+def ignore(_: Any) -> None:
+    pass
+
+
+def go(given: Any, on_step: Any = ignore, note: Any = ignore, **options: Any) -> Any:
+    """Run a job in silence."""
+    from specstyle.run.job import run_job
+
+    return run_job(given, on_step=on_step, on_note=note, on_stage=ignore, **options)
+
+
 def command() -> list[str]:
     """Return the installed command."""
     script = Path(sys.executable).with_name("specstyle")

@@ -140,8 +140,8 @@ def test_a_result_that_cannot_be_written_is_brought_to_safety(
     assert not (tmp_path / output).exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_real_signal_ends_like_ctrl_c(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_real_signal_ends_a_run_with_its_best(number: signal.Signals, tmp_path: Path) -> None:
     argv = [*command(), *RUN["audio"][:5], "--steps", "1000000", "--run-dir", "run"]
     with subprocess.Popen(
         argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(tmp_path)
@@ -154,7 +154,9 @@ def test_a_real_signal_ends_like_ctrl_c(number: signal.Signals, tmp_path: Path) 
         finally:
             process.kill()
     assert process.returncode == 128 + number, rest
-    assert f"stopped by {number.name} at step" in rest.splitlines()[-1]
+    name = "Ctrl-C" if number == signal.SIGINT else number.name
+    assert f"stopped by {name} at step" in rest.splitlines()[-1]
+    assert "Traceback" not in rest
     assert soundfile.info("out.wav").frames == 4001
     assert (tmp_path / "run/checkpoint.pt").exists()
     assert json.loads((tmp_path / "run/status.json").read_text())["status"] == "stopped"

@@ -15,12 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import soundfile
+from commands import go, ignore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from specstyle import Progress, StopRun
 from specstyle.errors import CheckpointError, FileError, RunFinishedError, SpecstyleError
@@ -58,24 +56,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 STEPS = 12
 
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, one_thread: None) -> None:
-    make_inputs(tmp_path)
-
-
-def make_inputs(folder: Path) -> None:
-    rng = np.random.default_rng(0)
-    t = np.arange(4001) / RATE
-    soundfile.write(folder / "c.wav", 0.3 * np.sin(2 * np.pi * 440 * t * (1 + t)), RATE)
-    soundfile.write(folder / "s.wav", 0.1 * rng.standard_normal(4000), RATE)
-    for name, pixels in (("c.png", rng.integers(0, 255, (36, 41, 3))), ("s.png", np.zeros((32, 32, 3)))):
-        pixels[8:20, 5:30] = 200
-        Image.fromarray(pixels.astype(np.uint8)).save(folder / name)
-
-
-def ignore(_: Any) -> None:
-    pass
+pytestmark = pytest.mark.usefixtures("workplace")
 
 
 def job(folder: Path, kind: str, name: str, **options: Any) -> Job:
@@ -84,10 +65,6 @@ def job(folder: Path, kind: str, name: str, **options: Any) -> Job:
     request = Request(medium, folder / f"c{suffix}", (folder / f"s{suffix}",), overrides=overrides, seed=3)
     run_dir = folder / name
     return Job(request, run_dir / f"result{suffix}", run_dir=run_dir, checkpoint_every=1, **options)
-
-
-def go(given: Job, on_step: Callable[[Progress], None] = ignore, note: Any = ignore) -> Any:
-    return run_job(given, on_step=on_step, on_note=note, on_stage=ignore)
 
 
 class Killed(BaseException):
@@ -154,17 +131,9 @@ def test_kill_9_at_random_moments(tmp_path: Path, kind: str) -> None:
     request = dataclasses.replace(job(tmp_path, kind, "x").request, overrides=long)
     go(dataclasses.replace(job(tmp_path, kind, "whole"), request=request))
     flags = [f"--{name.replace('_', '-')}={_flag(value)}" for name, value in long.items()]
+    flags += ["--seed=3", "--checkpoint-every=1", "--run-dir", str(tmp_path / "cut")]
     python = [sys.executable, "-m", "specstyle", "image"]
-    flags += ["--seed=3", "--checkpoint-every=1"]
-    first = [
-        *python,
-        tmp_path / "c.png",
-        tmp_path / "s.png",
-        *flags,
-        "--run-dir",
-        tmp_path / "cut",
-        "--quiet",
-    ]
+    first = [*python, tmp_path / "c.png", tmp_path / "s.png", *flags, "--quiet"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(tmp_path), "CI": "1"}
     rng = random.Random(kind)
     kills = 0
@@ -494,15 +463,6 @@ def test_an_edited_recipe_is_refused(tmp_path: Path) -> None:
     (run_dir / "recipe.toml").write_text(text.replace("steps = 12", "steps = 20"))
     with pytest.raises(CheckpointError, match=r"recipe\.toml: is not what the run began with"):
         resumed_job(run_dir)
-
-
-def test_an_output_in_the_place_of_an_input_is_refused(tmp_path: Path) -> None:
-    given_job = dataclasses.replace(
-        job(tmp_path, "sound, adam", "run"), output=tmp_path / "c.wav", force=True
-    )
-    with pytest.raises(FileError, match="an input of the run; name another"):
-        go(given_job)
-    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_that_broke_off_is_finished_as_far_as_it_came(tmp_path: Path) -> None:

@@ -16,8 +16,9 @@ import pytest
 import soundfile
 import torch
 from browsing import browser_page
+from commands import go
 from PIL import Image
-from run.test_kept import STEPS, Killed, go, here, job, killed_at
+from run.test_kept import STEPS, Killed, job, killed_at
 
 from specstyle.errors import FileError
 from specstyle.evaluate import evaluate
@@ -27,7 +28,7 @@ from specstyle.pages import panels_of
 from specstyle.run.checkpoint import resumed_job
 from specstyle.run.request import Job, Result
 
-__all__ = ["here"]
+pytestmark = pytest.mark.usefixtures("workplace")
 
 
 def plain_job(folder: Path, kind: str, **options: Any) -> Job:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from run.test_kept import STEPS, Killed, go, here, job, killed_at
+from commands import go
+from run.test_kept import STEPS, Killed, job, killed_at
 
 from specstyle.errors import SpecstyleError
 from specstyle.run.checkpoint import resumed_job
 
-__all__ = ["here"]
+pytestmark = pytest.mark.usefixtures("workplace")
 
 accumulator: Any = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from commands import go
 from PIL import Image
 
 from specstyle import Request, transfer_audio
 from specstyle.features import networks
 from specstyle.recipes import Recipe
-from specstyle.run.job import run_job
 from specstyle.run.objective import Cache, network_key
 from specstyle.run.request import Job
 
@@ -53,12 +53,8 @@ def made(folder: Path, medium: str, overrides: dict[str, Any], names: str, cache
     content, *styles = (folder / f"{name}{suffix}" for name in names.split())
     output = folder / f"out{suffix}"
     job = Job(Request(medium, content, tuple(styles), overrides=overrides, seed=3), output, force=True)
-    run_job(job, on_step=ignore, on_note=ignore, on_stage=ignore, cache=cache)
+    go(job, cache=cache)
     return output.read_bytes()
-
-
-def ignore(_: Any) -> None:
-    pass
 
 
 @pytest.mark.parametrize(("medium", "overrides"), CASES)
