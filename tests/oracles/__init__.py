@@ -1,1 +1,1 @@
-"""The published systems once more, in NumPy and by hand: outsiders to hold specstyle against."""
+"""What the published systems' own libraries give: outsiders to hold specstyle against."""
