@@ -156,38 +156,27 @@ def test_a_failed_write_leaves_the_older_state(tmp_path: Path) -> None:
     assert load_state(file) == {"a": 1}
 
 
-class Harmful:
-    def __reduce__(self) -> Any:
-        return (print, ("run",))
+ODD_NUMBER = b"\x80\x4b\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"PK\x03\x04 half a file", b"no checkpoint at all"],
-    ids=["empty", "half", "text"],
+    "content", [b"", b"PK\x03\x04 half", b"no checkpoint at all", ODD_NUMBER, None], ids=str
 )
-def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "s.pt").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"s\.pt: is no checkpoint that can be read; delete it"):
-        load_state(tmp_path / "s.pt")
-
-
-def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path) -> None:
-    """Nothing beside it: torch warns of a pickle's odd number."""
-    (tmp_path / "state.pt").write_bytes(b"\x80\x4b\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.")
+def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path, content: bytes | None) -> None:
+    """Nothing beside it: torch warns of a pickle's odd number. None: a file that is cut."""
+    file = tmp_path / "s.pt"
+    save_state(file, {"a": torch.zeros(1000)})
+    file.write_bytes(file.read_bytes()[:-700] if content is None else content)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        with pytest.raises(CheckpointError, match="is no checkpoint"):
-            load_state(tmp_path / "state.pt")
+        with pytest.raises(CheckpointError, match=r"s\.pt: is .*delete it"):
+            load_state(file)
     assert not told
 
 
-def test_a_cut_file_is_refused(tmp_path: Path) -> None:
-    file = tmp_path / "s.pt"
-    save_state(file, {"a": torch.zeros(1000)})
-    file.write_bytes(file.read_bytes()[:-700])
-    with pytest.raises(CheckpointError, match="delete it"):
-        load_state(file)
+class Harmful:
+    def __reduce__(self) -> Any:
+        return (print, ("run",))
 
 
 def test_a_file_that_would_run_something_is_refused(

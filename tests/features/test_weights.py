@@ -185,15 +185,6 @@ def test_a_truncated_file_of_the_old_torch_format_is_refused(tmp_path: Path, len
         load(path)
 
 
-@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
-@pytest.mark.parametrize("seed", range(12))
-def test_noise_is_refused(tmp_path: Path, suffix: str, seed: int) -> None:
-    path = tmp_path / f"noise{suffix}"
-    path.write_bytes(np.random.default_rng(seed).bytes(3000))
-    with pytest.raises(WeightsError, match=f"noise{suffix}"):
-        load(path)
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -205,7 +196,9 @@ def test_noise_is_refused(tmp_path: Path, suffix: str, seed: int) -> None:
         b".",  # torch.load: IndexError
         b"\x80\x02}q",  # IndexError
         b"\x80\x02}q\x00X",  # struct.error
+        *(np.random.default_rng(seed).bytes(3000) for seed in range(12)),
     ],
+    ids=lambda text: repr(text[:12]),
 )
 def test_other_files_are_refused(tmp_path: Path, text: bytes) -> None:
     for suffix in (".pth", ".safetensors"):
@@ -222,13 +215,6 @@ def test_a_file_with_the_wrong_ending_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "c.safetensors", state("relu1_1")).rename(tmp_path / "d.pth")
     with pytest.raises(WeightsError, match=r"d\.pth"):
         load(tmp_path / "d.pth")
-
-
-def test_a_directory_and_a_missing_file_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="is a directory"):
-        load(tmp_path)
-    with pytest.raises(WeightsError, match=r"none\.pth: there is no such"):
-        load(tmp_path / "none.pth")
 
 
 def test_the_real_first_blocks() -> None:
@@ -320,31 +306,19 @@ def test_fetch_downloads_once_and_checks(tmp_path: Path, monkeypatch: pytest.Mon
     assert loaded.notes == ()
 
 
-def test_a_download_of_another_hash_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Path
-) -> None:
-    serve(tmp_path, monkeypatch, digest="00000000")
-    with pytest.raises(WeightsError, match=r"cannot download VGG19.*hash.*--weights FILE"):
-        weights.fetch()
-    assert list(hub.iterdir()) == []
-
-
+@pytest.mark.parametrize("how", ["another hash", "no file", "no folder"])
 def test_a_download_that_fails_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Path
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Path
 ) -> None:
-    serve(tmp_path, monkeypatch).unlink()
-    with pytest.raises(WeightsError, match="cannot download VGG19"):
+    source = serve(tmp_path, monkeypatch, digest="00000000" if how == "another hash" else None)
+    if how == "no file":
+        source.unlink()
+    elif how == "no folder":
+        hub.parent.write_text("a file where the folder should be")
+    with pytest.raises(WeightsError, match=r"cannot download VGG19.*--weights FILE") as caught:
         weights.fetch()
-    assert list(hub.iterdir()) == []
-
-
-def test_a_cache_that_cannot_be_made_is_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Path
-) -> None:
-    serve(tmp_path, monkeypatch)
-    hub.parent.write_text("a file where the folder should be")
-    with pytest.raises(WeightsError, match="cannot download VGG19"):
-        weights.fetch()
+    assert ("hash" in str(caught.value)) == (how == "another hash")
+    assert not hub.is_dir() or list(hub.iterdir()) == []
 
 
 def test_a_damaged_cache_is_an_error_that_says_what_to_do(

@@ -142,13 +142,6 @@ def test_color_keys_become_alpha(tmp_path: Path) -> None:
         assert (alpha[0, 4:] == 1).all(), name
 
 
-def test_only_the_first_frame_of_an_animation_is_read(tmp_path: Path) -> None:
-    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
-    for suffix in ("gif", "png", "webp", "tif"):
-        frames[0].save(tmp_path / f"a.{suffix}", save_all=True, append_images=frames[1:])
-        assert np.abs(values(read_picture(tmp_path / f"a.{suffix}")) - [1, 0, 0]).max() < 0.02
-
-
 # -- bit depth -----------------------------------------------------------------------------------------------
 
 
@@ -412,23 +405,6 @@ def refusal(path: Path) -> str:
     return message
 
 
-SOUNDS = {
-    "WAV": b"RIFF\x24\0\0\0WAVEfmt ",
-    "FLAC": b"fLaC\0\0\0\x22",
-    "Ogg": b"OggS\0\x02",
-    "MP3": b"ID3\x04\0",
-    "AIFF": b"FORM\0\0\0\x20AIFF",
-}
-
-
-@pytest.mark.parametrize("kind", SOUNDS)
-def test_a_sound_is_sent_to_the_audio_command(tmp_path: Path, kind: str) -> None:
-    (tmp_path / "p.png").write_bytes(SOUNDS[kind] + bytes(200))
-    message = refusal(tmp_path / "p.png")
-    assert f"({kind})" in message
-    assert "specstyle audio" in message
-
-
 def test_an_mp3_frame_is_known_and_utf16_is_not_taken_for_one(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"\xff\xfb\x90\x64" + bytes(400))
     (tmp_path / "b").write_bytes("hello, this is text".encode("utf-16"))
@@ -437,13 +413,16 @@ def test_an_mp3_frame_is_known_and_utf16_is_not_taken_for_one(tmp_path: Path) ->
 
 
 OTHERS = {
-    "text": (b"just some words\n" * 5, "text file"),
+    "wav": (b"RIFF\x24\0\0\0WAVEfmt " + bytes(200), "(WAV), not a picture; use `specstyle audio`"),
+    "flac": (b"fLaC\0\0\0\x22" + bytes(200), "(FLAC)"),
+    "ogg": (b"OggS\0\x02" + bytes(200), "(Ogg)"),
+    "mp3": (b"ID3\x04\0" + bytes(200), "(MP3)"),
+    "aiff": (b"FORM\0\0\0\x20AIFF" + bytes(200), "(AIFF)"),
     "svg": (b'<?xml version="1.0"?><svg width="9"></svg>', "SVG"),
     "pdf": (b"%PDF-1.7\n" + bytes(50), "PDF"),
     "heic": (b"\0\0\0\x18ftypheic" + bytes(50), "HEIC"),
     "avif": (b"\0\0\0\x18ftypavif" + bytes(50), "AVIF"),
     "noise": (bytes(range(128, 256)) * 4, "not a picture"),
-    "empty": (b"", "is empty"),
     "header": (b"\x89PNG\r\n\x1a\n", "PNG"),
     "ppm": (b"P6 2 2 255 " + bytes(12), "not a picture"),
 }
@@ -456,10 +435,7 @@ def test_other_files_are_named_for_what_they_are(tmp_path: Path, name: str) -> N
     assert says in refusal(tmp_path / f"{name}.png")
 
 
-def test_paths_that_lead_to_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "no such file" in refusal(tmp_path / "none.png")
-    assert "folder" in refusal(tmp_path)
-    assert "cannot be read" in refusal(tmp_path / ("x" * 300))
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (9, 9)).save(tmp_path / "p.png")
 
     def forbidden(*_: object) -> None:
@@ -628,11 +604,3 @@ def test_writing_says_why_it_cannot(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="NaN"):
         write_picture(Picture(torch.full((3, 8, 8), torch.nan)), tmp_path / "p.png")
     assert not (tmp_path / "p.png").exists()
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-def test_a_full_disk_is_reported(tmp_path: Path, suffix: str) -> None:
-    (tmp_path / f"p{suffix}").symlink_to("/dev/full")
-    with pytest.raises(FileError, match="No space left"):
-        write_picture(as_picture(smooth_rgb() / 255), tmp_path / f"p{suffix}")

@@ -57,15 +57,6 @@ def test_default_sound(gpu: bool, network: str) -> None:
     assert (texture.name, texture.canvas, notes) == ("kernel", "waveform", "network: kernel")
 
 
-@pytest.mark.parametrize(("gpu", "network"), [(False, "vgg19-lite"), (True, "vgg19")])
-def test_the_default_takes_what_the_device_is_quick_with(gpu: bool, network: str) -> None:
-    for medium in ("audio", "image"):
-        assert settle(medium, gpu=gpu)[0].network == network
-        assert settle(medium, network="vgg19")[0].name == f"default-{medium}-vgg19"
-        assert settle(medium, weights=WEIGHTS)[0].network == "vgg19"
-        assert settle(medium, network="vgg19-random", gpu=gpu)[0].network == "vgg19-random"
-
-
 @pytest.mark.parametrize("medium", ["audio", "image"])
 def test_auto_takes_the_small_network_as_far_as_it_reaches(medium: str) -> None:
     recipe = Recipe(network="auto", content_layers=("block3_conv3",), style_layers=("conv1_1", "relu2_2"))
@@ -134,9 +125,9 @@ def test_a_weights_file_and_another_network_contradict_each_other(network: str) 
     ],
 )
 def test_the_default_suits_the_network_asked_for(medium: str, network: str, name: str) -> None:
-    recipe, notes = settle(medium, network=network)
-    assert (recipe.name, recipe.network) == (name, network)
-    assert notes == ""
+    for gpu in (False, True):
+        recipe, notes = settle(medium, network=network, gpu=gpu)
+        assert (recipe.name, recipe.network, notes) == (name, network, "")
 
 
 def test_layers_choose_among_networks_where_none_was_asked_for() -> None:

@@ -260,21 +260,12 @@ def test_every_recipe(name: str) -> None:
     if name == "keras-sgd":  # its learning rate is for 400 x 600 pixels
         changes["lr"] = 1.0
     seen: list[Progress] = []
-    result = transfer_image(scene(32, 48), brush(32, 48), recipe=name, on_step=seen.append, **changes)
+    result = transfer_image(scene(32, 48), brush(40, 36), recipe=name, on_step=seen.append, **changes)
     check(result, 32, 48)
     assert result.record["recipe"]["name"] == name
     assert result.record["recipe"]["source"] == recipe.source
     assert len(seen) == result.record["steps"] == (3 if recipe.finish_network else 2)
     assert all(math.isfinite(v) for v in result.record["losses"]["end"].values())
-
-
-@pytest.mark.parametrize("name", FOR_PICTURES)
-def test_every_recipe_takes_a_style_of_another_shape(name: str) -> None:
-    recipe = RECIPES[name]
-    changes: dict[str, Any] = {"steps": 1, "size": 32}
-    one_layer = {"relu1", "kernel2"} & set(recipe.style_layers)
-    changes |= {"n_filters": 16} if one_layer else {"network": "vgg19-random"}
-    check(transfer_image(scene(24, 32), brush(40, 36), recipe=name, **changes), 24, 32)
 
 
 @pytest.mark.parametrize("network", ["auto", "vgg19-random", "wide-random"])
@@ -405,13 +396,6 @@ def test_options(options: dict[str, Any]) -> None:
     check(result)
     for name, value in options.items():
         assert result.record["recipe"][name] == (list(value) if isinstance(value, tuple) else value)
-
-
-def test_names_of_layers_of_other_systems() -> None:
-    layers = {"style_layers": ("conv1_1", "block2_conv1"), "content_layers": ("conv2_1",)}
-    result = run(**layers)
-    assert result.record["recipe"]["style_layers"] == ["relu1_1", "relu2_1"]
-    assert torch.equal(result.output.pixels, run().output.pixels)
 
 
 @pytest.mark.parametrize("init", ["content", "noise"])

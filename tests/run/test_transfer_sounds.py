@@ -426,12 +426,6 @@ def test_styles_of_other_rates_lengths_and_channels_blend() -> None:
     assert len(result.styles) == len(result.record["styles"]) == 3
 
 
-@pytest.mark.parametrize("blend", [(1.0,), (1.0, 1.0, 1.0)])
-def test_a_blend_of_the_wrong_number_is_refused(blend: tuple[float, ...]) -> None:
-    with pytest.raises(ValueError, match="style_blend"):
-        run(style=[rain(), rain(seed=1)], style_blend=blend)
-
-
 # -- how -----------------------------------------------------------------------------------------------------
 
 
@@ -723,18 +717,6 @@ def test_record(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_record_repeats_its_run() -> None:
-    first = run(seed=3, strength=0.7)
-    again = transfer_audio(
-        melody(),
-        rain(),
-        sample_rate=RATE,
-        recipe=specstyle.Recipe().replace(**first.record["recipe"]),
-        seed=first.record["seed"],
-    )
-    assert torch.equal(first.output.samples, again.output.samples)
-
-
 def test_a_request_by_hand() -> None:
     request = specstyle.Request("audio", melody(), [rain()], overrides=FAST, sample_rate=RATE)
     assert torch.equal(specstyle.transfer(request).output.samples, run().output.samples)
@@ -742,11 +724,6 @@ def test_a_request_by_hand() -> None:
         specstyle.transfer(dataclasses.replace(request, medium="smell"))
     with pytest.raises(ValueError, match="style"):
         specstyle.transfer(dataclasses.replace(request, styles=()))
-
-
-def test_overrides_are_recipe_fields() -> None:
-    with pytest.raises(ValueError, match="no field 'stepps'"):
-        run(stepps=3)
 
 
 def test_partial_weights(tmp_path: Path) -> None:
