@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from draws import rand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -18,10 +19,6 @@ from specstyle.engine.canvas import (
     scale_shapes,
     sections,
 )
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize(

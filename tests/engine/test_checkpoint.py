@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import torch
-from engine.test_optimize import SHAPE, objective, rand
+from draws import rand
+from engine.test_optimize import SHAPE, objective
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from draws import rand
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -21,10 +22,6 @@ from specstyle.engine.losses import relative_distance
 from specstyle.errors import RecipeError
 from specstyle.recipes import Recipe
 from specstyle.run.objective import build_objective
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def layouts(maps: Tensor) -> list[Tensor]:

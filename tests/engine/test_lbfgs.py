@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
+from draws import rand
 from torch import Tensor
 
 from specstyle.engine import lbfgs as lbfgs_module
 from specstyle.engine.lbfgs import FIRST_STEP, Memory, minimize
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def curved(n: int, seed: int = 0) -> np.ndarray:

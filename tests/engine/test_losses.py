@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from draws import rand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -16,10 +17,6 @@ from specstyle.engine.objective import mean_statistic
 
 GRAM_FORMS = ("gram_mean", "gram_gatys", "gram_keras", "gram_chw", "gram_sum", "gram_relative")
 CONTENT_FORMS = ("mean", "sum", "half_sum", "relative")
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def gram_form(form: str, maps: Tensor, image_positions: int = 100) -> losses.Distance:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from draws import rand
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,10 +19,6 @@ from specstyle.engine.objective import (
 from specstyle.engine.variation import total_variation
 from specstyle.recipes import Recipe
 from specstyle.run.objective import build_objective
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 class Toy:

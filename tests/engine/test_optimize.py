@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
+from draws import rand
 from torch import Tensor
 
 from specstyle.engine.canvas import Pixels
@@ -26,10 +27,6 @@ SHAPE = (1, 1, 3, 4)
 
 def image_loss(name: str, weight: float, function: Callable[[Tensor], Tensor]) -> Loss:
     return Loss(name, weight, lambda image, maps: function(image))
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 TARGET = rand(*SHAPE, seed=5)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from engine.test_tiling import check, rand, vgg
+from draws import rand
+from engine.test_tiling import check, vgg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from draws import rand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -22,10 +23,6 @@ from specstyle.engine.tiling import TiledObjective
 from specstyle.engine.views import Seen, bare
 from specstyle.features import VGG19, Weights, WideRandom
 from specstyle.features.weights import LAYERS
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def vgg(*layers: str, **options: object) -> Seen:

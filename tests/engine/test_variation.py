@@ -2,15 +2,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from draws import rand
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from specstyle.engine.variation import CHROMA, FORMS, Part, total_variation
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_an_unknown_form_is_refused() -> None:

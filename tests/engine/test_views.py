@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import scipy.ndimage
 import torch
-from torch import Tensor
+from draws import rand
 
 from specstyle.engine.views import (
     IMAGE,
@@ -19,10 +19,6 @@ from specstyle.engine.views import (
 )
 from specstyle.features.random import random_weights
 from specstyle.features.vgg import VGG19
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def vgg(*layers: str) -> VGG19:

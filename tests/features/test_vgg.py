@@ -5,9 +5,9 @@ import re
 import pytest
 import torch
 import torchvision
+from draws import rand
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from specstyle.features import VGG19, Weights, canonical_layer
@@ -27,10 +27,6 @@ from specstyle.features.weights import CHANNELS, CONV_INDEX, LAYERS
 PAPERS = tuple(
     f"conv{block}_{i}" for block, n in enumerate((2, 2, 4, 4, 4), start=1) for i in range(1, n + 1)
 )
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def small(

@@ -6,13 +6,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from draws import rand
 from torch import Tensor
 
 from specstyle.features import WideRandom
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def filters_of(seed: int, n: int, rows: int, width: int) -> Tensor:

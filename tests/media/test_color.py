@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from draws import rand
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -15,10 +16,6 @@ from specstyle.media.image import PictureCodec, gray_encoded
 from specstyle.media.pictures import ImageSettings, Picture
 
 SPACES = pytest.mark.parametrize("space", ["oklab", "luma"])
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def oklab_by_xyz(srgb: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.signal
 import torch
+from draws import noise
 from hypothesis import strategies as st
 
 from specstyle.media import stft as module
@@ -31,10 +32,6 @@ SETTINGS = [
     StftSettings(64, 32, 64, "flattop"),  # negative values
     StftSettings(16, 1, 16, "boxcar"),
 ]
-
-
-def noise(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from commands import Outcome
 from PIL import Image
 from scipy import signal
 
 from specstyle import SpecstyleError, transfer_audio
-from specstyle.cli.main import main
 
 RATE = 8000
 FAST: dict[str, Any] = {"network": "wide-random", "n_filters": 16, "steps": 2, "phase_iterations": 2}
@@ -111,32 +112,23 @@ def test_what_is_no_mask(options: dict[str, Any], said: str) -> None:
         run(**options)
 
 
-def test_command_line_and_batch(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_line_and_batch(workplace: Path, cli: Callable[..., Outcome]) -> None:
     for name, seed in (("c", 0), ("s", 1)):
-        soundfile.write(tmp_path / f"{name}.wav", sound(seed).T, RATE, subtype="DOUBLE")
-    (tmp_path / "mask.csv").write_text("start_s,stop_s\n0.3,0.5\n")
-    out = tmp_path / "out.wav"
-    fast = ["--network", "kernel", "--steps", "2", "--quiet"]
-    argv = ["audio", *(str(tmp_path / f"{n}.wav") for n in "cs"), "-o", str(out), *fast]
-    with pytest.raises(SystemExit) as left:
-        main([*argv, "--mask", str(tmp_path / "mask.csv"), "--keep-band", "0-500", "--mix", "0.7"])
-    assert left.value.code == 0
-    change = soundfile.read(out)[0] - sound(0)[0]
+        soundfile.write(f"{name}.wav", sound(seed).T, RATE, subtype="DOUBLE")
+    Path("mask.csv").write_text("start_s,stop_s\n0.3,0.5\n")
+    fast = ("--network", "kernel", "--steps", "2")
+    kept = ("--mask", "mask.csv", "--keep-band", "0-500", "--mix", "0.7")
+    assert cli("audio", "c.wav", "s.wav", "-o", "out.wav", *fast, *kept).code == 0
+    change = soundfile.read("out.wav")[0] - sound(0)[0]
     # Beyond the region and half a window of 128 ms there is nothing but the file's own precision.
     assert np.abs(change[: round(0.23 * RATE)]).max() < 1e-4
     assert np.abs(change[round(0.35 * RATE) : round(0.45 * RATE)]).max() > 0.02
-    record = json.loads(out.with_name("out.wav.json").read_text())
-    assert record["mask"]["path"].endswith("mask.csv")
-    (tmp_path / "jobs.csv").write_text("content,style,output,mask\nc.wav,s.wav,b.wav,mask.csv\n")
-    said = []
+    assert json.loads(Path("out.wav.json").read_text())["mask"]["path"] == "mask.csv"
+    Path("jobs.csv").write_text("content,style,output,mask\nc.wav,s.wav,b.wav,mask.csv\n")
     for _ in range(2):
-        with pytest.raises(SystemExit) as left:
-            main(["batch", str(tmp_path / "jobs.csv"), *fast[:-1]])
-        assert left.value.code == 0
-        said.append(capsys.readouterr())
-    assert "mask.csv" in json.loads((tmp_path / "b.wav.json").read_text())["mask"]["path"]
-    assert "skipped" in (tmp_path / "jobs.results.csv").read_text()
-    (tmp_path / "mask.csv").write_text("start_s,stop_s\n0.2,0.5\n")
-    with pytest.raises(SystemExit) as left:
-        main(["batch", str(tmp_path / "jobs.csv"), *fast[:-1]])
-    assert "not the same mask" in (tmp_path / "jobs.results.csv").read_text()
+        assert cli("batch", "jobs.csv", *fast).code == 0
+    assert "mask.csv" in json.loads(Path("b.wav.json").read_text())["mask"]["path"]
+    assert "skipped" in Path("jobs.results.csv").read_text()
+    Path("mask.csv").write_text("start_s,stop_s\n0.2,0.5\n")
+    assert cli("batch", "jobs.csv", *fast).code == 1
+    assert "not the same mask" in Path("jobs.results.csv").read_text()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +12,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from commands import Outcome
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specstyle import SpecstyleError, transfer_audio
-from specstyle.cli.main import main
 from specstyle.errors import FileError
 from specstyle.media import soundfiles
 from specstyle.media.soundfiles import read_sound
@@ -128,23 +130,17 @@ def test_ranges_that_are_not_there(options: dict[str, Any], said: str) -> None:
         run(noise(1.0, 1), noise(1.0, 2), **options)
 
 
-def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name, seed in (("c", 1), ("s", 2)):
-        soundfile.write(tmp_path / f"{name}.wav", noise(1.0, seed).T, RATE)
-    out = tmp_path / "out.wav"
-    argv = ["audio", *(str(tmp_path / f"{n}.wav") for n in "cs"), "-o", str(out), "--steps", "2", "--quiet"]
-    with pytest.raises(SystemExit) as left:
-        main([*argv, "--content-start", "0.5", "--content-duration", "0.3", "--style-start", "0.2"])
-    assert left.value.code == 0
-    assert soundfile.info(out).frames == 2400
-    record = json.loads(out.with_name("out.wav.json").read_text())
-    assert record["recipe"]["content_start_s"] == 0.5
-    with pytest.raises(SystemExit) as left:
-        main([*argv, "--force", "--content-start", "3"])
-    assert left.value.code == 1
-    said = capsys.readouterr().err.splitlines()
-    assert said == [
-        f"specstyle: {tmp_path / 'c.wav'} is 1 s long and has no range from 3 s on; choose a start and a "
-        "duration that end within it"
-    ]
-    assert soundfile.info(out).frames == 2400
+def test_command_line(workplace: Path, cli: Callable[..., Outcome]) -> None:
+    argv = ("audio", "c.wav", "s.wav", "-o", "out.wav", "--steps", "2", "--quiet")
+    ranges = ("--content-start", "0.2", "--content-duration", "0.3", "--style-start", "0.2")
+    assert cli(*argv, *ranges).code == 0
+    assert soundfile.info("out.wav").frames == 2400
+    assert json.loads(Path("out.wav.json").read_text())["recipe"]["content_start_s"] == 0.2
+    outcome = cli(*argv, "--force", "--content-start", "3")
+    assert outcome.code == 1
+    (said,) = outcome.lines
+    assert re.match(
+        r"specstyle: c\.wav is 0\.5\d* s long and has no range from 3 s on; choose a start and a duration",
+        said,
+    )
+    assert soundfile.info("out.wav").frames == 2400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from commands import Outcome
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from specstyle import texture_audio, texture_image, transfer_audio
-from specstyle.cli.main import main
 from specstyle.engine.views import Seen
 from specstyle.evaluate import evaluate
 from specstyle.features import WideRandom
@@ -33,7 +34,7 @@ from specstyle.synthesis.sounds import rain
 RATE = 8000
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("workplace")
 
 
 def as_sound(samples: np.ndarray) -> Sound:
@@ -200,39 +201,29 @@ def test_a_loop_of_a_picture_has_no_seam() -> None:
     assert seam(True) < 0.6 * seam(False)
 
 
-def test_the_command_takes_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    Image.fromarray((255 * weave()).astype(np.uint8)).save(tmp_path / "s.png")
-    with pytest.raises(SystemExit) as ended:
-        main(["texture", str(tmp_path / "s.png"), "-o", str(tmp_path / "t.png"), "--size", "64", "--loop",
-              "--steps", "2", "--network", "vgg19-lite", "--quiet"])  # fmt: skip
-    assert not ended.value.code
-    with Image.open(tmp_path / "t.png") as made:
+def test_the_command_takes_pictures(cli: Callable[..., Outcome]) -> None:
+    Image.fromarray((255 * weave()).astype(np.uint8)).save("s.png")
+    options = ("--size", "64", "--loop", "--steps", "2", "--network", "vgg19-lite", "--quiet")
+    assert cli("texture", "s.png", "-o", "t.png", *options).code == 0
+    with Image.open("t.png") as made:
         assert made.size == (64, 48)
-    with pytest.raises(SystemExit) as ended:
-        main(["texture", str(tmp_path / "s.png"), "-o", str(tmp_path / "u.png"), "--duration", "2"])
-    assert ended.value.code == 2
-    assert "--duration is for sounds, and" in capsys.readouterr().err
-    assert not (tmp_path / "u.png").exists()
-    record = json.loads((tmp_path / "t.png.json").read_text(encoding="utf-8"))
+    outcome = cli("texture", "s.png", "-o", "u.png", "--duration", "2")
+    assert outcome.code == 2
+    assert "--duration is for sounds, and" in outcome.err
+    assert not Path("u.png").exists()
+    record = json.loads(Path("t.png.json").read_text(encoding="utf-8"))
     assert (record["medium"], record["recipe"]["loop"]) == ("image", True)
 
 
-def test_command_line(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "s.wav", rain(1.0, RATE), RATE)
-    out = tmp_path / "out.wav"
-    argv = ["texture", str(tmp_path / "s.wav"), "-o", str(out), "--steps", "2", "--quiet", "--plot"]
-    for more, frames in ((["--duration", "0.7", "--loop"], 5600), (["--duration", "0.3", "--force"], 2400)):
-        with pytest.raises(SystemExit) as left:
-            main([*argv, *more])
-        assert left.value.code == 0
-        assert soundfile.info(out).frames == frames
-    record = json.loads(out.with_name("out.wav.json").read_text())
-    assert record["recipe"]["strength"] == 1.0
-    assert (tmp_path / "out.figure.png").exists()
-    wide = ["--network", "wide-random", "--n-filters", "16", "--canvas", "waveform", "--loop", "--force"]
-    with pytest.raises(SystemExit) as left:
-        main([*argv, *wide, "--duration", "0.4"])
-    assert left.value.code == 0
+def test_command_line(cli: Callable[..., Outcome]) -> None:
+    argv = ("texture", "s.wav", "-o", "out.wav", "--steps", "2", "--quiet", "--plot")
+    for more, frames in ((("--duration", "0.7", "--loop"), 5600), (("--duration", "0.3", "--force"), 2400)):
+        assert cli(*argv, *more).code == 0
+        assert soundfile.info("out.wav").frames == frames
+    assert json.loads(Path("out.wav.json").read_text())["recipe"]["strength"] == 1.0
+    assert Path("out.figure.png").exists()
+    wide = ("--network", "wide-random", "--n-filters", "16", "--canvas", "waveform", "--loop", "--force")
+    assert cli(*argv, *wide, "--duration", "0.4").code == 0
 
 
 @pytest.mark.parametrize("more", [{"mix": 0.5}, {"keep_band": ("0-200",)}, {"mask": "m.png"}])
