@@ -29,7 +29,7 @@ AVX512 := ONEDNN_MAX_CPU_ISA=AVX512_CORE MKL_ENABLE_INSTRUCTIONS=AVX512
 # Not what no rounding changes: pages, files, processes and words.
 COMPUTING := $(addprefix tests/,engine features media evaluate bench run training test_recipe_oracles.py \
 	test_synthesis.py)
-STEADY := $(addprefix --ignore=tests/,bench/test_sections.py media/test_picture_files.py media/test_soundfiles.py \
+STEADY := $(addprefix --ignore=tests/,bench/test_sections.py media/test_imagefiles.py media/test_soundfiles.py \
 	run/test_kept.py run/test_run_report.py)
 
 test-processors: $(STAMP)

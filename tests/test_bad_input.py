@@ -229,7 +229,7 @@ def test_weights_that_do_not_cover_a_layer(medium: str, cli: Callable[..., Outco
 # -- options -------------------------------------------------------------------------------------------------
 
 VGG_LAYERS = ("relu1_1", "relu3_4", "relu5_4")
-# Values of single fields: tests/recipes/test_recipes.py; what fits together: tests/run/test_build.py.
+# Values of single fields: tests/recipes/test_recipes.py; what fits together: tests/run/test_settle.py.
 BAD_OPTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "unknown style layer": (("--style-layers", "relu9_9"), ("relu9_9", *VGG_LAYERS)),
     "one layer twice": (("--network", "vgg19-random", "--style-layers", "relu1_1,relu1_1"), ("relu1_1",)),

@@ -12,7 +12,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from media.test_picture_files import png, png16
+from media.test_imagefiles import png, png16
 from PIL import Image
 
 from specstyle.errors import FileError
