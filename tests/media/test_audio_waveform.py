@@ -49,17 +49,6 @@ def test_silence_has_a_finite_gradient() -> None:
     assert torch.isfinite(parameter.grad).all()
 
 
-def test_equalizing_gives_the_long_term_spectrum() -> None:
-    content, style = sounds()
-    stft = StftSettings(512, 128, 512)
-    wanted = long_term_power(style, stft)
-    before = np.abs(np.log10(long_term_power(content, stft) / wanted)).mean()
-    after = np.abs(np.log10(long_term_power(equalize(content, style), stft) / wanted)).mean()
-    assert after < 0.2 * before
-    blended = equalize(content, [style, style], blend=(1.0, 2.0))
-    assert torch.allclose(blended.samples, equalize(content, style).samples)
-
-
 @pytest.mark.parametrize("canvas", ["waveform", "image"])
 def test_the_kernel_network_brings_the_style_nearer(canvas: str) -> None:
     content, style = sounds(2)
@@ -196,5 +185,7 @@ def test_equalizing_halfway() -> None:
     )
     assert np.abs(after - before).mean() > 1.0
     assert np.abs(half - (before + after) / 2).mean() < 0.05
+    blended = equalize(content, [style, style], blend=(1.0, 2.0))
+    assert torch.allclose(blended.samples, equalize(content, style).samples)
     none = equalize(content, style, amount=0.0, settings=stft)
     torch.testing.assert_close(none.samples[:, 100:-100], content.samples[:, 100:-100], rtol=0, atol=1e-9)

@@ -62,30 +62,6 @@ def test_what_is_written_is_read_to_the_last_bit(tmp_path: Path, suffix: str, ch
     assert kept_text(path) == "kept"
 
 
-@pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("channels", [3, 4])
-def test_plain_tiff_in_both_orders_of_bytes(tmp_path: Path, order: str, channels: int) -> None:
-    """Written by hand: one strip, not compressed, so that Pillow and not libtiff reads it."""
-    levels = random_levels(6, 5, channels)
-    data = levels.astype(f"{order}u2").tobytes()
-    bits_at = 8 + len(data)
-    entries = [(256, 4, 1, 5), (257, 4, 1, 6), (258, 3, channels, bits_at), (259, 3, 1, 1), (262, 3, 1, 2),
-               (273, 4, 1, 8), (277, 3, 1, channels), (278, 4, 1, 6), (279, 4, 1, len(data))]  # fmt: skip
-    if channels == 4:
-        entries.append((338, 3, 1, 2))
-    bits = struct.pack(f"{order}{channels}H", *(16,) * channels)
-    header = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HI", 42, bits_at + len(bits))
-    directory = struct.pack(f"{order}H", len(entries))
-    for tag, kind, count, value in entries:
-        small = kind == 3 and count == 1
-        directory += struct.pack(
-            f"{order}HHI" + ("HH" if small else "I"), tag, kind, count, *([value, 0] if small else [value])
-        )
-    (tmp_path / "p.tif").write_bytes(header + data + bits + directory + bytes(4))
-    picture = read_picture(tmp_path / "p.tif")
-    np.testing.assert_array_equal(levels_of(picture), levels)
-
-
 def test_a_transparent_color_and_the_orientation_are_kept(tmp_path: Path) -> None:
     levels = random_levels(4, 4, 3)
     data = struct.pack(">3H", *levels[1, 2])

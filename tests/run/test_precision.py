@@ -13,7 +13,6 @@ from specstyle.engine.objective import Objective
 from specstyle.engine.views import Seen, bare
 from specstyle.features import WideRandom
 from specstyle.features.networks import load_network
-from specstyle.features.vgg import VGG19
 from specstyle.recipes import get_recipe
 from specstyle.run.objective import build_objective
 
@@ -159,68 +158,6 @@ def test_bf16_ends_no_worse_than_fp32(options: dict[str, object], apart: float) 
         assert result.record["precision"] == precision
         ends.append(sum(float(v) for v in objective.losses(result.output.pixels[None]).values()))
     assert ends[1] < apart * ends[0]
-
-
-class Short:
-    """VGG19 on a device with room for so many pixels."""
-
-    def __init__(self, network: VGG19, pixels: int) -> None:
-        self._network, self._pixels = network, pixels
-
-    def __call__(self, image: Tensor) -> dict[str, Tensor]:
-        if image.shape[2] * image.shape[3] > self._pixels:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB")
-        return self._network(image)
-
-    def only(self, layers: list[str]) -> Short:
-        return Short(self._network.only(layers), self._pixels)
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._network, name)
-
-
-@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
-def test_out_of_memory_goes_on_in_tiles_and_loses_no_step(
-    monkeypatch: pytest.MonkeyPatch, optimizer: str
-) -> None:
-    monkeypatch.setattr("specstyle.run.memory.TILES", (48, 32, 16))
-    rng = np.random.default_rng(0)
-    content, style = rng.random((130, 40, 3)), rng.random((60, 40, 3))
-    options = {
-        "network": "vgg19-random",
-        "smallest_scale": None,
-        "steps": 5,
-        "optimizer": optimizer,
-        "lr": 0.02,
-    }
-    whole = specstyle.transfer_image(content, style, **options)  # type: ignore[arg-type]
-
-    from specstyle.features import networks
-
-    made, notes, steps = networks._vgg19, [], []
-
-    def short(*arguments: object, **more: object) -> object:
-        # Whole is too much, and so are the first tiles with their margins.
-        return Short(made(*arguments, **more), 64 * 40)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(networks, "_vgg19", short)
-    found = specstyle.transfer_image(
-        content,
-        style,
-        on_note=notes.append,
-        on_step=lambda p: steps.append(p.step),
-        **options,  # type: ignore[arg-type]
-    )
-    assert steps == [1, 2, 3, 4, 5]
-    assert any("the device is out of memory; going on in tiles of 32 x 32 pixels" in note for note in notes)
-    assert any("out of memory" in note for note in found.record["notes"])
-    assert found.record["tiles"] == [[32, 32]]
-    # Adam takes rounding for a gradient where there is none: single pixels may differ by its steps, of 0.02
-    # each. Up to 5e-5, and 2e-4 of the losses, were seen, by the processor's instructions; ten times that is
-    # allowed. With a step lost it is 2e-3 and more, and 7e-2 of the total.
-    assert float((found.output.pixels - whole.output.pixels).abs().mean()) < 5e-4
-    for name, value in whole.record["losses"]["end"].items():
-        assert found.record["losses"]["end"][name] == pytest.approx(value, rel=5e-3)
 
 
 def case(device: str, dtype: torch.dtype, size: int = 96) -> tuple[Objective, Tensor]:

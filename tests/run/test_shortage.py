@@ -15,7 +15,7 @@ import specstyle
 from specstyle.engine import evaluations
 from specstyle.engine.lbfgs import Memory
 from specstyle.engine.objective import Objective, with_room
-from specstyle.engine.tiling import FrugalObjective
+from specstyle.engine.tiling import FrugalObjective, TiledObjective
 from specstyle.run import loop
 from specstyle.run.checkpoint import resumed_job
 from specstyle.run.job import run_job
@@ -94,6 +94,22 @@ def test_adam_that_is_out_of_memory_goes_on_in_tiles_from_the_same_step(
     assert steps == [1, 2, 3, 4, 5, 6]
     assert notes == ["the device is out of memory; going on in tiles of 48 x 48 pixels"]
     assert found.record["tiles"] == [[48, 48]]
+    assert_same(found, whole)
+
+
+@pytest.mark.parametrize("method", [ADAM, LBFGS])
+def test_an_evaluation_that_is_out_of_memory_is_made_again_in_tiles_that_fit(
+    monkeypatch: pytest.MonkeyPatch, method: dict[str, Any]
+) -> None:
+    """The whole is too much, and so are the first tiles."""
+    whole, _, _ = run(**method)
+    monkeypatch.setattr(Objective, "value_and_grad", failing(Objective.value_and_grad, 2))
+    monkeypatch.setattr(TiledObjective, "value_and_grad", failing(TiledObjective.value_and_grad, 1))
+    found, steps, notes = run(**method)
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert notes[-1] == "the device is out of memory; going on in tiles of 32 x 32 pixels"
+    assert notes[-1] in found.record["notes"]
+    assert found.record["tiles"] == [[32, 32]]
     assert_same(found, whole)
 
 
