@@ -39,20 +39,21 @@ def load(path: Path | None = None) -> Weights:
     Raises:
         WeightsError: If the file is missing, damaged, no such network, or of another format.
     """
-    file = path or FILE
-    loaded = weights.load(file, preprocessing="torchvision", any_width=True)
-    if path is None and loaded.sha256 != SHA256:
+    loaded = weights.load(path or FILE, preprocessing="torchvision", any_width=True)
+    if path is None:
+        if loaded.sha256 != SHA256:
+            raise WeightsError(
+                f"{FILE}: damaged: its SHA-256 starts with {loaded.sha256[:12]}, expected {SHA256[:12]}; "
+                "install specstyle again"
+            )
+        return dataclasses.replace(loaded, origin=f"vgg19-lite (format {FORMAT})")
+    said = description(path).get("format", "nothing of a format")
+    if said != FORMAT:
         raise WeightsError(
-            f"{FILE}: damaged: its SHA-256 starts with {loaded.sha256[:12]}, expected {SHA256[:12]}; install "
-            "specstyle again"
+            f"{path}: expected a network of `python -m training` in format {FORMAT}, but its metadata says "
+            f"{said}"
         )
-    said = description(file)
-    if said.get("format") != FORMAT:
-        raise WeightsError(
-            f"{file}: expected a network of `python -m training` in format {FORMAT}, but its metadata says "
-            f"{said.get('format', 'nothing of a format')}"
-        )
-    return loaded if path else dataclasses.replace(loaded, origin=f"vgg19-lite (format {FORMAT})")
+    return loaded
 
 
 def description(path: Path = FILE) -> dict[str, Any]:

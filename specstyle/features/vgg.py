@@ -183,10 +183,12 @@ class VGG19:
         if self._channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         maps: dict[str, Tensor] = {}
+        pool = F.max_pool2d if self._pooling == "max" else F.avg_pool2d
         deepest = max(map(LAYERS.index, self.layers), default=-1)
         for number, (name, _, _) in enumerate(self._convolutions[: deepest + 1]):
             if name.endswith("_1") and number:
-                x = self._pool(x)
+                # A side of one pixel stays one pixel: the shortest sounds have few frames.
+                x = pool(x, [min(2, side) for side in x.shape[2:]])
             x = F.relu_(self._convolve(x, number))
             if name in self.layers:
                 gain = self._gains.get(name)
@@ -206,11 +208,6 @@ class VGG19:
             with torch.inference_mode(False), torch.no_grad():
                 self._filters[number] = winograd.transformed(weight)
         return winograd.convolve(x, self._filters[number], bias, padding=padding)
-
-    def _pool(self, x: Tensor) -> Tensor:
-        # A side of one pixel stays one pixel: the shortest sounds have few frames.
-        window = [min(2, side) for side in x.shape[2:]]
-        return F.max_pool2d(x, window) if self._pooling == "max" else F.avg_pool2d(x, window)
 
 
 def with_edges(x: Tensor) -> Tensor:
