@@ -28,8 +28,21 @@ STATE_FORMAT = 2
 SAMPLES = Path(__file__).parent / "samples"
 """Two recordings, a photograph and a painting to try; see NOTICE."""
 
+SOUNDS = (
+    ".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".oga", ".mp2", ".m4a", ".m4b", ".aac", ".wma",
+    ".mka", ".wv", ".ape",
+)  # fmt: skip
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic")
+"""Suffixes of inputs, to tell a medium from a name."""
+
 _STALE_S = 10.0
 """A file is written at once: what has not grown for so long is not being written."""
+
+
+def medium_of(path: Path) -> str | None:
+    """Return the medium that a name's suffix stands for, if it does."""
+    suffix = path.suffix.lower()
+    return "audio" if suffix in SOUNDS else "image" if suffix in PICTURES else None
 
 
 def check_output(path: Path, *, force: bool) -> None:

@@ -17,10 +17,6 @@ from specstyle.run.record import files_read
 from specstyle.run.request import Job, Request
 from specstyle.run.settle import check_request, settle_request
 
-SOUNDS = (*soundfiles.SUFFIXES, ".oga", ".mp2", ".m4a", ".m4b", ".aac", ".wma", ".mka", ".wv", ".ape")
-PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".avif", ".heic")
-"""Suffixes of inputs, to tell a medium from a name."""
-
 FIELDS = {f.name: str(f.type) for f in dataclasses.fields(Recipe) if f.name not in ("name", "source")}
 FIELDS["seed"] = "int"
 """What text may say for a job, with its type: the fields of a recipe, and the seed."""
@@ -49,12 +45,6 @@ class Task:
     pinned: bool = False
     recipe: Recipe | None = None
     notes: tuple[str, ...] = ()
-
-
-def medium_of(path: Path) -> str | None:
-    """Return the medium that a name's suffix stands for, if it does."""
-    suffix = path.suffix.lower()
-    return "audio" if suffix in SOUNDS else "image" if suffix in PICTURES else None
 
 
 def belongs_to(field_name: str, medium: str) -> bool:

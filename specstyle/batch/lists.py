@@ -15,13 +15,12 @@ from specstyle.batch.jobs import (
     belongs_to,
     check_tasks,
     make_task,
-    medium_of,
     named_from,
     read_value,
     refuse,
 )
 from specstyle.errors import ListError
-from specstyle.files import read_bytes
+from specstyle.files import medium_of, read_bytes
 
 REQUIRED = ("content", "style", "output")
 AS_THEY_ARE = ("recipe", "weights", "preprocessing", "device")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import mimetypes
 from collections.abc import Callable, Container
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from specstyle import files
 from specstyle.recipes.checks import field_reader
 from specstyle.recipes.recipe import Recipe
 
@@ -60,8 +60,7 @@ def _parsed(read: Callable[[str], Any], text: str) -> Any:
 
 def medium_of(path: Path) -> str:
     """Return ``image`` if a file's name is a picture's, else ``audio``."""
-    kind, _ = mimetypes.guess_type(path.name)
-    return "image" if kind is not None and kind.startswith("image/") else "audio"
+    return files.medium_of(path) or "audio"
 
 
 def flag_of(field_name: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from specstyle.cli.progress import USAGE, printable
+from specstyle.files import medium_of
 
 SIMILAR = 0.8
 """How like a word must be to what is suggested for it (difflib's ratio): --win-length is no --hop-length."""
@@ -63,15 +64,13 @@ class Parser(argparse.ArgumentParser):
 
     def _meant(self, words: Sequence[str]) -> str:
         """Return what to do about a first word that is no command."""
-        from specstyle.batch.jobs import medium_of  # which loads torch
-        from specstyle.batch.sweep import SUFFIXES
-
         medium = medium_of(Path(words[0]))
         if medium is None:
             return self._like(words[0], self.commands)
         end = next((place for place, word in enumerate(words) if word.startswith("-")), len(words))
         files = [*words[:end], *["STYLE"][: 2 - end]]
-        return f"did you mean {self.prog} {medium} {shlex.join(files)} -o out{SUFFIXES[medium]}?"
+        output = {"audio": "out.wav", "image": "out.png"}[medium]
+        return f"did you mean {self.prog} {medium} {shlex.join(files)} -o {output}?"
 
     def _like(self, word: str, known: Mapping[str, Any]) -> str:
         """Return what is most like a word, or how to see what there is."""
