@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from specstyle.media.pghi import pghi
-from specstyle.media.phase import Projection, Report, check_magnitude, magnitudes, start_phase, unreported
+from specstyle.media.phase import Projection, check_magnitude, magnitudes, start_phase
 from specstyle.media.stft import StftSettings, check_shape, shaped, stft_blocks
 
 Method = Literal["pghi-raar", "fast-griffin-lim", "griffin-lim"]
@@ -57,7 +57,6 @@ def invert(
     start: Tensor | Start = "auto",
     content: Tensor | None = None,
     generator: torch.Generator | None = None,
-    on_iteration: Report | None = None,
 ) -> InversionResult:
     """Find a waveform with (nearly) the given magnitudes.
 
@@ -85,7 +84,6 @@ def invert(
         content: A complex spectrogram that broadcasts to ``magnitude``'s shape, of which the phase counts; or
             a waveform ``[..., length]``, of whose spectrogram it does (which takes less memory).
         generator: Source of ``"random"``; required for it. Nothing else is random.
-        on_iteration: Called after each pair with its number, from 1.
 
     Returns:
         The waveform and its spectral convergence. All-zero magnitudes give zeros at once.
@@ -109,7 +107,7 @@ def invert(
     judges = wanted in {"auto", "content", "pghi"}
     search = _Search(method, settings, length, iterations, momentum, judges=judges, unit=unit)
     phase, used = _choose(search, flat, wanted=wanted, given=given)
-    waveform, convergence = search(flat, phase, on_iteration or unreported)
+    waveform, convergence = search(flat, phase)
     return InversionResult((waveform / unit).reshape(*batch, length), convergence, method, used)
 
 
@@ -123,7 +121,6 @@ def griffin_lim(
     momentum: float = 0.99,
     phase: Tensor | Literal["random", "zero"] = "random",
     generator: torch.Generator | None = None,
-    on_iteration: Report | None = None,
 ) -> InversionResult:
     """Find a waveform with (nearly) the given magnitudes.
 
@@ -148,7 +145,6 @@ def griffin_lim(
             broadcasts to ``magnitude``'s shape, of which only the phase counts. Where that tensor is 0
             there is no phase, and the start is 0 too.
         generator: Source of ``"random"``; required for it.
-        on_iteration: Called after each iteration with its number, from 1.
 
     Returns:
         The waveform ``[..., length]`` and its spectral convergence. All-zero magnitudes give zeros.
@@ -167,7 +163,7 @@ def griffin_lim(
         return InversionResult(magnitude.new_zeros(*batch, length), -math.inf, method, used)
     search = _Search(method, settings, length, iterations, momentum, judges=False, unit=unit)
     flat, begun = (spec.reshape(-1, *spec.shape[-2:]) for spec in (magnitude, start))
-    waveform, convergence = search(flat, begun, on_iteration or unreported)
+    waveform, convergence = search(flat, begun)
     return InversionResult((waveform / unit).reshape(*batch, length), convergence, method, used)
 
 
@@ -200,25 +196,19 @@ class _Search:
     judges: bool
     unit: float
 
-    def __call__(self, magnitude: Tensor, phase: Tensor, report: Report = unreported) -> tuple[Tensor, float]:
+    def __call__(self, magnitude: Tensor, phase: Tensor) -> tuple[Tensor, float]:
         """Return the waveform ``[channels, length]`` times the unit, and its spectral convergence."""
         work = Projection(magnitude, self.settings, self.length, unit=self.unit)
         if self.method == "pghi-raar":  # half of the pairs for reflections, the rest to settle
             half = self.pairs // 2
             relaxation = _Relaxation(work, half, judges=self.judges)
-            waveform = work.raar(phase, half, relaxation, report=report)
+            waveform = work.raar(phase, half, relaxation)
             momentum = 0.99 if relaxation.finds_signal else 0.95
-            waveform = work.accelerated(
-                waveform,
-                self.pairs - half,
-                alpha=momentum,
-                beta=momentum,
-                report=lambda number: report(half + number),
-            )
+            waveform = work.accelerated(waveform, self.pairs - half, alpha=momentum, beta=momentum)
         else:
             momentum = self.momentum if self.method == "fast-griffin-lim" else 0.0
             waveform = work.accelerated(
-                work.invert(phase), self.pairs, alpha=momentum, beta=momentum, gamma=1.0, report=report
+                work.invert(phase), self.pairs, alpha=momentum, beta=momentum, gamma=1.0
             )
         return waveform, work.convergence_db(waveform)
 

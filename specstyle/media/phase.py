@@ -24,12 +24,7 @@ _BLOCK_CPU = 2**19
 _BLOCK_GPU = 2**26
 """The same on other devices, where many small kernels cost more than memory."""
 
-Report = Callable[[int], None]
 Schedule = Callable[[int, Tensor], float]
-
-
-def unreported(_: int) -> None:
-    """Tell nobody of a pair."""
 
 
 @torch.no_grad()
@@ -157,7 +152,7 @@ class Projection:
             self._add(signal, start, spec)
         return signal.signal() * self._inverse_sum
 
-    def raar(self, phase: Tensor, pairs: int, beta: Schedule, *, report: Report = unreported) -> Tensor:
+    def raar(self, phase: Tensor, pairs: int, beta: Schedule) -> Tensor:
         """Run relaxed averaged alternating reflections.
 
         With c₀ = S·e^{iφ}, p = P c and x = A⁺p, a step is c ← β (c + A(2x - A⁺c)) + (1 - 2β) p: the paper's
@@ -170,7 +165,6 @@ class Projection:
             pairs: Number of pairs, after the start's own inverse; 0: that inverse.
             beta: Gives the β of each step, from 0 to 1. It is called with the step's number, from 1, and the
                 last A⁺p by then, which is that of the step before the last.
-            report: Called after each pair with its number, from 1.
 
         Returns:
             A⁺p, ``[channels, length]``.
@@ -196,7 +190,6 @@ class Projection:
                 c.mul_(following).add_(p, alpha=1.0 - 2.0 * following)
             previous, x = x, signal.signal() * self._inverse_sum
             reflected = torch.lerp(previous, x, 2.0)
-            report(number)
         return x
 
     def accelerated(
@@ -207,7 +200,6 @@ class Projection:
         alpha: float = 0.99,
         beta: float = 0.99,
         gamma: float = 1.25,
-        report: Report = unreported,
     ) -> Tensor:
         """Run the accelerated Griffin-Lim algorithm, in the time domain.
 
@@ -225,7 +217,6 @@ class Projection:
             alpha: Momentum.
             beta: Momentum of what is averaged over.
             gamma: Relaxation, from 0 to 2.
-            report: Called after each pair with its number, from 1.
 
         Returns:
             The last t, ``[channels, length]``.
@@ -235,13 +226,12 @@ class Projection:
             converging numerical method for phase retrieval", arXiv 2306.12504.
         """
         t = c = d = x
-        for number in range(1, pairs + 1):
+        for _ in range(pairs):
             previous, t = t, self.project(c)
             if gamma != 1.0:
                 t = torch.lerp(d, t, gamma)
             c = torch.lerp(previous, t, 1.0 + alpha)
             d = c if beta == alpha else torch.lerp(previous, t, 1.0 + beta)
-            report(number)
         return t
 
     def _starts(self, phase: Tensor) -> Iterator[tuple[int, Tensor]]:

@@ -223,21 +223,6 @@ def test_magnitudes_of_no_signal_are_noticed(target: str, start: Any, pairs: int
     torch.testing.assert_close(result.waveform, expected, rtol=0, atol=1e-6)  # rounding is amplified
 
 
-@pytest.mark.parametrize("iterations", [0, 1, 3])
-def test_reports_each_pair(iterations: int) -> None:
-    for method in METHODS:
-        seen: list[int] = []
-        invert(
-            torch.ones(2, 129, 17),
-            SETTINGS,
-            1000,
-            method=method,
-            iterations=iterations,
-            on_iteration=seen.append,
-        )
-        assert seen == list(range(1, iterations + 1))
-
-
 def plain_loop(
     magnitude: torch.Tensor, start: torch.Tensor, iterations: int, momentum: float
 ) -> torch.Tensor:
