@@ -33,6 +33,7 @@ PICTURE = {
     "network": "vgg19-random",
     "style_layers": ("relu1_1", "relu2_1"),
     "content_layers": ("relu2_1",),
+    "size": 39,  # odd sides, and files resized
     "smallest_scale": 16,
     "scale_factor": 2.0,
     "steps": 6,
