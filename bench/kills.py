@@ -44,7 +44,7 @@ SCALES = [
 ]
 KEPT = ["--checkpoint-every", "1", "--run-dir"]
 LITE = ["--network", "vgg19-lite", "--quiet"]
-TRAIN = "from specstyle.run import training as t; from specstyle.cli.main import main; t.EVERY_S = 0; main()"
+TRAIN = "from specstyle.onepass import train as t; from specstyle.cli.main import main; t.EVERY_S = 0; main()"
 RECIPE = 'network = "vgg19-lite"\nsize = 32\n'
 
 KINDS = {
@@ -69,9 +69,9 @@ def write_inputs(folder: Path, kinds: list[str]) -> None:
     commands.write_inputs(folder)
     (folder / "tiny.toml").write_text(RECIPE)
     if "film" in kinds:
-        import films
+        import film_inputs
 
-        films.write(folder / "f.mp4", films.scene(40), films.click(1.6))
+        film_inputs.write(folder / "f.mp4", film_inputs.scene(40), film_inputs.click(1.6))
 
 
 def command(kind: str, inputs: Path, folder: Path) -> list[str]:
