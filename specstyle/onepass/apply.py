@@ -14,16 +14,17 @@ from torch import Tensor
 from specstyle import __version__
 from specstyle.engine.device import choose_device
 from specstyle.errors import RecipeError
-from specstyle.files import sha256_of
+from specstyle.files import medium_of, sha256_of
 from specstyle.media import Encoded
 from specstyle.media.color import gray_of, match_colors, match_gray
 from specstyle.media.picturemedium import PictureMedium
 from specstyle.media.soundfiles import check_output_fits
 from specstyle.media.soundmedium import SoundMedium
-from specstyle.media.sounds import resample
+from specstyle.media.sounds import Sound, resample
+from specstyle.onepass.anypicture import STYLE_SIZE, AnyPictureNetwork, StepNetwork
 from specstyle.onepass.anysound import AnySoundNetwork
 from specstyle.onepass.playing import play
-from specstyle.onepass.soundnetwork import SAMPLE_RATE
+from specstyle.onepass.soundnetwork import SAMPLE_RATE, SoundStyleNetwork
 from specstyle.onepass.stylefile import ANY, Style, filled, load_style, read_file
 from specstyle.onepass.tiling import stylize
 from specstyle.recipes import Recipe, from_dict, to_dict
@@ -78,11 +79,13 @@ def apply(
     return apply_request(request, style=loaded, blend=dict(blend or {}), on_note=on_note)
 
 
-def any_style(style: Any, *, sample_rate: int | None = None) -> Style:
-    """Take any sound as a style, without a training.
+def any_style(style: Any, *, medium: str | None = None, sample_rate: int | None = None) -> Style:
+    """Take any picture or sound as a style, without a training.
 
     Args:
-        style: A path, an array of samples or a ``Sound``, or a list of them, which can be blended.
+        style: A path, an array, a ``Picture`` or a ``Sound``, or a list of them, which can be blended.
+        medium: ``image`` or ``audio``; ``None``: as the first one's name says; arrays are sounds if
+            they have a sample rate.
         sample_rate: Of samples given as an array, in Hz.
 
     Returns:
@@ -90,22 +93,44 @@ def any_style(style: Any, *, sample_rate: int | None = None) -> Style:
 
     Raises:
         ValueError: If two styles have one name.
-        SpecstyleError: If a sound cannot be used.
+        SpecstyleError: If a picture or a sound cannot be used.
     """
-    tensors, said = read_file(ANY)
-    medium = SoundMedium(
-        from_dict(said["recipe"]), seed=0, device=torch.device("cpu"), sample_rate=sample_rate
-    )
     given = style if isinstance(style, (list, tuple)) else [style]
+    medium = medium or _medium_of(given[0], sample_rate)
+    if medium not in ANY:
+        raise ValueError(f"medium must be image or audio, got {medium!r}")
+    network, names = any_picture(given) if medium == "image" else any_sound(given, sample_rate)
+    if len(set(names)) < len(names):
+        raise ValueError(f"styles need different names to be blended by, got {', '.join(names)}")
+    path, described = ANY[medium], tuple({"name": name} for name in names)
+    recipe, chosen = read_file(path)[1]["recipe"], names[0] if len(names) == 1 else None
+    return Style(network, medium, recipe, described, chosen, path, sha256_of(path))
+
+
+def _medium_of(style: Any, sample_rate: int | None) -> str:
+    if isinstance(style, (str, Path)):
+        return medium_of(Path(style)) or "audio"
+    return "audio" if isinstance(style, Sound) or sample_rate is not None else "image"
+
+
+def any_picture(given: Sequence[Any]) -> tuple[AnyPictureNetwork, list[str]]:
+    """Return a network of pictures as styles, and their names; see ``any_style``."""
+    medium = PictureMedium(Recipe(size=STYLE_SIZE), device=torch.device("cpu"))
+    sources = [medium.source(one, "style") for one in given]
+    pictures = [medium.encode_style(one, medium.encode_content(one)).image[0] for one in sources]
+    steps = filled(StepNetwork(), read_file(ANY["image"])[0])
+    return AnyPictureNetwork(steps, pictures), [Path(source.name).stem for source in sources]
+
+
+def any_sound(given: Sequence[Any], sample_rate: int | None = None) -> tuple[SoundStyleNetwork, list[str]]:
+    """Return a network of sounds as styles, and their names; see ``any_style``."""
+    tensors, said = read_file(ANY["audio"])
+    recipe, cpu = from_dict(said["recipe"]), torch.device("cpu")
+    medium = SoundMedium(recipe, seed=0, device=cpu, sample_rate=sample_rate)
     sources = [medium.source(one, "style") for one in given]
     mono = [resample(source, SAMPLE_RATE).samples.mean(0).float() for source in sources]
     network = filled(AnySoundNetwork(), tensors).network(mono)
-    described = tuple({"name": Path(source.name).stem} for source in sources)
-    chosen = described[0]["name"] if len(described) == 1 else None
-    found = Style(network, "audio", said["recipe"], described, chosen, ANY, sha256_of(ANY))
-    if len(set(found.names)) < len(described):
-        raise ValueError(f"styles need different names to be blended by, got {', '.join(found.names)}")
-    return found
+    return network, [Path(source.name).stem for source in sources]
 
 
 def apply_request(

@@ -39,6 +39,10 @@ class StyleNetwork(nn.Module):
     Args:
         styles: How many.
         channels: Of the image: 3 for pictures, 1 for spectrograms.
+        seen: Channels of what it looks at, if that is more than the image.
+
+    Attributes:
+        pixels_at_once: Larger images are stylized in tiles: at once, these take 3 GB.
 
     Reference:
         Johnson, Alahi & Fei-Fei 2016; instance normalization: Ulyanov, Vedaldi & Lempitsky 2017; a scale and
@@ -46,11 +50,13 @@ class StyleNetwork(nn.Module):
         Olah 2016; separable convolutions: Howard et al. 2017 (MobileNets).
     """
 
-    def __init__(self, styles: int, channels: int = 3) -> None:
+    pixels_at_once = 2048 * 2048
+
+    def __init__(self, styles: int, channels: int = 3, *, seen: int | None = None) -> None:
         super().__init__()
         self.styles, self.channels = styles, channels
         full, half, quarter = WIDTHS
-        self.enter = _conv(channels + 1, full, 5)
+        self.enter = _conv((seen or channels) + 1, full, 5)
         self.down = nn.ModuleList([_conv(full, half, 3, stride=2), _conv(half, quarter, 3, stride=2)])
         self.blocks = nn.ModuleList([_separable(quarter, quarter) for _ in range(2 * BLOCKS)])
         self.up = nn.ModuleList([_separable(quarter, half), _separable(half, full)])
@@ -83,11 +89,27 @@ class StyleNetwork(nn.Module):
         Returns:
             ``[B, C, H, W]`` in 0..1.
         """
+        painted = self.paint(image, blend, strength, moments=moments, kept=kept, found=found, origin=origin)
+        own = kept_of(strength)
+        return own * image + (1.0 - own) * torch.sigmoid(painted)
+
+    def paint(
+        self,
+        seen: Tensor,
+        blend: Tensor,
+        strength: Tensor,
+        *,
+        moments: Sequence[Moments] | None = None,
+        kept: float = 1.0,
+        found: list[Moments] | None = None,
+        origin: tuple[int, int] = (0, 0),
+    ) -> Tensor:
+        """Return what is painted, as logits ``[B, C, H, W]``; for the arguments see ``forward``."""
         powers = torch.stack([torch.ones_like(strength), strength, strength.square()], 1)
         condition = (blend[:, :, None] * powers[:, None]).flatten(1)
         norms = _Norms(self.norms, condition, moments, kept, found)
-        noise = _noise(image.shape[2], image.shape[3], origin).to(image).expand(len(image), 1, -1, -1)
-        full = F.relu_(norms(self.enter(torch.cat([image, noise], 1))))
+        noise = _noise(seen.shape[2], seen.shape[3], origin).to(seen).expand(len(seen), 1, -1, -1)
+        full = F.relu_(norms(self.enter(torch.cat([seen, noise], 1))))
         half = F.relu_(norms(self.down[0](full)))
         maps = F.relu_(norms(self.down[1](half)))
         for first, second in zip(self.blocks[::2], self.blocks[1::2], strict=True):
@@ -95,8 +117,13 @@ class StyleNetwork(nn.Module):
         # Repeated pixels would leave a comb: in "Starry Night" 5.7 times the spectrum beside its frequency.
         maps = F.relu_(norms(self.up[0](F.interpolate(maps, scale_factor=2.0, mode="bilinear")))) + half
         maps = F.relu_(norms(self.up[1](F.interpolate(maps, scale_factor=2.0, mode="bilinear")))) + full
-        own = (1.0 - strength)[:, None, None, None] ** GATE
-        return own * image + (1.0 - own) * torch.sigmoid(self.leave(maps))
+        logits: Tensor = self.leave(maps)
+        return logits
+
+
+def kept_of(strength: Tensor) -> Tensor:
+    """Return the share of the content itself that stays in the output, ``[B, 1, 1, 1]``."""
+    return (1.0 - strength)[:, None, None, None] ** GATE
 
 
 class _Norm(nn.Module):

@@ -26,8 +26,11 @@ SHIPPED = {
 }
 """The styles that come along, by medium."""
 
-ANY = Path(__file__).with_name("any.safetensors")
-"""The network that takes any sound as the style."""
+ANY = {
+    "image": Path(__file__).with_name("any-picture.safetensors"),
+    "audio": Path(__file__).with_name("any-sound.safetensors"),
+}
+"""The networks that take any picture, or sound, as the style."""
 
 NETWORKS: dict[str, Callable[[int], nn.Module]] = {"image": StyleNetwork, "audio": SoundStyleNetwork}
 """By medium: makes a network for a number of styles."""
@@ -41,7 +44,7 @@ class Style:
     """One or more trained styles that share a network.
 
     Attributes:
-        network: A ``StyleNetwork``, or a ``SoundStyleNetwork``.
+        network: A ``StyleNetwork``, a ``SoundStyleNetwork``, or an ``AnyPictureNetwork``.
         medium: ``image`` or ``audio``.
         recipe: What it was trained by, as plain values.
         styles: Of each style ``name``, ``sha256`` of its picture or sound, and ``source`` and ``license`` as

@@ -12,14 +12,11 @@ from torch.nn import functional as F
 from specstyle.engine.canvas import resize
 from specstyle.onepass.network import HALO, STRIDE, Moments, StyleNetwork
 
-PIXELS_AT_ONCE = 2048 * 2048
-"""Larger images are stylized in tiles: at once, these take 3 GB."""
-
 TILE = 1024
 """Side of a tile in pixels; a multiple of ``STRIDE``. Statistics are those of a copy of so many pixels."""
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def stylize(
     network: StyleNetwork,
     image: Tensor,
@@ -29,25 +26,26 @@ def stylize(
     moments: Sequence[Moments] | None = None,
     kept: float = 1.0,
     found: list[Moments] | None = None,
-    pixels_at_once: int = PIXELS_AT_ONCE,
+    pixels_at_once: int | None = None,
     tile: int = TILE,
 ) -> Tensor:
     """Return an image in a style.
 
     Args:
         network: The styles.
-        image: ``[1, C, H, W]`` in 0..1, of any size from 8 x 8 on.
+        image: ``[1, C, H, W]``, of any size from 8 x 8 on; for C see the network.
         blend: Weight of each style, ``[styles]``, not negative and not all 0.
         strength: From 0 to 1.
         moments: Of the image before, in a film; with ``kept`` and ``found`` see ``StyleNetwork.forward``.
         kept: Share of ``moments``.
         found: Takes in what was used.
-        pixels_at_once: See ``PIXELS_AT_ONCE``.
+        pixels_at_once: Larger images are stylized in tiles; ``None``: as the network says.
         tile: See ``TILE``.
 
     Returns:
-        ``[1, C, H, W]`` in 0..1.
+        Shape ``[1, channels, H, W]``, in 0..1.
     """
+    pixels_at_once = network.pixels_at_once if pixels_at_once is None else pixels_at_once
     height, width = image.shape[2:]
     condition = (blend[None] / blend.sum()).to(image), image.new_tensor([strength])
     whole = _whole_strides(image)
@@ -57,9 +55,9 @@ def stylize(
     # What is normalized by the statistics of a tile would have seams.
     found = [] if found is None else found
     factor = math.sqrt(min(pixels_at_once, TILE * TILE) / (height * width))
-    small = resize(image, *(max(int(side * factor), 8) for side in (height, width))).clamp(0.0, 1.0)
+    small = resize(image, *(max(int(side * factor), 8) for side in (height, width)))
     network(_whole_strides(small), *condition, moments=moments, kept=kept, found=found)
-    output = torch.empty_like(image, memory_format=torch.contiguous_format)
+    output = image.new_empty((1, network.channels, height, width))
     for top in range(0, height, tile):
         for left in range(0, width, tile):
             y, x = max(top - HALO, 0), max(left - HALO, 0)

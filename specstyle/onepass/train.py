@@ -27,6 +27,7 @@ from specstyle.media.audio import AudioSettings, compress
 from specstyle.media.pictures import Picture
 from specstyle.media.sounds import Sound
 from specstyle.media.structure import edge_correlations
+from specstyle.onepass.apply import any_sound
 from specstyle.onepass.contents import PictureContents, SoundContents
 from specstyle.onepass.playing import take_in
 from specstyle.onepass.soundnetwork import SAMPLE_RATE, STFT, practice
@@ -109,7 +110,8 @@ def train(
         run_dir: A folder that keeps the training, every half minute: the same call goes on with it. Style
             losses on contents held out are in its ``losses.csv``, the optimizer's first.
         start: A file of styles whose network to begin with, and those of its styles that have the name of
-            one to train; ``None``: the one of those that come along; ``scratch``: none.
+            one to train; ``None``: of pictures the one of those that come along, of sounds what
+            ``any_style`` makes of them; ``scratch``: none.
         seed: Of the network, the contents, the styles and the strengths.
         recipe: As for ``transfer_image``.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -141,7 +143,7 @@ def train(
     lesson, session, learned = lesson_of(request, None if data is None else Path(data))
     for note in session.network.notes:
         on_note(note)
-    network = _begun(start, medium, [style.described["name"] for style in named], seed).to(session.device)
+    network = _begun(start, medium, named, seed).to(session.device)
     trainer = Trainer(network, lesson, seed=seed, minutes=minutes, steps=steps)
     settled = to_dict(learned)
     if medium == "audio":
@@ -226,21 +228,24 @@ def _listed(path: Path, medium: str) -> list[Named]:
     return found
 
 
-def _begun(start: str | Path | None, medium: str, names: Sequence[str], seed: int) -> Any:
-    """Return a network to train: that of other styles, or a new one.
+def _begun(start: str | Path | None, medium: str, named: Sequence[Named], seed: int) -> Any:
+    """Return a network to train: a new one, one that takes any sound, or that of other styles.
 
     A style that is among the others begins as it is there, a new one as the mean of them.
     """
     if start == "scratch":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return NETWORKS[medium](len(names))
+            return NETWORKS[medium](len(named))
+    if start is None and medium == "audio":
+        return any_sound([style.source for style in named])[0].requires_grad_(True)
     found = load_style(SHIPPED[medium] if start is None else start)
     if found.medium != medium:
         raise ValueError(
             f"start must be of the medium of the styles, {medium}, and {start} is {found.medium}"
         )
     known = dict.fromkeys(found.names, 1.0)
+    names = [style.described["name"] for style in named]
     rows = [found.blend({name: 1.0} if name in known else known) for name in names]
     return mixed(found.network, medium, torch.stack([row / row.sum() for row in rows]))
 

@@ -111,7 +111,7 @@ def check_settings(values: Any, kind: str, medium: str, *, own: bool = False) ->
             read(name, text)
     points_of(values, kind)
     there, once = [name for name, _ in trained(medium)], values.get("once")
-    if kind not in ("once", "film") or (own and not once and medium == "audio"):
+    if kind not in ("once", "film") or (own and not once):
         return values
     if not isinstance(once, dict) or not once or not set(once) <= set(there) or own:
         raise Refusal(f"choose a trained style: {', '.join(there)}", field="once")

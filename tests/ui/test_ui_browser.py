@@ -131,7 +131,7 @@ def test_the_player(client: Any, open_page: Any) -> None:
     page = open_page(client)
     page.get_by_text("At once", exact=True).click()
     choose(page, client.inputs, "c.wav", None)
-    expect(page.locator("#why")).to_have_text("Choose a trained style, or any sound of your own.")
+    expect(page.locator("#why")).to_have_text("Choose a trained style, or any of your own.")
     page.get_by_text("fire", exact=True).click()
     page.get_by_text("rain", exact=True).click()
     expect(page.get_by_role("slider", name="How much of fire")).to_be_visible()  # two of them blend
@@ -265,7 +265,7 @@ def test_any_sound_as_the_style_at_once(client: Any, open_page: Any) -> None:
     page.evaluate(paste, [*(client.inputs / "s.wav").read_bytes()])
     expect(page.locator("#style-chooser .chosen .name")).to_have_text("s.wav")
     page.get_by_text("sea", exact=True).click()
-    expect(page.locator("#why")).to_have_text("Choose trained styles or a sound of your own, not both.")
+    expect(page.locator("#why")).to_have_text("Choose trained styles or one of your own, not both.")
     page.get_by_text("sea", exact=True).click()
     page.locator("#start").click()
     expect(page.locator("#job h2")).to_have_text("c.wav in the style of s.wav")

@@ -50,7 +50,7 @@ let estimated = 0, suggested = 0.5;
 
 function usualStrength() {
   const medium = content.files[0]?.medium || onceChosen()[0]?.closest("[data-medium]").dataset.medium;
-  return (kind() === "once" && options.once[medium]) || 0.5;
+  return (kind() === "once" && !filesOf(styles).length && options.once[medium]) || 0.5;
 }
 
 // Why it cannot be started yet.
@@ -64,15 +64,15 @@ function missing() {
   if (media().length > 1) return "A sound and a picture cannot be mixed. Choose two sounds or two pictures.";
   if (now === "film") return trained ? "" : "Choose a style for its pictures, for its sound, or both.";
   if (now !== "once") return own ? "" : "Choose a style of the same kind.";
-  if (own && trained) return "Choose trained styles or a sound of your own, not both.";
-  return own > 1 ? "At once takes one sound of your own." : own || trained ? "" : "Choose a trained style, or any sound of your own.";
+  if (own && trained) return "Choose trained styles or one of your own, not both.";
+  return own > 1 ? "At once takes one style of your own." : own || trained ? "" : "Choose a trained style, or any of your own.";
 }
 
 function changed() {
   const now = kind();
   $("content-chooser").hidden = now === "texture";
-  $("style-chooser").hidden = now === "film" || (now === "once" && content.files[0]?.medium === "image");
-  $("style-chooser").querySelector(".hint").textContent = now === "once" ? "or any sound of your own" : "what it becomes like; several mix";
+  $("style-chooser").hidden = now === "film";
+  $("style-chooser").querySelector(".hint").textContent = now === "once" ? "or any of your own" : "what it becomes like; several mix";
   $("content-chooser").querySelector("b").textContent = now === "film" ? "Drop a film" : "Drop a sound or a picture";
   form.querySelector(".trained .hint").textContent = now === "film" ? "trained; one for each" : "trained; several blend";
   const medium = media().length === 1 ? media()[0] : "";

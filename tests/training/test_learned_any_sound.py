@@ -11,7 +11,7 @@ import torch
 
 from specstyle.onepass.anysound import AnySoundNetwork
 from specstyle.onepass.stylefile import filled, read_file
-from training.anystyle import main
+from training.anysound import main
 
 
 def test_a_file_is_learned_that_can_be_used(

@@ -72,7 +72,7 @@ def test_what_is_no_style_gets_one_line(workplace: Path, cli: Cli) -> None:
         (("c.wav", "-o", "p.wav"), "needs a STYLE"),
         (("c.wav", "s.wav", "-o", "s.wav", "--force"), "an input of the run"),
         (("c.wav", "absent.wav", "-o", "p.wav"), "does not exist"),
-        (("c.png", "s.png", "-o", "p.png"), "any takes sounds"),
+        (("c.wav", "s.png", "-o", "p.wav"), "cannot write a picture as .wav"),
     ):
         outcome = cli("apply", "any", *wrong)
         assert outcome.code != 0

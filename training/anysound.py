@@ -1,6 +1,6 @@
-"""Make the network that takes any sound as the style, specstyle/onepass/any.safetensors.
+"""Make the network that takes any sound as the style, specstyle/onepass/any-sound.safetensors.
 
-    python -m training.anystyle STYLES -o any.safetensors --data RECORDINGS --run-dir DIR
+    python -m training.anysound STYLES -o any-sound.safetensors --data RECORDINGS --run-dir DIR
 
 STYLES is a folder of sounds; others are synthesized beside. The objective is that of ``specstyle train``;
 what is learned is not the styles, but the way from what they do to gains. Stopped, the same command goes on.
@@ -133,7 +133,7 @@ def learn(trainer: AnyTrainer, checkpoint: Path | None) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Train, and write the file."""
     form = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("python -m training.anystyle", description=__doc__, formatter_class=form)
+    parser = argparse.ArgumentParser("python -m training.anysound", description=__doc__, formatter_class=form)
     add = parser.add_argument
     add("styles", type=Path, metavar="STYLES", help="a folder of sounds")
     add("-o", "--output", type=Path, required=True, metavar="FILE")
@@ -156,7 +156,7 @@ def main(argv: list[str] | None = None) -> int:
         with atomic(arguments.output) as temporary:
             temporary.write_bytes(save(tensors, {METADATA: json.dumps(said)}))
     except (SpecstyleError, ValueError) as error:
-        print(f"training.anystyle: {error}", file=sys.stderr)
+        print(f"training.anysound: {error}", file=sys.stderr)
         return 1
     return 0
 
