@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import math
 import sys
 import time
@@ -22,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from specstyle.engine.canvas import resize
@@ -33,7 +31,7 @@ from specstyle.engine.variation import total_variation
 from specstyle.errors import SpecstyleError
 from specstyle.features import lite, weights
 from specstyle.features.vgg import VGG19
-from specstyle.files import atomic, check_output, load_state, make_folder, save_state
+from specstyle.files import check_output, load_state, make_folder, save_state
 from specstyle.media.color import match_colors
 from specstyle.media.imagefiles import read_picture
 from specstyle.media.structure import edge_correlations
@@ -41,7 +39,7 @@ from specstyle.onepass.anypicture import PLAN, STEPS, StepNetwork, colored, desc
 from specstyle.onepass.apply import apply
 from specstyle.onepass.contents import PictureContents, files_in
 from specstyle.onepass.memory import keep_freed_memory
-from specstyle.onepass.stylefile import FORMAT, METADATA
+from specstyle.onepass.stylefile import Style, save_style
 from specstyle.onepass.trainer import (
     FINISH_SHARE,
     KNOTS,
@@ -334,10 +332,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 finish_network="", style_scale=(), strength=STRENGTH
             )
         )
-        said = {"format": FORMAT, "medium": "image", "recipe": recipe, "styles": []}
-        tensors = {name: value.half().contiguous() for name, value in trainer.kept.state_dict().items()}
-        with atomic(arguments.output) as temporary:
-            temporary.write_bytes(save(tensors, {METADATA: json.dumps(said)}))
+        save_style(Style(trainer.kept, "image", recipe, ()), arguments.output)
     except (SpecstyleError, ValueError) as error:
         print(f"training.anypicture: {error}", file=sys.stderr)
         return 1

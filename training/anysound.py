@@ -9,7 +9,6 @@ what is learned is not the styles, but the way from what they do to gains. Stopp
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -18,17 +17,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from specstyle.errors import SpecstyleError
-from specstyle.files import atomic, check_output, load_state, make_folder, save_state
+from specstyle.files import check_output, load_state, make_folder, save_state
 from specstyle.media.sounds import Sound, resample
 from specstyle.onepass.anysound import AnySoundNetwork, describe
 from specstyle.onepass.contents import files_in
 from specstyle.onepass.playing import long_term_power
 from specstyle.onepass.soundnetwork import SAMPLE_RATE
-from specstyle.onepass.stylefile import FORMAT, METADATA
+from specstyle.onepass.stylefile import Style, save_style
 from specstyle.onepass.train import sound_lesson
 from specstyle.onepass.trainer import Trainer, between
 from specstyle.recipes import to_dict
@@ -78,10 +76,6 @@ class Practice(nn.Module):
         described = described + JITTER * self.any.scale * torch.randn(described.shape)
         played: Tensor = self.any.plays(content, noise, random, self.any.mixture(described), strength)
         return played
-
-    def kept(self) -> dict[str, Tensor]:
-        """Return what the file holds."""
-        return self.any.state_dict()
 
 
 def styles_of(folder: Path, drawn: int) -> list[Any]:
@@ -151,10 +145,7 @@ def main(argv: list[str] | None = None) -> int:
             make_folder(arguments.run_dir)
         trainer, recipe = trainer_of(arguments)
         learn(trainer, None if arguments.run_dir is None else arguments.run_dir / "training.pt")
-        said = {"format": FORMAT, "medium": "audio", "recipe": recipe, "styles": []}
-        tensors = {name: value.half().contiguous() for name, value in trainer.network.kept().items()}
-        with atomic(arguments.output) as temporary:
-            temporary.write_bytes(save(tensors, {METADATA: json.dumps(said)}))
+        save_style(Style(trainer.network.any, "audio", recipe, ()), arguments.output)
     except (SpecstyleError, ValueError) as error:
         print(f"training.anysound: {error}", file=sys.stderr)
         return 1

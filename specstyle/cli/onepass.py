@@ -229,7 +229,9 @@ def _style(arguments: argparse.Namespace) -> tuple[Any, tuple[Path, ...]]:
     if len(arguments.inputs) < (1 if arguments.stream else 2):
         raise ValueError("apply any needs a STYLE behind the inputs: specstyle apply any INPUT STYLE -o OUT")
     source = arguments.inputs.pop()
-    return any_style(source), (source,)
+    known = [path for path in arguments.inputs if not path.is_dir()]  # in a folder is what the style is
+    medium = "audio" if arguments.stream else medium_of((known or [source])[0])
+    return any_style(source, medium=medium), (source,)
 
 
 def _stream(arguments: argparse.Namespace, style: Any) -> int:

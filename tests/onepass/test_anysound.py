@@ -72,7 +72,8 @@ def test_what_is_no_style_gets_one_line(workplace: Path, cli: Cli) -> None:
         (("c.wav", "-o", "p.wav"), "needs a STYLE"),
         (("c.wav", "s.wav", "-o", "s.wav", "--force"), "an input of the run"),
         (("c.wav", "absent.wav", "-o", "p.wav"), "does not exist"),
-        (("c.wav", "s.png", "-o", "p.wav"), "cannot write a picture as .wav"),
+        (("c.wav", "s.png", "-o", "p.wav"), "s.png is a PNG picture, not a sound"),
+        (("c.png", "s.wav", "-o", "p.png"), "s.wav: is a sound (WAV), not a picture"),
     ):
         outcome = cli("apply", "any", *wrong)
         assert outcome.code != 0
